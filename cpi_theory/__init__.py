@@ -1,0 +1,1 @@
+"""The theory of resets and the algorithm objects: numpy and scipy only."""

@@ -1,0 +1,58 @@
+"""Refusing bad input: one exception that names the field, the value and the remedy."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from numbers import Real
+
+Exact = float | Fraction
+"""A number that may be exact: every improvement bound computes on either."""
+
+
+class InvalidInput(ValueError):
+    """A user's mistake: says which field holds which value, what is wrong and what to do.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
+
+    def __init__(self, field: str, value: object, problem: str, remedy: str) -> None:
+        super().__init__(f"{field} = {_short(value)}: {problem}; {remedy}")
+        self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.field, self.value, self.problem, self.remedy))
+
+
+def _short(value: object, limit: int = 120) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def check_in_range(field: str, value: Exact, low: Exact, high: Exact) -> None:
+    """Refuse a number that is not finite or lies outside [low, high].
+
+    Raises:
+        InvalidInput: naming `field` and the admissible interval.
+    """
+    if not isinstance(value, Real) or not math.isfinite(value) or not low <= value <= high:
+        raise InvalidInput(field, value, f"not a number in [{low}, {high}]", "choose one inside")
+
+
+def check_probability(field: str, value: Exact) -> None:
+    """Refuse a number outside [0, 1]."""
+    check_in_range(field, value, 0, 1)
+
+
+def check_positive(field: str, value: Exact) -> None:
+    """Refuse a number that is not finite and strictly positive."""
+    if not isinstance(value, Real) or not math.isfinite(value) or not value > 0:
+        raise InvalidInput(field, value, "not a positive number", "choose one above 0")
+
+
+def check_count(field: str, value: int, minimum: int = 1) -> None:
+    """Refuse anything but an integer of at least `minimum`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum:
+        raise InvalidInput(
+            field, value, f"not an integer >= {minimum}", f"choose {minimum} or more"
+        )

@@ -1,0 +1,72 @@
+"""Keys of random streams: every draw is addressed by (seed, iteration, prompt, purpose).
+
+A draw depends on its address alone, never on what was drawn before, so a resumed, re-ordered or
+distributed run draws the same numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.checks import InvalidInput
+
+Keys = NDArray[np.uint64]
+"""One 64-bit key per rollout, shape (n,): the whole randomness of that rollout."""
+
+_WORD = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Address of a random stream.
+
+    >>> Key.of(7).child("rollouts", 3).integers(2) == Key.of(7).child("rollouts", 3).integers(2)
+    array([ True,  True])
+    """
+
+    path: tuple[int, ...]
+
+    @classmethod
+    def of(cls, source: Key | int | np.random.Generator) -> Key:
+        """A key from a key (itself), a seed, or one draw of a numpy generator.
+
+        Raises:
+            InvalidInput: if `source` is none of these or a negative seed.
+        """
+        if isinstance(source, Key):
+            return source
+        if isinstance(source, np.random.Generator):
+            return cls((int(source.integers(1 << 63)),))
+        if isinstance(source, bool) or not hasattr(source, "__index__") or source < 0:
+            raise InvalidInput("seed", source, "not a seed", "give an integer >= 0 or a Generator")
+        return cls((int(source),))
+
+    def child(self, *parts: int | str) -> Key:
+        """The stream below this one at the given parts, e.g. ``key.child(iteration, "base")``."""
+        return Key(self.path + tuple(_number(part) for part in parts))
+
+    def sequence(self) -> np.random.SeedSequence:
+        """The numpy seed sequence of this address (each part takes a fixed number of words)."""
+        words = [w for part in self.path for w in (part & _WORD, part >> 32 & _WORD)]
+        return np.random.SeedSequence(words)
+
+    def integers(self, count: int) -> Keys:
+        """Shape (count,) uint64: one key per rollout; a longer request extends a shorter one."""
+        return self.sequence().generate_state(count, np.uint64).astype(np.uint64, copy=False)
+
+    def generator(self) -> np.random.Generator:
+        """A numpy generator for this stream."""
+        return np.random.default_rng(self.sequence())
+
+
+def _number(part: int | str) -> int:
+    """Part of an address as an integer below 2^64; text by a hash that never changes."""
+    if isinstance(part, str):
+        return int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest(), "little")
+    if not 0 <= part < 1 << 64:
+        raise InvalidInput("key part", part, "outside [0, 2^64)", "give a 64-bit index or a name")
+    return int(part)

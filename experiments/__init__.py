@@ -1,0 +1,1 @@
+"""Every run: typed configuration, run store, sweeps and the command line."""

@@ -1,0 +1,1 @@
+"""Every figure and table: a function from stored records to a matplotlib figure."""

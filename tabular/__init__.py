@@ -1,0 +1,1 @@
+"""Finite MDPs on the seam of :mod:`cpi_theory.seam`: exact evaluation, simulation and learning."""
