@@ -1,0 +1,20 @@
+"""Settings shared by every test: one hypothesis profile, single-threaded numerics."""
+
+import os
+
+# Set before numpy loads: two test workers with two BLAS threads each would fight for two cores.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+from hypothesis import HealthCheck, settings
+
+# Kernels compile inside the first example, so a per-example deadline would only measure numba.
+settings.register_profile(
+    "default",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
+settings.load_profile("default")
