@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench wheel-check clean
 
 run: $(STAMP)
 	$(BIN)/cpi-resets reproduce --profile quick
@@ -22,10 +22,18 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c benchmarks/constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
+# The wheel must work where the source tree is not: a clean environment and another directory.
+wheel-check: $(STAMP)
+	rm -rf build/wheel-check && mkdir -p build/wheel-check
+	$(BIN)/python -m build --wheel --outdir build/wheel-check . >/dev/null
+	$(PYTHON) -m venv build/wheel-check/venv
+	build/wheel-check/venv/bin/python -m pip install --quiet -c constraints.txt build/wheel-check/*.whl
+	cd build/wheel-check && ! unzip -l *.whl | grep -E ' (tests|benchmarks)/'
+	cd build/wheel-check && venv/bin/cpi-resets verify --quick
+
 # The environment is rebuilt when the declared or the pinned versions change.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 

@@ -2,11 +2,11 @@
 
 import os
 
-# Set before numpy loads: two test workers with two BLAS threads each would fight for two cores.
+from hypothesis import HealthCheck, settings
+
+# Before numpy loads: two test workers with two BLAS threads each would fight for two cores.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-
-from hypothesis import HealthCheck, settings
 
 # Kernels compile inside the first example, so a per-example deadline would only measure numba.
 settings.register_profile(
