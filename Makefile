@@ -2,38 +2,43 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
 WORKERS ?= 2
 
 .PHONY: run test lint bench wheel-check clean
 
-run: $(STAMP)
+run: $(RUNTIME)
 	$(BIN)/cpi-resets reproduce --profile quick
 
-test: $(STAMP)
+test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-lint: $(STAMP)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
+bench: $(DEV)
 	$(BIN)/python -m pip install --quiet -c benchmarks/constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 # The wheel must work where the source tree is not: a clean environment and another directory.
-wheel-check: $(STAMP)
+wheel-check: $(DEV)
 	rm -rf build/wheel-check && mkdir -p build/wheel-check
 	$(BIN)/python -m build --wheel --outdir build/wheel-check . >/dev/null
 	$(PYTHON) -m venv build/wheel-check/venv
 	build/wheel-check/venv/bin/python -m pip install --quiet -c constraints.txt build/wheel-check/*.whl
-	cd build/wheel-check && ! unzip -l *.whl | grep -E ' (tests|benchmarks)/'
+	cd build/wheel-check && ! $(PYTHON) -m zipfile -l *.whl | grep -E '^(tests|benchmarks)/'
 	cd build/wheel-check && venv/bin/cpi-resets verify --quick
 
-# The environment is rebuilt when the declared or the pinned versions change.
-$(STAMP): pyproject.toml constraints.txt
+# Each environment is brought up to date when the declared or the pinned versions change.
+$(RUNTIME): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+$(DEV): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
