@@ -1,0 +1,83 @@
+"""The same work on a running Dask cluster (the extra `cluster`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cpi_theory.checks import InvalidInput
+from experiments.errors import WorkerLost
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Result = TypeVar("Result")
+
+_RETRIES = 3
+_CONNECT_SECONDS = 10.0
+
+
+def run_on_cluster(
+    task: Callable[[int, Any], Result],
+    jobs: Sequence[tuple[int, Any]],
+    address: str,
+    timeout: float = _CONNECT_SECONDS,
+) -> Iterator[Result]:
+    """Results of ``task(index, spec)`` in the order of finishing.
+
+    The tasks of a worker that dies are run again on the others, as long as there is one.
+
+    Args:
+        task: picklable; the workers must have this package installed.
+        jobs: (index, spec) pairs.
+        address: of the Dask scheduler.
+        timeout: seconds to wait for the scheduler.
+
+    Raises:
+        InvalidInput: no scheduler answers, or the extra is not installed.
+        WorkerLost: one task's workers died again and again.
+    """
+    client = _connect(address, timeout)
+    try:
+        yield from _gather(client, task, jobs)
+    finally:
+        client.close()
+
+
+def _gather(
+    client: Client, task: Callable[[int, Any], Result], jobs: Sequence[tuple[int, Any]]
+) -> Iterator[Result]:
+    from distributed import KilledWorker, as_completed
+
+    indices, specs = zip(*jobs, strict=True)
+    # Not pure: results of an earlier sweep that the scheduler still holds must not come back.
+    futures = client.map(task, indices, specs, pure=False, retries=_RETRIES)
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+            future.release()
+    except KilledWorker as error:
+        raise WorkerLost(
+            "cluster",
+            client.scheduler.address if client.scheduler else "",
+            f"the workers of one task died {_RETRIES + 1} times ({error.task})",
+            "give the workers more memory and run again; finished results are kept",
+        ) from error
+
+
+def _connect(address: str, timeout: float) -> Client:
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise InvalidInput(
+            "cluster", address, "Dask is not installed", "pip install 'cpi-resets[cluster]'"
+        ) from error
+    try:
+        return Client(address, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(
+            "cluster",
+            address,
+            f"no Dask scheduler answers there ({type(error).__name__})",
+            "start one with `dask scheduler` and workers with `dask worker ADDRESS`",
+        ) from error
