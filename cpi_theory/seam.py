@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,6 +140,9 @@ class ResetPolicy(ABC):
     Laws, tested over every implementation: weights lie in [0, 1], have one entry per step, and
     depend on the rollout, its key and the simulator alone.
     """
+
+    localizes: ClassVar[bool] = False
+    """Whether the policy asks ``simulator.locate_first_error``, which costs a world real work."""
 
     @abstractmethod
     def step_weights(
