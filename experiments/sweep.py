@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -141,7 +141,7 @@ def _shards(task: Task[Any], specs: Sequence[Any], run: Run, table: str) -> list
 
 def _results(
     task: _Timed, jobs: Sequence[tuple[int, Any]], execution: Execution
-) -> Iterator[tuple[int, list[Row], float]]:
+) -> Generator[tuple[int, list[Row], float]]:
     """Results in the order of finishing."""
     if execution.cluster is not None:
         yield from run_on_cluster(task, jobs, execution.cluster)
@@ -154,7 +154,7 @@ def _results(
 
 def _local_processes(
     task: _Timed, jobs: Sequence[tuple[int, Any]], workers: int
-) -> Iterator[tuple[int, list[Row], float]]:
+) -> Generator[tuple[int, list[Row], float]]:
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 

@@ -1,0 +1,152 @@
+"""The command ``cpi-resets``: ``cpi-resets COMMAND [options]``, ``cpi-resets COMMAND --help``.
+
+A command's options are the fields of its frozen configuration. ``--config FILE.toml`` gives them
+values, options on the command line override those. A command's module, and with it everything
+heavy, is imported only when that command runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from experiments.sweep import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command: ``run(config, output, execution, console) -> exit code`` of a module here.
+
+    Attributes:
+        module: where `config` and `run` are.
+        config: name of the module's configuration class.
+        summary: one line for the overview.
+    """
+
+    module: str
+    config: str
+    summary: str
+
+
+COMMANDS = {
+    "verify": Command("experiments.verify", "VerifyConfig", "check every bound on many MDPs"),
+    "compare": Command("experiments.compare", "CompareConfig", "oracle against random resets"),
+    "learn": Command("experiments.learn", "LearnConfig", "learning curves of all algorithms"),
+    "figures": Command(
+        "experiments.report", "FiguresConfig", "draw stored records, write a report"
+    ),
+    "reproduce": Command("experiments.reproduce", "ReproduceConfig", "all of the above in order"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    0: done; 1: done, but a claim did not hold; 2: could not run as asked; 130: interrupted.
+
+    Args:
+        argv: the arguments, by default those of the process.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    _one_thread_per_process()
+    try:
+        return _dispatch(arguments)
+    except SystemExit as end:  # how the option parser ends after --help or a mistake
+        return end.code if isinstance(end.code, int) else 2
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all others are raised again
+        return _explain(error)
+
+
+def _one_thread_per_process() -> None:
+    """Parallelism is over processes; a result must not depend on how a sum was split."""
+    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+        os.environ[f"{name}_NUM_THREADS"] = "1"
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        _overview()
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        _console().print(f"cpi-resets {version('cpi-resets')}")
+        return 0
+    name, *rest = arguments
+    config, output, execution = parse(name, rest)
+    module = importlib.import_module(COMMANDS[name].module)
+    return int(module.run(config, output, execution, _console()))
+
+
+def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
+    """Configuration, output folder and execution of the command `name`.
+
+    Raises:
+        InvalidInput: an unknown command, a configuration file that cannot be used, or a value
+            that the configuration refuses.
+        SystemExit: after ``--help`` or an option that does not exist.
+    """
+    from experiments.options import parse_options
+
+    if name not in COMMANDS:
+        raise _unknown_command(name)
+    command = COMMANDS[name]
+    cls = getattr(importlib.import_module(command.module), command.config)
+    return parse_options(f"cpi-resets {name}", cls, arguments)
+
+
+def _unknown_command(name: str) -> ValueError:
+    from cpi_theory.checks import InvalidInput
+
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(COMMANDS)}"
+    return InvalidInput("command", name, "no such command", hint)
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _overview() -> None:
+    console = _console()
+    console.print("usage: cpi-resets COMMAND [options]      (cpi-resets COMMAND --help for them)\n")
+    for name, command in COMMANDS.items():
+        console.print(f"  [bold]{name:<10}[/bold] {command.summary}")
+    console.print(
+        "\ncommon options: --config FILE.toml  --output DIR  --workers N  --cluster ADDRESS"
+    )
+
+
+def _explain(error: BaseException) -> int:
+    """Print what the user should know and return the exit code; raise again what is a defect."""
+    from cpi_theory.checks import InvalidInput
+    from experiments.errors import INTERRUPTED, MISTAKE, is_out_of_space, remedy
+
+    console = _console(stderr=True)
+    if isinstance(error, KeyboardInterrupt):
+        console.print("\ninterrupted; run the same command again to continue where it was")
+        return INTERRUPTED
+    if isinstance(error, InvalidInput):
+        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return MISTAKE
+    if isinstance(error, OSError) and is_out_of_space(error):
+        problem = f"error: {error.filename or 'output'}: {error.strerror}; {remedy(error)}"
+        console.print(problem, style="red", markup=False, soft_wrap=True)
+        return MISTAKE
+    raise error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

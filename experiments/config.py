@@ -1,0 +1,186 @@
+"""Configuration files: TOML into frozen dataclasses, strictly.
+
+Every key must be a field and every value of the field's type; a mistake names the key's full path,
+the value and the nearest key that exists. Where a field allows several classes (one reset policy
+or another), the table says which by ``type = "ClassName"``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from cpi_theory.checks import InvalidInput
+
+Config = TypeVar("Config")
+
+_TAG = "type"
+
+
+def load_config(cls: type[Config], path: Path | str) -> Config:
+    """The TOML file at `path` as a `cls`; fields that it does not name keep their defaults.
+
+    Args:
+        cls: a dataclass; fields may be dataclasses, tuples, literals, enums, paths and unions.
+        path: the file.
+
+    Raises:
+        InvalidInput: no such file, not TOML, an unknown key, a value of a wrong type or one that
+            the class refuses.
+    """
+    return build(cls, _parse(Path(path)))
+
+
+def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Config:
+    """A `cls` from nested plain values; `where` is the path of keys above it, for messages."""
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in fields:
+            raise _unknown(_join(where, key), values[key], key, fields)
+    for name, field in fields.items():
+        if name not in values and _required(field):
+            raise InvalidInput(_join(where, name), None, "missing", f"give {name} a value")
+    return cls(**{k: _convert(hints[k], v, _join(where, k)) for k, v in values.items()})
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode()
+        return tomllib.loads(text)
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+        raise InvalidInput("config", str(path), problem, "give a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "config", str(path), f"not TOML ({error})", "correct the file"
+        ) from error
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+def _unknown(
+    path: str, value: object, key: str, known: Sequence[str] | Mapping[str, Any]
+) -> InvalidInput:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(sorted(known))}"
+    return InvalidInput(path, value, f"unknown key {key!r}", hint)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """`value` as the type `hint`, or an InvalidInput that names the key `where`."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        return _convert(typing.get_args(hint)[0], value, where)
+    if origin in (Union, types.UnionType):
+        return _one_of(typing.get_args(hint), value, where)
+    if origin is Literal:
+        return _choice(typing.get_args(hint), value, where)
+    if origin in (tuple, list):
+        return _sequence(hint, origin, value, where)
+    if origin is dict:
+        return _table(typing.get_args(hint)[1], value, where)
+    if dataclasses.is_dataclass(hint):
+        return _one_of((hint,), value, where)
+    return _scalar(hint, value, where)
+
+
+def _mismatch(where: str, value: object, expected: str) -> InvalidInput:
+    return InvalidInput(where, value, f"not {expected}", f"give {expected}")
+
+
+def _one_of(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    """The option that fits: a table chooses a dataclass by its tag, other values by their type."""
+    classes: dict[str, Any] = {_name(o): o for o in options if dataclasses.is_dataclass(o)}
+    if isinstance(value, dict) and classes:
+        return _tagged(classes, value, where)
+    others = [o for o in options if not dataclasses.is_dataclass(o)]
+    for option in others:
+        if option is type(None):
+            continue
+        try:
+            return _convert(option, value, where)
+        except InvalidInput:
+            if option is others[-1] and not classes:
+                raise
+    expected = " or ".join([*map(_name, others), *(f"a table of {c}" for c in classes)])
+    raise _mismatch(where, value, expected)
+
+
+def _tagged(classes: dict[str, Any], value: dict[str, Any], where: str) -> Any:
+    values = dict(value)
+    tag = values.pop(_TAG, next(iter(classes)) if len(classes) == 1 else None)
+    if tag not in classes:
+        problem = f'needs {_TAG} = "..."' if tag is None else "unknown class"
+        raise InvalidInput(_join(where, _TAG), tag, problem, f"choose among {', '.join(classes)}")
+    return build(classes[tag], values, where)
+
+
+def _choice(options: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value in options:
+        return value
+    raise InvalidInput(
+        where, value, "not a choice", f"choose among {', '.join(map(repr, options))}"
+    )
+
+
+def _sequence(hint: Any, origin: type, value: Any, where: str) -> Any:
+    if not isinstance(value, list):
+        raise _mismatch(where, value, "a list")
+    arguments = typing.get_args(hint)
+    if origin is tuple and arguments[-1:] != (Ellipsis,):
+        if len(value) != len(arguments):
+            raise _mismatch(where, value, f"a list of {len(arguments)} values")
+        kinds = arguments
+    else:
+        kinds = (arguments[0],) * len(value)
+    items = [
+        _convert(k, v, f"{where}[{i}]") for i, (k, v) in enumerate(zip(kinds, value, strict=True))
+    ]
+    return origin(items)
+
+
+def _table(hint: Any, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _mismatch(where, value, "a table")
+    return {k: _convert(hint, v, _join(where, k)) for k, v in value.items()}
+
+
+def _scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is Any:
+        return value
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        return hint(_choice(tuple(member.value for member in hint), value, where))
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint in (Path, Fraction) and isinstance(value, str):
+        return _parsed(hint, value, where)
+    if type(value) is not hint:  # bool is an int to isinstance, but not to a reader
+        raise _mismatch(where, value, _name(hint))
+    return value
+
+
+def _parsed(parse: Callable[[str], Any], value: str, where: str) -> Any:
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise _mismatch(where, value, f"a {_name(parse)}") from error
+
+
+def _name(hint: Any) -> str:
+    names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
+    return names.get(hint) or str(getattr(hint, "__name__", hint))

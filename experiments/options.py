@@ -1,0 +1,76 @@
+"""Command-line options of a frozen configuration, on top of a configuration file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from cpi_theory.checks import InvalidInput
+from experiments.config import load_config
+from experiments.sweep import Execution
+
+Config = TypeVar("Config")
+
+_OUTPUT = Path("results")
+
+
+def parse_options(
+    program: str, cls: type[Config], arguments: Sequence[str], default: Config | None = None
+) -> tuple[Config, Path, Execution]:
+    """Options of one command: ``--config`` first, then what the command line says.
+
+    Args:
+        program: name shown in help texts.
+        cls: the command's frozen configuration; all fields have defaults.
+        arguments: what follows the command's name.
+        default: values without ``--config``, by default the class's own.
+
+    Returns:
+        The configuration, the folder of runs and the execution.
+
+    Raises:
+        InvalidInput: the file cannot be used, or the configuration refuses a value.
+        SystemExit: after ``--help`` or an option that does not exist.
+    """
+    file = _config_file(arguments)
+    values = load_config(cls, file) if file is not None else (default or cls())
+    invocation = _invocation(cls, values)
+    parsed: Any = tyro.cli(
+        invocation,
+        args=list(arguments),
+        prog=program,
+        description=cls.__doc__,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    return parsed.settings, parsed.output, parsed.execution
+
+
+def _config_file(arguments: Sequence[str]) -> Path | None:
+    """The value of ``--config``: it must be read before the options are parsed on top of it."""
+    found: Path | None = None
+    for i, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag != "--config":
+            continue
+        if not equals and i + 1 == len(arguments):
+            raise InvalidInput("config", None, "--config without a file", "give a TOML file")
+        found = Path(value if equals else arguments[i + 1])
+    return found
+
+
+def _invocation(cls: type[Any], values: Any) -> Any:
+    """A dataclass of the command's own fields and of those that all commands share."""
+    unnamed = tyro.conf.arg(name="")
+    path_help = tyro.conf.arg(help="folder below which runs are stored", metavar="DIR")
+    file_help = tyro.conf.arg(help="TOML file with values for these options", metavar="FILE")
+    fields = [
+        ("settings", Annotated[cls, unnamed], dataclasses.field(default=values)),
+        ("execution", Annotated[Execution, unnamed], dataclasses.field(default=Execution())),
+        ("output", Annotated[Path, path_help], dataclasses.field(default=_OUTPUT)),
+        ("config", Annotated[Path | None, file_help], dataclasses.field(default=None)),
+    ]
+    return dataclasses.make_dataclass(cls.__name__, fields, frozen=True)
