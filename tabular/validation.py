@@ -64,8 +64,17 @@ def _fractions(array: Array) -> Array:
     result = np.empty(array.shape, dtype=object)
     flat = result.reshape(-1)
     for i, x in enumerate(array.reshape(-1)):
-        flat[i] = x if type(x) is Fraction else Fraction(x if isinstance(x, Rational) else float(x))
+        flat[i] = _fraction(x)
     return result
+
+
+def _fraction(number: Any) -> Fraction:
+    """A fraction of Python integers: one of numpy integers would overflow without a word."""
+    if type(number) is Fraction and type(number.numerator) is int:
+        return number
+    if isinstance(number, Rational):
+        return Fraction(int(number.numerator), int(number.denominator))
+    return Fraction(float(number))
 
 
 def as_csr(field: str, matrix: Any) -> sparse.csr_array:

@@ -1,0 +1,193 @@
+"""Reset weights, what they cover, and updates localised by them.
+
+A reset weight w is an array (H, S) in [0, 1], or (S,) for every layer alike; a boolean mask is one
+too, and so is anything that turns into such an array, e.g. a `ResetWeight`. In a discounted MDP
+there is no axis H. Everything here is exact on an exact MDP.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.bounds import DiscountedResetStep, ResetStep
+from cpi_theory.checks import Exact, InvalidInput, check_positive, check_probability
+from tabular.evaluation import Evaluation
+from tabular.mdp import FiniteHorizonMDP, as_policy
+from tabular.validation import TOLERANCE, Array, as_numbers, check_shape, is_exact
+
+
+def as_weight(weight: ArrayLike, shape: tuple[int, ...], exact: bool) -> Array:
+    """A checked reset weight of shape (H, S), or (S,) when `shape` has no layers.
+
+    Raises:
+        InvalidInput: if its shape does not fit or an entry lies outside [0, 1].
+    """
+    given = np.asarray(weight)
+    if given.dtype == bool:
+        given = given.astype(np.int64)
+    table = as_numbers("weight", given, exact)
+    check_shape("weight", table.shape, [shape] if table.ndim == len(shape) else [shape[-1:]])
+    slack = 0 if exact else TOLERANCE
+    if not (table.min() >= -slack and table.max() <= 1 + slack):
+        bad = np.argwhere(~((table >= -slack) & (table <= 1 + slack)))[0]
+        raise InvalidInput(
+            f"weight{[int(i) for i in bad]}", table[tuple(bad)], "outside [0, 1]", "clip or rescale"
+        )
+    return np.broadcast_to(table if exact else np.clip(table, 0.0, 1.0), shape)
+
+
+def mix(policy: Array, candidate: Array, weight: ArrayLike, alpha: Exact = 1) -> Array:
+    """The localised conservative update pi_alpha = (1 - alpha w) pi + alpha w pi'.
+
+    Args:
+        policy: pi, shape (H, S, A).
+        candidate: pi', shape (H, S, A), or (S, A) for all layers.
+        weight: w, shape (H, S) or (S,).
+        alpha: step size in [0, 1]; a fraction (or an integer) for exact policies.
+
+    Returns: shape (H, S, A), read-only; exact if `policy` is.
+
+    Raises:
+        InvalidInput: if shapes do not fit, or alpha or a weight lies outside [0, 1].
+    """
+    check_probability("alpha", alpha)
+    policy = np.asarray(policy)
+    exact = is_exact(policy)
+    check_shape("candidate", np.shape(candidate), [policy.shape, policy.shape[-2:]])
+    step = (alpha * as_weight(weight, policy.shape[:-1], exact))[..., None]
+    mixed = (1 - step) * policy + step * as_numbers("candidate", candidate, exact)
+    mixed.setflags(write=False)
+    return mixed
+
+
+def improvable(evaluation: Evaluation, tau: Exact) -> NDArray[np.bool_]:
+    """The improvable set I_tau = {(s, h): max_a A_h(s, a) >= tau} as a mask of shape (H, S).
+
+    Raises:
+        InvalidInput: if tau is not positive.
+    """
+    check_positive("tau", tau)
+    return np.asarray(evaluation.best_advantages >= tau, dtype=bool)
+
+
+def coverage(evaluation: Evaluation, tau: Exact) -> Exact:
+    """On-policy coverage p_tau = P_d(I_tau), with d the occupancy over all H layers."""
+    return _number(evaluation.occupancy[improvable(evaluation, tau)].sum(), evaluation)
+
+
+def greedy_on(evaluation: Evaluation, mask: ArrayLike | None = None) -> Array:
+    """The candidate that is greedy for A^pi on `mask` (everywhere by default) and pi elsewhere.
+
+    Ties go to the action with the lowest index. Returns shape (H, S, A), read-only.
+    """
+    best = evaluation.advantages.argmax(axis=-1)
+    one_hot = np.eye(evaluation.policy.shape[-1], dtype=np.int64)[best]
+    chosen = np.broadcast_to(True if mask is None else np.asarray(mask), best.shape)
+    table = np.where(chosen[..., None], one_hot, evaluation.policy)
+    return as_numbers("candidate", table, is_exact(evaluation.policy))
+
+
+def reset_step(
+    evaluation: Evaluation, candidate: ArrayLike, weight: ArrayLike
+) -> ResetStep | DiscountedResetStep:
+    """The inputs of T1, T1s and T2 (T8 when discounted) for one update.
+
+    A weight that covers nothing gives coverage, advantage and remaining horizon zero.
+
+    Args:
+        evaluation: of the policy pi that is updated.
+        candidate: pi', shape (H, S, A) or (S, A).
+        weight: w, shape (H, S) or (S,).
+
+    Raises:
+        InvalidInput: if shapes do not fit or a weight lies outside [0, 1].
+    """
+    shape = evaluation.policy.shape
+    exact = is_exact(evaluation.policy)
+    check_shape("candidate", np.shape(candidate), [shape, shape[-2:]])
+    table = as_weight(weight, shape[:-1], exact)
+    gains = (as_numbers("candidate", candidate, exact) * evaluation.advantages).sum(axis=-1) * table
+    selected = evaluation.occupancy * table
+    covered = _number(selected.sum(), evaluation)
+    advantage = _mean(evaluation.occupancy * gains, covered, evaluation)
+    spread = _number(gains.max() - gains.min(), evaluation)
+    if evaluation.discount is not None:
+        return DiscountedResetStep(evaluation.discount, covered, advantage, spread)
+    # Python integers: a fraction times a numpy integer overflows without a word.
+    later = np.array(range(shape[0])[::-1], dtype=object if exact else np.float64)[:, None]
+    remaining = _mean(selected * later, covered, evaluation)
+    return ResetStep(shape[0], min(covered, 1), advantage, spread, min(remaining, shape[0] - 1))
+
+
+def _mean(masses: Array, covered: Exact, evaluation: Evaluation) -> Exact:
+    return _number(masses.sum(), evaluation) / covered if covered > 0 else covered * 0
+
+
+def _number(value: Any, evaluation: Evaluation) -> Exact:
+    return Fraction(value) if is_exact(evaluation.policy) else float(value)
+
+
+def push(mdp: FiniteHorizonMDP, step: int, mass: Array) -> Array:
+    """Next-state mass, shape (..., S), of state-action mass (..., S, A) at layer `step`."""
+    rows = mass.reshape(-1, mdp.states * mdp.actions)
+    kernel = mdp.kernel(step)
+    flat = kernel if mdp.sparse else kernel.reshape(rows.shape[1], mdp.states)
+    return np.asarray(rows @ flat).reshape(*mass.shape[:-2], mdp.states)
+
+
+def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
+    """Expected next value, shape (..., S, A), of values (..., S) after layer `step`."""
+    kernel = mdp.kernel(step)
+    flat = kernel if mdp.sparse else kernel.reshape(-1, mdp.states)
+    columns = values.reshape(-1, mdp.states).T
+    return np.asarray(flat @ columns).T.reshape(*values.shape[:-1], mdp.states, mdp.actions)
+
+
+def deviation_probabilities(
+    mdp: FiniteHorizonMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
+) -> Array:
+    """P(D_h), the probability that pi_alpha has left pi before layer h, shape (H,).
+
+    P(D_h) = 1 - E_pi[prod_{k<h} (1 - alpha w(s_k, k))], by a forward recursion (T1s).
+
+    Raises:
+        InvalidInput: if an argument does not fit the MDP.
+    """
+    check_probability("alpha", alpha)
+    table = as_policy(mdp, policy)
+    stay = 1 - alpha * as_weight(weight, table.shape[:-1], mdp.exact)
+    loyal, result = mdp.start, []
+    for h in range(mdp.horizon):
+        result.append(1 - loyal.sum())
+        loyal = push(mdp, h, (loyal * stay[h])[:, None] * table[h])
+    return np.array(result) if mdp.exact else np.clip(result, 0.0, 1.0)
+
+
+def visit_counts(mdp: FiniteHorizonMDP, policy: ArrayLike, mask: ArrayLike) -> Array:
+    """P(N = n) for n = 0..H, N the number of visits to `mask` in one rollout (T3).
+
+    Args:
+        mdp: the world.
+        policy: shape (H, S, A) or (S, A).
+        mask: bool, shape (H, S) or (S,).
+
+    Returns: shape (H + 1,).
+
+    Raises:
+        InvalidInput: if an argument does not fit the MDP.
+    """
+    table = as_policy(mdp, policy)
+    if np.asarray(mask).dtype != bool:
+        raise InvalidInput("mask", mask, "not boolean", "give True where a visit counts")
+    counted = as_weight(mask, table.shape[:-1], mdp.exact)
+    mass = np.zeros((mdp.horizon + 1, mdp.states), dtype=table.dtype)
+    mass[0] = mdp.start
+    for h in range(mdp.horizon):
+        moved = mass * (1 - counted[h])
+        moved[1:] += (mass * counted[h])[:-1]
+        mass = push(mdp, h, moved[:, :, None] * table[h])
+    return mass.sum(axis=1)
