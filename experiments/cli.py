@@ -121,7 +121,8 @@ def _console(stderr: bool = False) -> Console:
 
 def _overview() -> None:
     console = _console()
-    console.print("usage: cpi-resets COMMAND [options]      (cpi-resets COMMAND --help for them)\n")
+    usage = "usage: cpi-resets COMMAND [options]      (cpi-resets COMMAND --help for them)\n"
+    console.print(usage, markup=False)
     for name, command in COMMANDS.items():
         console.print(f"  [bold]{name:<10}[/bold] {command.summary}")
     console.print(

@@ -38,19 +38,24 @@ def atomic_write(path: Path, data: bytes) -> None:
     Raises:
         CannotWrite: disk full, no permission, ...; what was at `path` before is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _write_and_rename(path, data)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{_TEMPORARY}")
+    try:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise CannotWrite(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
