@@ -285,6 +285,7 @@ def imperfect_oracle_plan(
             this precision and recall at this coverage.
     """
     check_count("horizon", horizon)
+    check_positive("reward_bound", reward_bound)
     check_positive("tau", tau)
     check_in_range("tau", tau, 0, reward_bound)
     for field, value in (("precision", precision), ("recall", recall), ("coverage", coverage)):
