@@ -140,6 +140,22 @@ def _sparse_passes(
     sparse_forward(*tables, policy, visits)
 
 
+def push(mdp: FiniteHorizonMDP, step: int, mass: Array) -> Array:
+    """Next-state mass, shape (..., S), of state-action mass (..., S, A) at layer `step`."""
+    rows = mass.reshape(-1, mdp.states * mdp.actions)
+    kernel = mdp.kernel(step)
+    flat = kernel if mdp.sparse else kernel.reshape(rows.shape[1], mdp.states)
+    return np.asarray(rows @ flat).reshape(*mass.shape[:-2], mdp.states)
+
+
+def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
+    """Expected next value, shape (..., S, A), of values (..., S) after layer `step`."""
+    kernel = mdp.kernel(step)
+    flat = kernel if mdp.sparse else kernel.reshape(-1, mdp.states)
+    columns = values.reshape(-1, mdp.states).T
+    return np.asarray(flat @ columns).T.reshape(*values.shape[:-1], mdp.states, mdp.actions)
+
+
 _STACKED: WeakKeyDictionary[FiniteHorizonMDP, tuple[Array, Array, Array]] = WeakKeyDictionary()
 
 

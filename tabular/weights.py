@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.bounds import DiscountedResetStep, ResetStep
 from cpi_theory.checks import Exact, InvalidInput, check_positive, check_probability
-from tabular.evaluation import Evaluation
+from tabular.evaluation import Evaluation, push
 from tabular.mdp import FiniteHorizonMDP, as_policy
 from tabular.validation import TOLERANCE, Array, as_numbers, check_shape, is_exact
 
@@ -129,22 +129,6 @@ def _mean(masses: Array, covered: Exact, evaluation: Evaluation) -> Exact:
 
 def _number(value: Any, evaluation: Evaluation) -> Exact:
     return Fraction(value) if is_exact(evaluation.policy) else float(value)
-
-
-def push(mdp: FiniteHorizonMDP, step: int, mass: Array) -> Array:
-    """Next-state mass, shape (..., S), of state-action mass (..., S, A) at layer `step`."""
-    rows = mass.reshape(-1, mdp.states * mdp.actions)
-    kernel = mdp.kernel(step)
-    flat = kernel if mdp.sparse else kernel.reshape(rows.shape[1], mdp.states)
-    return np.asarray(rows @ flat).reshape(*mass.shape[:-2], mdp.states)
-
-
-def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
-    """Expected next value, shape (..., S, A), of values (..., S) after layer `step`."""
-    kernel = mdp.kernel(step)
-    flat = kernel if mdp.sparse else kernel.reshape(-1, mdp.states)
-    columns = values.reshape(-1, mdp.states).T
-    return np.asarray(flat @ columns).T.reshape(*values.shape[:-1], mdp.states, mdp.actions)
 
 
 def deviation_probabilities(
