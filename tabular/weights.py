@@ -34,9 +34,8 @@ def as_weight(weight: ArrayLike, shape: tuple[int, ...], exact: bool) -> Array:
     slack = 0 if exact else TOLERANCE
     if not (table.min() >= -slack and table.max() <= 1 + slack):
         bad = np.argwhere(~((table >= -slack) & (table <= 1 + slack)))[0]
-        raise InvalidInput(
-            f"weight{[int(i) for i in bad]}", table[tuple(bad)], "outside [0, 1]", "clip or rescale"
-        )
+        field = f"weight{[int(i) for i in bad]}"
+        raise InvalidInput(field, float(table[tuple(bad)]), "outside [0, 1]", "clip or rescale")
     return np.broadcast_to(table if exact else np.clip(table, 0.0, 1.0), shape)
 
 
