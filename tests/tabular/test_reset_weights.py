@@ -1,0 +1,204 @@
+"""Induced reset weights against the enumeration of all rollouts, and sampled ones against both."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from cpi_theory.resets import (
+    AdvantageReset,
+    FirstErrorReset,
+    ImperfectReset,
+    ImprovableReset,
+    StartReset,
+    UniformReset,
+)
+from tabular import first_errors
+from tabular.evaluation import evaluate
+from tabular.first_errors import Returns
+from tabular.mdp import FiniteHorizonMDP
+from tabular.reset_weights import reset_weight
+from tabular.weights import coverage, improvable, mix, reset_step
+
+F = Fraction
+
+
+def fractions(table):
+    return np.vectorize(Fraction, otypes=[object])(np.asarray(table).astype(object))
+
+
+def random_rows(rng, *shape):
+    counts = rng.integers(0, 4, shape)
+    counts[..., 0] += counts.sum(axis=-1) == 0
+    table = fractions(counts)
+    return table / table.sum(axis=-1, keepdims=True)
+
+
+def random_world(seed, horizon=3, states=3, actions=2, payoffs=(0, 0, 0, 1, 2)):
+    """Rational; the last state is terminal in every other world."""
+    rng = np.random.default_rng(seed)
+    transitions = random_rows(rng, horizon, states, actions, states)
+    rewards = fractions(rng.choice(payoffs, (horizon, states, actions))) / (max(payoffs) * horizon)
+    terminal = np.zeros(states, dtype=bool)
+    if seed % 2:
+        terminal[-1] = True
+        rewards[:, -1] = F(0)
+        transitions[:, -1] = fractions(np.eye(states, dtype=int)[-1])
+    start = random_rows(rng, states)
+    mdp = FiniteHorizonMDP(transitions, rewards, start, horizon, terminal=terminal)
+    return mdp, random_rows(rng, horizon, states, actions)
+
+
+def rollouts(mdp, policy):
+    """Every rollout with its probability: (probability, states, actions, return)."""
+    going = [(p, (s,), (), F(0)) for s, p in enumerate(mdp.start) if p]
+    done = []
+    for h in range(mdp.horizon):
+        done += [path for path in going if mdp.terminal[path[1][-1]]]
+        going = [
+            (p * policy[h, s[-1], a] * q, (*s, t), (*acts, a), g + mdp.reward(h)[s[-1], a])
+            for p, s, acts, g in going
+            if not mdp.terminal[s[-1]]
+            for a in range(mdp.actions)
+            for t, q in enumerate(mdp.kernel(h)[s[-1], a])
+            if policy[h, s[-1], a] * q
+        ]
+    return [(p, s[: len(acts)], acts, g) for p, s, acts, g in done + going]
+
+
+def enumerated_first_error_weight(mdp, policy, success, offset, threshold=F(1, 10**9)):
+    advantages = evaluate(mdp, policy).advantages
+    visits, named = (fractions(np.zeros((mdp.horizon, mdp.states), dtype=int)) for _ in range(2))
+    for p, states, actions, total in rollouts(mdp, policy):
+        for h, s in enumerate(states):
+            visits[h, s] += p
+        wrong = [
+            h
+            for h, (s, a) in enumerate(zip(states, actions, strict=True))
+            if advantages[h, s, a] <= -threshold
+        ]
+        if wrong and total < success:
+            step = max(wrong[0] - offset, 0)
+            named[step, states[step]] += p
+    safe = np.where(visits == 0, 1, visits)
+    return named / safe
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 5])
+@pytest.mark.parametrize("seed", range(12))
+def test_first_errors_of_failed_rollouts_agree_with_enumeration(seed, offset):
+    mdp, policy = random_world(seed)
+    success = F(1 + seed % 3, 6)
+    weight = reset_weight(mdp, policy, FirstErrorReset(offset), success=success)
+    expected = enumerated_first_error_weight(mdp, policy, success, offset)
+    assert weight.exact
+    assert np.asarray(weight).tolist() == expected.tolist()
+
+
+def test_some_enumerated_weights_are_neither_zero_nor_one():
+    """The comparison above would notice: weights of all kinds occur in it."""
+    mdp, policy = random_world(2)
+    values = np.asarray(reset_weight(mdp, policy, FirstErrorReset(), success=F(1, 3)))
+    assert ((values > 0) & (values < 1)).sum() >= 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_first_errors_in_floats(seed):
+    mdp, policy = random_world(seed, payoffs=(0, 1, 2, 3))
+    plain = FiniteHorizonMDP(
+        mdp.transitions.astype(float),
+        mdp.rewards.astype(float),
+        mdp.start.astype(float),
+        mdp.horizon,
+        terminal=mdp.terminal,
+    )
+    for offset in (0, 1):
+        reset = FirstErrorReset(offset)
+        exact = reset_weight(mdp, policy, reset, success=F(5, 12))
+        floats = reset_weight(plain, policy, reset, success=5 / 12 - 1e-9)
+        np.testing.assert_allclose(floats, np.asarray(exact).astype(float), atol=1e-12)
+
+
+def two_step_lock():
+    """Two right actions (0) in a row pay 1; action 1 at any step spoils it. Policy: right 3/4."""
+    transitions = fractions([[[1, 0], [0, 1]], [[0, 1], [0, 1]]])
+    rewards = fractions(np.zeros((2, 2, 2), dtype=int))
+    rewards[1, 0, 0] = F(1)
+    mdp = FiniteHorizonMDP(transitions, rewards, fractions([1, 0]), 2)
+    policy = fractions(np.tile([3, 1], (2, 2, 1))) / 4
+    return mdp, policy
+
+
+def test_first_errors_by_hand():
+    mdp, policy = two_step_lock()
+    # At each step on the path the spoiling action is the first error, taken with 1/4; a state
+    # off the path is never named.
+    assert np.asarray(reset_weight(mdp, policy, FirstErrorReset())).tolist() == [
+        [F(1, 4), 0],
+        [F(1, 4), 0],
+    ]
+    # One step earlier: step 0 is named for an error at step 0 (1/4) or at step 1 (3/4 * 1/4).
+    earlier = np.asarray(reset_weight(mdp, policy, FirstErrorReset(offset=1)))
+    assert earlier.tolist() == [[F(7, 16), 0], [0, 0]]
+
+
+def test_the_easy_weights():
+    mdp, policy = random_world(1)
+    acting = np.tile([1, 1, 0], (3, 1)) * np.asarray(evaluate(mdp, policy).visits > 0, dtype=int)
+    uniform, start = (reset_weight(mdp, policy, reset) for reset in (UniformReset(), StartReset()))
+    assert np.asarray(uniform).tolist() == acting.tolist()
+    assert np.asarray(start).tolist() == [acting[0].tolist(), [0] * 3, [0] * 3]
+    assert uniform.exact
+    assert (uniform.lower == uniform.values).all()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 5])
+def test_oracle_weights_have_the_precision_and_recall_they_promise(seed):
+    mdp, policy = random_world(seed)
+    evaluation = evaluate(mdp, policy)
+    tau = evaluation.best_advantages.max() / 2
+    mask = improvable(evaluation, tau)
+    oracle = np.asarray(reset_weight(mdp, policy, ImprovableReset(tau)))
+    reached = np.asarray(evaluation.visits > 0, dtype=bool)
+    assert (oracle == (mask & reached)).all()
+    blurred = np.asarray(reset_weight(mdp, policy, ImperfectReset(0.8, 0.5, tau))).astype(float)
+    selected = evaluation.occupancy.astype(float) * blurred
+    assert selected[mask].sum() / selected.sum() == pytest.approx(0.8)
+    assert selected[mask].sum() / float(coverage(evaluation, tau)) == pytest.approx(0.5)
+    assert (blurred[:, mdp.terminal] == 0).all()
+
+
+def test_soft_oracle_weights():
+    mdp, policy = random_world(0)
+    evaluation = evaluate(mdp, policy)
+    weight = np.asarray(reset_weight(mdp, policy, AdvantageReset(0.1))).astype(float)
+    best, reached = evaluation.best_advantages.astype(float), evaluation.visits > 0
+    peak = best[reached.astype(bool)].max()
+    expected = np.where(reached, np.exp((best - peak) / 0.1), 0)
+    np.testing.assert_allclose(weight, expected.astype(float), rtol=1e-9)
+
+
+def test_a_reset_weight_serves_wherever_a_weight_does():
+    mdp, policy = two_step_lock()
+    weight = reset_weight(mdp, policy, FirstErrorReset())
+    step = reset_step(evaluate(mdp, policy), policy, weight)
+    # Named visits per rollout: 1/4 at step 0 and 3/4 * 1/4 at step 1, over a horizon of 2.
+    assert step.coverage == F(7, 32)
+    assert step.remaining == F(4, 7)
+    assert mix(policy, policy, weight, F(1, 2)).tolist() == policy.tolist()
+
+
+def test_rewards_in_another_order_are_one_return():
+    rewards = np.array([[0.1, 0.2]])
+    mdp = FiniteHorizonMDP(np.ones((1, 2, 1)), rewards, [1.0], 30, reward_bound=6.0)
+    returns = Returns.of(mdp, 5.0)
+    assert returns is not None
+    assert max(level.size for level in returns.levels) <= 31
+
+
+def test_too_many_returns_leave_it_to_sampling(monkeypatch):
+    mdp, policy = random_world(2, payoffs=(0, 1, 2, 3))
+    monkeypatch.setattr(first_errors, "MAX_RETURNS", 2)
+    assert first_errors.first_error_weight(mdp, evaluate(mdp, policy), 0, None, F(1, 4)) is None
