@@ -67,6 +67,29 @@ class _Tables:
         return is_exact(self.rewards)
 
 
+@dataclass(frozen=True)
+class RewardScaling:
+    """How an MDP's rewards were made from the original ones: r' = scale * (r + shift).
+
+    Attributes:
+        shift: added to every reward of every step, in original units.
+        scale: factor applied afterwards.
+        horizon: steps that a value from the start sums over: H, or 1 / (1 - gamma).
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+    horizon: float = 0.0
+
+    def original(self, value: Any, step: int = 0) -> Any:
+        """Value (number or array) at step `step` of the MDP in original reward units."""
+        return value / self.scale - self.shift * (self.horizon - step)
+
+    def scaled(self, value: Any, step: int = 0) -> Any:
+        """Inverse of :meth:`original`."""
+        return self.scale * (value + self.shift * (self.horizon - step))
+
+
 @dataclass(frozen=True, eq=False)
 class FiniteHorizonMDP(_Tables):
     """A finite MDP with layers h = 0..H-1, states 0..S-1 and actions 0..A-1.
@@ -87,6 +110,7 @@ class FiniteHorizonMDP(_Tables):
         observations: int (H, S) or (S,): what a policy may condition on. States with one
             observation share one action choice. None gives every (h, s) its own.
         name: for people.
+        scaling: how `rewards` were made from the original ones, if they were.
 
     Raises:
         InvalidInput: naming the first offending row, its value and the remedy.
@@ -100,6 +124,7 @@ class FiniteHorizonMDP(_Tables):
     terminal: Any = None
     observations: Any = None
     name: str = ""
+    scaling: RewardScaling = RewardScaling()
 
     def __post_init__(self) -> None:
         check_count("horizon", self.horizon)
@@ -174,6 +199,7 @@ class DiscountedMDP(_Tables):
         reward_bound: R_max, a bound of V in reward units; None takes the largest reward divided
             by 1 - gamma.
         name: for people.
+        scaling: how `rewards` were made from the original ones, if they were.
 
     Raises:
         InvalidInput: naming the first offending row, its value and the remedy.
@@ -185,6 +211,7 @@ class DiscountedMDP(_Tables):
     discount: Exact
     reward_bound: Any = None
     name: str = ""
+    scaling: RewardScaling = RewardScaling()
 
     def __post_init__(self) -> None:
         check_in_range("discount", self.discount, 0, 1)
