@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cpi_theory.checks import Exact
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policy
+from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policies, as_policy
 from tabular.validation import Array
 
 
@@ -86,6 +86,42 @@ def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evalua
     return _evaluate_floats(mdp, table)
 
 
+def evaluate_many(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) -> Evaluation:
+    """Values, advantages and visits of K policies at once, all with a leading axis K.
+
+    A layer's transitions are read once for all policies (a matrix product instead of K products
+    with a vector), which is what makes this several times faster than K calls of `evaluate`.
+
+    Args:
+        mdp: dense, sparse or exact; finite-horizon or discounted.
+        policies: shape (K, H, S, A), or (K, S, A) for policies that are the same in all layers.
+
+    Raises:
+        InvalidInput: if `policies` do not fit the MDP.
+    """
+    tables = as_policies(mdp, policies)
+    if isinstance(mdp, DiscountedMDP):
+        return _stacked([evaluate(mdp, table) for table in tables])
+    values = np.zeros(tables.shape[:-1], dtype=tables.dtype)
+    q_values, visits = np.empty_like(tables), values.copy()
+    ahead = values[:, 0]
+    for h in reversed(range(mdp.horizon)):
+        q_values[:, h] = mdp.reward(h) + pull(mdp, h, ahead)
+        ahead = values[:, h] = (tables[:, h] * q_values[:, h]).sum(axis=2)
+    visits[:, 0] = mdp.start
+    for h in range(mdp.horizon - 1):
+        visits[:, h + 1] = push(mdp, h, visits[:, h, :, None] * tables[:, h])
+    advantages = q_values - values[..., None]
+    return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, tables)
+
+
+def _stacked(singles: list[Evaluation]) -> Evaluation:
+    names = ("value", "values", "q_values", "advantages", "visits", "policy")
+    tables = {name: np.stack([getattr(one, name) for one in singles]) for name in names}
+    worst = max(one.error_bound for one in singles)
+    return Evaluation(**tables, discount=singles[0].discount, error_bound=worst)
+
+
 def _evaluate_exact(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
     values = np.full((mdp.horizon, mdp.states), Fraction(0), dtype=object)
     visits, q_values = values.copy(), np.empty(policy.shape, dtype=object)
@@ -152,7 +188,7 @@ def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
     """Expected next value, shape (..., S, A), of values (..., S) after layer `step`."""
     kernel = mdp.kernel(step)
     flat = kernel if mdp.sparse else kernel.reshape(-1, mdp.states)
-    columns = values.reshape(-1, mdp.states).T
+    columns = np.ascontiguousarray(values.reshape(-1, mdp.states).T)
     return np.asarray(flat @ columns).T.reshape(*values.shape[:-1], mdp.states, mdp.actions)
 
 

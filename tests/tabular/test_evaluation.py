@@ -10,7 +10,7 @@ from scipy import sparse
 
 from cpi_theory.checks import InvalidInput
 from tabular import evaluation_kernels
-from tabular.evaluation import csr_tables, evaluate, pull, push
+from tabular.evaluation import csr_tables, evaluate, evaluate_many, pull, push
 from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
 
 F = Fraction
@@ -230,6 +230,36 @@ def test_push_and_pull_are_adjoint(make):
     assert ahead.shape == (2, 3, 2)
     for i in range(2):
         assert moved[i] @ values[i] == pytest.approx((mass[i] * ahead[i]).sum())
+
+
+@pytest.mark.parametrize("form", ["exact", "dense", "csr"])
+@pytest.mark.parametrize("stationary", [True, False])
+def test_many_policies_at_once_agree_with_one_by_one(form, stationary):
+    mdp, _ = random_world(11, 4, 3, 2, stationary)
+    if form != "exact":
+        mdp = as_floats(mdp, np.asarray if form == "dense" else to_csr)
+    policies = random_rows(np.random.default_rng(4), 5, 4, 3, 2)
+    batch = evaluate_many(mdp, policies)
+    assert batch.values.shape == (5, 4, 3)
+    assert batch.horizon == 4
+    for k, policy in enumerate(policies):
+        single = evaluate(mdp, policy)
+        assert float(batch.value[k]) == pytest.approx(float(single.value), abs=1e-14)
+        for name in ("values", "q_values", "advantages", "visits", "occupancy", "best_advantages"):
+            difference = np.abs(getattr(batch, name)[k] - getattr(single, name)).max()
+            assert difference <= (0 if form == "exact" else 1e-14), name
+
+
+def test_many_stationary_and_discounted_policies():
+    mdp, _ = random_world(12)
+    policies = random_rows(np.random.default_rng(4), 3, 3, 2)
+    batch = evaluate_many(mdp, policies)
+    assert batch.value.tolist() == [evaluate(mdp, policy).value for policy in policies]
+    world, _ = random_discounted(1)
+    policies = random_rows(np.random.default_rng(4), 3, 4, 2)
+    batch = evaluate_many(world, policies)
+    assert batch.visits.shape == (3, 4)
+    assert batch.value.tolist() == [evaluate(world, policy).value for policy in policies]
 
 
 def random_discounted(seed, states=4, actions=2, discount=F(9, 10)):
