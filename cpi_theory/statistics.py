@@ -1,0 +1,228 @@
+"""Intervals for what experiments measure: proportions, curves over seeds, exponents.
+
+`level` is the coverage of a two-sided interval (0.95), not the probability of failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.randomness import Key
+
+Array = NDArray[np.float64]
+Statistic = Callable[..., Any]
+"""A statistic of an array along `axis`, such as numpy.mean or :func:`interquartile_mean`."""
+
+_BATCH = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with a two-sided interval; arrays for a band over several points."""
+
+    estimate: Any
+    lower: Any
+    upper: Any
+
+    def __contains__(self, value: float) -> bool:
+        return bool(np.all(self.lower <= value) and np.all(value <= self.upper))
+
+
+def wilson_interval(successes: float, trials: float, level: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion from independent trials.
+
+    Unlike the normal interval it keeps its coverage near 0 and 1. A sum of values in [0, 1] may
+    stand for the successes; the interval is then conservative.
+
+    Args:
+        successes: in [0, trials].
+        trials: > 0; need not be whole (an effective number).
+
+    Raises:
+        InvalidInput: naming the argument outside its range.
+
+    Source: E. B. Wilson, JASA 22 (1927).
+    """
+    check_positive("trials", trials)
+    check_in_range("successes", successes, 0, trials)
+    return _wilson(successes / trials, trials, _normal_quantile(level))
+
+
+def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of a proportion whose trials come in clusters, such as attempts at one prompt.
+
+    Trials of a cluster are not independent. The variance of the ratio sum(successes) / sum(trials)
+    is estimated over clusters, turned into an effective number of trials, and that goes into the
+    Wilson formula with a Student quantile. Where all clusters agree on 0 or 1, every cluster counts
+    as one trial.
+
+    Args:
+        successes: shape (clusters,), each in [0, trials] (values need not be whole).
+        trials: shape (clusters,), >= 0, at least two of them positive.
+
+    Raises:
+        InvalidInput: naming the argument that is no such array.
+
+    Source: the linearised ratio estimator, W. G. Cochran, Sampling Techniques (1977), section 6.
+    """
+    s, n = _clusters(successes, trials)
+    clusters, total = len(n), n.sum()
+    p = float(s.sum() / total)
+    variance = clusters / (clusters - 1) * float(((s - p * n) ** 2).sum()) / total**2
+    spread = p * (1 - p)
+    effective = spread / variance if spread > 0 and variance > 0 else float(clusters)
+    return _wilson(p, effective, _student_quantile(level, clusters - 1))
+
+
+def _clusters(successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
+    s, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    if s.ndim != 1 or s.shape != n.shape:
+        raise InvalidInput("successes", s.shape, f"trials have {n.shape}", "give one per cluster")
+    if not (np.isfinite(n).all() and (s >= 0).all() and (s <= n).all()):
+        raise InvalidInput("successes", s, "not all in [0, trials]", "count them per cluster")
+    kept = n > 0
+    if kept.sum() < 2:
+        raise InvalidInput("trials", n, "fewer than two clusters", "sample more clusters")
+    return s[kept], n[kept]
+
+
+def _wilson(p: float, n: float, z: float) -> Interval:
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # At p = 0 and 1 the ends are exact; rounding must not put the estimate outside.
+    return Interval(
+        p, float(max(0.0, min(centre - half, p))), float(min(1.0, max(centre + half, p)))
+    )
+
+
+def interquartile_mean(values: ArrayLike, axis: int = 0) -> Any:
+    """Mean of the middle half: the lowest and highest floor(n / 4) values are left out.
+
+    Less noisy than the median and less swayed by one lucky seed than the mean.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=axis)
+    n = ordered.shape[axis]
+    return np.take(ordered, range(n // 4, n - n // 4), axis=axis).mean(axis=axis)
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    statistic: Statistic = np.mean,
+    level: float = 0.95,
+    resamples: int = 2000,
+    key: Key | int = 0,
+) -> Interval:
+    """Percentile bootstrap over the first axis: runs, seeds or prompts that are independent.
+
+    Args:
+        values: shape (n, ...), n >= 2; the trailing axes are kept, so that learning curves of
+            shape (seeds, points) give a pointwise band.
+        statistic: called as ``statistic(array, axis=...)``.
+        resamples: number of resamples.
+        key: of the resampling; the same key gives the same interval.
+
+    Raises:
+        InvalidInput: naming the argument outside its range.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim == 0 or len(data) < 2:
+        raise InvalidInput("values", data.shape, "fewer than two to resample", "run more seeds")
+    check_count("resamples", resamples)
+    rng = Key.of(key).child("bootstrap").generator()
+    chunk = max(1, _BATCH // data.size)
+    drawn = []
+    for done in range(0, resamples, chunk):
+        picks = rng.integers(len(data), size=(min(chunk, resamples - done), len(data)))
+        drawn.append(statistic(data[picks], axis=1))
+    return _percentiles(statistic(data, axis=0), np.concatenate(drawn), level)
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of first - second over pairs (the same seed or prompt) with a Student interval.
+
+    Args:
+        first: shape (n,), n >= 2.
+        second: shape (n,), entry i paired with entry i of `first`.
+
+    Raises:
+        InvalidInput: if the arrays do not pair up.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+        raise InvalidInput(
+            "second", b.shape, f"does not pair with {a.shape}", "give two (n,) arrays"
+        )
+    difference = a - b
+    half = difference.std(ddof=1) / np.sqrt(len(a)) * _student_quantile(level, len(a) - 1)
+    mean = float(difference.mean())
+    return Interval(mean, mean - float(half), mean + float(half))
+
+
+def log_log_slope(
+    x: ArrayLike,
+    y: ArrayLike,
+    level: float = 0.95,
+    resamples: int = 2000,
+    key: Key | int = 0,
+    *,
+    statistic: Statistic = np.mean,
+    paired: bool = False,
+) -> Interval:
+    """Exponent b of y ~ x^b by least squares through the logarithms, with a bootstrap interval.
+
+    Args:
+        x: shape (k,), positive, k >= 2 different ones.
+        y: shape (k, r), r >= 2 independent replicates at each x.
+        statistic: turns the replicates at one x into the positive number that is fitted.
+        paired: resample the replicates alike at every x (they share seeds).
+
+    Raises:
+        InvalidInput: if a logarithm does not exist, in the data or in a resample.
+    """
+    data, logs = np.asarray(y, dtype=np.float64), _positive_logs("x", np.asarray(x))
+    if data.ndim != 2 or len(data) != len(logs) or data.shape[1] < 2:
+        raise InvalidInput("y", data.shape, f"not ({len(logs)}, r >= 2)", "give replicates per x")
+    centred = logs - logs.mean()
+    if not (centred**2).sum() > 0:
+        raise InvalidInput("x", x, "has no two different values", "measure at more points")
+    slopes = centred / (centred**2).sum()
+    estimate = slopes @ _positive_logs("y", statistic(data, axis=1))
+    k, r = data.shape
+    rng = Key.of(key).child("log-log slope").generator()
+    picks = rng.integers(r, size=(resamples, 1 if paired else k, r))
+    drawn = np.take_along_axis(data[None], np.broadcast_to(picks, (resamples, k, r)), axis=2)
+    return _percentiles(estimate, _positive_logs("y", statistic(drawn, axis=2)) @ slopes, level)
+
+
+def _positive_logs(name: str, values: Array) -> Array:
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise InvalidInput(name, values, "not all positive", "measure longer or drop those points")
+    return np.log(values)
+
+
+def _percentiles(estimate: Any, drawn: Array, level: float) -> Interval:
+    tail = _tail(level)
+    return Interval(estimate, *np.quantile(drawn, [tail, 1 - tail], axis=0))
+
+
+def _tail(level: float) -> float:
+    check_in_range("level", level, 1e-12, 1 - 1e-12)
+    return (1 - level) / 2
+
+
+def _normal_quantile(level: float) -> float:
+    from scipy.special import ndtri  # imported late: `import cpi_theory` stays quick
+
+    return float(ndtri(1 - _tail(level)))
+
+
+def _student_quantile(level: float, freedom: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, 1 - _tail(level)))
