@@ -1,0 +1,273 @@
+"""From an MDP and a policy to arrays of rollouts: tables, threads and the form of the result."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from cpi_theory.randomness import Keys
+from tabular import sampling_kernels as kernels
+from tabular.mdp import FiniteHorizonMDP, as_policy
+from tabular.validation import as_numbers, check_distributions, check_shape
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+RECORD_BYTES = 40
+"""What a column of an alias table takes: a record of 32 bytes and two arc numbers."""
+_CACHE_LINE = 64
+_SMALLEST_SHARE = 4096
+"""Rollouts a thread should have to be worth waking."""
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """Rollouts as arrays.
+
+    Attributes:
+        steps: first layer of each rollout, shape (n,).
+        states: state before each action, shape (n, T), -1 after the end; None if not asked for.
+        actions: shape (n, T), -1 after the end; None if not asked for.
+        lengths: number of actions, shape (n,).
+        returns: sum of rewards from the first state to the end, in reward units, shape (n,).
+        cut: whether the horizon ended it rather than a terminal state, shape (n,).
+    """
+
+    steps: Integers
+    states: NDArray[np.int32] | None
+    actions: NDArray[np.int32] | None
+    lengths: NDArray[np.int32]
+    returns: Floats
+    cut: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return self.returns.size
+
+
+@dataclass(frozen=True, eq=False)
+class Arcs:
+    """The transitions of an MDP as compressed rows of arcs (state, action) -> next state.
+
+    Attributes:
+        mdp: the MDP.
+        indptr: int64, row ends; row = (layer * S + s) * A + a, layer 0 alone if stationary.
+        indices: int32, next state of each arc.
+        chances: float64, probability of each arc.
+    """
+
+    mdp: FiniteHorizonMDP
+    indptr: Integers
+    indices: NDArray[np.int32]
+    chances: Floats
+
+    @classmethod
+    def of(cls, mdp: FiniteHorizonMDP) -> Arcs:
+        """The arcs of an MDP; big sparse tables are shared, not copied."""
+        return cls(mdp, *(_frozen(part) for part in (_sparse if mdp.sparse else _dense)(mdp)))
+
+    @cached_property
+    def owner(self) -> NDArray[np.int32]:
+        """Action of each arc."""
+        owner = np.empty(self.indices.size, np.int32)
+        kernels.own_arcs(self.indptr, self.mdp.actions, owner)
+        return owner
+
+    @cached_property
+    def rewards(self) -> Floats:
+        """Rewards as floats, shape (L, S, A); L = 1 serves all layers."""
+        rewards = np.asarray(self.mdp.rewards, np.float64)
+        return _frozen(rewards[None] if rewards.ndim == 2 else rewards)
+
+    def after(self, steps: Integers, states: Integers, actions: Integers, u: Floats) -> Integers:
+        """Next state of each (step, state, action), one uniform number each; shapes (n,)."""
+        rows = states * self.mdp.actions + actions
+        if not self.mdp.stationary:
+            rows = rows + steps * (self.mdp.states * self.mdp.actions)
+        out = np.empty(rows.size, np.int64)
+        kernels.successors(self.indptr, self.indices, self.chances, rows, u, out)
+        return out
+
+
+def _dense(mdp: FiniteHorizonMDP) -> tuple[Any, Any, Any]:
+    rows = np.asarray(mdp.transitions, np.float64).reshape(-1, mdp.states)
+    rows = _frozen(rows)
+    indptr = np.empty(rows.shape[0] + 1, np.int64)
+    kernels.count_arcs(rows, indptr)
+    indices, chances = np.empty(indptr[-1], np.int32), np.empty(indptr[-1])
+    kernels.fill_arcs(rows, indices, chances)
+    return indptr, indices, chances
+
+
+def _sparse(mdp: FiniteHorizonMDP) -> tuple[Any, Any, Any]:
+    table = mdp.transitions if mdp.stationary else sparse.vstack(mdp.transitions, format="csr")
+    return table.indptr.astype(np.int64), table.indices.astype(np.int32, copy=False), table.data
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view, so that kernels see one type whoever owns the memory."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
+
+
+def layered_policy(mdp: FiniteHorizonMDP, policy: ArrayLike) -> Floats:
+    """A checked float policy of shape (L, S, A), where L = 1 serves all layers.
+
+    Raises:
+        InvalidInput: if the shape does not fit or a row is no probability distribution.
+    """
+    if np.ndim(policy) != 2:
+        layers = np.asarray(as_policy(mdp, policy), np.float64)
+        return _frozen(layers[:1] if (layers[1:] == layers[0]).all() else layers)
+    one = as_numbers("policy", policy, mdp.exact)
+    check_shape("policy", one.shape, [(mdp.states, mdp.actions)])
+    check_distributions("policy", one, ("s",))
+    return _frozen(np.asarray(one, np.float64)[None])
+
+
+@dataclass(frozen=True, eq=False)
+class AliasTables:
+    """Alias tables of every (layer, state): one random cache line a step.
+
+    Attributes:
+        arcs: the arcs of the MDP.
+        uniform: log2 of the columns that every node has, or None where nodes differ.
+        offsets, bits: first column and log2 of the columns of each node, shape (L, S).
+        table, gains, owners: see `sampling_kernels.build`, where `owners` are called arcs.
+    """
+
+    arcs: Arcs
+    uniform: int | None
+    offsets: Integers
+    bits: NDArray[np.uint8]
+    table: NDArray[np.uint64]
+    gains: Floats
+    owners: NDArray[np.int32]
+
+    def run(
+        self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
+    ) -> Paths:
+        """One rollout from each (step, state), shapes (n,)."""
+        result, left = _empty_paths(steps, self.arcs.mdp.horizon, paths)
+        layer = steps if self.offsets.shape[0] > 1 else 0
+        start, width = self.offsets[layer, states], self.bits[layer, states]
+
+        def work(part: slice) -> None:
+            path = None if result.states is None else result.states[part]
+            out = result.returns[part], result.lengths[part], result.cut[part]
+            begin = start[part], width[part], left[part], keys[part]
+            kernels.roll(self.table, self.gains, self.uniform, *begin, *out, path)
+            if path is not None and result.actions is not None:
+                coded = self.owners, self.arcs.indices, self.arcs.owner
+                kernels.decode(states[part], out[1], *coded, path, result.actions[part])
+
+        spread(work, len(result), threads, _SMALLEST_SHARE)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """Sampling straight from the MDP and the policy, for tables that would not fit."""
+
+    arcs: Arcs
+    policy: Floats
+
+    def run(
+        self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
+    ) -> Paths:
+        """One rollout from each (step, state), shapes (n,)."""
+        result, left = _empty_paths(steps, self.arcs.mdp.horizon, paths)
+        arcs = self.arcs
+        model = arcs.indptr, arcs.indices, arcs.chances, self.policy, arcs.rewards
+
+        def work(part: slice) -> None:
+            begin = steps[part], states[part], left[part], keys[part]
+            out = result.returns[part], result.lengths[part], result.cut[part]
+            path = None if result.states is None else result.states[part]
+            acted = None if result.actions is None else result.actions[part]
+            kernels.scan(*model, arcs.mdp.terminal, *begin, *out, path, acted)
+
+        spread(work, len(result), threads, _SMALLEST_SHARE)
+        return result
+
+
+def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> AliasTables | Scan:
+    """Alias tables if they fit into `memory` bytes, else sampling by scanning the rows.
+
+    Args:
+        arcs: of the MDP.
+        policy: from `layered_policy`.
+        memory: most bytes that tables may take.
+        threads: used to fill them; the result does not depend on it.
+    """
+    mdp = arcs.mdp
+    layered = not mdp.stationary or policy.shape[0] > 1 or arcs.rewards.shape[0] > 1
+    layers = mdp.horizon if layered else 1
+    bits = np.empty((layers, mdp.states), np.uint8)
+    widest, columns = kernels.lay_out(arcs.indptr, mdp.terminal, layers, mdp.actions, bits.ravel())
+    same = (bits.size + 1) << widest
+    uniform = widest if same <= max(_SMALLEST_SHARE, 2 * columns) else None
+    columns = columns + 2 if uniform is None else same
+    if columns * RECORD_BYTES > memory:
+        return Scan(arcs, policy)
+    return _alias_tables(arcs, policy, uniform, bits, columns, threads)
+
+
+def _alias_tables(
+    arcs: Arcs, policy: Floats, uniform: int | None, bits: Any, columns: int, threads: int
+) -> AliasTables:
+    offsets = np.empty(bits.shape, np.int64)
+    kernels.place(uniform or 0, bits.ravel(), offsets.ravel())
+    table, owners = _aligned(columns), np.empty((columns, 2), np.int32)
+    gains = table.view(np.float64)
+    sink = uniform or 1
+    table[: 1 << sink] = ((sink << 6) | sink, 0, 0, 0)
+    owners[: 1 << sink] = -1
+    model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards
+    place = offsets.ravel(), bits.ravel(), table, gains, owners
+    spread(lambda p: kernels.build(p.start, p.stop, *model, *place), bits.size, threads, 1000)
+    return AliasTables(arcs, uniform, offsets, bits, table, gains, owners)
+
+
+def _aligned(columns: int) -> NDArray[np.uint64]:
+    """Shape (columns, 4), starting at a cache line so that no record straddles two."""
+    raw = np.empty(columns * 4 + _CACHE_LINE // 8, np.uint64)
+    skip = -raw.ctypes.data % _CACHE_LINE // 8
+    return raw[skip : skip + columns * 4].reshape(columns, 4)
+
+
+def _empty_paths(steps: Integers, horizon: int, paths: bool) -> tuple[Paths, Integers]:
+    """Room for the result, and the most steps of each rollout."""
+    left = horizon - steps
+    shape = (steps.size, int(left.max(initial=0)))
+    states, actions = (
+        (np.empty(shape, np.int32), np.empty(shape, np.int32)) if paths else (None,) * 2
+    )
+    n = steps.size
+    return Paths(
+        steps, states, actions, np.empty(n, np.int32), np.empty(n), np.empty(n, bool)
+    ), left
+
+
+def spread(work: Callable[[slice], None], n: int, threads: int, smallest: int) -> None:
+    """Run `work` on parts of range(n), one a thread, none smaller than `smallest` for nothing.
+
+    The parts write to places of their own and each item depends on itself alone, so the result
+    has the same bits for any number of threads.
+    """
+    parts = max(1, min(threads, n // smallest))
+    edges = [n * i // parts for i in range(parts + 1)]
+    slices = [slice(low, high) for low, high in itertools.pairwise(edges)]
+    if parts == 1:
+        work(slices[0])
+        return
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(work, slices))

@@ -1,0 +1,219 @@
+"""The simulator seam on a finite MDP: rollouts, first errors, and conservative updates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.randomness import Key, Keys
+from cpi_theory.seam import FailedLocalization, Localization, Rollout
+from tabular import sampling_kernels as kernels
+from tabular.evaluation import Evaluation, evaluate
+from tabular.localizer import Localizer, best_advantages
+from tabular.mdp import FiniteHorizonMDP
+from tabular.reset_weights import step_coverage
+from tabular.rollouts import TabularState, as_rollouts
+from tabular.sampling import Arcs, Floats, Integers, Paths, layered_policy, make_sampler
+
+_START, _ROLLOUT, _LOCATE = (
+    Key.of(0).child("tabular", name).integers(1)[0] for name in ("start", "rollout", "locate")
+)
+_TABLE_MEMORY = 1 << 30
+
+
+class TabularSimulator:
+    """A finite MDP under a policy, as the algorithms see worlds.
+
+    A state is the pair (h, s). Every rollout is a function of its start and its key: the same
+    bits come out for any number of threads, any split and any order of the batch.
+
+    Attributes:
+        mdp: the world.
+        policy: shape (H, S, A), or (S, A) for all layers.
+        seed: numbers the rollouts that are asked for without keys.
+        localizer: how the world names first errors.
+        success: a rollout fails if its return is below this, in reward units.
+        threads: most threads of one call.
+        table_memory: bytes that alias tables may take; bigger worlds are sampled by scanning
+            their rows, several times slower.
+    """
+
+    def __init__(
+        self,
+        mdp: FiniteHorizonMDP,
+        policy: ArrayLike,
+        seed: int = 0,
+        localizer: Localizer | None = None,
+        success: float | None = None,
+        *,
+        threads: int = 1,
+        table_memory: int = _TABLE_MEMORY,
+        arcs: Arcs | None = None,
+    ) -> None:
+        """Check the policy and fill the tables.
+
+        Args:
+            mdp, policy, seed, localizer, success, threads, table_memory: see the class;
+                `success` is by default the reward bound less 1e-9.
+            arcs: of the same MDP, from another simulator, to spare making them again.
+
+        Raises:
+            InvalidInput: if the policy does not fit the MDP or a setting is out of range.
+        """
+        check_count("seed", seed, 0)
+        check_count("threads", threads)
+        check_count("table_memory", table_memory, 0)
+        self.mdp, self.seed, self.threads, self.table_memory = mdp, seed, threads, table_memory
+        self.localizer = Localizer() if localizer is None else localizer
+        self.success = float(mdp.reward_bound) - 1e-9 if success is None else float(success)
+        self._arcs = Arcs.of(mdp) if arcs is None else arcs
+        self._policy = policy
+        self._sampler = make_sampler(self._arcs, layered_policy(mdp, policy), table_memory, threads)
+        self._rolled = self._located = 0
+
+    def with_policy(self, policy: ArrayLike) -> TabularSimulator:
+        """The same world under another policy; keyless rollouts go on numbering from here."""
+        other = TabularSimulator(
+            self.mdp,
+            policy,
+            self.seed,
+            self.localizer,
+            self.success,
+            threads=self.threads,
+            table_memory=self.table_memory,
+            arcs=self._arcs,
+        )
+        other._rolled, other._located = self._rolled, self._located
+        return other
+
+    @property
+    def horizon(self) -> int:
+        """H, the number of layers."""
+        return self.mdp.horizon
+
+    @property
+    def reward_bound(self) -> float:
+        """R_max, in reward units."""
+        return float(self.mdp.reward_bound)
+
+    @property
+    def policy(self) -> NDArray[Any]:
+        """The policy as checked, shape (H, S, A)."""
+        return self.evaluation.policy
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Exact values, advantages and visits of the policy."""
+        return evaluate(self.mdp, self._policy)
+
+    @cached_property
+    def advantages(self) -> Floats:
+        """A_h(s, a) as floats, shape (H, S, A)."""
+        return np.asarray(self.evaluation.advantages, np.float64)
+
+    def start_states(self, count: int, key: Key | int | np.random.Generator) -> list[TabularState]:
+        """`count` start states (0, s), drawn from the start distribution by `key`."""
+        check_count("count", count, 0)
+        u = np.empty(count)
+        kernels.uniforms(Key.of(key).integers(count), _START, u)
+        drawn = np.searchsorted(self._start_cdf, u, side="right")
+        return [(0, s) for s in drawn.tolist()]
+
+    @cached_property
+    def _start_cdf(self) -> Floats:
+        start = np.asarray(self.mdp.start, np.float64)
+        total = np.cumsum(start)
+        total[np.flatnonzero(start)[-1] :] = 1.0
+        return total
+
+    def rollout(self, states: Sequence[Any], keys: Keys | None = None) -> list[Rollout]:
+        """One continuation of the policy from each state (h, s).
+
+        Raises:
+            InvalidInput: if a state is not one of the MDP or there is not one key per state.
+        """
+        pairs = _as_pairs(states, self.mdp)
+        keys = self._as_keys(keys, len(pairs), _ROLLOUT, "_rolled")
+        paths = self._sampler.run(pairs[:, 0], pairs[:, 1], keys, True, self.threads)
+        return as_rollouts(paths, self.success)
+
+    def simulate(
+        self,
+        steps: ArrayLike,
+        states: ArrayLike,
+        keys: Keys | None = None,
+        *,
+        paths: bool = True,
+    ) -> Paths:
+        """The rollouts beneath `rollout`, as arrays.
+
+        Args:
+            steps: layer of each start, int, shape (n,), or one for all.
+            states: state index of each start, int, shape (n,).
+            keys: shape (n,); by default they are numbered from the seed.
+            paths: whether states and actions are kept; without them it is faster.
+
+        Raises:
+            InvalidInput: if a state is not one of the MDP or there is not one key per state.
+        """
+        layers = np.broadcast_to(np.asarray(steps), np.shape(states))
+        pairs = _as_pairs(np.stack([layers, np.asarray(states)], axis=-1), self.mdp)
+        keys = self._as_keys(keys, len(pairs), _ROLLOUT, "_rolled")
+        return self._sampler.run(pairs[:, 0], pairs[:, 1], keys, paths, self.threads)
+
+    def locate_first_error(
+        self, rollouts: Sequence[Rollout], keys: Keys | None = None
+    ) -> list[Localization | FailedLocalization]:
+        """The first error of each rollout as the localizer names it, or a typed refusal."""
+        keys = self._as_keys(keys, len(rollouts), _LOCATE, "_located")
+        return self.localizer.locate(rollouts, self.advantages, keys)
+
+    def best_advantages(self, rollouts: Sequence[Rollout]) -> list[Floats]:
+        """max_a A(s, a) at each state of each rollout: shape (len(rollout),) per rollout."""
+        return best_advantages(rollouts, np.asarray(self.evaluation.best_advantages, np.float64))
+
+    def improvable_coverage(self, tau: float) -> float:
+        """p_tau: share of the steps taken at which the best advantage is at least `tau`."""
+        return step_coverage(self.mdp, self.evaluation, tau)
+
+    def _as_keys(self, keys: Keys | None, count: int, purpose: np.uint64, counter: str) -> Keys:
+        """The keys given, or the next ones of this simulator's seed."""
+        if keys is not None:
+            given = np.asarray(keys)
+            if given.shape != (count,) or given.dtype.kind not in "ui":
+                raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
+            return given.astype(np.uint64, copy=False)
+        numbered = np.empty(count, np.uint64)
+        first = getattr(self, counter)
+        setattr(self, counter, first + count)
+        kernels.number_keys(np.uint64(self.seed) ^ purpose, np.uint64(first), numbered)
+        return numbered
+
+
+def _as_pairs(states: Any, mdp: FiniteHorizonMDP) -> Integers:
+    """States as an array of (h, s), shape (n, 2), all of them states of the MDP."""
+    try:
+        pairs = np.asarray(states).reshape(-1, 2) if len(states) == 0 else np.asarray(states)
+    except ValueError as error:
+        raise InvalidInput("states", states, str(error), "give (h, s) pairs") from error
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.size and pairs.dtype.kind not in "iu"):
+        raise InvalidInput("states", states, "not pairs of integers", "give (h, s) pairs")
+    limits = (mdp.horizon, mdp.states)
+    outside = ((pairs < 0) | (pairs >= limits)).any(axis=1)
+    if outside.any():
+        i = int(np.argmax(outside))
+        raise InvalidInput(
+            f"states[{i}]",
+            tuple(pairs[i].tolist()),
+            "no state of this MDP",
+            f"give 0 <= h < {limits[0]} and 0 <= s < {limits[1]}",
+        )
+    return pairs.astype(np.int64, copy=False)
+
+
+__all__ = ["Localizer", "TabularSimulator"]
