@@ -32,7 +32,10 @@ def holds_fractions(table: Any) -> bool:
     """Whether a table as the user gave it, nested lists too, asks for exact arithmetic."""
     if sparse.issparse(table) or _is_sparse_sequence(table):
         return False
-    return np.asarray(table).dtype.hasobject
+    try:
+        return np.asarray(table).dtype.hasobject
+    except ValueError:  # ragged lists: reading them as floats will say what is wrong
+        return False
 
 
 def as_numbers(field: str, array: ArrayLike, exact: bool) -> Array:
@@ -56,6 +59,8 @@ def as_numbers(field: str, array: ArrayLike, exact: bool) -> Array:
 
 def _floats(array: ArrayLike) -> Array:
     given = np.asarray(array)
+    if given.dtype.kind == "c":
+        raise TypeError("complex entries")
     shareable = given.dtype == np.float64 and given.flags.c_contiguous and not given.flags.writeable
     return given if shareable else np.array(given, dtype=np.float64, order="C")
 
