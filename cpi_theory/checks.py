@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from numbers import Real
+from pathlib import PurePath
 
 Exact = float | Fraction
 """A number that may be exact: every improvement bound computes on either."""
@@ -25,6 +26,8 @@ class InvalidInput(ValueError):
 
 
 def _short(value: object, limit: int = 120) -> str:
+    if isinstance(value, PurePath):
+        return str(value)  # a path is of use only when it is whole
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 

@@ -53,7 +53,7 @@ def _gather(
     # Not pure: results of an earlier sweep that the scheduler still holds must not come back.
     futures = client.map(task, indices, specs, pure=False, retries=_RETRIES)
     try:
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             yield future.result()
             future.release()
     except KilledWorker as error:

@@ -58,11 +58,9 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except OSError as error:
         problem = f"cannot be read ({error.strerror})"
-        raise InvalidInput("config", str(path), problem, "give a TOML file") from error
+        raise InvalidInput("config", path, problem, "give a TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            "config", str(path), f"not TOML ({error})", "correct the file"
-        ) from error
+        raise InvalidInput("config", path, f"not TOML ({error})", "correct the file") from error
 
 
 def _required(field: dataclasses.Field[Any]) -> bool:

@@ -21,10 +21,9 @@ class CorruptFile(InvalidInput):
     """A stored file does not hold what was written to it."""
 
     def __init__(self, path: Path, problem: str, line: int | None = None) -> None:
-        place = str(path) if line is None else f"{path}, line {line}"
         super().__init__(
-            "file",
-            place,
+            "file" if line is None else f"line {line} of file",
+            path,
             problem,
             "delete it and run the command again; whatever else is finished is kept",
         )
@@ -38,7 +37,7 @@ class CannotWrite(InvalidInput):
     """The operating system refused to store a file; the old content, if any, is untouched."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__("file", str(path), f"cannot be written ({error.strerror})", remedy(error))
+        super().__init__("file", path, f"cannot be written ({error.strerror})", remedy(error))
         self.path, self.error = path, error
 
     def __reduce__(self) -> tuple[object, ...]:

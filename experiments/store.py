@@ -86,7 +86,7 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(
-            "file", str(path), f"cannot be read ({error.strerror})", "run what makes it first"
+            "file", path, f"cannot be read ({error.strerror})", "run what makes it first"
         ) from error
 
 
@@ -266,7 +266,7 @@ def _take(handle: int, directory: Path) -> None:
     except BlockingIOError as error:
         raise InvalidInput(
             "output",
-            str(directory),
+            directory,
             "another process is working on this run",
             "wait for it to end or choose another --output",
         ) from error

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,7 +163,9 @@ def _local_processes(
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
         try:
-            yield from pool(joblib.delayed(task)(index, spec) for index, spec in jobs)
+            with _deaf_children():
+                results = pool(joblib.delayed(task)(index, spec) for index, spec in jobs)
+            yield from results
         except TerminatedWorkerError as error:
             raise WorkerLost(
                 "workers",
@@ -169,6 +173,22 @@ def _local_processes(
                 "a worker process was killed, perhaps for want of memory",
                 "run the command again with fewer --workers; finished results are kept",
             ) from error
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started in this block ignore Ctrl-C, which a terminal sends to all of them.
+
+    They end with this process; without this each of them would print a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # another thread can neither set handlers nor be interrupted
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
