@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.checks import (
+    InvalidInput,
+    check_count,
+    check_in_range,
+    check_positive,
+    check_probability,
+)
 from cpi_theory.randomness import Key
 
 Array = NDArray[np.float64]
@@ -99,6 +106,77 @@ def _wilson(p: float, n: float, z: float) -> Interval:
     return Interval(
         p, float(max(0.0, min(centre - half, p))), float(min(1.0, max(centre + half, p)))
     )
+
+
+def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: float) -> Interval:
+    r"""Interval for the mean of bounded values that holds at any sample size.
+
+    Statement: with probability >= 1 - delta the mean of n i.i.d. values in [low, high] with sample
+    variance V is within sqrt(2 V ln(4 / delta) / n) + 7 (high - low) ln(4 / delta) / (3 (n - 1))
+    of its expectation (both sides).
+
+    Args:
+        values: shape (n,), n >= 2, all in [low, high].
+        low, high: known bounds of the values; the interval is cut there.
+        confidence: delta, the probability of missing.
+
+    Raises:
+        InvalidInput: if there are too few values or one lies outside.
+
+    Source: A. Maurer and M. Pontil, COLT 2009, theorem 4.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    _check_confidence(confidence)
+    if x.ndim != 1 or len(x) < 2:
+        raise InvalidInput("values", x.shape, "not two or more in a row", "draw more")
+    slack = 1e-9 * (high - low)
+    if not ((x >= low - slack) & (x <= high + slack)).all():
+        span = (float(x.min()), float(x.max()))
+        raise InvalidInput("values", span, f"outside [{low}, {high}]", "give the true bounds")
+    mean, log = float(x.mean()), math.log(4 / confidence)
+    half = math.sqrt(2 * x.var(ddof=1) * log / len(x)) + 7 * (high - low) * log / (3 * len(x) - 3)
+    return Interval(mean, max(low, mean - half), min(high, mean + half))
+
+
+def chernoff_interval(successes: float, trials: int, confidence: float) -> Interval:
+    """Interval for the mean of values in [0, 1] that holds at any sample size.
+
+    Statement: with probability >= 1 - delta the expectation p obeys
+    n kl(mean, p) <= ln(2 / delta), kl being the relative entropy of coins; it is narrow near 0.
+
+    Args:
+        successes: sum of the values, in [0, trials].
+        trials: n >= 1.
+        confidence: delta, the probability of missing.
+
+    Source: W. Hoeffding, JASA 58 (1963), theorem 1.
+    """
+    check_count("trials", trials)
+    check_in_range("successes", successes, 0, trials)
+    _check_confidence(confidence)
+    mean, limit = successes / trials, math.log(2 / confidence) / trials
+    return Interval(mean, _kl_end(mean, 0.0, limit), _kl_end(mean, 1.0, limit))
+
+
+def _check_confidence(confidence: float) -> None:
+    check_positive("confidence", confidence)
+    check_probability("confidence", confidence)
+
+
+def _kl_end(mean: float, end: float, limit: float) -> float:
+    """The point between `mean` and `end` at relative entropy `limit`, on the far side of it."""
+    inside, outside = mean, end
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if _kl(mean, middle) <= limit else (inside, middle)
+    return outside
+
+
+def _kl(q: float, p: float) -> float:
+    terms = [(q, p), (1 - q, 1 - p)]
+    if any(a > 0 and b <= 0 for a, b in terms):
+        return math.inf
+    return sum(a * math.log(a / b) for a, b in terms if a > 0)
 
 
 def interquartile_mean(values: ArrayLike, axis: int = 0) -> Any:

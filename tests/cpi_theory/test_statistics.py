@@ -11,7 +11,9 @@ from scipy import stats
 from cpi_theory.checks import InvalidInput
 from cpi_theory.statistics import (
     Interval,
+    bernstein_interval,
     bootstrap_interval,
+    chernoff_interval,
     clustered_proportion,
     interquartile_mean,
     log_log_slope,
@@ -208,5 +210,69 @@ def test_an_interval_knows_what_it_holds():
     ],
 )
 def test_bad_input_is_refused_by_name(call, field):
+    with pytest.raises(InvalidInput, match=f"^{field} = "):
+        call()
+
+
+def test_bernstein_worked_by_hand():
+    # Half 0s, half 1s, ln(4 / .1) = 3.6889. Ten of them: the interval is cut. A thousand:
+    # V = 250 / 999 and the half width is .0430 + .0086.
+    values = [0.0, 1] * 5
+    wide = bernstein_interval(values, 0, 1, 0.1)
+    assert (wide.lower, wide.upper) == (0, 1)
+    many = bernstein_interval(values * 100, 0, 1, 0.1)
+    assert (many.lower, many.upper) == pytest.approx((0.4484, 0.5516), abs=1e-4)
+    assert many.estimate == 0.5
+
+
+def test_a_small_variance_makes_the_bernstein_interval_narrow():
+    calm = bernstein_interval(np.full(1000, 0.5), 0, 1, 0.05)
+    assert calm.upper - calm.lower == pytest.approx(2 * 7 * np.log(80) / (3 * 999))
+
+
+@pytest.mark.parametrize("draw", [lambda n: RNG.random(n) < 0.1, lambda n: RNG.random(n) ** 3])
+def test_bernstein_misses_less_than_promised(draw):
+    truth = draw(1_000_000).mean()
+    held = coverage_rate(lambda: bernstein_interval(draw(60), 0, 1, 0.3), truth, 500)
+    assert held >= 0.7
+
+
+@given(st.integers(0, 50), st.integers(1, 50), st.floats(0.001, 0.5))
+def test_chernoff_ends_solve_their_equation(successes, failures, confidence):
+    n = successes + failures
+    interval = chernoff_interval(successes, n, confidence)
+    q = interval.estimate
+    assert 0 <= interval.lower <= q < interval.upper <= 1
+    for end in (interval.lower, interval.upper):
+        if 1e-9 < end < 1 - 1e-9:
+            kl = sum(a * np.log(a / b) for a, b in [(q, end), (1 - q, 1 - end)] if a > 0)
+            assert n * kl == pytest.approx(np.log(2 / confidence), rel=1e-6)
+
+
+def test_chernoff_worked_by_hand():
+    # No success in 100: (1 - p)^100 = .025 gives p = .0362; never all the way to 0 or 1 otherwise.
+    interval = chernoff_interval(0, 100, 0.05)
+    assert (interval.lower, interval.upper) == pytest.approx((0, 0.03621), abs=1e-5)
+    assert chernoff_interval(100, 100, 0.05).upper == 1
+
+
+@pytest.mark.parametrize("p", [0.02, 0.4])
+def test_chernoff_covers_by_exact_binomial_sums(p):
+    held = [k for k in range(61) if p in chernoff_interval(k, 60, 0.1)]
+    assert stats.binom.pmf(held, 60, p).sum() >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("call", "field"),
+    [
+        (lambda: bernstein_interval([1.0], 0, 1, 0.1), "values"),
+        (lambda: bernstein_interval([0.0, 1.1], 0, 1, 0.1), "values"),
+        (lambda: bernstein_interval([0.0, 1.0], 0, 1, 0.0), "confidence"),
+        (lambda: chernoff_interval(1, 2, 1.5), "confidence"),
+        (lambda: chernoff_interval(3, 2, 0.1), "successes"),
+        (lambda: chernoff_interval(0, 0, 0.1), "trials"),
+    ],
+)
+def test_bad_input_of_the_exact_intervals_is_refused(call, field):
     with pytest.raises(InvalidInput, match=f"^{field} = "):
         call()
