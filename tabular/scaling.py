@@ -49,7 +49,7 @@ def rescale(
     lowest, highest = return_range(kernels, table, horizon)
     left = np.arange(horizon, 0, -1.0)[:, None]
     shift = max(0.0, float((-lowest / left).max()))
-    scale = _scale(float((highest + shift * left).max()), shift, reward_bound)
+    scale = _scale(float((highest + shift * left).max()), reward_bound)
     return FiniteHorizonMDP(
         kernels,
         _shifted(table, shift, scale),
@@ -89,16 +89,15 @@ def rescale_discounted(
     check_finite("rewards", table, ("s", "a"))
     shift = max(0.0, -float(table.min()))
     steps = 1 / (1 - discount) if discount < 1 else np.inf
-    scale = _scale((float(table.max()) + shift) * steps, shift, reward_bound)
+    scale = _scale((float(table.max()) + shift) * steps, reward_bound)
     shifted = _shifted(table, shift, scale)
     mdp = DiscountedMDP(transitions, shifted, start, discount, reward_bound, name)  # type: ignore[arg-type]
     return mdp, RewardScaling(shift, scale, steps)
 
 
-def _scale(most: float, shift: float, bound: float) -> float:
-    """Factor that brings the largest value down to `bound`; with a shift, onto it."""
-    needed = most > bound or (shift > 0 and most > 0)
-    return bound / most if needed else 1.0
+def _scale(most: float, bound: float) -> float:
+    """Factor that brings the largest value down to `bound`, if it is above."""
+    return bound / most if most > bound else 1.0
 
 
 def _shifted(rewards: Array, shift: float, scale: float) -> Array:
