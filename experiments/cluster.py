@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -68,13 +69,17 @@ def _gather(
 def _connect(address: str, timeout: float) -> Client:
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise InvalidInput(
             "cluster", address, "Dask is not installed", "pip install 'cpi-resets[cluster]'"
         ) from error
+    # Asked first by a plain connection: a client that finds no scheduler complains at exit.
     try:
+        host, port = get_address_host_port(address, strict=True)
+        socket.create_connection((host, port), timeout).close()
         return Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(
             "cluster",
             address,

@@ -360,10 +360,7 @@ def test_a_refusal_crosses_the_cluster(
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x", ""])
-def test_an_unreachable_cluster_is_explained(
-    tasks: ModuleType, run: Run, monkeypatch: pytest.MonkeyPatch, address: str
-) -> None:
-    monkeypatch.setattr("experiments.cluster._CONNECT_SECONDS", 1.0)
+def test_an_unreachable_cluster_is_explained(tasks: ModuleType, run: Run, address: str) -> None:
     with pytest.raises(InvalidInput, match=r"no Dask scheduler answers.*dask scheduler") as caught:
         sweep(tasks.square, [tasks.Square(1)], run, "squares", Execution(cluster=address))
     assert (caught.value.field, caught.value.value) == ("cluster", address)
