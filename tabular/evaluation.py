@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
 from cpi_theory.checks import Exact
 from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policies, as_policy
-from tabular.validation import Array
+from tabular.validation import Array, as_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +77,13 @@ def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evalua
     Raises:
         InvalidInput: if `policy` does not fit the MDP.
     """
-    table = as_policy(mdp, policy)
     if isinstance(mdp, DiscountedMDP):
         from tabular.discounted import evaluate_discounted
 
-        return evaluate_discounted(mdp, table)
+        return evaluate_discounted(mdp, as_policy(mdp, policy))
     if mdp.exact:
-        return _evaluate_exact(mdp, table)
-    return _evaluate_floats(mdp, table)
+        return _evaluate_exact(mdp, as_policy(mdp, policy))
+    return _evaluate_floats(mdp, policy)
 
 
 def evaluate_many(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) -> Evaluation:
@@ -137,43 +137,33 @@ def _evaluate_exact(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
     return Evaluation(mdp.start @ values[0], values, q_values, advantages, visits, policy)
 
 
-def _evaluate_floats(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
-    horizon, states, actions = policy.shape
-    values = np.empty((horizon + 1, states))
-    values[horizon] = 0.0
-    q_values, advantages = np.empty(policy.shape), np.empty(policy.shape)
-    visits = np.empty((horizon, states))
+def _evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
+    policy = as_numbers("policy", given, exact=False)
+    shape = (mdp.horizon, mdp.states, mdp.actions)
+    if policy.shape != shape:
+        policy = as_policy(mdp, policy)
+    values = np.empty((mdp.horizon + 1, mdp.states))
+    values[mdp.horizon] = 0.0
+    visits = np.empty((mdp.horizon, mdp.states))
     visits[0] = mdp.start
-    rewards = mdp.rewards.reshape(-1, states, actions)
-    _passes(mdp)(mdp, rewards, policy, values, q_values, advantages, visits)
+    q_values, advantages = np.empty(shape), np.empty(shape)
+    rewards = mdp.rewards.reshape(-1, *shape[1:])
+    backward, forward, tables = _kernels(mdp)
+    if backward(*tables, rewards, policy, values, q_values, advantages):
+        as_policy(mdp, policy)  # names the row that is no distribution
+    forward(*tables, policy, visits)
     value = float(mdp.start @ values[0])
-    return Evaluation(value, values[:horizon], q_values, advantages, visits, policy)
+    return Evaluation(value, values[:-1], q_values, advantages, visits, policy)
 
 
-def _passes(mdp: FiniteHorizonMDP) -> Any:
-    return _sparse_passes if mdp.sparse else _dense_passes
+def _kernels(mdp: FiniteHorizonMDP) -> tuple[Any, Any, tuple[Array, ...]]:
+    """The backward and the forward loop for this MDP's tables, and the tables."""
+    from tabular import evaluation_kernels as kernels
 
-
-def _dense_passes(
-    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, values: Array, *rest: Array
-) -> None:
-    from tabular.evaluation_kernels import dense_backward, dense_forward
-
-    q_values, advantages, visits = rest
-    tables = mdp.transitions.reshape(-1, *policy.shape[1:], mdp.states)
-    dense_backward(tables, rewards, policy, values, q_values, advantages)
-    dense_forward(tables, policy, visits)
-
-
-def _sparse_passes(
-    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, values: Array, *rest: Array
-) -> None:
-    from tabular.evaluation_kernels import sparse_backward, sparse_forward
-
-    q_values, advantages, visits = rest
-    tables = csr_tables(mdp)
-    sparse_backward(*tables, rewards, policy, values, q_values, advantages)
-    sparse_forward(*tables, policy, visits)
+    if mdp.sparse:
+        return kernels.sparse_backward, kernels.sparse_forward, csr_tables(mdp)
+    tables = mdp.transitions.reshape(-1, mdp.states, mdp.actions, mdp.states)
+    return kernels.dense_backward, kernels.dense_forward, (tables,)
 
 
 def push(mdp: FiniteHorizonMDP, step: int, mass: Array) -> Array:
@@ -192,32 +182,22 @@ def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
     return np.asarray(flat @ columns).T.reshape(*values.shape[:-1], mdp.states, mdp.actions)
 
 
-_STACKED: WeakKeyDictionary[FiniteHorizonMDP, tuple[Array, Array, Array]] = WeakKeyDictionary()
+_TABLES: WeakKeyDictionary[Any, tuple[Array, Array, Array]] = WeakKeyDictionary()
 
 
-def csr_tables(mdp: FiniteHorizonMDP) -> tuple[Array, Array, Array]:
-    """csr data, indices and row bounds of a sparse MDP, its layers one below another.
+def csr_tables(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array, Array]:
+    """csr data, indices and row bounds of a sparse MDP as the kernels take them, made once.
 
-    A layered MDP is stacked once and the result kept as long as the MDP lives: a kernel that
-    takes all layers at once is several times faster than one call per layer.
+    Layers stand one below another, so that one kernel call serves them all. Indices are unsigned
+    and, below 65,537 states, two bytes wide: large tables are bound by the bytes they read.
     """
-    if mdp.stationary:
-        table = mdp.transitions
-        return table.data, table.indices, table.indptr
-    if mdp not in _STACKED:
-        _STACKED[mdp] = _stack(mdp.transitions)
-    return _STACKED[mdp]
-
-
-def _stack(layers: Any) -> tuple[Array, Array, Array]:
-    counts = np.concatenate([np.diff(layer.indptr) for layer in layers])
-    bounds = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
-    narrow = np.int32 if bounds[-1] < 2**31 else np.int64
-    tables = (
-        np.concatenate([layer.data for layer in layers]),
-        np.concatenate([layer.indices for layer in layers]),
-        bounds.astype(narrow),
-    )
-    for table in tables:
-        table.setflags(write=False)
-    return tables
+    if mdp not in _TABLES:
+        layered = isinstance(mdp.transitions, tuple)
+        table = sparse.vstack(mdp.transitions, format="csr") if layered else mdp.transitions
+        indices = table.indices.astype(np.uint16 if mdp.states <= 1 << 16 else np.uint32)
+        wide = np.uint32 if table.nnz < 1 << 32 else np.uint64
+        tables = (table.data, indices, table.indptr.astype(wide))
+        for part in tables:
+            part.setflags(write=False)
+        _TABLES[mdp] = tables
+    return _TABLES[mdp]
