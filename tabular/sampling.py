@@ -51,6 +51,17 @@ class Paths:
     def __len__(self) -> int:
         return self.returns.size
 
+    def take(self, which: Integers) -> Paths:
+        """Some of the rollouts, by index."""
+        return Paths(
+            self.steps[which],
+            None if self.states is None else self.states[which],
+            None if self.actions is None else self.actions[which],
+            self.lengths[which],
+            self.returns[which],
+            self.cut[which],
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Arcs:

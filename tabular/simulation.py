@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.bounds import ResetStep
+from cpi_theory.checks import Exact, InvalidInput, check_count
+from cpi_theory.conservative import Candidate, Trials
 from cpi_theory.randomness import Key, Keys
-from cpi_theory.seam import FailedLocalization, Localization, Rollout
+from cpi_theory.resets import FirstErrorReset
+from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
 from tabular import sampling_kernels as kernels
 from tabular.evaluation import Evaluation, evaluate
 from tabular.localizer import Localizer, best_advantages
-from tabular.mdp import FiniteHorizonMDP
-from tabular.reset_weights import step_coverage
+from tabular.mdp import FiniteHorizonMDP, deterministic_policy
+from tabular.reset_weights import ResetWeight, reset_weight, sampled_reset_weight, step_coverage
 from tabular.rollouts import TabularState, as_rollouts
 from tabular.sampling import Arcs, Floats, Integers, Paths, layered_policy, make_sampler
+from tabular.trials import draw_trials
+from tabular.validation import check_shape
+from tabular.weights import mix, reset_step
 
 _START, _ROLLOUT, _LOCATE = (
     Key.of(0).child("tabular", name).integers(1)[0] for name in ("start", "rollout", "locate")
@@ -41,6 +48,8 @@ class TabularSimulator:
         threads: most threads of one call.
         table_memory: bytes that alias tables may take; bigger worlds are sampled by scanning
             their rows, several times slower.
+        arcs: the MDP's transitions in the form that is sampled from.
+        layered_policy: the policy as floats, shape (L, S, A); L = 1 serves all layers.
     """
 
     def __init__(
@@ -71,9 +80,10 @@ class TabularSimulator:
         self.mdp, self.seed, self.threads, self.table_memory = mdp, seed, threads, table_memory
         self.localizer = Localizer() if localizer is None else localizer
         self.success = float(mdp.reward_bound) - 1e-9 if success is None else float(success)
-        self._arcs = Arcs.of(mdp) if arcs is None else arcs
+        self.arcs = Arcs.of(mdp) if arcs is None else arcs
+        self.layered_policy = layered_policy(mdp, policy)
         self._policy = policy
-        self._sampler = make_sampler(self._arcs, layered_policy(mdp, policy), table_memory, threads)
+        self._sampler = make_sampler(self.arcs, self.layered_policy, table_memory, threads)
         self._rolled = self._located = 0
 
     def with_policy(self, policy: ArrayLike) -> TabularSimulator:
@@ -86,7 +96,7 @@ class TabularSimulator:
             self.success,
             threads=self.threads,
             table_memory=self.table_memory,
-            arcs=self._arcs,
+            arcs=self.arcs,
         )
         other._rolled, other._located = self._rolled, self._located
         return other
@@ -100,6 +110,16 @@ class TabularSimulator:
     def reward_bound(self) -> float:
         """R_max, in reward units."""
         return float(self.mdp.reward_bound)
+
+    @property
+    def action_count(self) -> int:
+        """|A|."""
+        return self.mdp.actions
+
+    @property
+    def observation_count(self) -> int:
+        """O, the number of observations."""
+        return self.mdp.observation_count
 
     @property
     def policy(self) -> NDArray[Any]:
@@ -118,11 +138,14 @@ class TabularSimulator:
 
     def start_states(self, count: int, key: Key | int | np.random.Generator) -> list[TabularState]:
         """`count` start states (0, s), drawn from the start distribution by `key`."""
+        return [(0, s) for s in self.draw_starts(count, key).tolist()]
+
+    def draw_starts(self, count: int, key: Key | int | np.random.Generator) -> Integers:
+        """The state indices of `start_states`, shape (count,)."""
         check_count("count", count, 0)
         u = np.empty(count)
         kernels.uniforms(Key.of(key).integers(count), _START, u)
-        drawn = np.searchsorted(self._start_cdf, u, side="right")
-        return [(0, s) for s in drawn.tolist()]
+        return np.searchsorted(self._start_cdf, u, side="right")
 
     @cached_property
     def _start_cdf(self) -> Floats:
@@ -180,6 +203,63 @@ class TabularSimulator:
     def improvable_coverage(self, tau: float) -> float:
         """p_tau: share of the steps taken at which the best advantage is at least `tau`."""
         return step_coverage(self.mdp, self.evaluation, tau)
+
+    def reset_weight(self, reset: ResetPolicy) -> ResetWeight:
+        """The reset weight w(s, h) that `reset` induces here, shape (H, S)."""
+        options: dict[str, Any] = {"localizer": self.localizer, "success": self.success}
+        if isinstance(reset, FirstErrorReset) and not self.localizer.exact:
+            return sampled_reset_weight(self.mdp, self._policy, reset, **options)
+        return reset_weight(self.mdp, self._policy, reset, **options)
+
+    def draw_trials(self, reset: ResetPolicy, count: int, key: Key) -> Trials:
+        """`count` trials at states drawn from the reset distribution of `reset` (T4).
+
+        Fewer, perhaps none, if `reset` selects hardly anything.
+        """
+        return draw_trials(self, reset, count, key)
+
+    def mix(self, candidate: Candidate, reset: ResetPolicy, alpha: Exact) -> TabularSimulator:
+        """The world under pi_alpha = (1 - alpha w) pi + alpha w pi', w induced by `reset`.
+
+        Args:
+            candidate: action per observation, shape (O,).
+            reset: any reset policy.
+            alpha: step size in [0, 1].
+        """
+        step = Fraction(alpha) if self.mdp.exact else float(alpha)
+        weight = self.reset_weight(reset)
+        return self.with_policy(mix(self.policy, self._as_candidate(candidate), weight, step))
+
+    def exact_step(
+        self, reset: ResetPolicy, candidate: Candidate | None = None
+    ) -> tuple[Candidate, ResetStep]:
+        """The candidate with its exact `ResetStep`.
+
+        Args:
+            reset: any reset policy.
+            candidate: action per observation, shape (O,); None takes the one of largest reset
+                advantage, ties to the lowest action.
+        """
+        weight = self.reset_weight(reset)
+        chosen = self._best_candidate(np.asarray(weight)) if candidate is None else candidate
+        step = reset_step(self.evaluation, self._as_candidate(chosen), weight)
+        return chosen, cast(ResetStep, step)
+
+    def value(self) -> float:
+        """J of the policy, exact, in reward units."""
+        return float(self.evaluation.value)
+
+    def _as_candidate(self, candidate: Candidate) -> NDArray[Any]:
+        table = np.asarray(candidate)
+        check_shape("candidate", table.shape, [(self.observation_count,)])
+        return deterministic_policy(self.mdp, table[self.mdp.observations])
+
+    def _best_candidate(self, weight: NDArray[Any]) -> Candidate:
+        """The action with the largest weighted advantage, summed over each observation's states."""
+        gains = (self.evaluation.occupancy * weight)[..., None] * self.evaluation.advantages
+        sums = np.zeros((self.observation_count, self.action_count), dtype=gains.dtype)
+        np.add.at(sums, self.mdp.observations, gains)
+        return np.asarray(sums.argmax(axis=1), np.int64)
 
     def _as_keys(self, keys: Keys | None, count: int, purpose: np.uint64, counter: str) -> Keys:
         """The keys given, or the next ones of this simulator's seed."""

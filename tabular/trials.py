@@ -1,0 +1,150 @@
+"""One-step trials at reset states, drawn from a tabular world: the sample of T4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cpi_theory.checks import check_count
+from cpi_theory.conservative import Trials
+from cpi_theory.randomness import Key
+from cpi_theory.resets import AdvantageBasedReset, FirstErrorReset, StartReset, UniformReset
+from cpi_theory.seam import Refusal, ResetPolicy
+from tabular.rollouts import as_rollouts
+from tabular.sampling import Floats, Integers, Paths
+
+if TYPE_CHECKING:
+    from tabular.simulation import TabularSimulator
+
+_ROUND = 1 << 16
+"""Most rollouts in flight while reset states are drawn."""
+_HOPELESS = 20_000
+"""Draws without any weight after which a reset policy is taken to select nothing."""
+_MOST_DRAWS = 1_000
+"""Most draws per trial."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Selected:
+    """Reset states drawn so far, with the account of drawing them."""
+
+    layers: Integers
+    states: Integers
+    weight: float
+    draws: int
+    steps: int
+
+    def __add__(self, other: _Selected) -> _Selected:
+        return _Selected(
+            np.concatenate([self.layers, other.layers]),
+            np.concatenate([self.states, other.states]),
+            self.weight + other.weight,
+            self.draws + other.draws,
+            self.steps + other.steps,
+        )
+
+
+def draw_trials(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Key) -> Trials:
+    """`count` independent trials: (s, h) from nu_w, a uniform action, then the policy to the end.
+
+    A draw of (s, h) from the on-policy occupancy is a rollout from the start and a uniform layer
+    of it; it becomes a reset state with the probability w that `reset` gives that step.
+
+    Returns: fewer trials, perhaps none, if `reset` selects hardly anything.
+
+    Raises:
+        InvalidInput: if `count` is no positive integer.
+    """
+    check_count("count", count)
+    selected = _select(simulator, reset, count, key)
+    layers, states = selected.layers[:count], selected.states[:count]
+    returns, actions, steps = _try_actions(simulator, layers, states, key)
+    mdp, policy = simulator.mdp, simulator.layered_policy
+    return Trials(
+        states=np.stack([layers, states], axis=1),
+        observations=mdp.observations[layers, states],
+        actions=actions,
+        returns=returns,
+        probabilities=policy[layers if policy.shape[0] > 1 else 0, states, actions],
+        remaining=mdp.horizon - 1 - layers,
+        coverage_hits=selected.weight,
+        coverage_draws=selected.draws,
+        rollouts=selected.draws + layers.size,
+        generated_steps=selected.steps + steps,
+    )
+
+
+def _select(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Key) -> _Selected:
+    """At least `count` reset states, unless hardly anything is selected."""
+    selected = _round(simulator, reset, min(count, _ROUND), key.child(0))
+    number = 1
+    while (missing := count - selected.layers.size) > 0:
+        if selected.weight == 0 and selected.draws >= _HOPELESS:
+            break
+        if selected.draws >= _MOST_DRAWS * count:
+            break
+        rate = max(selected.layers.size, 1) / selected.draws
+        size = min(int(1.1 * missing / rate) + 16, _ROUND)
+        selected = selected + _round(simulator, reset, size, key.child(number))
+        number += 1
+    return selected
+
+
+def _round(simulator: TabularSimulator, reset: ResetPolicy, size: int, key: Key) -> _Selected:
+    starts = simulator.draw_starts(size, key.child("start"))
+    paths = simulator.simulate(0, starts, key.child("rollout").integers(size))
+    lottery = key.child("select").generator()
+    layers, coins = lottery.integers(simulator.horizon, size=size), lottery.random(size)
+    reached = np.flatnonzero(layers < paths.lengths)
+    if isinstance(reset, FirstErrorReset):  # a rollout that has not failed is refused
+        reached = reached[paths.returns[reached] < simulator.success]
+    assert paths.states is not None
+    states = np.full(size, -1, np.int64)
+    states[reached] = paths.states[reached, layers[reached]]
+    weights = np.zeros(size)
+    weights[reached] = _weights(simulator, reset, paths, reached, layers, states, key)
+    chosen = coins < weights
+    total, steps = float(weights.sum()), int(paths.lengths.sum())
+    return _Selected(layers[chosen], states[chosen], total, size, steps)
+
+
+def _weights(
+    simulator: TabularSimulator,
+    reset: ResetPolicy,
+    paths: Paths,
+    reached: Integers,
+    layers: Integers,
+    states: Integers,
+    key: Key,
+) -> Floats:
+    """Weight that `reset` gives to the drawn step of each rollout in `reached`."""
+    if isinstance(reset, StartReset | UniformReset | AdvantageBasedReset):
+        # Their weight is a function of the state, so the rollouts need not be looked at.
+        table = np.asarray(simulator.reset_weight(reset), np.float64)
+        return table[layers[reached], states[reached]]
+    rollouts = as_rollouts(paths.take(reached), simulator.success)
+    keys = key.child("reset").integers(paths.lengths.size)[reached]
+    given = reset.step_weights(rollouts, simulator, keys)
+    steps = layers[reached].tolist()
+    return np.array(
+        [0.0 if isinstance(w, Refusal) else w[h] for w, h in zip(given, steps, strict=True)]
+    )
+
+
+def _try_actions(
+    simulator: TabularSimulator, layers: Integers, states: Integers, key: Key
+) -> tuple[Floats, Integers, int]:
+    """Return and action of one trial at each state, and the number of actions sampled."""
+    n, arcs = layers.size, simulator.arcs
+    lottery = key.child("try").generator()
+    actions = lottery.integers(simulator.action_count, size=n)
+    after = arcs.after(layers, states, actions, lottery.random(n))
+    rewards = arcs.rewards[layers if arcs.rewards.shape[0] > 1 else 0, states, actions]
+    returns = np.array(rewards)
+    going = np.flatnonzero(layers + 1 < simulator.horizon)
+    keys = key.child("continue").integers(n)[going]
+    rest = simulator.simulate(layers[going] + 1, after[going], keys, paths=False)
+    returns[going] += rest.returns
+    return returns, actions, n + int(rest.lengths.sum())
