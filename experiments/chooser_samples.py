@@ -158,12 +158,13 @@ def samples_to_reach(
     check_in_range("accuracy", accuracy, 0.01, 0.999)
     check_count("replications", replications, 40)
     check_count("bootstraps", bootstraps)
-    top = _bracket(success, accuracy, max(replications // 4, 40), key.child("bracket"), limit)
-    if top is None:
+    first = _bracket(success, accuracy, max(replications // 4, 40), key.child("bracket"), limit)
+    if first is None:
         nothing = np.full(bootstraps, np.inf)
         return SamplesToReach(np.inf, np.inf, np.inf, nothing, np.zeros(0, np.int64), np.zeros(0))
+    top = float(first)
     for _ in range(_MOVES):
-        measured = _measure(success, accuracy, replications, key, float(top), bootstraps)
+        measured = _measure(success, accuracy, replications, key, top, bootstraps)
         inside = measured.grid[0] < measured.samples < measured.grid[-1]
         if inside or measured.samples == 1:
             break

@@ -5,6 +5,7 @@ Tables of the run:
   gains    guaranteed and exact gain of one step at the theory's step size (T2, T6);
   checks   the chooser's success measured again with real rollouts;
   worlds   p, reset advantage, step size and gain on Gymnasium worlds and reasoning trees;
+  imperfect, looseness  what follows from samples and gains: T6's prediction, bounds against facts;
   positions, anatomy  where reset policies reset to, and real groups of rollouts, for pictures.
 """
 
@@ -21,7 +22,8 @@ from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.compare_anatomy import AnatomySpec, anatomy, reset_positions
 from experiments.compare_lines import GainSpec, Row, SamplesSpec, measure_gains, measure_samples
 from experiments.compare_places import Place, PlaceSpec, measure_place, standard_places
-from experiments.compare_settings import Line, Setting
+from experiments.compare_settings import Learner, Line, Resets, Setting
+from experiments.compare_summary import bounds_against_facts, imperfect_oracles
 from experiments.store import Run
 from experiments.sweep import Execution, Task, sweep
 
@@ -99,7 +101,7 @@ def _is_called(place: Place, name: str) -> bool:
     return name in (place.name, place.kind)
 
 
-_SITUATIONS = (
+_SITUATIONS: tuple[tuple[Learner, Resets], ...] = (
     ("aliased", "random"),
     ("aliased", "oracle"),
     ("statewise", "random"),
@@ -126,12 +128,14 @@ def lines(config: CompareConfig) -> list[Line]:
     return found + _grid(base, config) + _imperfect(base, config) + _trees(config)
 
 
+_TREE_RESETS: tuple[Resets, ...] = ("random", "oracle")
+
+
 def _trees(config: CompareConfig) -> list[Line]:
     """Reasoning trees, where several hard steps of a rollout hang together."""
     tree = Setting(family="tree", tau=0.05, horizon=16, actions=4)
     return [
-        Line(replace(tree, resets=resets), "coverage", config.coverages)
-        for resets in ("random", "oracle")
+        Line(replace(tree, resets=resets), "coverage", config.coverages) for resets in _TREE_RESETS
     ]
 
 
@@ -187,10 +191,13 @@ def run(config: CompareConfig, output: Path, execution: Execution, console: Cons
         table: sweep(task, specs, result, table, execution, console)
         for table, (task, specs) in sweeps.items()
     }
+    samples, gains = tables["samples"], tables["gains"]
+    result.write("imperfect", imperfect_oracles(samples, gains))
+    result.write("looseness", bounds_against_facts(samples, gains))
     spec = AnatomySpec(seed=config.seed)
     result.once("positions", lambda: reset_positions(spec))
     result.once("anatomy", lambda: anatomy(spec))
-    console.print(exponent_table(tables["samples"], tables["gains"]))
+    console.print(exponent_table(samples, gains))
     console.print(place_table(tables["worlds"]))
     return 0
 

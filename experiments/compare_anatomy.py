@@ -57,13 +57,13 @@ def reset_positions(spec: AnatomySpec) -> list[Row]:
     kept is still `clean` (the reset is at or before the first error).
     """
     tree = spec.tree()
-    blurred = Localizer(accuracy=0.7)
+    blurred, tau = Localizer(accuracy=0.7), float(tree.tau)
     policies: list[tuple[str, ResetPolicy, Localizer]] = [
         ("uniform", UniformReset(), Localizer()),
         ("first_error", FirstErrorReset(), Localizer()),
         ("first_error_blurred", FirstErrorReset(), blurred),
-        ("improvable", ImprovableReset(tree.tau), Localizer()),
-        ("advantage", AdvantageReset(tree.tau / 4), Localizer()),
+        ("improvable", ImprovableReset(tau), Localizer()),
+        ("advantage", AdvantageReset(tau / 4), Localizer()),
     ]
     key = Key.of(spec.seed).child("positions")
     failures = _failures(tree, spec.failures, key)

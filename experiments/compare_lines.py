@@ -219,6 +219,8 @@ def one_step(
         `gain` = J(pi_alpha) - J(pi) and `full_gain`, the gain at alpha = 1.
     """
     exact = reset_step(evaluation, candidate, weight)
+    if not isinstance(exact, ResetStep):
+        raise TypeError("steps of discounted worlds have no remaining horizon")
     step = (
         exact
         if spread is None

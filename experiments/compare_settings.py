@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
 from cpi_theory.resets import ImperfectReset, ImprovableReset, UniformReset
@@ -83,7 +83,9 @@ class Setting:
 
     def turned(self, dial: Dial, value: float) -> Setting:
         """This setting with one dial at another value."""
-        return replace(self, **{dial: int(value) if dial in ("horizon", "actions") else value})
+        whole = dial in ("horizon", "actions")
+        change: dict[str, Any] = {dial: int(value) if whole else value}
+        return replace(self, **change)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,23 @@
+"""Picking rows out of tables of records; rows are dicts as the result files hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
+    """Rows whose named fields have the wanted values; a row without the field is left out."""
+    return [r for r in rows if all(k in r and r[k] == v for k, v in wanted.items())]
+
+
+def distinct(rows: Iterable[Row], field: str) -> list[Any]:
+    """Values of a field in order of first appearance."""
+    return list(dict.fromkeys(r[field] for r in rows))
+
+
+def sorted_by(rows: Sequence[Row], *fields: str) -> list[Row]:
+    """Rows in ascending order of the fields."""
+    return sorted(rows, key=lambda r: tuple(r[f] for f in fields))

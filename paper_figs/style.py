@@ -1,0 +1,151 @@
+"""One look for all figures: colours, sizes, and files whose bytes depend on the records alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+INK, MUTED, GRID = "#1A1A1A", "#6E6E6E", "#E3E3E3"
+GOOD, BAD = "#009E73", "#D55E00"
+
+FULL_WIDTH, HALF_WIDTH = 7.0, 3.4
+"""Inches: a text block and a column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How one kind of line is drawn: never by colour alone."""
+
+    label: str
+    color: str
+    marker: str
+    dash: str = "-"
+
+
+# Colours from the Okabe-Ito set: they stay apart under the common colour deficiencies.
+LOOKS: dict[str, Look] = {
+    "grpo": Look("GRPO (no reset)", "#4D4D4D", "o"),
+    "rrpo": Look("RRPO (random reset)", "#D55E00", "s", "--"),
+    "srpo": Look("SRPO (first error)", "#009E73", "D"),
+    "srpo_imperfect": Look("SRPO, imperfect localiser", "#CC79A7", "v", "-."),
+    "cpi_rr": Look("CPI-RR (random)", "#E69F00", "s", "--"),
+    "cpi_caro": Look("CPI-CARO (oracle)", "#0072B2", "^"),
+    "random": Look("random resets", "#D55E00", "s", "--"),
+    "oracle": Look("oracle resets", "#0072B2", "^"),
+    "imperfect": Look("imperfect oracle", "#CC79A7", "v", "-."),
+    "aliased": Look("random, aliased class", "#D55E00", "s", "--"),
+    "statewise": Look("random, statewise class", "#E69F00", "o", "-."),
+    "start": Look("no reset", "#4D4D4D", "o"),
+    "uniform": Look("random step of a failure", "#D55E00", "s", "--"),
+    "first_error": Look("first error of a failure", "#009E73", "D"),
+}
+_SPARE = ("#56B4E9", "#8C6D31", "#4D4D4D", "#CC79A7", "#E69F00", "#0072B2")
+_SPARE_MARKERS = ("P", "X", "<", ">", "h", "d")
+
+
+def look(name: str, index: int = 0) -> Look:
+    """The look of a known name, or a spare one (chosen by `index`) that carries the name."""
+    spare = index % len(_SPARE)
+    return LOOKS.get(name, Look(name, _SPARE[spare], _SPARE_MARKERS[spare], ":"))
+
+
+def shades(count: int) -> list[str]:
+    """`count` colours in order, light to dark, for the values of a dial."""
+    ramp = ("#8FC1E3", "#3D8EC9", "#0B4F8A", "#06294A")
+    return list(ramp[:count] if count <= 3 else ramp)
+
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same glyphs
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 200,
+    "figure.dpi": 100,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's matplotlib settings, whatever the user's own are."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Make a drawing function run under :func:`style`."""
+
+    @wraps(draw)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style():
+            return draw(*args, **kwargs)
+
+    return inner
+
+
+def panels(
+    rows: int, columns: int, width: float = FULL_WIDTH, height: float = 2.6, **kwargs: Any
+) -> tuple[Figure, Any]:
+    """A figure with a (rows, columns) array of axes; `height` inches per row."""
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def letter(axes: Sequence[Axes]) -> None:
+    """Put (a), (b), ... before the panels' titles."""
+    for index, ax in enumerate(axes):
+        title = ax.get_title(loc="left")
+        ax.set_title(f"({chr(ord('a') + index)}) {title}".rstrip(), loc="left")
+
+
+def render(figure: Figure, extension: str) -> bytes:
+    """The figure as a ``pdf`` or ``png`` file; equal figures give equal bytes.
+
+    Creation dates and program versions stay out of the file.
+    """
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=extension, metadata=_METADATA[extension])
+    return buffer.getvalue()
+
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    "png": {"Software": None},
+}
+FORMATS = tuple(_METADATA)
