@@ -77,9 +77,7 @@ class DiscountedResetStep:
     spread: Exact
 
     def __post_init__(self) -> None:
-        check_probability("discount", self.discount)
-        if self.discount == 1:
-            raise InvalidInput("discount", 1, "J is infinite", "choose one below 1 or a horizon")
+        _check_discount(self.discount)
         _check_within("coverage", self.coverage, 0, 1)
         _check_within("advantage", self.advantage, -math.inf, math.inf)
         _check_within("spread", self.spread, 0, math.inf)
@@ -98,7 +96,7 @@ def improvement_lower_bound(step: ResetStep, alpha: Exact) -> Exact:
     """
     check_probability("alpha", alpha)
     visits = step.horizon * step.coverage
-    return alpha * visits * step.advantage - alpha * alpha * step.spread * visits * step.remaining
+    return alpha * visits * step.advantage - alpha**2 * step.spread * visits * step.remaining
 
 
 def sharp_improvement_lower_bound(
@@ -238,7 +236,7 @@ def discounted_improvement_lower_bound(step: DiscountedResetStep, alpha: Exact) 
     check_probability("alpha", alpha)
     visits = step.coverage / (1 - step.discount)
     after = step.discount / (1 - step.discount)
-    return alpha * visits * step.advantage - alpha * alpha * step.spread * visits * after
+    return alpha * visits * step.advantage - alpha**2 * step.spread * visits * after
 
 
 def sharp_discounted_improvement_lower_bound(
