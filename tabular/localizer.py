@@ -68,15 +68,24 @@ class Localizer:
             advantages: A_h(s, a), shape (H, S, A).
             keys: shape (len(rollouts),).
         """
-        flat = FlatSteps.of(rollouts)
-        first = np.empty(len(rollouts), np.int64)
-        taken = advantages[flat.layers, flat.states, flat.actions]
-        kernels.first_below(flat.bounds, taken, -self.threshold, first)
-        named = self._blur(first, np.diff(flat.bounds), keys)
+        named = self.name(FlatSteps.of(rollouts), advantages, keys)
         return [
             _answer(rollout.failed, step)
             for rollout, step in zip(rollouts, named.tolist(), strict=True)
         ]
+
+    def name(self, steps: FlatSteps, advantages: Floats, keys: Keys) -> Integers:
+        """Index of the step that is named in each rollout, failed or not; -1 for none.
+
+        Args:
+            steps: of n rollouts.
+            advantages: A_h(s, a), shape (H, S, A).
+            keys: shape (n,).
+        """
+        first = np.empty(keys.size, np.int64)
+        taken = advantages[steps.layers, steps.states, steps.actions]
+        kernels.first_below(steps.bounds, taken, -self.threshold, first)
+        return self._blur(first, np.diff(steps.bounds), keys)
 
     def _blur(self, first: Integers, lengths: Integers, keys: Keys) -> Integers:
         """The step that is named, -1 for none; shapes (n,)."""

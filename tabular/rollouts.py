@@ -14,6 +14,8 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.seam import Ending, Rollout
 from tabular.sampling import Integers, Paths
 
+_NO_STEPS = InvalidInput("paths", None, "hold returns only", "simulate with paths=True")
+
 TabularState = tuple[int, int]
 """(layer h, state index s)."""
 
@@ -91,7 +93,7 @@ def as_rollouts(paths: Paths, success: float) -> list[Rollout]:
         InvalidInput: if the paths were simulated without states and actions.
     """
     if paths.states is None or paths.actions is None:
-        raise InvalidInput("paths", None, "holds returns only", "simulate with paths=True")
+        raise _NO_STEPS
     endings = (Ending.TERMINAL, Ending.HORIZON)
     rows = zip(
         paths.states,
@@ -137,6 +139,17 @@ class FlatSteps:
             _joined([_action_row(rollout.actions) for rollout in rollouts]),
             bounds,
         )
+
+    @classmethod
+    def of_paths(cls, paths: Paths) -> FlatSteps:
+        """The steps of simulated paths that kept their states and actions."""
+        if paths.states is None or paths.actions is None:
+            raise _NO_STEPS
+        rollout, step = np.nonzero(paths.states >= 0)
+        states = paths.states[rollout, step].astype(np.int64)
+        actions = paths.actions[rollout, step].astype(np.int64)
+        bounds = np.concatenate([[0], np.cumsum(paths.lengths, dtype=np.int64)])
+        return cls(paths.steps[rollout] + step, states, actions, bounds)
 
     def split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         """`values`, shape (m,), as one array per rollout."""

@@ -12,7 +12,7 @@ from cpi_theory.conservative import Trials
 from cpi_theory.randomness import Key
 from cpi_theory.resets import AdvantageBasedReset, FirstErrorReset, StartReset, UniformReset
 from cpi_theory.seam import Refusal, ResetPolicy
-from tabular.rollouts import as_rollouts
+from tabular.rollouts import FlatSteps, as_rollouts
 from tabular.sampling import Floats, Integers, Paths
 
 if TYPE_CHECKING:
@@ -98,8 +98,6 @@ def _round(simulator: TabularSimulator, reset: ResetPolicy, size: int, key: Key)
     lottery = key.child("select").generator()
     layers, coins = lottery.integers(simulator.horizon, size=size), lottery.random(size)
     reached = np.flatnonzero(layers < paths.lengths)
-    if isinstance(reset, FirstErrorReset):  # a rollout that has not failed is refused
-        reached = reached[paths.returns[reached] < simulator.success]
     assert paths.states is not None
     states = np.full(size, -1, np.int64)
     states[reached] = paths.states[reached, layers[reached]]
@@ -124,10 +122,13 @@ def _weights(
         # Their weight is a function of the state, so the rollouts need not be looked at.
         table = np.asarray(simulator.reset_weight(reset), np.float64)
         return table[layers[reached], states[reached]]
-    rollouts = as_rollouts(paths.take(reached), simulator.success)
-    keys = key.child("reset").integers(paths.lengths.size)[reached]
-    given = reset.step_weights(rollouts, simulator, keys)
-    steps = layers[reached].tolist()
+    part, keys = paths.take(reached), key.child("reset").integers(paths.lengths.size)[reached]
+    steps = layers[reached]
+    if isinstance(reset, FirstErrorReset):
+        named = simulator.localizer.name(FlatSteps.of_paths(part), simulator.advantages, keys)
+        hit = (named >= 0) & (np.maximum(named - reset.offset, 0) == steps)
+        return np.asarray(hit & (part.returns < simulator.success), np.float64)
+    given = reset.step_weights(as_rollouts(part, simulator.success), simulator, keys)
     return np.array(
         [0.0 if isinstance(w, Refusal) else w[h] for w, h in zip(given, steps, strict=True)]
     )

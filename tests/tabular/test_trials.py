@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
@@ -21,6 +22,7 @@ from cpi_theory.resets import (
     StartReset,
     UniformReset,
 )
+from cpi_theory.seam import ResetPolicy
 from tabular.evaluation import evaluate
 from tabular.families import garnet, reasoning_tree
 from tabular.localizer import Localizer
@@ -115,6 +117,28 @@ def test_trials_depend_on_their_arguments_alone():
         assert first.coverage_hits == other.coverage_hits
     other = simulator.draw_trials(reset, 50, Key.of(2))
     assert (other.states != first.states).any()
+
+
+@dataclass(frozen=True)
+class Disguised(ResetPolicy):
+    """A reset policy that the simulator has no shortcut for."""
+
+    inner: ResetPolicy
+
+    def step_weights(self, rollouts, simulator, keys=None):
+        return self.inner.step_weights(rollouts, simulator, keys)
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
+@pytest.mark.parametrize("reset", RESETS.values(), ids=RESETS)
+def test_shortcuts_draw_what_the_rollouts_would(world, reset):
+    simulator = world()
+    short = simulator.draw_trials(reset, 200, Key.of(5))
+    long = simulator.draw_trials(Disguised(reset), 200, Key.of(5))
+    for name in ("states", "actions", "returns"):
+        np.testing.assert_array_equal(getattr(short, name), getattr(long, name))
+    assert short.coverage_hits == pytest.approx(long.coverage_hits)
+    assert short.rollouts == long.rollouts
 
 
 def test_a_reset_that_selects_nothing_gives_no_trials():
