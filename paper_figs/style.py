@@ -126,11 +126,12 @@ def panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
 
 
-def letter(axes: Sequence[Axes]) -> None:
+def letter(axes: Sequence[Axes], size: float | None = None) -> None:
     """Put (a), (b), ... before the panels' titles."""
     for index, ax in enumerate(axes):
         title = ax.get_title(loc="left")
-        ax.set_title(f"({chr(ord('a') + index)}) {title}".rstrip(), loc="left")
+        text = f"({chr(ord('a') + index)}) {title}".rstrip()
+        ax.set_title(text, loc="left", size=size)
 
 
 def render(figure: Figure, extension: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Pictures of real collections: a reset in a tree of rollouts, sampling layouts, reset positions."""
+"""Pictures of real collections: a reset among rollouts, sampling layouts, reset positions."""
 
 from __future__ import annotations
 
@@ -41,18 +41,24 @@ def layouts_figure(anatomy: Sequence[Row]) -> Figure:
         anatomy: rows of the table ``anatomy``.
     """
     names = distinct(anatomy, "algorithm")
-    figure, axes = panels(2, 3, FULL_WIDTH, 2.3)
+    figure, axes = panels(2, 3, FULL_WIDTH, 2.5)
     flat = list(axes.ravel())
     for ax, name in zip(flat, names, strict=False):
         rows = select(anatomy, algorithm=name)
         heights = _rollout_rows(ax, rows, radius=0.3, text=False)
         _reset_arrows(ax, rows, heights, label=False)
-        ax.set_title(f"{name}: {rows[0]['rollouts']} rollouts, {rows[0]['steps']} steps", size=8)
-        ax.set_xlim(-0.8, len(rows[0]["right"]) + 0.6)
+        ax.set_title(_account(name, rows), size=7.5, loc="center")
+        ax.set_xlim(-0.8, len(rows[0]["right"]) - 0.2)
     for ax in flat[len(names) :]:
         ax.axis("off")
     flat[len(names)].legend(handles=_legend(), loc="center", ncols=1)
     return figure
+
+
+def _account(name: str, rows: Sequence[Row]) -> str:
+    trained = sum(r["role"] != "parent" for r in rows)
+    drawn, steps = rows[0]["rollouts"], rows[0]["steps"]
+    return f"{name}: {drawn} drawn, {trained} trained on,\n{steps} steps generated"
 
 
 def _rollout_rows(
@@ -64,15 +70,9 @@ def _rollout_rows(
 ) -> list[float]:
     """A row of circles per rollout, groups apart; returns the rows' heights."""
     heights: list[float] = []
-    y, group = 0.0, None
-    for row in rows:
-        y -= 1.0 if row["group"] == group or group is None else 1.6
-        y -= (
-            0.6
-            if heights and row["role"] == "suffix" and rows[len(heights) - 1]["role"] == "parent"
-            else 0
-        )
-        group = row["group"]
+    y = 0.0
+    for above, row in zip([None, *rows], rows, strict=False):
+        y -= _distance(above, row)
         heights.append(y)
         _steps(ax, row, y, radius)
         if text:
@@ -83,10 +83,19 @@ def _rollout_rows(
         for step in range(len(rows[0]["right"])):
             ax.text(step, 0.0, f"{step}", ha="center", va="center", fontsize=7, color=MUTED)
         ax.text(-0.7, 0.0, "step", ha="right", va="center", fontsize=7, color=MUTED)
+        ax.text(step + 0.9, 0.0, "outcome  advantage", va="center", fontsize=7, color=MUTED)
     ax.set_ylim(y - 0.8, 0.6)
     ax.set_aspect("equal")
     ax.axis("off")
     return heights
+
+
+def _distance(above: Row | None, row: Row) -> float:
+    """Space between a rollout and the one above it: more between groups and after a parent."""
+    if above is None:
+        return 1.0
+    apart = above["group"] != row["group"] or above["role"] != row["role"]
+    return 1.6 if apart else 1.0
 
 
 def _steps(ax: Axes, row: Row, y: float, radius: float) -> None:
@@ -111,7 +120,8 @@ def _outcome(ax: Axes, row: Row, y: float) -> None:
     won = row["reward"] > 0
     ax.text(x - 0.2, y, f"{row['reward']:.0f}", color=GOOD if won else BAD, va="center", size=8)
     if row["advantage"] is not None:
-        ax.text(x + 0.6, y, f"A = {row['advantage']:+.2f}", va="center", size=7.5, color=INK)
+        advantage = f"{row['advantage']:+.2f}" if row["advantage"] else "0"
+        ax.text(x + 1.6, y, advantage, va="center", ha="right", size=8, color=INK)
 
 
 def _group_names(ax: Axes, rows: Sequence[Row], heights: Sequence[float]) -> None:
@@ -155,7 +165,7 @@ def _reset_arrows(
         )
         if label:
             ax.text(
-                len(row["right"]) + 0.6,
+                len(row["right"]) + 0.0,
                 (heights[same[0]] + heights[same[0] - 1]) / 2,
                 f"reset to step {step}",
                 va="center",
@@ -190,16 +200,18 @@ def positions_figure(positions: Sequence[Row]) -> Figure:
         share = select(positions, kind="share", reset=name)[0]
         colors = [BAD if r["offset"] > 0 else GOOD for r in rows]
         ax.bar([r["offset"] for r in rows], [r["probability"] for r in rows], color=colors)
-        ax.set_title(_POSITION_NAMES.get(name, look(name).label), size=7.5)
+        ax.set_title(_POSITION_NAMES.get(name, look(name).label))
         text = f"clean prefix {share['clean']:.0%}"
         if share["refused"]:
             text += f"\nrefused {share['refused'] / share['failures']:.0%}"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, va="top", fontsize=7)
         ax.set_xlim(-8.5, 8.5)
         ax.set_xticks([-6, 0, 6], ["-6", "0", "+6"])
+        ax.set_ylim(0, 1.3)
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1])
     axes[0, 0].set_ylabel("probability")
     figure.supxlabel("reset step, relative to the first error (red: too late)", fontsize=8.5)
-    letter(list(axes[0]))
+    letter(list(axes[0]), size=7.5)
     return figure
 
 
@@ -208,5 +220,5 @@ _POSITION_NAMES = {
     "first_error": "first error\n(SRPO, exact)",
     "first_error_blurred": "first error,\n70 % exact",
     "improvable": "improvable\noracle",
-    "advantage": "softmax in the\nbest advantage",
+    "advantage": "softmax in\nbest advantage",
 }

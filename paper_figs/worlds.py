@@ -38,10 +38,10 @@ def worlds_figure(worlds: Sequence[Row]) -> Figure:
                 _samples_mark(samples, height, row, style)
     names = [w if p == "base" else f"{w}, {p}" for w, p in reversed(places)]
     gains.set_yticks(range(len(places)), names)
-    gains.set(xscale="log", xlabel="gain in J of one step", ylim=(-0.6, len(places) - 0.4))
-    gains.set_title("Guaranteed (bar) and exact gain at α*")
-    samples.set(xscale="log", xlabel="samples until 90% of choices are right")
-    samples.set_title("Samples of the chooser")
+    gains.set(xscale="log", xlabel="gain in J (bar: guaranteed)", ylim=(-0.6, len(places) - 0.4))
+    gains.set_title("One step of size α*")
+    samples.set(xscale="log", xlabel="samples for 90 % right choices")
+    samples.set_title("Samples it takes")
     handles = [
         Line2D([], [], color=s.color, marker=s.marker, ls="", label=s.label)
         for s in _KINDS.values()
