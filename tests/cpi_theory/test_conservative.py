@@ -52,7 +52,7 @@ def bandit(policy=(0.5, 0.5), rewards=(0.2, 0.8)):
     )
 
 
-# --- pieces -----------------------------------------------------------------------------------
+# --- pieces -----------------------------------------------------
 
 
 def test_confidences_sum_to_delta():
@@ -154,7 +154,7 @@ def test_a_good_baseline_narrows_the_interval():
     assert widths[1] < widths[0] / 2
 
 
-# --- one iteration ------------------------------------------------------------------------------
+# --- one iteration ----------------------------------------------
 
 
 def test_a_sure_gain_is_stepped_with_t2_at_the_unfavourable_ends():
@@ -207,7 +207,7 @@ def test_the_chooser_finds_the_best_candidate_within_its_error():
         assert got.advantage >= best.advantage - 0.25
 
 
-# --- whole runs ----------------------------------------------------------------------------------
+# --- whole runs -------------------------------------------------
 
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)
@@ -315,7 +315,7 @@ def test_the_small_world_meets_the_protocol():
     assert isinstance(SmallWorld.random(0), ConservativeWorld)
 
 
-# --- bad input ------------------------------------------------------------------------------------
+# --- bad input --------------------------------------------------
 
 
 @pytest.mark.parametrize(
