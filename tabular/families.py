@@ -18,6 +18,8 @@ from cpi_theory.checks import (
     check_probability,
 )
 from cpi_theory.randomness import Key
+from tabular.calibration import calibrated_tree
+from tabular.dials import clear_of_rounding, same_kind, zeros
 from tabular.mdp import (
     DiscountedMDP,
     FiniteHorizonMDP,
@@ -25,15 +27,7 @@ from tabular.mdp import (
     deterministic_policy,
     uniform_policy,
 )
-from tabular.trees import (
-    Problem,
-    ReasoningTree,
-    calibrated_tree,
-    clear_of_rounding,
-    reasoning_tree,
-    same_kind,
-    zeros,
-)
+from tabular.trees import Problem, ReasoningTree, reasoning_tree
 from tabular.validation import Array
 
 __all__ = [

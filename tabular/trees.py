@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +30,14 @@ from cpi_theory.checks import (
     InvalidInput,
     check_count,
     check_in_range,
-    check_positive,
     check_probability,
 )
 from cpi_theory.randomness import Key
+from tabular.dials import HAIR, same_kind, scalar, zeros
 from tabular.mdp import FiniteHorizonMDP, as_policy
 from tabular.validation import Array
 
 _DENSE_STATES = 64
-_HAIR = 1e-12
-"""Relative margin by which float levels are kept clear of rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +111,7 @@ class ReasoningTree(Problem):
     @property
     def base_pass(self) -> Exact:
         """P(success) of the base policy: its J."""
-        return _scalar(self._weights @ self.on_path[:, -1])
+        return scalar(self._weights @ self.on_path[:, -1])
 
     @cached_property
     def best_advantages(self) -> Array:
@@ -134,14 +131,14 @@ class ReasoningTree(Problem):
         if not self.hard.any():
             raise InvalidInput("tau", None, "the tree has no hard step", "name a level yourself")
         least = self.best_advantages[:, ::2].T[self.hard].min()
-        return _scalar(least if self.mdp.exact else least * (1 - _HAIR))
+        return scalar(least if self.mdp.exact else least * (1 - HAIR))
 
     def coverage(self, tau: Exact | None = None) -> Exact:
         """On-policy coverage p_tau of the base policy, by default at the tree's own level."""
         level = self.tau if tau is None else tau
         on = self.on_path[:, :-1].T * self._weights
         visits = np.stack([on, self._weights - on], axis=2).reshape(self.horizon, -1)
-        return _scalar(visits[self.best_advantages >= level].sum() / self.horizon)
+        return scalar(visits[self.best_advantages >= level].sum() / self.horizon)
 
     def first_error_law(self, failed: bool = False) -> Array:
         """Law of the first wrong thought of a rollout from the start, shape (H + 1,).
@@ -224,7 +221,9 @@ def reasoning_tree(
         ("habit", 0 if habit is None else habit),
     ):
         check_probability(field, value)
-    chance, easy, recoverability = same_kind(right_probability, easy_probability, recoverability)
+    chance, easy, recoverability, slip = same_kind(
+        right_probability, easy_probability, recoverability, 0 if habit is None else habit
+    )
     rng = Key.of(seed).child("reasoning tree").generator()
     hard = _place_hard_steps(rng, problems, horizon, hard_steps, hard_within)
     asked, pool = _choose_facts(rng, hard, facts)
@@ -233,131 +232,17 @@ def reasoning_tree(
     right[hard], right[~hard] = chance, easy
     start = zeros(problems, chance)
     start[:] = (chance * 0 + 1) / problems
-    observations = _observe(asked, pool, shared)
-    return _build(
-        right, right_of_fact[asked], hard, recoverability, start, branching, habit, observations
+    observations = observe(asked, pool, shared)
+    return build_tree(
+        right,
+        right_of_fact[asked],
+        hard,
+        recoverability,
+        start,
+        branching,
+        None if habit is None else slip,
+        observations,
     )
-
-
-def calibrated_tree(
-    horizon: int,
-    branching: int,
-    coverage: Exact,
-    tau: Exact,
-    recoverability: Exact = 0.0,
-    *,
-    place: str = "last",
-    seed: int | Key = 0,
-) -> ReasoningTree:
-    """A reasoning tree whose coverage at level `tau` is exactly `coverage`.
-
-    Every hard step on the path has best advantage `tau`: rho_h = 1 - tau / g_{h+1} (in floats a
-    hair more, so that rounding does not lose it). There are as few hard steps as reach the
-    coverage; a second problem without hard steps dilutes them to it. Other steps are
-    always right.
-
-    Args:
-        horizon: thoughts per problem H.
-        branching: actions per thought, at least 2.
-        coverage: p in (0, 1].
-        tau: level in (0, 1).
-        recoverability: chance that a right thought off the path finds back, below 1.
-        place: whether the hard steps are the "first" or the "last" ones, which sets how much
-            horizon remains after them.
-        seed: of the right actions.
-
-    Returns:
-        The tree; exact if `coverage`, `tau` or `recoverability` is a fraction.
-
-    Raises:
-        InvalidInput: if no tree of this horizon has so much coverage at this level.
-    """
-    check_count("horizon", horizon)
-    check_count("branching", branching, 2)
-    check_positive("coverage", coverage)
-    check_positive("tau", tau)
-    check_in_range("recoverability", recoverability, 0, 1)
-    if place not in ("first", "last"):
-        raise InvalidInput("place", place, "unknown", "choose first or last")
-    coverage, level, recoverability = same_kind(coverage, tau, recoverability)
-    chain, reached = _hardest_chain(
-        horizon, coverage, clear_of_rounding(level), recoverability, place
-    )
-    right = np.stack([chain, np.ones_like(chain)])
-    hard = np.stack([chain != 1, np.zeros(horizon, dtype=bool)]).astype(bool)
-    start = np.array([coverage / reached, 1 - coverage / reached], dtype=right.dtype)
-    rng = Key.of(seed).child("calibrated tree").generator()
-    actions = rng.integers(branching, size=hard.shape)
-    observations = _observe(np.arange(hard.size).reshape(hard.shape), hard.size, True)
-    return _build(right, actions, hard, recoverability, start, branching, None, observations)
-
-
-def _hardest_chain(
-    horizon: int, coverage: Exact, tau: Exact, recoverability: Exact, place: str
-) -> tuple[Array, Exact]:
-    """rho of the chain with the fewest hard steps that reach `coverage`, and what it has."""
-    most = coverage * 0
-    for count in range(1, horizon + 1):
-        hard = range(count) if place == "first" else range(horizon - count, horizon)
-        right = _level_chain(horizon, hard, tau, recoverability)
-        if right is None:
-            break
-        reached = _hard_visits(right, hard, recoverability) / horizon
-        if reached >= coverage:
-            return right, reached
-        most = max(most, reached)
-    raise InvalidInput(
-        "coverage",
-        coverage,
-        f"a tree of {horizon} steps has at most {float(most):.6g} at level {float(tau):.6g}",
-        "lower coverage, tau or recoverability",
-    )
-
-
-def _level_chain(horizon: int, hard: range, tau: Exact, recoverability: Exact) -> Array | None:
-    """rho such that every hard step has best advantage `tau`; None if there is no such chain."""
-    right = zeros(horizon, tau) + 1
-    gap = right[0]
-    for h in reversed(range(horizon)):
-        if h in hard:
-            if gap <= tau:
-                return None
-            right[h] = 1 - tau / gap
-        gap = right[h] * gap * (1 if h == horizon - 1 else 1 - recoverability)
-    return right
-
-
-def _hard_visits(right: Array, hard: range, recoverability: Exact) -> Exact:
-    """Expected number of hard steps met on the path in one rollout."""
-    on, visits = right[0] * 0 + 1, right[0] * 0
-    for h, rho in enumerate(right):
-        visits += on if h in hard else 0
-        on = rho * (on + recoverability * (1 - on))
-    return _scalar(visits)
-
-
-def same_kind(*dials: Exact) -> tuple[Exact, ...]:
-    """The dials as fractions if one of them is a fraction, else as floats.
-
-    A float among fractions would spoil exactness silently: their sum is a float.
-    """
-    exact = any(isinstance(dial, Fraction) for dial in dials)
-    return tuple(Fraction(dial) if exact else float(dial) for dial in dials)
-
-
-def clear_of_rounding(level: Exact) -> Exact:
-    """The level itself if exact, else a hair above it."""
-    return level if isinstance(level, Fraction) else level * (1 + _HAIR)
-
-
-def zeros(shape: int | tuple[int, ...], like: Exact) -> Array:
-    """Zeros that may hold numbers like `like`: fractions or floats."""
-    exact = isinstance(like, Fraction)
-    return np.full(shape, Fraction(0) if exact else 0.0, dtype=object if exact else np.float64)
-
-
-def _scalar(number: Any) -> Exact:
-    return number if isinstance(number, Fraction) else float(number)
 
 
 def _place_hard_steps(
@@ -370,10 +255,13 @@ def _place_hard_steps(
     hard = np.zeros((problems, horizon), dtype=bool)
     if isinstance(hard_steps, Sequence):
         for step in hard_steps:
+            check_count("hard_steps", step, 0)
             check_in_range("hard_steps", step, 0, horizon - 1)
             hard[:, step] = True
         return hard
     room = horizon if within is None else within
+    check_count("hard_within", room)
+    check_count("hard_steps", hard_steps, 0)
     check_in_range("hard_within", room, 1, horizon)
     check_in_range("hard_steps", hard_steps, 0, room)
     for row in hard:
@@ -402,13 +290,13 @@ def _choose_facts(
     return asked, facts
 
 
-def _observe(asked: NDArray[np.int64], pool: int, shared: bool) -> NDArray[np.int64]:
+def observe(asked: NDArray[np.int64], pool: int, shared: bool) -> NDArray[np.int64]:
     """Observation of each (h, s): the fact, and off the path perhaps a copy of it."""
     off = asked if shared else asked + pool
     return np.stack([asked.T, off.T], axis=2).reshape(asked.shape[1], -1)
 
 
-def _build(
+def build_tree(
     right: Array,
     right_actions: NDArray[np.int64],
     hard: NDArray[np.bool_],
@@ -418,6 +306,7 @@ def _build(
     habit: Exact | None,
     observations: NDArray[np.int64],
 ) -> ReasoningTree:
+    """The tree with the given chances rho and right actions, both of shape (problems, H)."""
     problems, horizon = right.shape
     is_right = right_actions.T[:, :, None] == np.arange(branching)  # (H, problems, A)
     lands = np.zeros((horizon, problems, 2, branching), dtype=right.dtype)
