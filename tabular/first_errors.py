@@ -7,7 +7,9 @@ merged.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,16 +17,16 @@ from numpy.typing import NDArray
 
 from cpi_theory.checks import Exact
 from tabular.evaluation import Evaluation, pull, push
+from tabular.localizer import Localizer
 from tabular.mdp import FiniteHorizonMDP
 from tabular.validation import Array
 
 MAX_RETURNS = 512
 """Most distinct returns per layer for which the recursion is worth its cost."""
 
-_SMALLEST = 1e-9
-"""How negative an advantage must be to count as an error."""
-
 _SAFE, _DOOMED = float("inf"), float("-inf")
+
+Worths = tuple[list[Array], list[Array]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,23 +74,54 @@ def _rest(mdp: FiniteHorizonMDP, extreme: Any) -> list[Any]:
     return sums[::-1]
 
 
+@dataclass(frozen=True)
+class Naming:
+    """The law of the step that a localizer names in a failure of T steps that holds an error.
+
+    Every step is named with probability `anyhow(T)`, the first error with `right(T)` more.
+    """
+
+    right: Callable[[int], Exact]
+    anyhow: Callable[[int], Exact]
+    threshold: Exact
+
+    @classmethod
+    def of(cls, localizer: Localizer, exact: bool) -> Naming:
+        """The law that `Localizer` describes, in fractions if `exact`."""
+        number: Callable[[float], Exact] = Fraction if exact else float
+        threshold, accuracy = number(localizer.threshold), number(localizer.accuracy)
+        recall = number(1 if localizer.recall is None else localizer.recall)
+        if localizer.precision is None:
+            right, lost = recall * accuracy, recall * (1 - accuracy)
+            return cls(lambda steps: right, lambda steps: lost / steps, threshold)
+        precision = number(localizer.precision)
+
+        def other(steps: int) -> Exact:
+            return recall * (1 - precision) / (steps - 1) if steps > 1 else recall * 0
+
+        def right_beyond(steps: int) -> Exact:
+            return recall * precision - other(steps) if steps > 1 else recall
+
+        return cls(right_beyond, other, threshold)
+
+
 def first_error_weight(
     mdp: FiniteHorizonMDP,
     evaluation: Evaluation,
     offset: int,
-    localizer: Any = None,
+    localizer: Localizer,
     success: Exact | None = None,
 ) -> Array | None:
     """w(s, h) = P(the rollout fails and its reset step is h | s_h = s), shape (H, S).
 
-    The reset step is the first error, `offset` steps earlier but never before the start.
+    The reset step is the one that the localizer names, `offset` steps earlier but never before
+    the start.
 
     Args:
         mdp: the world.
         evaluation: of the policy that rolls out.
         offset: of the `FirstErrorReset`.
-        localizer: how the world names errors; None names exactly the first action of negative
-            advantage.
+        localizer: how the world names errors, blurred or not.
         success: a rollout fails if its return is below this; by default R_max less 1e-9.
 
     Returns: None if rollouts have too many distinct returns.
@@ -97,14 +130,13 @@ def first_error_weight(
     returns = Returns.of(mdp, bar)
     if returns is None:
         return None
-    walk = _Walk(mdp, evaluation.policy, returns)
-    errors = evaluation.advantages <= -_threshold(localizer)
-    named = _joint(walk, errors, offset)
-    return _given_visit(named, evaluation.visits)
-
-
-def _threshold(localizer: Any) -> Any:
-    return _SMALLEST if localizer is None else localizer.threshold
+    naming = Naming.of(localizer, mdp.exact)
+    errors = np.asarray(evaluation.advantages <= -naming.threshold, dtype=bool)
+    walk = _Walk(mdp, evaluation.policy, returns, errors)
+    joint = walk.selected(offset, *walk.first_errors(naming.right))
+    if not localizer.exact:
+        joint = joint + walk.selected(offset, *walk.any_steps(naming.anyhow))
+    return _given_visit(joint, evaluation.visits)
 
 
 def _given_visit(joint: Array, visits: Array) -> Array:
@@ -116,68 +148,98 @@ def _given_visit(joint: Array, visits: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class _Walk:
-    """One step of a rollout, forwards as mass and backwards as expectation, with its return."""
+    """Recursions over one layer at a time, forwards on mass and backwards on expectations.
+
+    Tables of layer h have shape (n_h, S), actions included (n_h, S, A), where n_h counts the
+    distinct returns so far.
+    """
 
     mdp: FiniteHorizonMDP
     policy: Array
     returns: Returns
-
-    @property
-    def acting(self) -> NDArray[np.bool_]:
-        return ~self.mdp.terminal
+    errors: NDArray[np.bool_]
 
     def zeros(self, step: int) -> Array:
+        """An empty table of layer `step`."""
         shape = (self.returns.levels[step].size, self.mdp.states)
         return np.zeros(shape, dtype=self.policy.dtype)
 
     def forward(self, step: int, mass: Array) -> Array:
-        """Mass (n, S, A) that takes an action, moved to (n', S) at the next layer."""
+        """Mass (n, S, A) that takes an action, moved to the next layer where it acts again."""
         after = self.returns.after[step]
         size = self.returns.levels[step + 1].size
         gathered = np.zeros((size, *mass.shape[1:]), dtype=mass.dtype)
         states, actions = np.ogrid[: mass.shape[1], : mass.shape[2]]
         np.add.at(gathered, (after, states, actions), mass)
-        return push(self.mdp, step, gathered) * self.acting
+        return push(self.mdp, step, gathered) * ~self.mdp.terminal
 
     def backward(self, step: int, values: Array) -> Array:
-        """Expected (n, S, A) of what is worth (n', S) at the next layer."""
-        after = self.returns.after[step]
+        """Expected (n, S, A) of what is worth `values` at the next layer, times the policy."""
         ahead = pull(self.mdp, step, values)
         states, actions = np.ogrid[: ahead.shape[1], : ahead.shape[2]]
-        return ahead[after, states, actions]
+        return self.policy[step] * ahead[self.returns.after[step], states, actions]
 
+    def failing(self, payout: Callable[[int], Exact]) -> list[Array]:
+        """E[payout(T) 1{the rollout fails}] with T its length, per layer 0..H."""
+        worth: list[Array] = []
+        for h in reversed(range(self.mdp.horizon + 1)):
+            table = self.zeros(h)
+            table[self.returns.fails[h]] += payout(h) if h else 0
+            if h < self.mdp.horizon:
+                going = self.backward(h, worth[-1]).sum(axis=2)
+                table = np.where(self.mdp.terminal, table, going)
+            worth.append(table)
+        return worth[::-1]
 
-def _failing(walk: _Walk) -> list[Array]:
-    """P(the rollout fails | return so far, state) per layer 0..H, shapes (n_h, S)."""
-    chances: list[Array] = []
-    for h in reversed(range(walk.mdp.horizon + 1)):
-        ended = walk.zeros(h) + walk.returns.fails[h].astype(int).astype(walk.policy.dtype)[:, None]
-        if h < walk.mdp.horizon:
-            going = (walk.policy[h] * walk.backward(h, chances[-1])).sum(axis=2)
-            ended = np.where(walk.acting, going, ended)
-        chances.append(ended)
-    return chances[::-1]
+    def split(self, step: int, wrong: Array, right: Array) -> Array:
+        """What an action here is worth: `wrong` if it is an error, else `right`."""
+        one, other = self.backward(step, wrong), self.backward(step, right)
+        return np.where(self.errors[step], one, other).sum(axis=2) * ~self.mdp.terminal
 
+    def first_errors(self, payout: Callable[[int], Exact]) -> Worths:
+        """E[payout(T); failure, the first error is the action here], per layer 0..H-1.
 
-def _joint(walk: _Walk, errors: NDArray[np.bool_], offset: int) -> Array:
-    """P(s_h = s, the rollout fails, its reset step is h), shape (H, S)."""
-    horizon = walk.mdp.horizon
-    wrong = np.where(errors, walk.policy, 0)
-    right = walk.policy - wrong
-    failing = _failing(walk)
-    ahead = [(wrong[h] * walk.backward(h, failing[h + 1])).sum(axis=2) for h in range(horizon)]
-    ahead = [table * walk.acting for table in ahead]
-    first = ahead[0]
-    for _ in range(offset):
-        later = [*ahead[1:], walk.zeros(horizon)]
-        ahead = [
-            (right[h] * walk.backward(h, later[h])).sum(axis=2) * walk.acting
-            for h in range(horizon)
-        ]
-        first = first + ahead[0]
-    faultless = walk.zeros(0) + walk.mdp.start * walk.acting
-    result = [(faultless * first).sum(axis=0)]
-    for h in range(1, horizon):
-        faultless = walk.forward(h - 1, faultless[:, :, None] * right[h - 1])
-        result.append((faultless * ahead[h]).sum(axis=0))
-    return np.array(result)
+        Two tables per layer: for rollouts without, and with, an error before.
+        """
+        failing, nothing = self.failing(payout), self.nothing()
+        clean = [self.split(h, failing[h + 1], nothing[h + 1]) for h in range(self.mdp.horizon)]
+        return clean, nothing[:-1]
+
+    def any_steps(self, payout: Callable[[int], Exact]) -> Worths:
+        """E[payout(T); failure, an error somewhere], as `first_errors` for states that act."""
+        failing = self.failing(payout)
+        clean = [self.zeros(self.mdp.horizon)]
+        for h in reversed(range(self.mdp.horizon)):
+            clean.append(self.split(h, failing[h + 1], clean[-1]))
+        return clean[:0:-1], [table * ~self.mdp.terminal for table in failing[:-1]]
+
+    def nothing(self) -> list[Array]:
+        """Empty tables of the layers 0..H."""
+        return [self.zeros(h) for h in range(self.mdp.horizon + 1)]
+
+    def selected(self, offset: int, clean: list[Array], faulty: list[Array]) -> Array:
+        """Mass of (s, h) times what a step `offset` later is worth, shape (H, S).
+
+        At h = 0 all the steps up to `offset` count.
+        """
+        last = self.zeros(self.mdp.horizon)
+        at_start = clean[0]
+        for _ in range(offset):
+            errors, others = [*faulty[1:], last], [*clean[1:], last]
+            clean = [
+                self.split(h, e, c) for h, (e, c) in enumerate(zip(errors, others, strict=True))
+            ]
+            faulty = [self.split(h, e, e) for h, e in enumerate(errors)]
+            at_start = at_start + clean[0]
+        rows = zip(self.masses(), [at_start, *clean[1:]], faulty, strict=True)
+        return np.array([(m * c + n * f).sum(axis=0) for (m, n), c, f in rows])
+
+    def masses(self) -> Iterator[tuple[Array, Array]]:
+        """Mass that acts at layers 0..H-1 without, and with, an error so far."""
+        clean, faulty = self.zeros(0) + self.mdp.start * ~self.mdp.terminal, self.zeros(0)
+        for h in range(self.mdp.horizon):
+            yield clean, faulty
+            if h + 1 < self.mdp.horizon:
+                acting, spoilt = (m[:, :, None] * self.policy[h] for m in (clean, faulty))
+                clean = self.forward(h, np.where(self.errors[h], 0, acting))
+                faulty = self.forward(h, spoilt + np.where(self.errors[h], acting, 0))

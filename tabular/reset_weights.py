@@ -23,6 +23,7 @@ from cpi_theory.resets import (
 from cpi_theory.seam import Refusal, ResetPolicy
 from tabular.evaluation import Evaluation, evaluate
 from tabular.first_errors import first_error_weight
+from tabular.localizer import Localizer
 from tabular.mdp import FiniteHorizonMDP
 from tabular.validation import Array, as_numbers
 
@@ -51,7 +52,7 @@ def reset_weight(
     policy: ArrayLike,
     reset: ResetPolicy,
     *,
-    localizer: Any = None,
+    localizer: Localizer | None = None,
     success: Exact | None = None,
     samples: int = 20_000,
     key: Key | int = 0,
@@ -88,7 +89,7 @@ def _exact_weight(
     mdp: FiniteHorizonMDP,
     evaluation: Evaluation,
     reset: ResetPolicy,
-    localizer: Any,
+    localizer: Localizer | None,
     success: Exact | None,
 ) -> Array | None:
     """The weight by a recursion, or None where none is known."""
@@ -100,7 +101,7 @@ def _exact_weight(
     elif isinstance(reset, AdvantageBasedReset):
         table = np.where(steps, _advantage_weight(mdp, evaluation, reset), 0)
     elif isinstance(reset, FirstErrorReset):
-        return first_error_weight(mdp, evaluation, reset.offset, localizer, success)
+        return first_error_weight(mdp, evaluation, reset.offset, localizer or Localizer(), success)
     else:
         return None
     table = table.astype(np.int64) if table.dtype == bool else table
@@ -134,7 +135,7 @@ def sampled_reset_weight(
     policy: ArrayLike,
     reset: ResetPolicy,
     *,
-    localizer: Any = None,
+    localizer: Localizer | None = None,
     success: Exact | None = None,
     samples: int = 20_000,
     key: Key | int = 0,
@@ -153,7 +154,10 @@ def sampled_reset_weight(
     """
     check_count("samples", samples)
     check_probability("confidence", confidence)
-    simulator = _simulator(mdp, policy, localizer, success)
+    from tabular.simulation import TabularSimulator  # which imports this module
+
+    bar = None if success is None else float(success)
+    simulator = TabularSimulator(mdp, policy, localizer=localizer, success=bar)
     streams = Key.of(key)
     starts = simulator.start_states(samples, streams.child("starts"))
     rollouts = simulator.rollout(starts, streams.child("rollouts").integers(samples))
@@ -166,16 +170,6 @@ def sampled_reset_weight(
         if not isinstance(weight, Refusal):
             total[where] += weight
     return _with_limits(total, visits, confidence)
-
-
-def _simulator(
-    mdp: FiniteHorizonMDP, policy: ArrayLike, localizer: Any, success: Exact | None
-) -> Any:
-    from tabular.simulation import TabularSimulator
-
-    options = {"localizer": localizer, "success": success}
-    given = {name: option for name, option in options.items() if option is not None}
-    return TabularSimulator(mdp, policy, **given)
 
 
 def _with_limits(total: Array, visits: Array, confidence: float) -> ResetWeight:

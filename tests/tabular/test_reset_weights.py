@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -15,11 +16,13 @@ from cpi_theory.resets import (
     StartReset,
     UniformReset,
 )
+from cpi_theory.seam import Reason, Refusal, ResetPolicy
 from tabular import first_errors
 from tabular.evaluation import evaluate
 from tabular.first_errors import Returns
+from tabular.localizer import Localizer
 from tabular.mdp import FiniteHorizonMDP
-from tabular.reset_weights import reset_weight
+from tabular.reset_weights import _with_limits, reset_weight, sampled_reset_weight
 from tabular.weights import coverage, improvable, mix, reset_step
 
 F = Fraction
@@ -68,7 +71,20 @@ def rollouts(mdp, policy):
     return [(p, s[: len(acts)], acts, g) for p, s, acts, g in done + going]
 
 
-def enumerated_first_error_weight(mdp, policy, success, offset, threshold=F(1, 10**9)):
+def named_steps(localizer, first, steps):
+    """P(step k is named) for a failure of `steps` steps with its first error at `first`."""
+    right = [F(k == first) for k in range(steps)]
+    recall = F(1 if localizer.recall is None else localizer.recall)
+    if localizer.precision is None:
+        c = F(localizer.accuracy)
+        return [recall * (c * r + (1 - c) / steps) for r in right]
+    if steps == 1:
+        return [recall]
+    q = F(localizer.precision)
+    return [recall * (q * r + (1 - q) * (1 - r) / (steps - 1)) for r in right]
+
+
+def enumerated_first_error_weight(mdp, policy, success, offset, localizer):
     advantages = evaluate(mdp, policy).advantages
     visits, named = (fractions(np.zeros((mdp.horizon, mdp.states), dtype=int)) for _ in range(2))
     for p, states, actions, total in rollouts(mdp, policy):
@@ -77,24 +93,38 @@ def enumerated_first_error_weight(mdp, policy, success, offset, threshold=F(1, 1
         wrong = [
             h
             for h, (s, a) in enumerate(zip(states, actions, strict=True))
-            if advantages[h, s, a] <= -threshold
+            if advantages[h, s, a] <= -F(localizer.threshold)
         ]
         if wrong and total < success:
-            step = max(wrong[0] - offset, 0)
-            named[step, states[step]] += p
-    safe = np.where(visits == 0, 1, visits)
-    return named / safe
+            for k, share in enumerate(named_steps(localizer, wrong[0], len(states))):
+                step = max(k - offset, 0)
+                named[step, states[step]] += p * share
+    return named / np.where(visits == 0, 1, visits)
+
+
+LOCALIZERS = [
+    Localizer(),
+    Localizer(threshold=1 / 16),
+    Localizer(accuracy=0.25),
+    Localizer(accuracy=0.75, recall=0.5),
+    Localizer(recall=0.5),
+    Localizer(precision=0.75, recall=0.25),
+    Localizer(precision=0.0),
+]
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2, 5])
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_first_errors_of_failed_rollouts_agree_with_enumeration(seed, offset):
     mdp, policy = random_world(seed)
     success = F(1 + seed % 3, 6)
-    weight = reset_weight(mdp, policy, FirstErrorReset(offset), success=success)
-    expected = enumerated_first_error_weight(mdp, policy, success, offset)
-    assert weight.exact
-    assert np.asarray(weight).tolist() == expected.tolist()
+    for localizer in LOCALIZERS:
+        weight = reset_weight(
+            mdp, policy, FirstErrorReset(offset), success=success, localizer=localizer
+        )
+        expected = enumerated_first_error_weight(mdp, policy, success, offset, localizer)
+        assert weight.exact
+        assert np.asarray(weight).tolist() == expected.tolist(), localizer
 
 
 def test_some_enumerated_weights_are_neither_zero_nor_one():
@@ -201,4 +231,59 @@ def test_rewards_in_another_order_are_one_return():
 def test_too_many_returns_leave_it_to_sampling(monkeypatch):
     mdp, policy = random_world(2, payoffs=(0, 1, 2, 3))
     monkeypatch.setattr(first_errors, "MAX_RETURNS", 2)
-    assert first_errors.first_error_weight(mdp, evaluate(mdp, policy), 0, None, F(1, 4)) is None
+    assert (
+        first_errors.first_error_weight(mdp, evaluate(mdp, policy), 0, Localizer(), F(1, 4)) is None
+    )
+
+
+@dataclass(frozen=True)
+class EarlyReset(ResetPolicy):
+    """A reset policy that no recursion knows: weight 2^-h on the steps of failures."""
+
+    def step_weights(self, rollouts, simulator, keys=None):
+        return [
+            0.5 ** np.arange(len(r)) if r.failed else Refusal(Reason.NOT_FAILED) for r in rollouts
+        ]
+
+
+def test_other_reset_policies_are_sampled():
+    mdp, policy = two_step_lock()
+    weight = reset_weight(mdp, policy, EarlyReset(), samples=4000, key=3)
+    assert not weight.exact
+    # P(fail) is 7/16 from the start and 1/4 on the path at step 1; off the path it is 1.
+    truth = np.array([[7 / 16, 0.0], [1 / 8, 1 / 2]])
+    seen = np.array([[True, False], [True, True]])
+    assert (weight.lower[seen] <= truth[seen]).all()
+    assert (weight.upper[seen] >= truth[seen]).all()
+    assert (weight.upper - weight.lower)[seen].max() < 0.07
+    assert (weight.values[0, 1], weight.lower[0, 1], weight.upper[0, 1]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("reset", [FirstErrorReset(), FirstErrorReset(1), UniformReset()])
+@pytest.mark.parametrize(
+    "localizer", [Localizer(), Localizer(accuracy=0.5), Localizer(precision=0.5)]
+)
+def test_recursions_lie_inside_the_sampled_limits(reset, localizer):
+    mdp, policy = random_world(3, horizon=4)
+    options = {"success": F(1, 3), "localizer": localizer}
+    exact = np.asarray(reset_weight(mdp, policy, reset, **options)).astype(float)
+    sampled = sampled_reset_weight(
+        mdp, policy, reset, samples=3000, key=5, confidence=0.9999, **options
+    )
+    assert (sampled.lower <= exact + 1e-12).all()
+    assert (exact <= sampled.upper + 1e-12).all()
+
+
+def test_limits_of_a_proportion_by_hand():
+    # Wilson's interval for 8 of 10 at 95 %: (0.4902, 0.9433).
+    weight = _with_limits(np.array([[8.0]]), np.array([[10.0]]), 0.95)
+    assert weight.lower[0, 0] == pytest.approx(0.49016, abs=1e-4)
+    assert weight.upper[0, 0] == pytest.approx(0.94332, abs=1e-4)
+
+
+def test_a_dead_end_falls_back_to_sampling(monkeypatch):
+    mdp, policy = two_step_lock()
+    monkeypatch.setattr(first_errors, "MAX_RETURNS", 0)
+    weight = reset_weight(mdp, policy, FirstErrorReset(), samples=2000)
+    assert not weight.exact
+    assert weight.lower[1, 0] <= 1 / 4 <= weight.upper[1, 0]
