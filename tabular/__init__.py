@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from tabular.scaling import rescale as rescale
     from tabular.scaling import rescale_discounted as rescale_discounted
     from tabular.simulation import TabularSimulator as TabularSimulator
+    from tabular.softmax import Adam as Adam
+    from tabular.softmax import Sgd as Sgd
+    from tabular.softmax import SoftmaxPolicy as SoftmaxPolicy
     from tabular.storage import load as load
     from tabular.storage import save as save
     from tabular.weights import coverage as coverage
@@ -87,6 +90,11 @@ _NAMES = {
         "rescale_discounted",
     ),
     "simulation": ("TabularSimulator",),
+    "softmax": (
+        "Adam",
+        "Sgd",
+        "SoftmaxPolicy",
+    ),
     "storage": (
         "load",
         "save",

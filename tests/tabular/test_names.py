@@ -1,0 +1,54 @@
+"""`import tabular` is cheap, every public name resolves, and type checkers see the same names."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tabular
+
+
+@pytest.mark.parametrize("name", tabular.__all__)
+def test_public_name_resolves_and_is_documented(name):
+    value = getattr(tabular, name)
+    assert value.__name__ == name
+    assert value.__doc__
+    assert name in dir(tabular)
+
+
+def test_type_checkers_see_what_users_get():
+    tree = ast.parse(Path(tabular.__file__).read_text())
+    imported = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tabular.")
+        for alias in node.names
+    }
+    assert sorted(imported) == tabular.__all__
+    for name, module in imported.items():
+        assert getattr(sys.modules.get(module) or __import__(module, fromlist=[name]), name)
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="module 'tabular' has no attribute 'evaluat'"):
+        tabular.evaluat  # noqa: B018
+
+
+def test_import_loads_nothing_heavy():
+    code = (
+        "import sys, tabular; print(*[m for m in ('numpy', 'numba', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_building_a_world_loads_no_numba():
+    code = (
+        "import sys; from tabular import garnet; garnet(3, 2, 2, 2); print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
