@@ -11,7 +11,7 @@ Tables of the run:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.compare_anatomy import AnatomySpec, anatomy, reset_positions
+from experiments.compare_checks import CheckSpec, check_samples
 from experiments.compare_lines import GainSpec, Row, SamplesSpec, measure_gains, measure_samples
 from experiments.compare_places import Place, PlaceSpec, measure_place, standard_places
 from experiments.compare_settings import Learner, Line, Resets, Setting
@@ -192,6 +193,8 @@ def run(config: CompareConfig, output: Path, execution: Execution, console: Cons
         for table, (task, specs) in sweeps.items()
     }
     samples, gains = tables["samples"], tables["gains"]
+    if full.check_replications:
+        sweep(check_samples, _checks(full, samples), result, "checks", execution, console)
     result.write("imperfect", imperfect_oracles(samples, gains))
     result.write("looseness", bounds_against_facts(samples, gains))
     spec = AnatomySpec(seed=config.seed)
@@ -230,6 +233,26 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
             ],
         ),
     }
+
+
+_MOST_TRIALS = 1_000_000
+"""Trials with real rollouts that one check may cost."""
+
+
+def _checks(config: CompareConfig, samples: list[Row]) -> list[CheckSpec]:
+    """The base lines' settings whose samples are few enough to be drawn as real rollouts."""
+    return [
+        CheckSpec(
+            Setting(**{f.name: row[f.name] for f in fields(Setting)}),
+            row["samples"],
+            config.accuracy,
+            config.check_replications,
+            config.seed,
+        )
+        for row in samples
+        if row["kind"] == "point" and row["base"] and row["dial"] == "coverage"
+        if row["samples"] * config.check_replications <= _MOST_TRIALS
+    ]
 
 
 def _aliased(line: Line) -> bool:

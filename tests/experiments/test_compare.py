@@ -259,8 +259,8 @@ def small() -> CompareConfig:
         recalls=(0.5, 1.0),
         replications=100,
         bootstraps=20,
-        check_replications=40,
-        worlds=("FrozenLake", "tree"),
+        check_replications=20,
+        worlds=("lock",),
     )
 
 
