@@ -35,7 +35,7 @@ class Key:
         """A key from a key (itself), a seed, or one draw of a numpy generator.
 
         Raises:
-            InvalidInput: if `source` is none of these or a negative seed.
+            InvalidInput: if `source` is none of these or a seed outside [0, 2^64).
         """
         if isinstance(source, Key):
             return source
@@ -43,16 +43,20 @@ class Key:
             return cls((int(source.integers(1 << 63)),))
         if isinstance(source, bool) or not hasattr(source, "__index__") or source < 0:
             raise InvalidInput("seed", source, "not a seed", "give an integer >= 0 or a Generator")
-        return cls((int(source),))
+        return cls((_number(int(source)),))
 
     def child(self, *parts: int | str) -> Key:
         """The stream below this one at the given parts, e.g. ``key.child(iteration, "base")``."""
         return Key(self.path + tuple(_number(part) for part in parts))
 
     def sequence(self) -> np.random.SeedSequence:
-        """The numpy seed sequence of this address (each part takes a fixed number of words)."""
-        words = [w for part in self.path for w in (part & _WORD, part >> 32 & _WORD)]
-        return np.random.SeedSequence(words)
+        """The numpy seed sequence of this address.
+
+        Each part takes two words, after one for their number: numpy pads short entropy with zeros,
+        so that without it a stream would be the same as its child 0.
+        """
+        words = [w for part in self.path for w in (part & _WORD, part >> 32)]
+        return np.random.SeedSequence([len(self.path), *words])
 
     def integers(self, count: int) -> Keys:
         """Shape (count,) uint64: one key per rollout; a longer request extends a shorter one."""
