@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from cpi_theory.bounds import ResetStep, best_step
 from cpi_theory.checks import (
@@ -134,16 +135,16 @@ class Plan:
 
     samples: int
     leading_samples: float
-    accuracy: float
+    accuracy: Exact
     step: ResetStep
     alpha: Exact
     guaranteed_gain: Exact
-    reward_bound: float
+    reward_bound: Exact
 
     @property
     def worst_case_samples(self) -> float:
         """Samples until J can rise no more: R_max / guaranteed_gain such steps at the longest."""
-        return self.samples * self.reward_bound / float(self.guaranteed_gain)
+        return self.samples * float(self.reward_bound / self.guaranteed_gain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +181,13 @@ def compare_plans(plan: Plan, baseline: Plan) -> PlanRatios:
 
 
 def random_reset_plan(
-    coverage: float,
-    tau: float,
+    coverage: Exact,
+    tau: Exact,
     horizon: int,
     actions: int,
     policies: int | None,
     confidence: float,
-    reward_bound: float = 1.0,
+    reward_bound: Exact = 1.0,
     *,
     log_policies: float | None = None,
 ) -> Plan:
@@ -212,20 +213,20 @@ def random_reset_plan(
         policies,
         confidence,
         reward_bound,
-        remaining=(horizon - 1) / 2,
+        remaining=(horizon - 1) * _one(coverage) / 2,
         log_policies=log_policies,
     )
 
 
 def oracle_reset_plan(
-    coverage: float,
-    tau: float,
+    coverage: Exact,
+    tau: Exact,
     horizon: int,
     actions: int,
     policies: int | None,
     confidence: float,
-    reward_bound: float = 1.0,
-    remaining: float | None = None,
+    reward_bound: Exact = 1.0,
+    remaining: Exact | None = None,
     *,
     log_policies: float | None = None,
 ) -> Plan:
@@ -254,16 +255,16 @@ def oracle_reset_plan(
 
 
 def imperfect_oracle_plan(
-    precision: float,
-    recall: float,
-    coverage: float,
-    tau: float,
+    precision: Exact,
+    recall: Exact,
+    coverage: Exact,
+    tau: Exact,
     horizon: int,
     actions: int,
     policies: int | None,
     confidence: float,
-    reward_bound: float = 1.0,
-    remaining: float | None = None,
+    reward_bound: Exact = 1.0,
+    remaining: Exact | None = None,
     *,
     log_policies: float | None = None,
 ) -> Plan:
@@ -301,13 +302,18 @@ def imperfect_oracle_plan(
     )
     accuracy = offered / 2
     log_size = _log_policies(policies, log_policies)
-    slow, _ = _bernstein(actions, log_size, confidence, reward_bound)
+    slow, _ = _bernstein(actions, log_size, confidence, float(reward_bound))
     alpha, gain = best_step(step)
     return Plan(
         samples=samples_for(
-            accuracy, actions, policies, confidence, reward_bound, log_policies=log_policies
+            float(accuracy),
+            actions,
+            policies,
+            confidence,
+            float(reward_bound),
+            log_policies=log_policies,
         ),
-        leading_samples=(2 * slow / accuracy) ** 2,
+        leading_samples=(2 * slow / float(accuracy)) ** 2,
         accuracy=accuracy,
         step=step,
         alpha=alpha,
@@ -317,7 +323,7 @@ def imperfect_oracle_plan(
 
 
 def aliased_lower_bound(
-    coverage: float, tau: float, confidence: float, reward_bound: float = 1.0
+    coverage: Exact, tau: float, confidence: float, reward_bound: float = 1.0
 ) -> float:
     r"""Samples that random resets need at least when improvable states cannot be told apart.
 
@@ -384,7 +390,12 @@ def _check_confidence(confidence: float) -> None:
         )
 
 
-def _reset_coverage(precision: float, recall: float, coverage: float) -> float:
+def _one(model: Exact) -> Exact:
+    """One, exact if the model is."""
+    return Fraction(1) if isinstance(model, Fraction) else 1.0
+
+
+def _reset_coverage(precision: Exact, recall: Exact, coverage: Exact) -> Exact:
     """p_w = recall * coverage / precision, if some w <= 1 has it."""
     selected = recall * coverage / precision
     false_alarms = selected - recall * coverage
@@ -395,4 +406,4 @@ def _reset_coverage(precision: float, recall: float, coverage: float) -> float:
             f"recall {recall} at coverage {coverage} would select more than all other states",
             f"raise it to at least {recall * coverage / (recall * coverage + 1 - coverage):.6g}",
         )
-    return min(1.0, selected)
+    return min(selected, 1)
