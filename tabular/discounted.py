@@ -82,7 +82,7 @@ class _System:
         if self._exact:
             return _eliminate(self._matrix.T if transposed else self._matrix, right)
         if self._sparse:
-            return _solve_sparse(self._matrix.T.tocsr() if transposed else self._matrix, right)
+            return solve_sparse(self._matrix.T.tocsr() if transposed else self._matrix, right)
         from scipy.linalg import lu_factor, lu_solve
 
         self._factors = self._factors or lu_factor(self._matrix, check_finite=False)
@@ -103,7 +103,7 @@ def _average(mdp: DiscountedMDP, policy: Array) -> Any:
     return chooser @ mdp.transitions
 
 
-def _solve_sparse(matrix: Any, right: Array) -> Array:
+def solve_sparse(matrix: Any, right: Array) -> Array:
     """Krylov iterations, and a sparse LU decomposition where they do not get there."""
     from scipy.sparse.linalg import bicgstab, splu
 
