@@ -46,6 +46,10 @@ class _Tables:
         for field, value in values.items():
             object.__setattr__(self, field, value)
 
+    def _asks_for_fractions(self) -> bool:
+        tables = ("transitions", "rewards", "start")
+        return any(holds_fractions(field, getattr(self, field)) for field in tables)
+
     @property
     def states(self) -> int:
         """Number of states S."""
@@ -129,7 +133,7 @@ class FiniteHorizonMDP(_Tables):
     def __post_init__(self) -> None:
         check_count("horizon", self.horizon)
         check_positive("reward_bound", self.reward_bound)
-        exact = any(holds_fractions(a) for a in (self.transitions, self.rewards, self.start))
+        exact = self._asks_for_fractions()
         self._set(horizon=int(self.horizon), reward_bound=_number(self.reward_bound, exact))
         self._set(rewards=as_numbers("rewards", self.rewards, exact))
         self._set(
@@ -217,7 +221,7 @@ class DiscountedMDP(_Tables):
         check_in_range("discount", self.discount, 0, 1)
         if self.discount == 1:
             raise InvalidInput("discount", 1, "values may diverge", "use FiniteHorizonMDP")
-        exact = any(holds_fractions(a) for a in (self.transitions, self.rewards, self.start))
+        exact = self._asks_for_fractions()
         self._set(discount=_number(self.discount, exact))
         self._set(rewards=as_numbers("rewards", self.rewards, exact))
         self._set(transitions=canonical_transitions(self.transitions, self.rewards, None, exact))

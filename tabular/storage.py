@@ -38,9 +38,8 @@ def save(mdp: FiniteHorizonMDP | DiscountedMDP, path: str | os.PathLike[str]) ->
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, target)
-    except BaseException:
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 def load(path: str | os.PathLike[str]) -> FiniteHorizonMDP | DiscountedMDP:

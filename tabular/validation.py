@@ -28,14 +28,24 @@ def is_exact(array: object) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.hasobject
 
 
-def holds_fractions(table: Any) -> bool:
-    """Whether a table as the user gave it, nested lists too, asks for exact arithmetic."""
+def holds_fractions(field: str, table: Any) -> bool:
+    """Whether a table as the user gave it, nested lists too, asks for exact arithmetic.
+
+    Raises:
+        InvalidInput: if the table is no array at all.
+    """
     if sparse.issparse(table) or _is_sparse_sequence(table):
         return False
     try:
         return np.asarray(table).dtype.hasobject
-    except ValueError:  # ragged lists: reading them as floats will say what is wrong
-        return False
+    except ValueError as error:
+        raise _not_numbers(field, table, error) from error
+
+
+def _not_numbers(field: str, table: object, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        field, table, f"not an array of finite numbers ({error})", "give real numbers"
+    )
 
 
 def as_numbers(field: str, array: ArrayLike, exact: bool) -> Array:
@@ -50,9 +60,7 @@ def as_numbers(field: str, array: ArrayLike, exact: bool) -> Array:
     try:
         result = _fractions(np.asarray(array)) if exact else _floats(array)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InvalidInput(
-            field, array, f"not an array of finite numbers ({error})", "give real numbers"
-        ) from error
+        raise _not_numbers(field, array, error) from error
     result.setflags(write=False)
     return result
 

@@ -84,6 +84,8 @@ class TestClosedForms:
         assert (evaluation.values[:, 1::2] == tree.off_values.T[:-1]).all()
         gaps = evaluation.values[:, ::2] - evaluation.values[:, 1::2]
         assert (gaps == tree.gaps.T[:-1]).all()
+        if tree.hard.any():
+            assert tree.tau == evaluation.advantages.max(axis=2)[:, ::2].T[tree.hard].min()
         for level in {F(1, 1000), *tree.best_advantages.flat} - {F(0)}:
             assert tree.coverage(level) == coverage(evaluation, level)
 
@@ -119,8 +121,12 @@ class TestClosedForms:
     @settings(max_examples=40)
     def test_float_level_survives_another_way_of_computing(self, horizon, right, seed):
         """Rounding must not drop a hard step out of the improvable set at the tree's level."""
-        tree = reasoning_tree(horizon, 3, (horizon + 1) // 2, float(right), 1.0, seed=seed)
+        tree = reasoning_tree(
+            horizon, 3, (horizon + 1) // 2, float(right), 1.0, problems=3, seed=seed
+        )
         evaluation = evaluate(tree.mdp, tree.policy)
+        least = evaluation.advantages.max(axis=2)[:, ::2].T[tree.hard].min()
+        assert least * (1 - 1e-11) < tree.tau < least
         assert (improvable(evaluation, tree.tau)[:, ::2] >= tree.hard.T).all()
         assert coverage(evaluation, tree.tau) == pytest.approx(tree.coverage())
 
