@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tabular.mdp import as_policy as as_policy
     from tabular.mdp import deterministic_policy as deterministic_policy
     from tabular.mdp import uniform_policy as uniform_policy
+    from tabular.optimal import Solution as Solution
+    from tabular.optimal import solve as solve
     from tabular.reset_weights import ResetWeight as ResetWeight
     from tabular.reset_weights import reset_weight as reset_weight
     from tabular.scaling import rescale as rescale
@@ -80,6 +82,10 @@ _NAMES = {
         "as_policy",
         "deterministic_policy",
         "uniform_policy",
+    ),
+    "optimal": (
+        "Solution",
+        "solve",
     ),
     "reset_weights": (
         "ResetWeight",

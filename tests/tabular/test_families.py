@@ -43,6 +43,17 @@ class TestTwoStateTrap:
         expected = alpha * sum(s * gain - (1 - s) * minus_loss for s in stays)
         assert mixture_gain(trap, alpha) == expected
 
+    @given(st.integers(1, 6), EIGHTHS.filter(bool), EIGHTHS)
+    @settings(max_examples=20)
+    def test_without_loss_it_attains_t3(self, horizon, gain, alpha):
+        """Every step of a rollout visits the improvable set: tau (1 - (1 - alpha)^H)."""
+        trap = two_state_trap(horizon, gain, F(0))
+        before = evaluate(trap.mdp, trap.policy)
+        mask = improvable(before, gain)
+        assert mask.tolist() == [[True, False]] * horizon
+        mixed = mix(trap.policy, trap.candidate, mask.astype(int), alpha)
+        assert evaluate(trap.mdp, mixed).value - before.value == gain * (1 - (1 - alpha) ** horizon)
+
     def test_golden_value(self):
         trap = two_state_trap(3, F(1, 5), F(-3, 10))
         assert mixture_gain(trap, F(3, 10)) == F(585, 10000)
