@@ -1,0 +1,183 @@
+"""The report: sentences that follow the records, pages that need no other file."""
+
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cpi_theory.checks import InvalidInput
+from experiments.compare import CompareConfig
+from experiments.compare import run as compare
+from experiments.document import (
+    DataTable,
+    Heading,
+    Paragraph,
+    Picture,
+    Verdicts,
+    as_html,
+    as_markdown,
+    shown,
+)
+from experiments.report import FiguresConfig, run
+from experiments.store import Run
+from experiments.sweep import Execution
+from experiments.verdicts import (
+    agreement,
+    check_verdict,
+    exponent_verdicts,
+    imperfect_verdicts,
+    interval_text,
+    looseness_verdicts,
+    world_verdicts,
+)
+from paper_figs.catalogue import FIGURES
+
+
+def fit(exponent: float, lower: float, upper: float, **more: object) -> dict:
+    return {
+        "kind": "exponent",
+        "dial": "coverage",
+        "base": True,
+        "quantity": "samples",
+        "learner": "aliased",
+        "resets": "random",
+        "family": "one decision",
+        "expected": 2.0,
+        "exponent": exponent,
+        "lower": lower,
+        "upper": upper,
+    } | more
+
+
+def test_a_verdict_says_inside_or_how_far_outside() -> None:
+    inside, outside = fit(1.98, 1.95, 2.01), fit(1.9, 1.85, 1.95)
+    assert agreement(inside, "exponent", 2.0) == "theory says 2, inside the interval"
+    assert agreement(outside, "exponent", 2.0).endswith("outside the interval, -0.100 away")
+    assert interval_text(inside, "exponent") == "1.98 [1.95, 2.01]"
+    assert interval_text(fit(-0.001, -0.02, 0.01), "exponent").startswith("0.00")
+
+
+def test_exponent_verdicts_count_cells() -> None:
+    rows = [fit(2.0, 1.9, 2.1), fit(1.7, 1.6, 1.8, base=False)]
+    sentences = exponent_verdicts(rows, [])
+    assert any("(1/p)^2.00 [1.90, 2.10]" in s for s in sentences)
+    assert any("at most 0.300; 1 of 2 intervals" in s for s in sentences)
+
+
+def test_imperfect_verdicts_report_where_the_oracle_is_worse() -> None:
+    row = {
+        "samples_saved": 4.2,
+        "samples_saved_lower": 3.9,
+        "samples_saved_upper": 4.4,
+        "samples_saved_theory": 4.0,
+        "gain_factor": 0.5,
+        "gain_factor_theory": 0.5,
+    }
+    first, second, third = imperfect_verdicts([row, row | {"gain_factor": 2.0}])
+    assert "1.05 to 1.05" in first
+    assert "2 of 2 intervals" in first
+    assert "1.000 to 4.000" in second
+    assert third.startswith("In 1 of 2")
+
+
+def test_other_verdicts() -> None:
+    check = {"right": 0.88, "lower": 0.85, "upper": 0.91, "accuracy": 0.9}
+    assert "88.0% of choices" in check_verdict([check])
+    assert "1 of 1 95 % intervals" in check_verdict([check])
+    bound = {"bound": "T4", "facts": "samples", "smallest": 281.0, "largest": 294.0}
+    assert looseness_verdicts([bound]) == ("T4, samples: off by a factor of 281 to 294.",)
+    base = {"world": "w", "policy": "u", "gain": 1.0, "sharp": 0.5, "guaranteed": 0.4}
+    rows = [
+        base | {"resets": "random"},
+        base | {"resets": "first error", "gain": 0.7},
+        base | {"resets": "oracle", "level": 0.5, "gain": 2.0},
+    ]
+    oracle, first, bounds = world_verdicts(rows)
+    assert "1 of 1 worlds." in oracle
+    assert "0 of 1 worlds; not in w (u)." in first
+    assert bounds.startswith("Every exact gain")
+    rows[0] = rows[0] | {"sharp": 3.0}
+    assert world_verdicts(rows)[2] == "1 rows break gain >= T1s >= T2."
+
+
+def test_document_escapes_and_embeds() -> None:
+    blocks = [
+        Heading("A < B", 1),
+        Paragraph("x & y"),
+        Verdicts(("one", "two")),
+        DataTable.of([{"a": 1234.5, "b": None}, {"a": True, "b": "p|q"}], ("a", "b")),
+        Picture("figures/f.png", b"\x89PNG", "caption"),
+    ]
+    page, text = as_html("T", blocks), as_markdown(blocks)
+    assert "<h1>A &lt; B</h1>" in page
+    assert "x &amp; y" in page
+    assert 'src="data:image/png;base64,iVBORw=="' in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "| 1,234 |  |" in text
+    assert "p\\|q" in text
+    assert "![caption](figures/f.png)" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, ""), (True, "yes"), (0.000123456, "0.000123"), (12345.6, "12,346"), (7, "7")],
+)
+def test_numbers_as_people_read_them(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("results")
+    config = CompareConfig(
+        coverages=(1 / 8, 1 / 16, 1 / 32),
+        taus=(0.2, 0.4),
+        horizons=(2, 4),
+        actions=(2, 3),
+        precisions=(0.25, 1.0),
+        recalls=(0.5, 1.0),
+        replications=100,
+        bootstraps=20,
+        check_replications=20,
+        worlds=("lock",),
+    )
+    compare(config, root, Execution(workers=1), Console(quiet=True))
+    return root
+
+
+def test_report_of_a_real_run(results: Path, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        console = Console(file=log, width=200)
+        assert run(FiguresConfig(), results, Execution(), console) == 0
+    said = (tmp_path / "log").read_text()
+    assert all(
+        f"left out {entry.name}: there is no run of {entry.run}" in said
+        for entry in FIGURES
+        if entry.run != "compare"
+    )
+    folder = results / "report"
+    written = {p.name for p in (folder / "figures").iterdir()}
+    assert {"compare-samples.pdf", "compare-samples.png", "reset-tree.png"} <= written
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    for path in list(before):
+        if path.parent.name == "figures":
+            path.unlink()
+    assert run(FiguresConfig(), results, Execution(), Console(quiet=True)) == 0
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    text = (folder / "report.md").read_text()
+    exponents = [
+        r
+        for r in Run.existing(results, "compare").read("samples")
+        if r["kind"] == "exponent" and r["base"] and r["dial"] == "coverage"
+    ]
+    chosen = next(r for r in exponents if (r["learner"], r["resets"]) == ("aliased", "random"))
+    assert f"(1/p)^{chosen['exponent']:.2f}" in text
+    links = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert links
+    assert all((folder / link).is_file() for link in links)
+
+
+def test_report_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="run verify, compare or learn first"):
+        run(FiguresConfig(), tmp_path, Execution(), Console(quiet=True))
