@@ -25,7 +25,7 @@ EXACT_TREES = st.builds(
     right_probability=TENTHS,
     easy_probability=TENTHS | st.just(F(1)),
     recoverability=TENTHS | st.sampled_from([F(0), F(1)]),
-    problems=st.integers(1, 2),
+    problems=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
 
@@ -167,6 +167,21 @@ class TestStructure:
                 np.testing.assert_allclose(row, [chance, wrong / 2, wrong / 4, wrong / 4])
                 np.testing.assert_array_equal(tree.policy[h, 2 * i], tree.policy[h, 2 * i + 1])
 
+    def test_without_a_habit_wrong_thoughts_are_equally_likely(self):
+        tree = reasoning_tree(1, 4, 1, 0.25)
+        right = tree.right_actions[0, 0]
+        np.testing.assert_allclose(np.delete(tree.policy[0, 0], right), 0.25)
+        tree = reasoning_tree(1, 4, 1, 0.4)
+        np.testing.assert_allclose(np.delete(tree.policy[0, 0], right), 0.2)
+
+    def test_defaults(self):
+        """Ten thoughts with four choices, two of them hard: right 3 times in 10, else 99 in 100."""
+        tree = reasoning_tree()
+        assert (tree.mdp.horizon, tree.mdp.states, tree.mdp.actions) == (10, 2, 4)
+        assert tree.hard.sum() == 2
+        assert tree.base_pass == pytest.approx(0.3**2 * 0.99**8)
+        np.testing.assert_array_equal(reasoning_tree(seed=0).hard, tree.hard)
+
     def test_habit_in_an_exact_tree_keeps_it_exact(self):
         tree = reasoning_tree(2, 5, 1, F(1, 3), F(9, 10), habit=0.3)
         assert tree.mdp.exact
@@ -236,6 +251,8 @@ class TestStructure:
         ({"hard_steps": 11}, "hard_steps = 11: not a number in [0, 10]"),
         ({"hard_steps": [10]}, "hard_steps = 10: not a number in [0, 9]"),
         ({"hard_steps": 1.5}, "hard_steps = 1.5: not an integer"),
+        ({"hard_steps": [1.5]}, "hard_steps = 1.5: not an integer"),
+        ({"hard_steps": [-1]}, "hard_steps = -1: not an integer >= 0"),
         ({"hard_steps": 3, "hard_within": 2}, "hard_steps = 3: not a number in [0, 2]"),
         ({"hard_within": 11}, "hard_within = 11"),
         ({"facts": 9}, "facts = 9: fewer than the 10 steps of a problem; add facts"),
