@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 RECORD_BYTES = 40
 """What a column of an alias table takes: a record of 32 bytes and two arc numbers."""
 _CACHE_LINE = 64
+_SMALL_TABLE = 1024
+"""Columns so few that every state may have as many as the one that needs most."""
 _SMALLEST_SHARE = 4096
 """Rollouts a thread should have to be worth waking."""
 
@@ -170,12 +172,14 @@ class AliasTables:
         result, left = _empty_paths(steps, self.arcs.mdp.horizon, paths)
         layer = steps if self.offsets.shape[0] > 1 else 0
         start, width = self.offsets[layer, states], self.bits[layer, states]
+        ends = bool(self.arcs.mdp.terminal.any())
 
         def work(part: slice) -> None:
             path = None if result.states is None else result.states[part]
+            flat = None if path is None else path.reshape(-1)
             out = result.returns[part], result.lengths[part], result.cut[part]
             begin = start[part], width[part], left[part], keys[part]
-            kernels.roll(self.table, self.gains, self.uniform, *begin, *out, path)
+            kernels.roll(self.table, self.gains, self.uniform, ends, *begin, *out, flat)
             if path is not None and result.actions is not None:
                 coded = self.owners, self.arcs.indices, self.arcs.owner
                 kernels.decode(states[part], out[1], *coded, path, result.actions[part])
@@ -223,10 +227,11 @@ def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> A
     layered = not mdp.stationary or policy.shape[0] > 1 or arcs.rewards.shape[0] > 1
     layers = mdp.horizon if layered else 1
     bits = np.empty((layers, mdp.states), np.uint8)
-    widest, columns = kernels.lay_out(arcs.indptr, mdp.terminal, layers, mdp.actions, bits.ravel())
-    same = (bits.size + 1) << widest
-    uniform = widest if same <= max(_SMALLEST_SHARE, 2 * columns) else None
-    columns = columns + 2 if uniform is None else same
+    shape = arcs.indptr, mdp.terminal, layers, mdp.actions
+    widest, nodes, columns = kernels.widths(*shape, bits.ravel())
+    same = nodes << widest
+    uniform = widest if same <= max(_SMALL_TABLE, 2 * columns) else None
+    columns = 1 + (columns if uniform is None else same)
     if columns * RECORD_BYTES > memory:
         return Scan(arcs, policy)
     return _alias_tables(arcs, policy, uniform, bits, columns, threads)
@@ -239,12 +244,9 @@ def _alias_tables(
     kernels.place(uniform or 0, bits.ravel(), offsets.ravel())
     table, owners = _aligned(columns), np.empty((columns, 2), np.int32)
     gains = table.view(np.float64)
-    sink = uniform or 1
-    table[: 1 << sink] = ((sink << 6) | sink, 0, 0, 0)
-    owners[: 1 << sink] = -1
     model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards
-    place = offsets.ravel(), bits.ravel(), table, gains, owners
-    spread(lambda p: kernels.build(p.start, p.stop, *model, *place), bits.size, threads, 1000)
+    into = offsets.ravel(), bits.ravel(), table, gains, owners
+    spread(lambda p: kernels.build(p.start, p.stop, *model, *into), bits.size, threads, 1000)
     return AliasTables(arcs, uniform, offsets, bits, table, gains, owners)
 
 

@@ -13,7 +13,7 @@ from the alias table of their joint law. A column of it is one record of 32 byte
     word 2   reward of the own outcome (float64)
     word 3   reward of the alias (float64)
 
-Column 0 starts the sink, in which every ended rollout rests without reward.
+No table starts at column 0: as the next state's it says that the rollout has ended.
 
 **Counter-based draws.** Draw t of a rollout is a hash of its key and t, so a rollout depends on
 its key and its start alone, not on who runs it, when, or beside what.
@@ -38,6 +38,8 @@ _0, _2, _5, _6, _12, _32 = U(0), U(2), U(5), U(6), U(12), U(32)
 _LOW_6, _LOW_32 = U(63), U(0xFFFFFFFF)
 _TWO_52 = 4503599627370496.0
 _TWO_M53 = 1.0 / 9007199254740992.0
+
+_NEVER = 1 << 62
 
 LANES = 64
 """Rollouts in flight: enough to hide the latency of memory, few enough to stay in L1."""
@@ -107,45 +109,42 @@ def own_arcs(indptr: Any, actions: int, owner: NDArray[np.int32]) -> None:
 
 
 @njit(cache=True)
-def lay_out(
+def widths(
     indptr: Any, terminal: Any, layers: int, actions: int, bits: NDArray[np.uint8]
-) -> tuple[int, int]:
-    """log2 of the columns that each node (layer, state) needs; none for a terminal state.
+) -> tuple[int, int, int]:
+    """log2 of the columns that each node (layer, state) needs, at least 1; 0 if terminal.
 
     Returns:
-        the largest of them and the number of columns of all nodes together.
+        the largest of them, the number of nodes that need columns, and how many columns in all.
     """
     states = terminal.size
-    kernels = (indptr.size - 1) // (states * actions)
-    widest, total = 1, 0
+    layered = indptr.size - 1 > states * actions
+    widest, nodes, columns = 1, 0, 0
     for node in range(layers * states):
-        row = (node if kernels > 1 else node % states) * actions
-        arcs = indptr[row + actions] - indptr[row]
-        width = 1
+        bits[node] = 0
+        if terminal[node % states]:
+            continue
+        row = (node if layered else node % states) * actions
+        arcs, width = indptr[row + actions] - indptr[row], 1
         while (1 << width) < arcs:
             width += 1
-        if terminal[node % states]:
-            width = 0
         bits[node] = width
-        widest = max(widest, width)
-        total += 1 << width if width > 0 else 0
-    return widest, total
+        widest, nodes, columns = max(widest, width), nodes + 1, columns + (1 << width)
+    return widest, nodes, columns
 
 
 @njit(cache=True)
 def place(uniform: int, bits: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-    """First column of each node; `uniform` > 0 gives every node that width, the sink included."""
-    ahead = 1 << max(uniform, 1)
+    """First column of each node, 0 if terminal; `uniform` > 0 gives every other that width."""
+    ahead = 1
     for node in range(bits.size):
-        width = bits[node]
-        if width == 0:
+        if bits[node] == 0:
             offsets[node] = 0
-            bits[node] = max(uniform, 1)
             continue
         if uniform > 0:
-            width = bits[node] = uniform
+            bits[node] = uniform
         offsets[node] = ahead
-        ahead += 1 << width
+        ahead += 1 << int(bits[node])
 
 
 @njit(inline="always")
@@ -177,22 +176,20 @@ def _balance(mass: Any, columns: int, small: Any, large: Any, base: Any, records
     """Vose: every column below its share 1 borrows the rest from one that is above."""
     table, gains, arcs = records
     smalls, larges = 0, 0
-    for i in range(columns):
-        if mass[i] < 1.0:
-            small[smalls] = i
-            smalls += 1
-        else:
-            large[larges] = i
-            larges += 1
+    for i in range(columns):  # no branches here and below: they would be mispredicted
+        below = mass[i] < 1.0
+        small[smalls] = large[larges] = i
+        smalls += below
+        larges += not below
     while smalls > 0 and larges > 0:
         smalls -= 1
         i, donor = small[smalls], large[larges - 1]
         _share_column(table, gains, arcs, base + i, base + donor, mass[i])
         mass[donor] = (mass[donor] + mass[i]) - 1.0
-        if mass[donor] < 1.0:
-            larges -= 1
-            small[smalls] = donor
-            smalls += 1
+        below = mass[donor] < 1.0
+        small[smalls] = donor
+        smalls += below
+        larges -= below
 
 
 @njit(cache=True, nogil=True)
@@ -217,13 +214,13 @@ def build(
         indptr, indices, chances: arcs (row, next state) in compressed rows; row = node * A + a,
             or state * A + a when one kernel serves all layers.
         policy, rewards: shape (L, S, A); L = 1 serves all layers.
-        offsets, bits: first column and log2 of the columns of each node; offset 0 is the sink.
+        offsets, bits: first column and log2 of the columns of each node; 0 marks a terminal state.
         table, gains: the records, shape (columns, 4), one memory seen as words and as floats.
         arcs: shape (columns, 2): position in `indices` of the own outcome and of the alias.
     """
     states, actions = policy.shape[1], policy.shape[2]
     layers = offsets.size // states
-    room = 1 << int(bits[first:last].max())
+    room = (1 << int(bits[first:last].max())) + 1
     mass, small, large = np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
     for node in range(first, last):
         base, layer, s = offsets[node], node // states, node % states
@@ -255,6 +252,7 @@ def roll(
     table: Words,
     gains: Any,
     uniform: Any,
+    ends: bool,
     start: Any,
     width: Any,
     left: Any,
@@ -269,61 +267,82 @@ def roll(
     Args:
         table, gains: as from `build`.
         uniform: log2 of the columns of every node, or None where nodes differ.
-        start, width: first column and log2 of the columns of each start, shape (n,); 0 has ended.
+        ends: whether the MDP has terminal states.
+        start, width: first column and log2 of the columns of each start, shape (n,); one that
+            starts at column 0 has ended.
         left: most steps of each rollout, at least 1, shape (n,).
         keys: shape (n,).
         returns, lengths: filled; shape (n,).
         cut: filled; whether the rollout used up its steps, shape (n,).
-        path: filled with 2 * column + side of every step, shape (n, steps), or None.
+        path: filled with 2 * column + side of every step, shape (n * steps,), or None.
     """
     n = keys.size
-    lanes = min(LANES, n)
-    who, todo, gain = np.arange(lanes), np.empty(lanes, np.int64), np.zeros(lanes)
-    base, bits, state = np.empty(lanes, U), np.empty(lanes, U), np.empty(lanes, U)
-    draw, column, word = np.empty(lanes, U), np.empty(lanes, U), np.empty(lanes, U)
-    for j in range(lanes):
-        base[j], bits[j], state[j] = start[j], width[j], mix(keys[j] + GOLDEN)
-        todo[j] = left[j] - (base[j] != _0)
-    queue, ended = lanes, lanes
-    while lanes > 0:
-        j = 0 if ended * 8 >= lanes else lanes
-        while j < lanes:  # retire the lanes that rest in the sink
-            if base[j] != _0:
-                j += 1
-                continue
-            i = who[j]
-            returns[i], lengths[i], cut[i] = gain[j], left[i] - max(todo[j], 0), todo[j] < 0
+    wide = 0 if path is None else path.size // max(n, 1)
+    cell = np.empty(LANES, np.int64)
+    who, due, gone = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
+    base, bits, state = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
+    coin, column, word = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
+    gain = np.empty(LANES)
+    lanes, queue, clock, counter, ended = 0, 0, 0, _0, 0
+    next_due = _NEVER
+    while True:
+        while ended > 0 or (lanes < LANES and queue < n):  # seat the next rollouts
+            if ended > 0:
+                ended -= 1
+                j = gone[ended]
+                i = who[j]
+                returns[i], cut[i] = gain[j], base[j] != _0
+                lengths[i] = left[i] - (due[j] - clock)
+            else:
+                j = lanes
+                lanes += 1
+            while queue < n and start[queue] == _0:
+                returns[queue], lengths[queue], cut[queue] = 0.0, 0, False
+                queue += 1
             if queue < n:
                 i = queue
                 queue += 1
-                base[j], bits[j], state[j] = start[i], width[i], mix(keys[i] + GOLDEN)
-                who[j], gain[j], todo[j] = i, 0.0, left[i] - (base[j] != _0)
-            else:
+                who[j], due[j], gain[j] = i, clock + left[i], 0.0
+                cell[j] = i * wide - clock
+                base[j], bits[j] = start[i], width[i]
+                state[j] = mix(keys[i] + GOLDEN) - counter
+                next_due = min(next_due, due[j])
+            else:  # close the gap; `gone` falls, so the last lane is not itself about to leave
                 lanes -= 1
+                who[j], due[j], gain[j] = who[lanes], due[lanes], gain[lanes]
+                cell[j] = cell[lanes]
                 base[j], bits[j], state[j] = base[lanes], bits[lanes], state[lanes]
-                who[j], gain[j], todo[j] = who[lanes], gain[lanes], todo[lanes]
+        if lanes == 0:
+            return
+        counter += GOLDEN
         for j in range(lanes):
-            state[j] += GOLDEN
-            draw[j] = mix(state[j])
-            column[j] = base[j] + (draw[j] >> (_64 - (bits[j] if uniform is None else U(uniform))))
+            draw = mix(state[j] + counter)
+            k = bits[j] if uniform is None else U(uniform)
+            column[j] = base[j] + (draw >> (_64 - k))
+            coin[j] = draw << k
         for j in range(lanes):  # one load a lane and nothing else, so that the misses overlap
             word[j] = table[column[j], 0]
         for j in range(lanes):
             q = column[j]
-            coin = draw[j] << (bits[j] if uniform is None else U(uniform))
-            side = U(coin >= word[j])
-            if path is not None and base[j] != _0:
-                path[who[j], left[who[j]] - 1 - todo[j]] = q + q + side
+            side = U(coin[j] >= word[j])
+            if path is not None:
+                path[cell[j] + clock] = q + q + side
             gain[j] += gains[q, _2 + side]
             base[j] = (table[q, 1] >> (side << _5)) & _LOW_32
             if uniform is None:
                 bits[j] = (word[j] >> (side * _6)) & _LOW_6
-        ended = 0
-        for j in range(lanes):
-            live = base[j] != _0
-            base[j] = base[j] if todo[j] > 0 else _0
-            todo[j] -= live
-            ended += base[j] == _0
+        clock += 1
+        if ends:
+            for j in range(lanes):
+                ended += base[j] == _0
+        if clock == next_due or ended > 0:
+            ended, next_due = 0, _NEVER
+            for j in range(lanes):
+                if due[j] == clock or base[j] == _0:
+                    gone[ended] = j
+                    ended += 1
+                else:
+                    next_due = min(next_due, due[j])
 
 
 @njit(cache=True, nogil=True)
