@@ -1,0 +1,140 @@
+"""What `verify` checks the bounds on: one update of one policy in one world, prepared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.bounds import DiscountedResetStep, ResetStep
+from cpi_theory.checks import Exact
+from tabular.discounted import discounted_deviation
+from tabular.evaluation import Evaluation, evaluate
+from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.weights import (
+    deviation_probabilities,
+    greedy_on,
+    improvable,
+    mix,
+    reset_step,
+    visit_counts,
+)
+
+Array = NDArray[Any]
+
+EPSILON = float(np.finfo(np.float64).eps)
+_ROUNDING = 64 * EPSILON
+"""Tolerance of float checks, per layer and unit of what is compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """A world, a policy, a candidate, a reset weight and step sizes to try.
+
+    Everything derived is computed at most once, so that many bounds (or many mutants of one) can
+    be asked about the same update.
+
+    Attributes:
+        label: where it comes from, for people.
+        mdp: finite-horizon or discounted.
+        policy: pi, shape (H, S, A), or (S, A) when discounted.
+        candidate: pi', the same shape.
+        weight: w, shape (H, S) or (S,).
+        alphas: step sizes.
+        share: level of the improvable set as a share of the best advantage of any state.
+    """
+
+    label: str
+    mdp: FiniteHorizonMDP | DiscountedMDP
+    policy: Array
+    candidate: Array
+    weight: Array
+    alphas: tuple[Exact, ...]
+    share: Exact
+    _gains: dict[Any, Exact] = field(default_factory=dict, repr=False)
+    _laws: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is held in fractions, so that checks have no tolerance."""
+        return self.mdp.exact
+
+    @property
+    def discounted(self) -> bool:
+        """Whether its world is discounted."""
+        return isinstance(self.mdp, DiscountedMDP)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Of the policy."""
+        return evaluate(self.mdp, self.policy)
+
+    @cached_property
+    def step(self) -> ResetStep | DiscountedResetStep:
+        """The bound's inputs for the update towards the candidate at the weight."""
+        return reset_step(self.evaluation, self.candidate, self.weight)
+
+    @cached_property
+    def tau(self) -> Exact:
+        """Level of the improvable set; zero when no action improves on the policy anywhere."""
+        best = self.evaluation.best_advantages.max()
+        rounding = 0 if self.exact else _ROUNDING * float(self.mdp.reward_bound)
+        return best * self.share if best > rounding else best * 0
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """The improvable set at level tau, shape (H, S)."""
+        return improvable(self.evaluation, self.tau)
+
+    @cached_property
+    def greedy(self) -> Array:
+        """The candidate that is greedy for the exact advantages wherever that improves."""
+        return greedy_on(self.evaluation)
+
+    def update(self, which: str) -> tuple[Array, Array]:
+        """(candidate, weight) of a named update.
+
+        "given" is the instance's own; "greedy" is greedy on the improvable set alone; "half" goes
+        half way to greedy at the instance's weight.
+        """
+        if which == "given":
+            return self.candidate, self.weight
+        if which == "greedy":
+            return greedy_on(self.evaluation, self.mask), self.mask
+        half = Fraction(1, 2) if self.exact else 0.5
+        return half * self.greedy + half * self.policy, self.weight
+
+    def gain(self, alpha: Exact, which: str = "given") -> Exact:
+        """J(pi_alpha) - J(pi) of a named update, exact on exact instances."""
+        key = (alpha, which)
+        if key not in self._gains:
+            candidate, weight = self.update(which)
+            mixed = mix(self.policy, candidate, weight, alpha)
+            self._gains[key] = evaluate(self.mdp, mixed).value - self.evaluation.value
+        return self._gains[key]
+
+    def deviations(self, alpha: Exact) -> Any:
+        """P(D_h) for h = 0..H-1; when discounted, sum_t gamma^t P(D_t)."""
+        if alpha not in self._laws:
+            measure: Any = discounted_deviation if self.discounted else deviation_probabilities
+            law = measure(self.mdp, self.policy, self.weight, alpha)
+            self._laws[alpha] = law if self.discounted else tuple(law)
+        return self._laws[alpha]
+
+    @cached_property
+    def visits(self) -> tuple[Exact, ...]:
+        """P(N = n) of the number of visits to the improvable set."""
+        return tuple(visit_counts(self.mdp, self.policy, self.mask))  # type: ignore[arg-type]
+
+    def tolerance(self, *values: Exact) -> float:
+        """How far rounding may push a comparison of these values: nothing when exact."""
+        if self.exact:
+            return 0
+        size = max(float(self.mdp.reward_bound), *(abs(float(v)) for v in values))
+        if isinstance(self.mdp, FiniteHorizonMDP):
+            return _ROUNDING * self.mdp.horizon * size
+        return _ROUNDING * size / (1 - float(self.mdp.discount)) ** 2
