@@ -109,7 +109,7 @@ class ConservativeWorld(Simulator, Protocol):
         """
         ...
 
-    def mix(self, candidate: Candidate, reset: ResetPolicy, alpha: float) -> ConservativeWorld:
+    def mix(self, candidate: Candidate, reset: ResetPolicy, alpha: Exact) -> ConservativeWorld:
         """The world under the localised conservative update with step `alpha`."""
         ...
 
@@ -187,8 +187,8 @@ class ConservativeStep:
     advantage: Interval
     coverage: Interval
     remaining: Interval
-    alpha: float
-    guaranteed_gain: float
+    alpha: Exact
+    guaranteed_gain: Exact
     confidence: float
     rollouts: int = 0
     generated_steps: int = 0
@@ -209,7 +209,8 @@ class ConservativePolicyIteration:
         chooser: picks the candidate from trials.
         samples: trials for the chooser and again for the fresh estimate; by default as many as T4
             asks for a chooser error of target / 2.
-        exact: use the world's exact advantages; nothing is sampled and nothing can fail.
+        exact: use the world's exact advantages; nothing is sampled and nothing can fail. In an
+            exact world (fractions) so are the step size and the guaranteed gain.
         log_policies: ln |Pi| of the chooser's class, if the world restricts it further.
 
     Source: Kakade and Langford, ICML 2002; T1, T2, T4, T5 for the reset weights.
@@ -277,15 +278,15 @@ class ConservativePolicyIteration:
     def _improve_exactly(self, world: ConservativeWorld, iteration: int) -> ConservativeStep:
         candidate, step = world.exact_step(self.reset)
         stop = step.coverage <= 0 or step.advantage < self.target
-        alpha, gain = (0.0, 0.0) if stop else map(float, best_step(step))
+        alpha, gain = (0, 0) if stop else best_step(step)
         return ConservativeStep(
             iteration,
             Decision.STOPPED if stop else Decision.STEPPED,
             world if stop else world.mix(candidate, self.reset, alpha),
             candidate,
-            _point(step.advantage),
-            _point(step.coverage),
-            _point(step.remaining),
+            Interval(step.advantage, step.advantage, step.advantage),
+            Interval(step.coverage, step.coverage, step.coverage),
+            Interval(step.remaining, step.remaining, step.remaining),
             alpha,
             gain,
             0.0,
@@ -397,8 +398,3 @@ def _coverage(trials: Trials, confidence: float) -> Interval:
     if trials.coverage_draws == 0:
         return Interval(0.0, 0.0, 1.0)
     return chernoff_interval(trials.coverage_hits, trials.coverage_draws, confidence)
-
-
-def _point(value: Exact) -> Interval:
-    exact = float(value)
-    return Interval(exact, exact, exact)

@@ -66,8 +66,8 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
 
     Trials of a cluster are not independent. The variance of the ratio sum(successes) / sum(trials)
     is estimated over clusters, turned into an effective number of trials, and that goes into the
-    Wilson formula with a Student quantile. Where all clusters agree on 0 or 1, every cluster counts
-    as one trial.
+    Wilson formula with a Student quantile. It is never more than the number of trials (or clusters,
+    if that is larger); where all clusters agree on 0 or 1, every cluster counts as one trial.
 
     Args:
         successes: shape (clusters,), each in [0, trials] (values need not be whole).
@@ -83,7 +83,10 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
     p = float(s.sum() / total)
     variance = clusters / (clusters - 1) * float(((s - p * n) ** 2).sum()) / total**2
     spread = p * (1 - p)
-    effective = spread / variance if spread > 0 and variance > 0 else float(clusters)
+    effective = float(clusters)
+    if spread > 0:
+        most = max(float(total), effective)
+        effective = spread / variance if variance * most > spread else most
     return _wilson(p, effective, _student_quantile(level, clusters - 1))
 
 

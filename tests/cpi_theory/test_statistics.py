@@ -97,6 +97,14 @@ def test_unanimous_clusters_count_once_each():
     assert interval.lower == pytest.approx(10 / (10 + z * z))  # Wilson's lower end at 10 of 10
 
 
+def test_clusters_that_agree_on_a_middling_share_are_no_certainty():
+    """Half right in each of 20: no variance between clusters, but not more than 80 trials."""
+    interval = clustered_proportion([2] * 20, [4] * 20)
+    z = stats.t.ppf(0.975, 19)
+    half = z / (1 + z * z / 80) * np.sqrt(0.25 / 80 + z * z / (4 * 80**2))
+    assert (interval.lower, interval.upper) == pytest.approx((0.5 - half, 0.5 + half))
+
+
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=40))
 def test_interquartile_mean_agrees_with_scipy(values):
     assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25), abs=1e-12)

@@ -1,0 +1,72 @@
+"""The worlds of the conformance battery: a scripted chain and tabular worlds of every kind.
+
+Each is made afresh by a function, with start states to run from.
+"""
+
+from __future__ import annotations
+
+from cpi_theory.resets import UniformReset
+from tabular.families import garnet, reasoning_tree
+from tabular.gym import from_gymnasium
+from tabular.localizer import Localizer
+from tabular.mdp import uniform_policy
+from tabular.simulation import TabularSimulator
+from tests.cpi_theory.chain import Blind, Chain
+
+
+def chain():
+    return Chain(right=(0.9, 0.5, 0.8), recovery=0.2)
+
+
+def blind_chain():
+    """No oracle, and a localiser that often finds no words."""
+    return Blind(Chain(right=(0.9, 0.5, 0.8), blind=0.4, abort=True))
+
+
+def tree():
+    problem = reasoning_tree(6, 3, 2, 0.4, 0.9, problems=4, seed=1)
+    return TabularSimulator(problem.mdp, problem.policy)
+
+
+def blurred_tree():
+    problem = reasoning_tree(6, 3, 2, 0.4, 0.9, 0.3, problems=4, seed=2)
+    return TabularSimulator(problem.mdp, problem.policy, localizer=Localizer(accuracy=0.5))
+
+
+def frozen_lake():
+    """Rollouts end early; the policy is on the way from uniform to good."""
+    mdp = from_gymnasium("FrozenLake", 12, is_slippery=False)
+    world = TabularSimulator(mdp, uniform_policy(mdp))
+    for _ in range(2):
+        candidate, _ = world.exact_step(UniformReset())
+        world = world.mix(candidate, UniformReset(), 0.5)
+    return TabularSimulator(mdp, world.policy)
+
+
+def random_garnet():
+    """Rewards on the way; a success is a return above one half."""
+    problem = garnet(8, 3, 2, 4, seed=3)
+    return TabularSimulator(problem.mdp, problem.policy, success=0.5)
+
+
+WORLDS = {
+    f.__name__: f for f in (chain, blind_chain, tree, blurred_tree, frozen_lake, random_garnet)
+}
+ORACLES = {name: f for name, f in WORLDS.items() if name != "blind_chain"}
+CONSERVATIVE = {f.__name__: f for f in (tree, blurred_tree, frozen_lake, random_garnet)}
+
+
+def starts(world, count=12):
+    if isinstance(world, TabularSimulator):
+        return world.start_states(count, 0)
+    return [(0, 0)] * count
+
+
+def fingerprint(rollout):
+    return (
+        [tuple(s) for s in rollout.states],
+        [int(a) for a in rollout.actions],
+        float(rollout.reward),
+        bool(rollout.failed),
+        rollout.ended,
+    )
