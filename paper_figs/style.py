@@ -35,12 +35,16 @@ class Look:
 
 # Colours from the Okabe-Ito set: they stay apart under the common colour deficiencies.
 LOOKS: dict[str, Look] = {
-    "grpo": Look("GRPO (no reset)", "#4D4D4D", "o"),
-    "rrpo": Look("RRPO (random reset)", "#D55E00", "s", "--"),
-    "srpo": Look("SRPO (first error)", "#009E73", "D"),
-    "srpo_imperfect": Look("SRPO, imperfect localiser", "#CC79A7", "v", "-."),
-    "cpi_rr": Look("CPI-RR (random)", "#E69F00", "s", "--"),
-    "cpi_caro": Look("CPI-CARO (oracle)", "#0072B2", "^"),
+    "GRPO": Look("GRPO (no reset)", "#4D4D4D", "o"),
+    "RRPO": Look("RRPO (random reset)", "#D55E00", "s", "--"),
+    "SRPO": Look("SRPO (first error)", "#009E73", "D"),
+    "SRPO-70": Look("SRPO, localiser 70 % right", "#CC79A7", "v", "-."),
+    "SRPO-40": Look("SRPO, localiser 40 % right", "#56B4E9", "P", ":"),
+    "CPI-RR": Look("CPI-RR (random)", "#E69F00", "s", "--"),
+    "CPI-CARO": Look("CPI-CARO (oracle)", "#0072B2", "^"),
+    "SRPO - GRPO": Look("SRPO - GRPO", "#009E73", "D"),
+    "SRPO - RRPO": Look("SRPO - RRPO", "#0072B2", "^"),
+    "RRPO - GRPO": Look("RRPO - GRPO", "#D55E00", "s"),
     "random": Look("random resets", "#D55E00", "s", "--"),
     "oracle": Look("oracle resets", "#0072B2", "^"),
     "imperfect": Look("imperfect oracle", "#CC79A7", "v", "-."),

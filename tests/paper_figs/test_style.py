@@ -53,10 +53,11 @@ def distance(one: str, other: str, deficiency: np.ndarray) -> float:
 
 
 TOGETHER = [
-    ("grpo", "rrpo", "srpo", "srpo_imperfect"),
-    ("cpi_rr", "cpi_caro"),
+    ("GRPO", "RRPO", "SRPO", "SRPO-70", "SRPO-40"),
+    ("CPI-RR", "CPI-CARO"),
     ("aliased", "statewise", "oracle"),
     ("random", "first_error", "oracle"),
+    ("SRPO - GRPO", "SRPO - RRPO", "RRPO - GRPO"),
 ]
 
 
@@ -86,7 +87,7 @@ def test_unknown_names_get_looks_of_their_own() -> None:
     one, two = look("climb", 0), look("frontier", 1)
     assert (one.label, two.label) == ("climb", "frontier")
     assert (one.color, one.marker) != (two.color, two.marker)
-    assert look("srpo") is LOOKS["srpo"]
+    assert look("SRPO") is LOOKS["SRPO"]
 
 
 @styled
