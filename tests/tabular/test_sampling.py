@@ -238,6 +238,26 @@ def test_the_other_kernels_in_python_give_the_same_bits():
         np.testing.assert_array_equal(one, other)
 
 
+def test_scanning_never_picks_what_has_no_chance():
+    chances = np.array([0.0, 0.5, 0.5 - 1e-12, 0.0])
+    indptr, indices = np.array([0, 4]), np.arange(10, 14, dtype=np.int32)
+    u = np.array([0.0, 0.25, 0.5, 0.75, np.nextafter(1, 0)])
+    out = np.empty(5, np.int64)
+    kernels.successors(indptr, indices, chances, np.zeros(5, np.int64), u, out)
+    np.testing.assert_array_equal(out, [11, 11, 12, 12, 12])
+
+
+@pytest.mark.parametrize("memory", [ROOMY, 0], ids=["tables", "scan"])
+def test_ending_at_the_last_step_is_ending(memory):
+    """From layer 6 of 7 one step is left: it enters the terminal state or the horizon comes."""
+    mdp = ending()
+    sampler = make_sampler(Arcs.of(mdp), layered_policy(mdp, np.ones((3, 1))), memory)
+    n = 20_000
+    drawn = sampler.run(np.full(n, 6), np.zeros(n, np.int64), Key.of(0).integers(n), False, 1)
+    assert (drawn.lengths == 1).all()
+    assert abs(drawn.cut.mean() - 0.6) < 4.5 * (0.24 / n) ** 0.5
+
+
 def test_numbered_keys_go_on_where_they_stopped():
     whole, head, tail = np.empty(10, np.uint64), np.empty(4, np.uint64), np.empty(6, np.uint64)
     kernels.number_keys(np.uint64(5), np.uint64(0), whole)
