@@ -133,9 +133,12 @@ def _overview() -> None:
 def _explain(error: BaseException) -> int:
     """Print what the user should know and return the exit code; raise again what is a defect."""
     from cpi_theory.checks import InvalidInput
-    from experiments.errors import INTERRUPTED, MISTAKE, is_out_of_space, remedy
+    from experiments.errors import FAILED, INTERRUPTED, MISTAKE, is_out_of_space, remedy
 
     console = _console(stderr=True)
+    if isinstance(error, BrokenPipeError):  # whoever read the output, such as `head`, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     if isinstance(error, KeyboardInterrupt):
         console.print("\ninterrupted; run the same command again to continue where it was")
         return INTERRUPTED

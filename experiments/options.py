@@ -49,6 +49,11 @@ def parse_options(
     return parsed.settings, parsed.output, parsed.execution
 
 
+def _first_paragraph(cls: type[Any]) -> str:
+    """What the class is for; its fields are described one by one anyway."""
+    return (cls.__doc__ or "").partition("\n\n")[0]
+
+
 def _config_file(arguments: Sequence[str]) -> Path | None:
     """The value of ``--config``: it must be read before the options are parsed on top of it."""
     found: Path | None = None

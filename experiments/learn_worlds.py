@@ -1,0 +1,228 @@
+"""The worlds of `learn`: values that name a family and its dials, and how to build them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cpi_theory.checks import InvalidInput, check_positive
+from cpi_theory.randomness import Key
+from tabular.evaluation import evaluate
+from tabular.families import Problem, ReasoningTree, combination_lock, reasoning_tree
+from tabular.gym import from_gymnasium
+from tabular.mdp import uniform_policy
+
+
+@dataclass(frozen=True)
+class TreeWorld:
+    """Reasoning trees over a shared pool of facts; every seed has trees of its own.
+
+    Attributes:
+        name: in records and figures.
+        horizon: thoughts per problem.
+        branching: actions per thought.
+        hard_steps: how many steps of a problem are hard.
+        right_probability: the base policy's chance of the right thought in a hard step.
+        easy_probability: the same elsewhere.
+        recoverability: chance that a right thought off the path finds back.
+        problems: number of problems.
+        facts: size of the pool: independent sets of logits.
+        hard_within: hard steps lie among the first so many; None: anywhere.
+        threshold: how negative an advantage the localiser takes for an error, in reward units.
+        tau: the oracle's level, in reward units; None: half of what makes every hard step on the
+            path improvable at first.
+    """
+
+    name: str
+    horizon: int = 10
+    branching: int = 4
+    hard_steps: int = 2
+    right_probability: float = 0.3
+    easy_probability: float = 0.99
+    recoverability: float = 0.0
+    problems: int = 16
+    facts: int | None = 30
+    hard_within: int | None = None
+    threshold: float = 1e-9
+    tau: float | None = None
+
+    def problem(self, key: Key) -> Problem:
+        """The trees of one seed with their base policy."""
+        return reasoning_tree(
+            self.horizon,
+            self.branching,
+            self.hard_steps,
+            self.right_probability,
+            self.easy_probability,
+            self.recoverability,
+            problems=self.problems,
+            facts=self.facts,
+            hard_within=self.hard_within,
+            seed=key,
+        )
+
+
+@dataclass(frozen=True)
+class LockWorld:
+    """A combination lock; every seed has a code of its own.
+
+    Attributes:
+        name: in records and figures.
+        length: right actions needed in a row.
+        actions: actions per position.
+        horizon: steps per rollout; None: `length`.
+        wrong: where a wrong action leads: "dead", "start" or "back".
+        right_probability: the base policy's chance of the right action; None: all alike.
+        threshold: how negative an advantage the localiser takes for an error, in reward units.
+        tau: the oracle's level, in reward units.
+    """
+
+    name: str
+    length: int = 10
+    actions: int = 3
+    horizon: int | None = None
+    wrong: str = "dead"
+    right_probability: float | None = 0.55
+    threshold: float = 1e-9
+    tau: float | None = 0.01
+
+    def problem(self, key: Key) -> Problem:
+        """The lock of one seed with its base policy."""
+        return combination_lock(
+            self.length,
+            self.actions,
+            self.horizon,
+            wrong=self.wrong,
+            right_probability=self.right_probability,
+            seed=key,
+        )
+
+
+@dataclass(frozen=True)
+class GymWorld:
+    """A Gymnasium environment from the uniform policy, with one set of logits per state.
+
+    Attributes:
+        name: in records and figures.
+        env_id: e.g. "FrozenLake".
+        horizon: actions per episode.
+        slippery: for environments that have the choice.
+        map_name: of FrozenLake, "4x4" or "8x8".
+        success: a rollout fails if its return is below this, in the environment's own reward.
+        threshold: how negative an advantage the localiser takes for an error, in reward units
+            after scaling. In a random world nearly every action is a little worse than the
+            best one.
+        tau: the oracle's level, in reward units after scaling.
+    """
+
+    name: str
+    env_id: str
+    horizon: int
+    slippery: bool | None = None
+    map_name: str | None = None
+    success: float = 1.0
+    threshold: float = 0.01
+    tau: float | None = 0.02
+
+    def problem(self, key: Key) -> Problem:
+        """The environment with the uniform policy; the same for every seed."""
+        options = {"is_slippery": self.slippery, "map_name": self.map_name}
+        given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+        mdp = from_gymnasium(self.env_id, self.horizon, **given)
+        mdp = dataclasses.replace(mdp, observations=np.arange(mdp.states))
+        return Problem(mdp, uniform_policy(mdp))
+
+
+World = TreeWorld | LockWorld | GymWorld
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """A world of one seed.
+
+    Attributes:
+        problem: the MDP and its base policy.
+        success: a rollout fails if its return is below this, in reward units.
+        tau: level of improvability that the oracle works at, in reward units.
+        coverage: p_tau of the base policy.
+    """
+
+    problem: Problem
+    success: float
+    tau: float
+    coverage: float
+
+
+_HAIR = 1e-9
+
+
+def build(world: World, key: Key) -> Instance:
+    """The instance of `world` for one seed.
+
+    Raises:
+        InvalidInput: if a dial of the world is out of range.
+    """
+    check_positive("threshold", world.threshold)
+    problem = world.problem(key)
+    evaluation = evaluate(problem.mdp, problem.policy)
+    tau = _level(world, problem)
+    improvable = evaluation.best_advantages >= tau
+    coverage = float((evaluation.visits * improvable).sum() / problem.mdp.horizon)
+    return Instance(problem, _success(world, problem), tau, coverage)
+
+
+def _level(world: World, problem: Problem) -> float:
+    if world.tau is not None:
+        check_positive("tau", world.tau)
+        return world.tau
+    assert isinstance(problem, ReasoningTree)
+    return float(problem.tau) / 2
+
+
+def _success(world: World, problem: Problem) -> float:
+    if not isinstance(world, GymWorld):
+        return problem.mdp.reward_bound - _HAIR
+    scaling = problem.mdp.scaling
+    if scaling is None:
+        return world.success - _HAIR
+    return float(scaling.scale * (world.success + scaling.shift * scaling.horizon)) - _HAIR
+
+
+def _named(*worlds: World) -> dict[str, World]:
+    return {world.name: world for world in worlds}
+
+
+WORLDS: Mapping[str, World] = _named(
+    TreeWorld("tree-natural", hard_steps=2),
+    TreeWorld("tree-sparse", hard_steps=4),
+    TreeWorld("tree-early", hard_steps=3, hard_within=5),
+    TreeWorld("tree-rare", hard_steps=5),
+    TreeWorld("tree-recoverable", hard_steps=4, recoverability=0.3),
+    LockWorld("lock"),
+    GymWorld("frozen-lake", "FrozenLake", 40, slippery=True),
+    GymWorld("frozen-lake-dry", "FrozenLake", 12, slippery=False),
+    GymWorld("frozen-lake-8x8", "FrozenLake", 80, slippery=True, map_name="8x8"),
+    GymWorld("taxi", "Taxi", 30, success=0.0, threshold=0.001, tau=0.001),
+    GymWorld("cliff-walking", "CliffWalking", 40, success=-39.0, threshold=0.001, tau=0.001),
+)
+"""The worlds that `learn` knows by name."""
+
+
+def choose(field: str, names: tuple[str, ...], more: tuple[World, ...]) -> list[World]:
+    """The worlds of these names, from `more` or :data:`WORLDS`; `field` is named in messages.
+
+    Raises:
+        InvalidInput: for a name that is neither, or one given twice.
+    """
+    known: dict[str, Any] = {**WORLDS, **_named(*more)}
+    for i, name in enumerate(names):
+        if name not in known:
+            remedy = f"choose among {', '.join(known)}"
+            raise InvalidInput(f"{field}[{i}]", name, "unknown", remedy)
+        if name in names[:i]:
+            raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
+    return [known[name] for name in names]
