@@ -99,20 +99,43 @@ def evaluate_many(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) ->
     Raises:
         InvalidInput: if `policies` do not fit the MDP.
     """
-    tables = as_policies(mdp, policies)
     if isinstance(mdp, DiscountedMDP):
-        return _stacked([evaluate(mdp, table) for table in tables])
-    values = np.zeros(tables.shape[:-1], dtype=tables.dtype)
-    q_values, visits = np.empty_like(tables), values.copy()
+        return _stacked([evaluate(mdp, table) for table in as_policies(mdp, policies)])
+    if mdp.exact or mdp.sparse:
+        return _evaluate_layers(mdp, as_policies(mdp, policies))
+    return _evaluate_dense_many(mdp, policies)
+
+
+def _evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
+    """Any tables at all, layer by layer; policies (K, H, S, A)."""
+    values = np.zeros(policies.shape[:-1], dtype=policies.dtype)
+    q_values, visits = np.empty_like(policies), values.copy()
     ahead = values[:, 0]
     for h in reversed(range(mdp.horizon)):
         q_values[:, h] = mdp.reward(h) + pull(mdp, h, ahead)
-        ahead = values[:, h] = (tables[:, h] * q_values[:, h]).sum(axis=2)
+        ahead = values[:, h] = (policies[:, h] * q_values[:, h]).sum(axis=2)
     visits[:, 0] = mdp.start
     for h in range(mdp.horizon - 1):
-        visits[:, h + 1] = push(mdp, h, visits[:, h, :, None] * tables[:, h])
+        visits[:, h + 1] = push(mdp, h, visits[:, h, :, None] * policies[:, h])
     advantages = q_values - values[..., None]
-    return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, tables)
+    return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, policies)
+
+
+def _evaluate_dense_many(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
+    from tabular.evaluation_kernels import dense_many
+
+    policies = as_numbers("policy", given, exact=False)
+    shape = (mdp.horizon, mdp.states, mdp.actions)
+    if policies.shape[1:] != shape:
+        policies = as_policies(mdp, policies)
+    values, visits = np.empty(policies.shape[:-1]), np.empty(policies.shape[:-1])
+    q_values, advantages = np.empty(policies.shape), np.empty(policies.shape)
+    visits[:, 0] = mdp.start
+    rewards = mdp.rewards.reshape(-1, *shape[1:])
+    tables = mdp.transitions.reshape(-1, *shape[1:], mdp.states)
+    if dense_many(tables, rewards, policies, values, q_values, advantages, visits):
+        as_policies(mdp, policies)  # names the row that is no distribution
+    return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, policies)
 
 
 def _stacked(singles: list[Evaluation]) -> Evaluation:

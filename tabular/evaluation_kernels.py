@@ -148,3 +148,113 @@ def sparse_forward(data: Any, indices: Any, bounds: Any, policy: Any, visits: An
                 while i < end:
                     after[indices[i]] += chance * data[i]
                     i += one
+
+
+@njit(cache=True, fastmath=_FAST)
+def _rows_times_columns(rows: Any, columns: Any, products: Any) -> None:
+    """products (n', K) = rows (n, m) @ columns (K, m)^T, four rows by four columns at a time.
+
+    Sixteen sums in registers. On tables beyond the cache this is twice as fast as BLAS, which
+    packs the table first to multiply it by so few columns. K is a multiple of four, n' is n
+    rounded up to one; what stands in the added rows means nothing.
+    """
+    last = rows.shape[0] - 1
+    for i in range(0, last + 1, 4):
+        r0, r1 = rows[i], rows[min(i + 1, last)]
+        r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+        for k in range(0, columns.shape[0], 4):
+            c0, c1, c2, c3 = columns[k], columns[k + 1], columns[k + 2], columns[k + 3]
+            p00, p01, p02, p03, p10, p11, p12, p13 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            p20, p21, p22, p23, p30, p31, p32, p33 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(columns.shape[1]):
+                x0, x1, x2, x3 = r0[j], r1[j], r2[j], r3[j]
+                y0, y1, y2, y3 = c0[j], c1[j], c2[j], c3[j]
+                p00 += x0 * y0
+                p01 += x0 * y1
+                p02 += x0 * y2
+                p03 += x0 * y3
+                p10 += x1 * y0
+                p11 += x1 * y1
+                p12 += x1 * y2
+                p13 += x1 * y3
+                p20 += x2 * y0
+                p21 += x2 * y1
+                p22 += x2 * y2
+                p23 += x2 * y3
+                p30 += x3 * y0
+                p31 += x3 * y1
+                p32 += x3 * y2
+                p33 += x3 * y3
+            q0, q1, q2, q3 = products[i], products[i + 1], products[i + 2], products[i + 3]
+            q0[k], q0[k + 1], q0[k + 2], q0[k + 3] = p00, p01, p02, p03
+            q1[k], q1[k + 1], q1[k + 2], q1[k + 3] = p10, p11, p12, p13
+            q2[k], q2[k + 1], q2[k + 2], q2[k + 3] = p20, p21, p22, p23
+            q3[k], q3[k + 1], q3[k + 2], q3[k + 3] = p30, p31, p32, p33
+
+
+@njit(cache=True, fastmath=_FAST)
+def _weighted_rows(weights: Any, rows: Any, sums: Any) -> None:
+    """sums (K, m) = weights (n', K)^T @ rows (n, m), four rows and four sums at a time.
+
+    K is a multiple of four and n' is n rounded up to one; the added weights are zero.
+    """
+    last = rows.shape[0] - 1
+    sums[:] = 0.0
+    for i in range(0, last + 1, 4):
+        r0, r1 = rows[i], rows[min(i + 1, last)]
+        r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
+        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        for k in range(0, sums.shape[0], 4):
+            s0, s1, s2, s3 = sums[k], sums[k + 1], sums[k + 2], sums[k + 3]
+            a0, a1, a2, a3 = w0[k], w1[k], w2[k], w3[k]
+            b0, b1, b2, b3 = w0[k + 1], w1[k + 1], w2[k + 1], w3[k + 1]
+            c0, c1, c2, c3 = w0[k + 2], w1[k + 2], w2[k + 2], w3[k + 2]
+            d0, d1, d2, d3 = w0[k + 3], w1[k + 3], w2[k + 3], w3[k + 3]
+            for j in range(sums.shape[1]):
+                x0, x1, x2, x3 = r0[j], r1[j], r2[j], r3[j]
+                s0[j] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
+                s1[j] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
+                s2[j] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
+                s3[j] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+
+
+@njit(cache=True, fastmath=_FAST)
+def dense_many(
+    transitions: Any,
+    rewards: Any,
+    policies: Any,
+    values: Any,
+    q_values: Any,
+    advantages: Any,
+    visits: Any,
+) -> Any:
+    """Both passes for K policies at once; returns the number of bad policy rows.
+
+    As the kernels above with a leading axis K: policies, q_values and advantages (K, H, S, A);
+    values and visits (K, H, S), where visits[:, 0] holds the start distribution on entry. Each
+    layer is read once for all policies.
+    """
+    count, horizon, states, actions = policies.shape
+    rows, padded = states * actions, (count + 3) // 4 * 4
+    ahead, expected = np.zeros((padded, states)), np.empty((rows + 3, padded))
+    bad = 0
+    for h in range(horizon - 1, -1, -1):
+        kernel = transitions[h if transitions.shape[0] > 1 else 0]
+        reward = rewards[h if rewards.shape[0] > 1 else 0]
+        _rows_times_columns(kernel.reshape(rows, states), ahead, expected)
+        for k in range(count):
+            for s in range(states):
+                for a in range(actions):
+                    q_values[k, h, s, a] = expected[s * actions + a, k] + reward[s, a]
+            bad += _settle(policies[k, h], q_values[k, h], values[k, h], advantages[k, h])
+            ahead[k] = values[k, h]
+    mass, after = np.zeros((rows + 3, padded)), np.empty((padded, states))
+    for h in range(horizon - 1):
+        kernel = transitions[h if transitions.shape[0] > 1 else 0]
+        for k in range(count):
+            for s in range(states):
+                for a in range(actions):
+                    mass[s * actions + a, k] = visits[k, h, s] * policies[k, h, s, a]
+        _weighted_rows(mass, kernel.reshape(rows, states), after)
+        visits[:, h + 1] = after[:count]
+    return bad

@@ -220,6 +220,36 @@ def test_sparse_kernels_and_their_python_source_give_the_same_bits(seed):
     assert np.array_equal(compiled[3], dense.visits)
 
 
+@pytest.mark.parametrize(("count", "states", "actions"), [(1, 5, 3), (4, 4, 2), (6, 3, 1)])
+def test_batch_kernels_and_their_python_source_give_the_same_bits(count, states, actions):
+    transitions, rewards, start, _ = dyadic(0, 3, states, actions)
+    policies = np.stack([dyadic(k, 3, states, actions)[3] for k in range(count)])
+    outcomes = []
+    for kernel in (evaluation_kernels.dense_many, evaluation_kernels.dense_many.py_func):
+        values, visits = np.zeros(policies.shape[:-1]), np.zeros(policies.shape[:-1])
+        visits[:, 0] = start
+        tables = values, np.zeros_like(policies), np.zeros_like(policies), visits
+        assert kernel(transitions, rewards, policies, *tables) == 0
+        outcomes.append(tables)
+    for one, other in zip(*outcomes, strict=True):
+        assert np.array_equal(one, other)
+    mdp = FiniteHorizonMDP(transitions, rewards, start, 3)
+    for k, policy in enumerate(policies):
+        single = evaluate(mdp, policy)
+        assert np.array_equal(outcomes[0][1][k], single.q_values)
+        assert np.array_equal(outcomes[0][3][k], single.visits)
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 2), (3, 4, 3, 2)])
+def test_kernels_notice_rows_that_are_no_distribution(shape):
+    mdp = as_floats(random_world(1)[0], np.asarray)
+    policy = np.full(shape, 0.5)
+    policy[(*(0,) * (len(shape) - 3), 2, 1)] = [1.5, -0.5]
+    run = evaluate if len(shape) == 3 else evaluate_many
+    with pytest.raises(InvalidInput, match=r"h=2, s=1\] = -0.5: negative"):
+        run(mdp, policy)
+
+
 @pytest.mark.parametrize("make", [np.asarray, to_csr])
 def test_push_and_pull_are_adjoint(make):
     mdp = as_floats(random_world(3)[0], make)
