@@ -277,11 +277,11 @@ def _choose_facts(
         return np.arange(hard.size).reshape(hard.shape), hard.size
     check_count("facts", facts)
     count, horizon = int(hard[0].sum()), hard.shape[1]
-    hard_pool = min(max(count, round(facts * count / horizon)), facts - (horizon - count))
-    if hard_pool < count:
+    if facts < horizon:
         raise InvalidInput(
             "facts", facts, f"fewer than the {horizon} steps of a problem", "add facts"
         )
+    hard_pool = round(facts * count / horizon)  # at least count, as facts >= horizon
     asked = np.empty(hard.shape, dtype=np.int64)
     for row, is_hard in zip(asked, hard, strict=True):
         row[is_hard] = rng.choice(hard_pool, size=count, replace=False)

@@ -176,6 +176,7 @@ def test_a_false_claim_is_caught_and_shrinks():
         return evaluate(instance.mdp, mixed).value < before
 
     shrinking = settings(SEARCH, phases=[Phase.generate, Phase.shrink])
-    found = find(localised_instances(exact=True), hurts, settings=shrinking)
+    mdps = finite_horizon_mdps(exact=True, max_states=2, max_horizon=2)
+    found = find(localised_instances(mdps), hurts, settings=shrinking)
     assert hurts(found)
     assert (found.mdp.horizon, found.mdp.states, found.mdp.actions) == (1, 1, 2)

@@ -212,6 +212,26 @@ class TestStructure:
             assert len(set(tree.right_actions[met])) <= 1
             assert len(set(tree.hard[met])) <= 1
 
+    @pytest.mark.parametrize(
+        ("facts", "hard_steps", "hard_facts"),
+        [(30, 2, 6), (30, 0, 0), (30, 10, 30), (10, 4, 4), (12, 8, 10), (11, 5, 6)],
+    )
+    def test_pool_has_hard_facts_in_the_problems_proportion(self, facts, hard_steps, hard_facts):
+        tree = reasoning_tree(10, 2, hard_steps, problems=60, facts=facts)
+        asked = tree.mdp.observations[:, ::2].T
+        assert set(asked[tree.hard]) == set(range(hard_facts))
+        assert set(asked[~tree.hard]) == set(range(hard_facts, facts))
+
+    def test_facts_that_a_problem_asks_for_come_in_no_order(self):
+        tree = reasoning_tree(10, 2, 10, problems=60, facts=10)
+        first = tree.mdp.observations[0, ::2]
+        assert len(set(first)) == 10
+
+    def test_three_actions_leave_one_besides_the_habit(self):
+        tree = reasoning_tree(1, 3, 1, 0.5, habit=0.75)
+        row = np.roll(tree.policy[0, 0], -tree.right_actions[0, 0])
+        np.testing.assert_allclose(row, [0.5, 0.375, 0.125])
+
     def test_unshared_steps_have_parameters_of_their_own_off_the_path(self):
         tree = reasoning_tree(3, 2, 1, problems=2, shared=False)
         observations = tree.mdp.observations
@@ -255,6 +275,8 @@ class TestStructure:
         ({"hard_steps": [-1]}, "hard_steps = -1: not an integer >= 0"),
         ({"hard_steps": 3, "hard_within": 2}, "hard_steps = 3: not a number in [0, 2]"),
         ({"hard_within": 11}, "hard_within = 11"),
+        ({"hard_within": 2.5}, "hard_within = 2.5: not an integer"),
+        ({"facts": 10.5}, "facts = 10.5: not an integer"),
         ({"facts": 9}, "facts = 9: fewer than the 10 steps of a problem; add facts"),
     ],
 )
