@@ -183,7 +183,7 @@ Site = tuple[ast.AST, str, int | None]
 def _compiled(
     function: FunctionType, tree: ast.Module, definition: ast.FunctionDef
 ) -> Iterator[Mutant]:
-    for site, node in list(_sites(definition)):
+    for site, node, formula in list(_sites(definition)):
         for replacement, arithmetic in _alternatives(node):
             before, after = ast.unparse(node), ast.unparse(replacement)
             if before == after:
@@ -199,41 +199,53 @@ def _compiled(
                 name=f"{function.__module__}.{function.__qualname__}",
                 line=int(getattr(node, "lineno", definition.lineno)),
                 description=f"{_shorten(before)}  ->  {_shorten(after)}",
-                arithmetic=arithmetic,
+                arithmetic=arithmetic and formula,
                 code=mutated.__code__,
                 defaults=mutated.__defaults__,
                 keyword_defaults=mutated.__kwdefaults__,
             )
 
 
-def _shorten(text: str, limit: int = 90) -> str:
+def _shorten(text: str, limit: int = 200) -> str:
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _sites(definition: ast.FunctionDef) -> Iterator[tuple[Site, ast.AST]]:
-    """Every node that may change: defaults and body, but no docstring and no annotation."""
+def _sites(definition: ast.FunctionDef) -> Iterator[tuple[Site, ast.AST, bool]]:
+    """Every node that may change, and whether it belongs to the formula.
+
+    Defaults, statements that only check, and what decides about raising do not; docstrings and
+    annotations never change.
+    """
     arguments = definition.args
     for field in ("defaults", "kw_defaults"):
         for i, default in enumerate(getattr(arguments, field)):
             if default is not None:
-                yield from _below((arguments, field, i), default)
+                yield from _below((arguments, field, i), default, False)
     for i, statement in enumerate(definition.body):
         if not (i == 0 and ast.get_docstring(definition) is not None):
-            yield from _below((definition, "body", i), statement)
+            yield from _below((definition, "body", i), statement, True)
 
 
-def _below(site: Site, node: ast.AST) -> Iterator[tuple[Site, ast.AST]]:
-    yield site, node
+def _below(site: Site, node: ast.AST, formula: bool) -> Iterator[tuple[Site, ast.AST, bool]]:
+    formula = formula and not _only_checks(node)
+    yield site, node, formula
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "ctx"):
             continue
         if isinstance(value, ast.AST):
-            yield from _below((node, field, None), value)
+            yield from _below((node, field, None), value, formula)
         elif isinstance(value, list):
             for i, item in enumerate(value):
                 if isinstance(item, ast.AST):
-                    yield from _below((node, field, i), item)
+                    yield from _below((node, field, i), item, formula)
+
+
+def _only_checks(node: ast.AST) -> bool:
+    """Whether a statement can do nothing but raise."""
+    if isinstance(node, ast.If | ast.For):
+        return not node.orelse and all(map(_only_checks, node.body))
+    return isinstance(node, ast.Expr | ast.Raise)
 
 
 def _put(site: Site, node: ast.AST) -> None:

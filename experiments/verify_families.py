@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -123,6 +124,10 @@ def _weight(rng: Rng, mdp: FiniteHorizonMDP | DiscountedMDP, evaluation: Evaluat
     return ratios(table + top, _EIGHTHS, exact)
 
 
+_NEAR_ZERO = Fraction(1, 1024)
+"""Where bounds that are exact to second order in alpha show a wrong constant."""
+
+
 def around(
     rng: Rng,
     label: str,
@@ -182,15 +187,17 @@ def _discount(rng: Rng, exact: bool) -> Exact:
 
 def _trap(rng: Rng, label: str) -> Instance:
     """The extremal instances: the bounds that can be attained are attained here."""
-    gain = Fraction(int(rng.integers(0, 7)), 6)
-    loss = -Fraction(int(rng.integers(0, 7)), 6)
+    scale = int(rng.choice([1, 1, 30]))  # bounds that ignore the unit of the reward are false
+    gain = scale * Fraction(int(rng.integers(0, 7)), 6)
+    loss = -scale * Fraction(int(rng.integers(0, 7)), 6)
     constant = Fraction(int(rng.choice([8, 8, 8, 5, 2])), _EIGHTHS)
     if rng.random() < 0.3:
         world = discounted_trap(_discount(rng, True), gain, loss)
     else:
         world = two_state_trap(int(rng.choice([1, 2, 2, 3, 4, 6])), gain, loss)
     weight = np.full(world.policy.shape[:-1], constant, dtype=object)
-    return around(rng, label, world.mdp, world.policy, weight, world.candidate)
+    instance = around(rng, label, world.mdp, world.policy, weight, world.candidate)
+    return replace(instance, alphas=(*instance.alphas, _NEAR_ZERO))
 
 
 def _garnet(rng: Rng, label: str) -> Instance:

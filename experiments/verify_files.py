@@ -27,14 +27,14 @@ class Counterexample:
     """An inequality of a theorem that failed on an instance.
 
     Attributes:
-        instance: where.
+        instance: where; None for a statement about samples, which needs no world.
         theorem: of the reading that failed.
         says: part of the statement.
         alpha: step size.
         mutant: the mutant of a bound that it refutes, as text; None for the bound as it is.
     """
 
-    instance: Instance
+    instance: Instance | None
     theorem: str
     says: str
     alpha: Exact
@@ -55,7 +55,7 @@ def to_json(found: Counterexample, reading: Reading) -> dict[str, Any]:
         "alpha": _number(found.alpha),
         "bound": _number(reading.bound),
         "truth": _number(reading.truth),
-        "instance": instance_to_json(found.instance),
+        "instance": None if found.instance is None else instance_to_json(found.instance),
     }
 
 
@@ -97,7 +97,7 @@ def read_counterexample(path: Path) -> Counterexample:
         if data["format"] != _FORMAT:
             raise InvalidInput("format", data["format"], f"{path} is of another version", "redo it")
         return Counterexample(
-            instance=instance_from_json(data["instance"]),
+            instance=data["instance"] and instance_from_json(data["instance"]),
             theorem=data["theorem"],
             says=data["says"],
             alpha=_read(data["alpha"]),

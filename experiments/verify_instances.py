@@ -55,8 +55,8 @@ class Instance:
     weight: Array
     alphas: tuple[Exact, ...]
     share: Exact
-    _gains: dict[Any, Exact] = field(default_factory=dict, repr=False)
-    _laws: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _gains: dict[Any, Exact] = field(default_factory=dict, repr=False, init=False)
+    _laws: dict[Any, Any] = field(default_factory=dict, repr=False, init=False)
 
     @property
     def exact(self) -> bool:

@@ -12,6 +12,7 @@ from scipy.optimize import Bounds, differential_evolution, minimize
 
 from experiments.verify_claims import (
     GAIN,
+    TELLING_ALPHA,
     Claim,
     Reading,
     best_step,
@@ -29,10 +30,9 @@ from experiments.verify_instances import Instance
 from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
 
 _STATES, _ACTIONS = 2, 2
-_SMALLEST_ALPHA = 0.25
-"""As alpha falls to 0 every bound on the gain is attained to first order, which says little."""
 _DISCOUNT = 0.75
 _LEAST = 0.02
+_SMALL = 1e-5
 _HOPELESS = -2.0
 _POPULATION = 64
 _SIZES = (4, 4, 1, 2, 2, 2, 1)
@@ -90,7 +90,7 @@ def build(point: NDArray[np.float64], search: Search) -> Instance:
         policy=np.broadcast_to(_pairs(policy), (*layers, _STATES, _ACTIONS)),
         candidate=np.broadcast_to(_pairs(candidate), (*layers, _STATES, _ACTIONS)),
         weight=np.broadcast_to(weight, (*layers, _STATES)),
-        alphas=(float(_SMALLEST_ALPHA + (1 - _SMALLEST_ALPHA) * alpha[0]),),
+        alphas=(float(TELLING_ALPHA + (1 - TELLING_ALPHA) * alpha[0]),),
         share=share,
     )
 
@@ -142,7 +142,7 @@ class _Best:
         """Minus the pressure on the bound at `point`."""
         point = np.clip(point, 0.0, 1.0)
         found = read(build(point, self.search), self.search.theorem)
-        value = -max((_press(reading) for reading in found), default=-_HOPELESS)
+        value = -max((_press(reading) for reading in found), default=_HOPELESS)
         self.count += 1
         if value < self.least:
             self.least, self.point = value, point.copy()
@@ -156,7 +156,7 @@ def _press(reading: Reading) -> float:
     that the update really costs: bound over gain alone is near 1 wherever the penalty is small.
     """
     if reading.first_order is None:
-        return float(reading.bound / reading.truth) if reading.truth > _LEAST else _HOPELESS
+        return float(reading.bound / reading.truth) if reading.truth > _SMALL else _HOPELESS
     penalty = float(reading.first_order - reading.bound)
     if penalty < _LEAST:
         return penalty - 1
