@@ -81,9 +81,13 @@ def test_trials_have_the_law_that_the_chooser_assumes(world, reset):
     expected = (mass / covered).ravel()
     seen = np.bincount(cells, minlength=expected.size)
     assert not seen[expected == 0].any()
-    live = expected > 0
-    distance = ((seen[live] - n * expected[live]) ** 2 / (n * expected[live])).sum()
-    assert special.gammaincc(max(live.sum() - 1, 1) / 2, distance / 2) > 1e-4
+    # One hit in a cell with an expectation of .02 is no surprise among many cells: pool them.
+    common = n * expected >= 5
+    counts = np.append(seen[common], seen[~common].sum())
+    means = n * np.append(expected[common], expected[~common].sum())
+    counts, means = counts[means > 0], means[means > 0]
+    distance = ((counts - means) ** 2 / np.maximum(means, 1)).sum()
+    assert special.gammaincc(max(means.size - 1, 1) / 2, distance / 2) > 1e-4
 
     assert abs(trials.coverage_hits / trials.coverage_draws - covered) < 5 * (
         (covered / trials.coverage_draws) ** 0.5
