@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 
 from cpi_theory.checks import Exact
 from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policies, as_policy
@@ -215,6 +214,8 @@ def csr_tables(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array, Arr
     and, below 65,537 states, two bytes wide: large tables are bound by the bytes they read.
     """
     if mdp not in _TABLES:
+        from scipy import sparse
+
         layered = isinstance(mdp.transitions, tuple)
         table = sparse.vstack(mdp.transitions, format="csr") if layered else mdp.transitions
         indices = table.indices.astype(np.uint16 if mdp.states <= 1 << 16 else np.uint32)
