@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from cpi_theory.randomness import Keys
+from cpi_theory.randomness import Key, Keys
 from tabular import sampling_kernels as kernels
 from tabular.mdp import FiniteHorizonMDP, as_policy
 from tabular.validation import as_numbers, check_distributions, check_shape
@@ -22,12 +21,14 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 RECORD_BYTES = 40
-"""What a column of an alias table takes: a record of 32 bytes and two arc numbers."""
+"""What a column of an alias table takes: a record of 32 bytes and two labels."""
 _CACHE_LINE = 64
 _SMALL_TABLE = 1024
 """Columns so few that every state may have as many as the one that needs most."""
 _SMALLEST_SHARE = 4096
 """Rollouts a thread should have to be worth waking."""
+_BLOCK = 2048
+"""Rollouts whose paths stay in cache between the kernels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +86,6 @@ class Arcs:
     def of(cls, mdp: FiniteHorizonMDP) -> Arcs:
         """The arcs of an MDP; big sparse tables are shared, not copied."""
         return cls(mdp, *(_frozen(part) for part in (_sparse if mdp.sparse else _dense)(mdp)))
-
-    @cached_property
-    def owner(self) -> NDArray[np.int32]:
-        """Action of each arc."""
-        owner = np.empty(self.indices.size, np.int32)
-        kernels.own_arcs(self.indptr, self.mdp.actions, owner)
-        return owner
 
     @cached_property
     def rewards(self) -> Floats:
@@ -154,7 +148,7 @@ class AliasTables:
         arcs: the arcs of the MDP.
         uniform: log2 of the columns that every node has, or None where nodes differ.
         offsets, bits: first column and log2 of the columns of each node, shape (L, S).
-        table, gains, owners: see `sampling_kernels.build`, where `owners` are called arcs.
+        table, gains, labels: see `sampling_kernels.build`.
     """
 
     arcs: Arcs
@@ -163,28 +157,32 @@ class AliasTables:
     bits: NDArray[np.uint8]
     table: NDArray[np.uint64]
     gains: Floats
-    owners: NDArray[np.int32]
+    labels: NDArray[np.int32]
 
     def run(
         self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
     ) -> Paths:
         """One rollout from each (step, state), shapes (n,)."""
-        result, left = _empty_paths(steps, self.arcs.mdp.horizon, paths)
-        layer = steps if self.offsets.shape[0] > 1 else 0
-        start, width = self.offsets[layer, states], self.bits[layer, states]
-        ends = bool(self.arcs.mdp.terminal.any())
+        mdp = self.arcs.mdp
+        result = _empty_paths(steps, mdp.horizon, paths)
+        tables = self.table, self.gains, self.uniform, bool(mdp.terminal.any())
+        shift = kernels.label_bits(mdp.actions)
 
         def work(part: slice) -> None:
             path = None if result.states is None else result.states[part]
-            flat = None if path is None else path.reshape(-1)
-            out = result.returns[part], result.lengths[part], result.cut[part]
-            begin = start[part], width[part], left[part], keys[part]
-            kernels.roll(self.table, self.gains, self.uniform, ends, *begin, *out, flat)
+            lengths = result.lengths[part]
+            kernels.roll(
+                *tables,
+                *(self.offsets, self.bits, mdp.horizon),
+                *(steps[part], states[part], keys[part]),
+                *(result.returns[part], lengths, result.cut[part]),
+                None if path is None else path.reshape(-1),
+            )
             if path is not None and result.actions is not None:
-                coded = self.owners, self.arcs.indices, self.arcs.owner
-                kernels.decode(states[part], out[1], *coded, path, result.actions[part])
+                acted = result.actions[part]
+                kernels.decode(states[part], lengths, self.labels, shift, path, acted)
 
-        spread(work, len(result), threads, _SMALLEST_SHARE)
+        spread(work, len(result), threads, _SMALLEST_SHARE, _BLOCK if paths else None)
         return result
 
 
@@ -199,16 +197,16 @@ class Scan:
         self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
     ) -> Paths:
         """One rollout from each (step, state), shapes (n,)."""
-        result, left = _empty_paths(steps, self.arcs.mdp.horizon, paths)
-        arcs = self.arcs
-        model = arcs.indptr, arcs.indices, arcs.chances, self.policy, arcs.rewards
+        arcs, mdp = self.arcs, self.arcs.mdp
+        result = _empty_paths(steps, mdp.horizon, paths)
+        model = arcs.indptr, arcs.indices, arcs.chances, self.policy, arcs.rewards, mdp.terminal
 
         def work(part: slice) -> None:
-            begin = steps[part], states[part], left[part], keys[part]
+            begin = mdp.horizon, steps[part], states[part], keys[part]
             out = result.returns[part], result.lengths[part], result.cut[part]
             path = None if result.states is None else result.states[part]
             acted = None if result.actions is None else result.actions[part]
-            kernels.scan(*model, arcs.mdp.terminal, *begin, *out, path, acted)
+            kernels.scan(*model, *begin, *out, path, acted)
 
         spread(work, len(result), threads, _SMALLEST_SHARE)
         return result
@@ -232,7 +230,8 @@ def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> A
     same = nodes << widest
     uniform = widest if same <= max(_SMALL_TABLE, 2 * columns) else None
     columns = 1 + (columns if uniform is None else same)
-    if columns * RECORD_BYTES > memory:
+    labels = mdp.states << kernels.label_bits(mdp.actions)
+    if columns * RECORD_BYTES > memory or max(labels, 2 * columns) > np.iinfo(np.int32).max:
         return Scan(arcs, policy)
     return _alias_tables(arcs, policy, uniform, bits, columns, threads)
 
@@ -242,12 +241,12 @@ def _alias_tables(
 ) -> AliasTables:
     offsets = np.empty(bits.shape, np.int64)
     kernels.place(uniform or 0, bits.ravel(), offsets.ravel())
-    table, owners = _aligned(columns), np.empty((columns, 2), np.int32)
+    table, labels = _aligned(columns), np.empty((columns, 2), np.int32)
     gains = table.view(np.float64)
     model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards
-    into = offsets.ravel(), bits.ravel(), table, gains, owners
+    into = offsets.ravel(), bits.ravel(), table, gains, labels
     spread(lambda p: kernels.build(p.start, p.stop, *model, *into), bits.size, threads, 1000)
-    return AliasTables(arcs, uniform, offsets, bits, table, gains, owners)
+    return AliasTables(arcs, uniform, offsets, bits, table, gains, labels)
 
 
 def _aligned(columns: int) -> NDArray[np.uint64]:
@@ -257,30 +256,43 @@ def _aligned(columns: int) -> NDArray[np.uint64]:
     return raw[skip : skip + columns * 4].reshape(columns, 4)
 
 
-def _empty_paths(steps: Integers, horizon: int, paths: bool) -> tuple[Paths, Integers]:
-    """Room for the result, and the most steps of each rollout."""
-    left = horizon - steps
-    shape = (steps.size, int(left.max(initial=0)))
-    states, actions = (
-        (np.empty(shape, np.int32), np.empty(shape, np.int32)) if paths else (None,) * 2
-    )
+def _empty_paths(steps: Integers, horizon: int, paths: bool) -> Paths:
+    """Room for the result."""
     n = steps.size
-    return Paths(
-        steps, states, actions, np.empty(n, np.int32), np.empty(n), np.empty(n, bool)
-    ), left
+    shape = (n, horizon - int(steps.min(initial=horizon)))
+    states, actions = (np.empty(shape, np.int32) if paths else None for _ in range(2))
+    return Paths(steps, states, actions, np.empty(n, np.int32), np.empty(n), np.empty(n, bool))
 
 
-def spread(work: Callable[[slice], None], n: int, threads: int, smallest: int) -> None:
+def spread(
+    work: Callable[[slice], None], n: int, threads: int, smallest: int, block: int | None = None
+) -> None:
     """Run `work` on parts of range(n), one a thread, none smaller than `smallest` for nothing.
 
     The parts write to places of their own and each item depends on itself alone, so the result
-    has the same bits for any number of threads.
+    has the same bits for any number of threads. A thread takes its part in pieces of `block`
+    items, so that what one kernel writes is still in cache when the next reads it.
     """
     parts = max(1, min(threads, n // smallest))
     edges = [n * i // parts for i in range(parts + 1)]
-    slices = [slice(low, high) for low, high in itertools.pairwise(edges)]
+
+    def run(low: int, high: int) -> None:
+        step = block or max(high - low, 1)
+        for first in range(low, high, step):
+            work(slice(first, min(first + step, high)))
+
     if parts == 1:
-        work(slices[0])
+        run(0, n)
         return
     with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(work, slices))
+        list(pool.map(run, edges[:-1], edges[1:]))
+
+
+def numbered_keys(key: Key, count: int) -> Keys:
+    """`count` keys of one stream, shape (count,); a longer request extends a shorter one.
+
+    Like `Key.integers`, but one hash each: drawing millions of keys costs less than using them.
+    """
+    keys = np.empty(count, np.uint64)
+    kernels.number_keys(key.integers(1)[0], np.uint64(0), keys)
+    return keys

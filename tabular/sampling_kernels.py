@@ -101,11 +101,13 @@ def fill_arcs(transitions: Any, indices: NDArray[np.int32], chances: Any) -> Non
                 p += 1
 
 
-@njit(cache=True)
-def own_arcs(indptr: Any, actions: int, owner: NDArray[np.int32]) -> None:
-    """The action of every arc."""
-    for row in range(indptr.size - 1):
-        owner[indptr[row] : indptr[row + 1]] = row % actions
+@njit(inline="always")
+def label_bits(actions: int) -> int:
+    """Bits that hold an action."""
+    bits = 0
+    while (1 << bits) < actions:
+        bits += 1
+    return bits
 
 
 @njit(cache=True)
@@ -157,24 +159,24 @@ def _own_column(table: Words, gains: Any, q: Any, code: Any, width: Any, reward:
 
 
 @njit(inline="always")
-def _share_column(table: Words, gains: Any, arcs: Any, q: Any, donor: Any, share: Any) -> None:
+def _share_column(table: Words, gains: Any, labels: Any, q: Any, donor: Any, share: Any) -> None:
     """Leave column q the lower part `share` of its coin; the rest is the donor's own outcome."""
     threshold = U(share * _TWO_52)
     donor_width, donor_code = table[donor, 0] & _LOW_6, table[donor, 1] & _LOW_32
     if threshold == _0:  # an outcome of probability zero must not even be possible
         _own_column(table, gains, q, donor_code, donor_width, gains[donor, 2])
-        arcs[q, 0] = arcs[donor, 0]
+        labels[q, 0] = labels[donor, 0]
     else:
         table[q, 0] = (threshold << _12) | (donor_width << _6) | (table[q, 0] & _LOW_6)
         table[q, 1] = (donor_code << _32) | (table[q, 1] & _LOW_32)
         gains[q, 3] = gains[donor, 2]
-    arcs[q, 1] = arcs[donor, 0]
+    labels[q, 1] = labels[donor, 0]
 
 
 @njit(inline="always")
 def _balance(mass: Any, columns: int, small: Any, large: Any, base: Any, records: Any) -> None:
     """Vose: every column below its share 1 borrows the rest from one that is above."""
-    table, gains, arcs = records
+    table, gains, labels = records
     smalls, larges = 0, 0
     for i in range(columns):  # no branches here and below: they would be mispredicted
         below = mass[i] < 1.0
@@ -184,7 +186,7 @@ def _balance(mass: Any, columns: int, small: Any, large: Any, base: Any, records
     while smalls > 0 and larges > 0:
         smalls -= 1
         i, donor = small[smalls], large[larges - 1]
-        _share_column(table, gains, arcs, base + i, base + donor, mass[i])
+        _share_column(table, gains, labels, base + i, base + donor, mass[i])
         mass[donor] = (mass[donor] + mass[i]) - 1.0
         below = mass[donor] < 1.0
         small[smalls] = donor
@@ -205,7 +207,7 @@ def build(
     bits: Any,
     table: Words,
     gains: NDArray[np.float64],
-    arcs: NDArray[np.int32],
+    labels: NDArray[np.int32],
 ) -> None:
     """Alias tables of the nodes `first` to `last` - 1.
 
@@ -216,9 +218,11 @@ def build(
         policy, rewards: shape (L, S, A); L = 1 serves all layers.
         offsets, bits: first column and log2 of the columns of each node; 0 marks a terminal state.
         table, gains: the records, shape (columns, 4), one memory seen as words and as floats.
-        arcs: shape (columns, 2): position in `indices` of the own outcome and of the alias.
+        labels: shape (columns, 2): next state and action of the own outcome and of the alias, as
+            next state << `label_bits(A)` | action.
     """
     states, actions = policy.shape[1], policy.shape[2]
+    shift = label_bits(actions)
     layers = offsets.size // states
     room = (1 << int(bits[first:last].max())) + 1
     mass, small, large = np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)
@@ -238,13 +242,13 @@ def build(
                 total += mass[n]
                 to = after + indices[p]
                 _own_column(table, gains, base + n, offsets[to], bits[to], reward)
-                arcs[base + n, 0] = arcs[base + n, 1] = p
+                labels[base + n, 0] = labels[base + n, 1] = indices[p] << shift | a
                 n += 1
         for i in range(n):
             mass[i] *= columns / total
         for i in range(n, columns):
             mass[i] = 0.0
-        _balance(mass, columns, small, large, base, (table, gains, arcs))
+        _balance(mass, columns, small, large, base, (table, gains, labels))
 
 
 @njit(cache=True, nogil=True)
@@ -253,9 +257,11 @@ def roll(
     gains: Any,
     uniform: Any,
     ends: bool,
-    start: Any,
-    width: Any,
-    left: Any,
+    offsets: Any,
+    nodes: Any,
+    horizon: int,
+    steps: Any,
+    states: Any,
     keys: Words,
     returns: NDArray[np.float64],
     lengths: NDArray[np.int32],
@@ -268,9 +274,9 @@ def roll(
         table, gains: as from `build`.
         uniform: log2 of the columns of every node, or None where nodes differ.
         ends: whether the MDP has terminal states.
-        start, width: first column and log2 of the columns of each start, shape (n,); one that
-            starts at column 0 has ended.
-        left: most steps of each rollout, at least 1, shape (n,).
+        offsets, nodes: first column and log2 of the columns of each node, shape (L, S).
+        horizon: number of layers.
+        steps, states: layer and state of each start, shape (n,).
         keys: shape (n,).
         returns, lengths: filled; shape (n,).
         cut: filled; whether the rollout used up its steps, shape (n,).
@@ -292,19 +298,21 @@ def roll(
                 j = gone[ended]
                 i = who[j]
                 returns[i], cut[i] = gain[j], base[j] != _0
-                lengths[i] = left[i] - (due[j] - clock)
+                lengths[i] = horizon - steps[i] - (due[j] - clock)
             else:
                 j = lanes
                 lanes += 1
-            while queue < n and start[queue] == _0:
-                returns[queue], lengths[queue], cut[queue] = 0.0, 0, False
-                queue += 1
-            if queue < n:
+            start: Any = 0
+            while queue < n and start == 0:
                 i = queue
                 queue += 1
-                who[j], due[j], gain[j] = i, clock + left[i], 0.0
+                layer: Any = steps[i] if offsets.shape[0] > 1 else 0
+                start = offsets[layer, states[i]]
+                returns[i], lengths[i], cut[i] = 0.0, 0, False
+            if start != 0:
+                who[j], due[j], gain[j] = i, clock + horizon - steps[i], 0.0
                 cell[j] = i * wide - clock
-                base[j], bits[j] = start[i], width[i]
+                base[j], bits[j] = start, nodes[layer, states[i]]
                 state[j] = mix(keys[i] + GOLDEN) - counter
                 next_due = min(next_due, due[j])
             else:  # close the gap; `gone` falls, so the last lane is not itself about to leave
@@ -332,26 +340,25 @@ def roll(
             if uniform is None:
                 bits[j] = (word[j] >> (side * _6)) & _LOW_6
         clock += 1
-        if ends:
+        if ends or clock == next_due:
+            next_due = _NEVER
+            found = _0  # unsigned, so that `gone[found]` needs no test for a negative index
             for j in range(lanes):
-                ended += base[j] == _0
-        if clock == next_due or ended > 0:
-            ended, next_due = 0, _NEVER
-            for j in range(lanes):
-                if due[j] == clock or base[j] == _0:
-                    gone[ended] = j
-                    ended += 1
-                else:
-                    next_due = min(next_due, due[j])
+                gone[found] = j
+                found += U(base[j] == _0) | U(due[j] == clock)
+            ended = int(found)
+            if not ends:
+                for j in range(lanes):
+                    if due[j] > clock:
+                        next_due = min(next_due, due[j])
 
 
 @njit(cache=True, nogil=True)
 def decode(
     first: Any,
     lengths: Any,
-    arcs: Any,
-    indices: Any,
-    owner: Any,
+    labels: Any,
+    shift: int,
     states: NDArray[np.int32],
     actions: NDArray[np.int32],
 ) -> None:
@@ -360,19 +367,19 @@ def decode(
     Args:
         first: first state of each rollout, shape (n,).
         lengths: shape (n,).
-        arcs, indices: as in `build`.
-        owner: action of every arc.
+        labels, shift: as in `build`.
         states: holds the path of `roll`, shape (n, steps); becomes the states, -1 after the end.
         actions: filled likewise.
     """
+    mask = (1 << shift) - 1
     for i in range(first.size):
-        s = first[i]
-        for t in range(lengths[i]):
+        s, n = first[i], lengths[i]
+        for t in range(n):
             code = states[i, t]
-            arc = arcs[code >> 1, code & 1]
-            states[i, t], actions[i, t], s = s, owner[arc], indices[arc]
-        states[i, lengths[i] :] = -1
-        actions[i, lengths[i] :] = -1
+            label = labels[code >> 1, code & 1]
+            states[i, t], actions[i, t], s = s, label & mask, label >> shift
+        states[i, n:] = -1
+        actions[i, n:] = -1
 
 
 @njit(inline="always")
@@ -405,9 +412,9 @@ def scan(
     policy: Any,
     rewards: Any,
     terminal: Any,
+    horizon: int,
     steps: Any,
     start: Any,
-    left: Any,
     keys: Words,
     returns: NDArray[np.float64],
     lengths: NDArray[np.int32],
@@ -420,14 +427,15 @@ def scan(
     Args:
         indptr, indices, chances, policy, rewards: as in `build`.
         terminal: shape (S,).
-        steps, start, left: first layer, first state and most steps of each rollout, shape (n,).
+        horizon: number of layers.
+        steps, start: layer and state of each start, shape (n,).
         keys, returns, lengths, cut: as in `roll`.
         states, actions: filled, -1 after the end, shape (n, steps); or None both.
     """
     wide = policy.shape[1] * policy.shape[2]
     for i in range(keys.size):
         s, gain, t, state = start[i], 0.0, 0, mix(keys[i] + GOLDEN)
-        while t < left[i] and not terminal[s]:
+        while steps[i] + t < horizon and not terminal[s]:
             h = steps[i] + t
             pi = policy[h if policy.shape[0] > 1 else 0, s]
             state += GOLDEN

@@ -22,7 +22,15 @@ from tabular.localizer import Localizer, best_advantages
 from tabular.mdp import FiniteHorizonMDP, deterministic_policy
 from tabular.reset_weights import ResetWeight, reset_weight, sampled_reset_weight, step_coverage
 from tabular.rollouts import TabularState, as_rollouts
-from tabular.sampling import Arcs, Floats, Integers, Paths, layered_policy, make_sampler
+from tabular.sampling import (
+    Arcs,
+    Floats,
+    Integers,
+    Paths,
+    layered_policy,
+    make_sampler,
+    numbered_keys,
+)
 from tabular.trials import draw_trials
 from tabular.validation import check_shape
 from tabular.weights import mix, reset_step
@@ -144,7 +152,7 @@ class TabularSimulator:
         """The state indices of `start_states`, shape (count,)."""
         check_count("count", count, 0)
         u = np.empty(count)
-        kernels.uniforms(Key.of(key).integers(count), _START, u)
+        kernels.uniforms(numbered_keys(Key.of(key), count), _START, u)
         return np.searchsorted(self._start_cdf, u, side="right")
 
     @cached_property
@@ -160,10 +168,8 @@ class TabularSimulator:
         Raises:
             InvalidInput: if a state is not one of the MDP or there is not one key per state.
         """
-        pairs = _as_pairs(states, self.mdp)
-        keys = self._as_keys(keys, len(pairs), _ROLLOUT, "_rolled")
-        paths = self._sampler.run(pairs[:, 0], pairs[:, 1], keys, True, self.threads)
-        return as_rollouts(paths, self.success)
+        pairs = _as_pairs(states)
+        return as_rollouts(self.simulate(pairs[:, 0], pairs[:, 1], keys), self.success)
 
     def simulate(
         self,
@@ -184,10 +190,13 @@ class TabularSimulator:
         Raises:
             InvalidInput: if a state is not one of the MDP or there is not one key per state.
         """
-        layers = np.broadcast_to(np.asarray(steps), np.shape(states))
-        pairs = _as_pairs(np.stack([layers, np.asarray(states)], axis=-1), self.mdp)
-        keys = self._as_keys(keys, len(pairs), _ROLLOUT, "_rolled")
-        return self._sampler.run(pairs[:, 0], pairs[:, 1], keys, paths, self.threads)
+        places = np.asarray(states)
+        layers = np.asarray(steps)
+        if layers.ndim == 0:
+            layers = np.full(places.shape, layers)
+        layers, places = _checked_states(layers, places, self.mdp)
+        keys = self._as_keys(keys, places.size, _ROLLOUT, "_rolled")
+        return self._sampler.run(layers, places, keys, paths, self.threads)
 
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys | None = None
@@ -268,32 +277,41 @@ class TabularSimulator:
             if given.shape != (count,) or given.dtype.kind not in "ui":
                 raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
             return given.astype(np.uint64, copy=False)
-        numbered = np.empty(count, np.uint64)
         first = getattr(self, counter)
         setattr(self, counter, first + count)
+        numbered = np.empty(count, np.uint64)
         kernels.number_keys(np.uint64(self.seed) ^ purpose, np.uint64(first), numbered)
         return numbered
 
 
-def _as_pairs(states: Any, mdp: FiniteHorizonMDP) -> Integers:
-    """States as an array of (h, s), shape (n, 2), all of them states of the MDP."""
+def _as_pairs(states: Any) -> Integers:
+    """States as an integer array of (h, s), shape (n, 2)."""
     try:
         pairs = np.asarray(states).reshape(-1, 2) if len(states) == 0 else np.asarray(states)
     except ValueError as error:
         raise InvalidInput("states", states, str(error), "give (h, s) pairs") from error
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or (pairs.size and pairs.dtype.kind not in "iu"):
-        raise InvalidInput("states", states, "not pairs of integers", "give (h, s) pairs")
-    limits = (mdp.horizon, mdp.states)
-    outside = ((pairs < 0) | (pairs >= limits)).any(axis=1)
-    if outside.any():
-        i = int(np.argmax(outside))
-        raise InvalidInput(
-            f"states[{i}]",
-            tuple(pairs[i].tolist()),
-            "no state of this MDP",
-            f"give 0 <= h < {limits[0]} and 0 <= s < {limits[1]}",
-        )
-    return pairs.astype(np.int64, copy=False)
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise InvalidInput("states", states, "not pairs", "give (h, s) pairs")
+    return pairs
+
+
+def _checked_states(
+    layers: NDArray[Any], places: NDArray[Any], mdp: FiniteHorizonMDP
+) -> tuple[Integers, Integers]:
+    """Layers and state indices, shape (n,), all of them states of the MDP."""
+    for name, array, limit in (("h", layers, mdp.horizon), ("s", places, mdp.states)):
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise InvalidInput("states", array, f"{name} not integers", "give (h, s) pairs")
+        check_shape("states", array.shape, [layers.shape])
+        if array.size and not 0 <= array.min() <= array.max() < limit:
+            i = int(np.argmax((array < 0) | (array >= limit)))
+            raise InvalidInput(
+                f"states[{i}]",
+                (int(layers[i]), int(places[i])),
+                "no state of this MDP",
+                f"give 0 <= h < {mdp.horizon} and 0 <= s < {mdp.states}",
+            )
+    return np.ascontiguousarray(layers, np.int64), np.ascontiguousarray(places, np.int64)
 
 
 __all__ = ["Localizer", "TabularSimulator"]

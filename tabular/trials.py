@@ -13,7 +13,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.resets import AdvantageBasedReset, FirstErrorReset, StartReset, UniformReset
 from cpi_theory.seam import Refusal, ResetPolicy
 from tabular.rollouts import FlatSteps, as_rollouts
-from tabular.sampling import Floats, Integers, Paths
+from tabular.sampling import Floats, Integers, Paths, numbered_keys
 
 if TYPE_CHECKING:
     from tabular.simulation import TabularSimulator
@@ -94,7 +94,7 @@ def _select(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Ke
 
 def _round(simulator: TabularSimulator, reset: ResetPolicy, size: int, key: Key) -> _Selected:
     starts = simulator.draw_starts(size, key.child("start"))
-    paths = simulator.simulate(0, starts, key.child("rollout").integers(size))
+    paths = simulator.simulate(0, starts, numbered_keys(key.child("rollout"), size))
     lottery = key.child("select").generator()
     layers, coins = lottery.integers(simulator.horizon, size=size), lottery.random(size)
     reached = np.flatnonzero(layers < paths.lengths)
@@ -122,7 +122,7 @@ def _weights(
         # Their weight is a function of the state, so the rollouts need not be looked at.
         table = np.asarray(simulator.reset_weight(reset), np.float64)
         return table[layers[reached], states[reached]]
-    part, keys = paths.take(reached), key.child("reset").integers(paths.lengths.size)[reached]
+    part, keys = paths.take(reached), numbered_keys(key.child("reset"), len(paths))[reached]
     steps = layers[reached]
     if isinstance(reset, FirstErrorReset):
         named = simulator.localizer.name(FlatSteps.of_paths(part), simulator.advantages, keys)
@@ -145,7 +145,7 @@ def _try_actions(
     rewards = arcs.rewards[layers if arcs.rewards.shape[0] > 1 else 0, states, actions]
     returns = np.array(rewards)
     going = np.flatnonzero(layers + 1 < simulator.horizon)
-    keys = key.child("continue").integers(n)[going]
+    keys = numbered_keys(key.child("continue"), n)[going]
     rest = simulator.simulate(layers[going] + 1, after[going], keys, paths=False)
     returns[going] += rest.returns
     return returns, actions, n + int(rest.lengths.sum())

@@ -26,19 +26,20 @@ def tables_of(mdp, policy, threads=1):
 
 def outcomes(sampler, layer, state):
     """Every (probability, action, next state, reward, code of the next table) of one node."""
+    shift = kernels.label_bits(sampler.arcs.mdp.actions)
     first, width = sampler.offsets[layer, state], int(sampler.bits[layer, state])
     for q in range(first, first + (1 << width)):
         share = float(sampler.table[q, 0] >> np.uint64(12)) / 2.0**52
         codes = int(sampler.table[q, 1])
         widths = int(sampler.table[q, 0]) & 0xFFF
-        if sampler.owners[q, 0] == sampler.owners[q, 1]:
+        if sampler.labels[q, 0] == sampler.labels[q, 1]:
             share = 1.0
         for side, chance in enumerate((share, 1 - share)):
-            arc = sampler.owners[q, side]
+            after, action = divmod(int(sampler.labels[q, side]), 1 << shift)
             yield (
                 chance / (1 << width),
-                int(sampler.arcs.owner[arc]),
-                int(sampler.arcs.indices[arc]),
+                action,
+                after,
                 float(sampler.gains[q, 2 + side]),
                 codes >> (32 * side) & 0xFFFFFFFF,
                 widths >> (6 * side) & 63,
@@ -137,7 +138,7 @@ def test_tables_do_not_depend_on_threads():
     problem = garnet(3000, 2, 3, 5, seed=2)
     one, many = (tables_of(problem.mdp, problem.policy, threads=n) for n in (1, 3))
     np.testing.assert_array_equal(one.table[1:], many.table[1:])
-    np.testing.assert_array_equal(one.owners[1:], many.owners[1:])
+    np.testing.assert_array_equal(one.labels[1:], many.labels[1:])
 
 
 def test_big_sparse_tables_are_shared_and_left_alone():
@@ -160,8 +161,7 @@ def kernel_arguments(sampler, n, paths):
     rng = np.random.default_rng(8)
     mdp = sampler.arcs.mdp
     steps, states = rng.integers(mdp.horizon, size=n), rng.integers(mdp.states, size=n)
-    layer = steps if sampler.offsets.shape[0] > 1 else 0
-    starts = sampler.offsets[layer, states], sampler.bits[layer, states], mdp.horizon - steps
+    starts = sampler.offsets, sampler.bits, mdp.horizon, steps, states
     out = np.empty(n), np.empty(n, np.int32), np.empty(n, bool)
     path = np.full(n * mdp.horizon, -7, np.int32) if paths else None
     model = sampler.table, sampler.gains, sampler.uniform, bool(mdp.terminal.any())
@@ -198,11 +198,11 @@ def test_the_building_kernels_in_python_give_the_same_bits(uniform):
         run(kernels.widths, arcs.indptr, mdp.terminal, 1, 1, bits)
         run(kernels.place, uniform, bits, offsets)
         columns = int(offsets.max()) + (1 << int(bits[offsets.argmax()]))
-        table, owners = np.zeros((columns, 4), np.uint64), np.zeros((columns, 2), np.int32)
+        table, labels = np.zeros((columns, 4), np.uint64), np.zeros((columns, 2), np.int32)
         model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards
-        into = offsets, bits, table, table.view(float), owners
+        into = offsets, bits, table, table.view(float), labels
         run(kernels.build, 0, 3, *model, *into)
-        results.append((bits, offsets, table, owners))
+        results.append((bits, offsets, table, labels))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -218,7 +218,7 @@ def test_the_other_kernels_in_python_give_the_same_bits():
         out = [np.empty(40), np.empty(40, np.int32), np.empty(40, bool)]
         paths = [np.empty((40, 7), np.int32), np.empty((40, 7), np.int32)]
         model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards, mdp.terminal
-        run(kernels.scan, *model, zeros, zeros, zeros + 7, keys, *out, *paths)
+        run(kernels.scan, *model, 7, zeros, zeros, keys, *out, *paths)
         drawn, numbered, after = np.empty(40), np.empty(40, np.uint64), np.empty(40, np.int64)
         run(kernels.uniforms, keys, np.uint64(9), drawn)
         run(kernels.number_keys, np.uint64(3), np.uint64(17), numbered)
@@ -229,11 +229,7 @@ def test_the_other_kernels_in_python_give_the_same_bits():
         indptr, indices, chances = np.empty(4, np.int64), np.empty(7, np.int32), np.empty(7)
         run(kernels.count_arcs, dense, indptr)
         run(kernels.fill_arcs, dense, indices, chances)
-        owner = np.empty(7, np.int32)
-        run(kernels.own_arcs, indptr, 1, owner)
-        results.append(
-            [*out, *paths, drawn, numbered, after, first, indptr, indices, chances, owner]
-        )
+        results.append([*out, *paths, drawn, numbered, after, first, indptr, indices, chances])
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -292,7 +292,7 @@ def test_impossible_localizers_are_refused(settings, field):
         ([(0, 9)], r"states\[0\] = \(0, 9\)"),
         ([(0, 0), (5, 0)], r"states\[1\] = \(5, 0\)"),
         ([(-1, 0)], "no state"),
-        ([(0, 0.5)], "not pairs of integers"),
+        ([(0, 0.5)], "h not integers"),
         ([(0, 0), (1,)], "give"),
         ([3], "not pairs"),
     ],
