@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,16 @@ class TestCalibrated:
         with pytest.raises(InvalidInput, match=r"at most 0\.833333 at level 0\.25; lower"):
             calibrated_tree(2, 2, most + F(1, 10**9), F(1, 4))
 
+    def test_no_more_hard_steps_than_needed(self):
+        for steps in range(1, 6):
+            tree = calibrated_tree(10, 2, F(steps, 10) - F(1, 20), F(1, 1000))
+            assert tree.hard.sum() == steps
+            np.testing.assert_array_equal(np.flatnonzero(tree.hard[0]), range(10 - steps, 10))
+
+    def test_observations_are_shared_on_and_off_the_path(self):
+        observations = calibrated_tree(3, 2, F(1, 6), F(1, 2)).mdp.observations
+        np.testing.assert_array_equal(observations.T, [[0, 1, 2]] * 2 + [[3, 4, 5]] * 2)
+
     def test_worked_by_hand(self):
         """Half of the problems have one hard last step of four that is right half the time."""
         tree = calibrated_tree(4, 2, F(1, 8), F(1, 2))
@@ -72,6 +83,11 @@ class TestCalibrated:
 @pytest.mark.parametrize(
     ("dials", "words"),
     [
+        ({"horizon": 0}, "horizon = 0: not an integer >= 1"),
+        ({"branching": 1}, "branching = 1: not an integer >= 2"),
+        ({"recoverability": -0.5}, "recoverability = -0.5: not a number in [0, 1]"),
+        # Two hard steps of three cover more than three do, whose chain is mostly off the path.
+        ({"horizon": 3, "tau": 0.3, "coverage": 0.6}, "at most 0.52381 at level 0.3"),
         ({"coverage": 0}, "coverage = 0: not a positive number"),
         ({"tau": 0}, "tau = 0: not a positive number"),
         ({"recoverability": 1.5}, "recoverability = 1.5"),
