@@ -289,7 +289,8 @@ def roll(
     base, bits, state = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
     coin, column, word = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
     gain = np.empty(LANES)
-    lanes, queue, clock, counter, ended = 0, 0, 0, _0, 0
+    lanes, queue, clock, counter = 0, 0, 0, _0
+    ended: Any = 0
     next_due = _NEVER
     while True:
         while ended > 0 or (lanes < LANES and queue < n):  # seat the next rollouts
@@ -346,7 +347,7 @@ def roll(
             for j in range(lanes):
                 gone[found] = j
                 found += U(base[j] == _0) | U(due[j] == clock)
-            ended = int(found)
+            ended = np.int64(found)
             if not ends:
                 for j in range(lanes):
                     if due[j] > clock:
