@@ -13,7 +13,7 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
-from experiments.report_sections import compare_section
+from experiments.report_sections import compare_section, learn_section, verify_section
 from experiments.store import Run
 from experiments.sweep import Execution
 from paper_figs.catalogue import FIGURES, Entry
@@ -21,7 +21,11 @@ from paper_figs.style import FORMATS, render
 
 Section = Callable[[Run], list[Block]]
 
-_SECTIONS: tuple[tuple[str, Section], ...] = (("compare", compare_section),)
+_SECTIONS: tuple[tuple[str, Section], ...] = (
+    ("verify", verify_section),
+    ("compare", compare_section),
+    ("learn", learn_section),
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class FiguresConfig:
 
     Attributes:
         name: folder of figures and report below the output folder.
-        verify, compare, learn: names of the runs to read.
+        verify, compare, learn: names of the runs to read; where `verify` is not there, its quick
+            form "verify-quick" is read.
     """
 
     name: str = "report"
@@ -60,10 +65,11 @@ _TITLE = "Conservative policy iteration with resets: what was measured"
 
 
 def _existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
-    names = {"verify": config.verify, "compare": config.compare, "learn": config.learn}
+    names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
+    names += [("compare", config.compare), ("learn", config.learn)]
     runs = {
         kind: Run.existing(output, name)
-        for kind, name in names.items()
+        for kind, name in names
         if (output / name / "run.json").exists()
     }
     if not runs:
@@ -80,19 +86,21 @@ def _draw_all(runs: dict[str, Run], target: Run, console: Console) -> dict[str, 
         if missing:
             console.print(f"left out {entry.name}: {missing}")
             continue
-        pictures[entry.name] = _draw(entry, runs[entry.run], target)
+        pictures[entry.name] = _draw(entry, runs, target)
     return pictures
 
 
 def _missing(entry: Entry, runs: dict[str, Run]) -> str | None:
-    if entry.run not in runs:
-        return f"there is no run of {entry.run}"
-    tables = [table for table in entry.tables if not runs[entry.run].has(table)]
-    return f"{entry.run} has no table {', '.join(tables)}" if tables else None
+    for command, table in entry.tables:
+        if command not in runs:
+            return f"there is no run of {command}"
+        if not runs[command].has(table):
+            return f"{command} has no table {table}"
+    return None
 
 
-def _draw(entry: Entry, source: Run, target: Run) -> Picture:
-    figure = entry.draw(*(source.read(table) for table in entry.tables))
+def _draw(entry: Entry, runs: dict[str, Run], target: Run) -> Picture:
+    figure = entry.draw(*(runs[command].read(table) for command, table in entry.tables))
     files = {extension: render(figure, extension) for extension in FORMATS}
     for extension, data in files.items():
         target.write_file(f"figures/{entry.name}.{extension}", data)
@@ -104,7 +112,7 @@ def _blocks(runs: dict[str, Run], pictures: dict[str, Picture]) -> list[Block]:
     for kind, section in _SECTIONS:
         if kind in runs:
             blocks += section(runs[kind])
-            blocks += [p for e in FIGURES if e.run == kind and (p := pictures.get(e.name))]
+            blocks += [p for e in FIGURES if e.section == kind and (p := pictures.get(e.name))]
     blocks += [Heading("How this was made"), Paragraph(_provenance(list(runs.values())))]
     return blocks
 

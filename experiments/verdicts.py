@@ -151,3 +151,51 @@ def world_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
         else f"{len(broken)} rows break gain >= T1s >= T2."
     )
     return tuple(sentences)
+
+
+def bound_verdicts(summary: Sequence[Row]) -> tuple[str, ...]:
+    """Whether any bound was violated, and which are attained."""
+    checks = sum(r["checks"] for r in summary)
+    exact = sum(r["exact_checks"] for r in summary)
+    broken = [r for r in summary if r["violations"]]
+    names = ", ".join(r["theorem"] for r in broken)
+    held = f"{len(broken)} theorems were violated: {names}." if broken else "No statement failed."
+    attained = [r["theorem"] for r in summary if r["attained"]]
+    loosest = [r for r in summary if r["tightness"] is not None and not r["attained"]]
+    sentences = [
+        f"{checks:,} inequalities were checked, {exact:,} of them in exact arithmetic. {held}",
+        f"Attained exactly on some instance: {', '.join(attained) or 'none'}.",
+    ]
+    sentences += [
+        f"{r['theorem']} reached {r['tightness']:.1%} of what it bounds at the closest."
+        for r in loosest
+    ]
+    return tuple(sentences)
+
+
+def difference_verdicts(pairs: Sequence[Row]) -> tuple[str, ...]:
+    """One sentence per comparison, axis and world: the difference, and who is ahead if anyone."""
+    return tuple(
+        f"{r['world']}: {r['first']} - {r['second']} = {interval_text(r, 'difference', 3)} per "
+        f"{r['axis'].removesuffix('s')} over {r['seeds']} seeds: "
+        + ("not distinguishable." if r["lower"] <= 0 <= r["upper"] else f"{_ahead(r)} is ahead.")
+        for r in pairs
+    )
+
+
+def _ahead(row: Row) -> str:
+    return str(row["first"] if row["lower"] > 0 else row["second"])
+
+
+def learning_summary(pairs: Sequence[Row]) -> tuple[str, ...]:
+    """Per comparison and axis: in how many worlds which method is ahead."""
+    sentences = []
+    for first, second, axis in dict.fromkeys((r["first"], r["second"], r["axis"]) for r in pairs):
+        rows = [r for r in pairs if (r["first"], r["second"], r["axis"]) == (first, second, axis)]
+        ahead, behind = (sum(r["lower"] > 0 for r in rows), sum(r["upper"] < 0 for r in rows))
+        sentences.append(
+            f"{first} against {second} per {axis.removesuffix('s')}: ahead in {ahead}, behind in "
+            f"{behind} and not distinguishable in {len(rows) - ahead - behind} of {len(rows)} "
+            "worlds."
+        )
+    return tuple(sentences)

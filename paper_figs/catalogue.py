@@ -7,8 +7,17 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from paper_figs.conservative import conservative_figure
 from paper_figs.exponents import gain_figure, samples_figure
+from paper_figs.hero import hero_figure
 from paper_figs.imperfect import imperfect_figure
+from paper_figs.learning import (
+    curves_figure,
+    differences_figure,
+    informative_figure,
+    localiser_figure,
+)
+from paper_figs.tightness import tightness_figure
 from paper_figs.trees import layouts_figure, positions_figure, reset_figure
 from paper_figs.worlds import worlds_figure
 
@@ -19,24 +28,43 @@ class Entry:
 
     Attributes:
         name: of its files.
-        run: command whose run holds the tables: "verify", "compare" or "learn".
-        tables: names of the tables, in the order of `draw`'s arguments.
+        section: command whose results it belongs to: "verify", "compare" or "learn".
+        tables: (command, table) pairs, in the order of `draw`'s arguments.
         draw: the tables' rows -> figure.
         caption: what it shows, for the report.
     """
 
     name: str
-    run: str
-    tables: tuple[str, ...]
+    section: str
+    tables: tuple[tuple[str, str], ...]
     draw: Callable[..., Figure]
     caption: str
 
 
 FIGURES: tuple[Entry, ...] = (
     Entry(
+        "hero",
+        "compare",
+        (("compare", "samples"), ("learn", "bands")),
+        hero_figure,
+        "(a) What resets cost in theory and measured: with random resets the samples for a right "
+        "choice grow as 1/p^2 when one parameter serves all states and as 1/p when every state has "
+        "its own, with oracle resets not at all. (b, c) What they do to learning on reasoning "
+        "trees: interquartile mean over seeds with 95 % bootstrap bands.",
+    ),
+    Entry(
+        "verify-tightness",
+        "verify",
+        (("verify", "summary"),),
+        tightness_figure,
+        "How close each bound comes to the gain that it bounds (left), and how much of the penalty "
+        "that it subtracts an update really costs (right), at the worst instance found. 1 is "
+        "attained: no constant of such a bound can be improved.",
+    ),
+    Entry(
         "compare-samples",
         "compare",
-        ("samples",),
+        (("compare", "samples"),),
         samples_figure,
         "How many trials the policy chooser needs until 90 % of its choices are right, against the "
         "coverage p (left; 95 % intervals are smaller than the markers), and how far the fitted "
@@ -45,7 +73,7 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "compare-gain",
         "compare",
-        ("gains",),
+        (("compare", "gains"),),
         gain_figure,
         "What one conservative step of the theory's size gains, exactly evaluated, beside what T2 "
         "guarantees before it is taken and what T5 plans from p and tau alone. Left with the "
@@ -54,7 +82,7 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "compare-imperfect",
         "compare",
-        ("imperfect",),
+        (("compare", "imperfect"),),
         imperfect_figure,
         "An oracle that errs, against random resets in the same world: samples saved (left, "
         "lines: T6) and gain of a step (right, line: T6).",
@@ -62,7 +90,7 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "compare-worlds",
         "compare",
-        ("worlds",),
+        (("compare", "worlds"),),
         worlds_figure,
         "One step towards the best candidate of the class on worlds that were not made for it: "
         "guaranteed (bar) and exact gain, and the samples that the choice takes where returns are "
@@ -72,7 +100,7 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "reset-tree",
         "compare",
-        ("anatomy",),
+        (("compare", "anatomy"),),
         reset_figure,
         "One prompt's rollouts under SRPO as they were drawn: a failed parent is reset to just "
         "before its first error; each group is normalised on its own, and what was kept is not "
@@ -81,7 +109,7 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "layouts",
         "compare",
-        ("anatomy",),
+        (("compare", "anatomy"),),
         layouts_figure,
         "The sampling layouts on the same prompt and random numbers. Layouts without a base group "
         "look for parents in rollouts that are drawn but not trained on; only those reset are "
@@ -90,9 +118,51 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "reset-positions",
         "compare",
-        ("positions",),
+        (("compare", "positions"),),
         positions_figure,
         "Where each reset policy resets the failed rollouts of a reasoning tree, relative to their "
         "first error. A reset after it keeps a wrong prefix.",
+    ),
+    Entry(
+        "learn-curves",
+        "learn",
+        (("learn", "bands"),),
+        curves_figure,
+        "Learning curves against rollouts (left) and generated steps (right): interquartile mean "
+        "of the exact J over seeds with 95 % bootstrap bands. All methods use the same optimiser, "
+        "learning rate and number of rollouts per update.",
+    ),
+    Entry(
+        "learn-differences",
+        "learn",
+        (("learn", "pairs"),),
+        differences_figure,
+        "Difference of mean J over the curve, paired by seed, up to the budget that all seeds of "
+        "both reached, with 95 % intervals. A filled marker: the interval excludes 0. The "
+        "intervals are not corrected for their number.",
+    ),
+    Entry(
+        "learn-localiser",
+        "learn",
+        (("learn", "pairs"),),
+        localiser_figure,
+        "The same where the localiser names the first error with probability 0.7 or 0.4 and a "
+        "uniform step otherwise.",
+    ),
+    Entry(
+        "learn-informative",
+        "learn",
+        (("learn", "groups"),),
+        informative_figure,
+        "Share of groups whose rewards differ. A constant group teaches nothing; two groups of 4 "
+        "are constant more often than one of 8.",
+    ),
+    Entry(
+        "learn-conservative",
+        "learn",
+        (("learn", "conservative"),),
+        conservative_figure,
+        "Conservative policy iteration at the step size that its bound guarantees: with exact "
+        "advantages per iteration, and from samples per rollout.",
     ),
 )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paper_figs.rows import Row, distinct, select, sorted_by
-from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, look, panels, styled
+from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, look, panels, styled, thousands
 
 AXES = {"rollouts": "rollouts generated", "steps": "steps generated"}
 
@@ -55,7 +55,7 @@ def curves_figure(bands: Sequence[Row], methods: Sequence[str] | None = None) ->
         for ax, axis in zip(row, AXES, strict=True):
             draw_curves(ax, select(chosen, world=world, axis=axis), names)
             ax.set_xlim(left=0)
-            ax.xaxis.set_major_formatter(_thousands)
+            ax.xaxis.set_major_formatter(thousands)
         row[0].set_title(world)
         row[0].set_ylabel("J of the policy")
     for ax, label in zip(axes[-1], AXES.values(), strict=True):
@@ -65,19 +65,30 @@ def curves_figure(bands: Sequence[Row], methods: Sequence[str] | None = None) ->
     return figure
 
 
-def _thousands(value: float, position: int | None = None) -> str:
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
+_PLAIN = {"GRPO", "RRPO", "SRPO"}
 
 
-@styled
 def differences_figure(pairs: Sequence[Row]) -> Figure:
-    """Difference of mean J over the curve between two methods, paired by seed, per world.
+    """Differences among GRPO, RRPO and SRPO with an exact localiser.
 
     Args:
         pairs: rows of the table ``pairs``.
     """
+    return _differences([r for r in pairs if {r["first"], r["second"]} <= _PLAIN])
+
+
+def localiser_figure(pairs: Sequence[Row]) -> Figure:
+    """Differences that involve SRPO with a localiser that errs.
+
+    Args:
+        pairs: rows of the table ``pairs``.
+    """
+    return _differences([r for r in pairs if not {r["first"], r["second"]} <= _PLAIN])
+
+
+@styled
+def _differences(pairs: Sequence[Row]) -> Figure:
+    """Difference of mean J over the curve, paired by seed; filled where the interval excludes 0."""
     contrasts = list(dict.fromkeys((r["first"], r["second"]) for r in pairs))
     worlds = distinct(pairs, "world")
     figure, axes = panels(1, 2, FULL_WIDTH, 0.9 + 0.2 * len(contrasts) * len(worlds), sharey=True)
@@ -147,7 +158,7 @@ def informative_figure(groups: Sequence[Row]) -> Figure:
         ax.set_title(world)
         ax.set_ylim(0, 1)
         ax.set_xlim(left=0)
-        ax.xaxis.set_major_formatter(_thousands)
+        ax.xaxis.set_major_formatter(thousands)
         ax.set_xlabel(AXES["rollouts"])
     for ax in flat[len(worlds) :]:
         ax.axis("off")

@@ -42,6 +42,9 @@ LOOKS: dict[str, Look] = {
     "SRPO-40": Look("SRPO, localiser 40 % right", "#56B4E9", "P", ":"),
     "CPI-RR": Look("CPI-RR (random)", "#E69F00", "s", "--"),
     "CPI-CARO": Look("CPI-CARO (oracle)", "#0072B2", "^"),
+    "SRPO-70 - GRPO": Look("SRPO-70 - GRPO", "#CC79A7", "v"),
+    "SRPO-40 - GRPO": Look("SRPO-40 - GRPO", "#56B4E9", "P"),
+    "SRPO-40 - SRPO": Look("SRPO-40 - SRPO", "#8C6D31", "X"),
     "SRPO - GRPO": Look("SRPO - GRPO", "#009E73", "D"),
     "SRPO - RRPO": Look("SRPO - RRPO", "#0072B2", "^"),
     "RRPO - GRPO": Look("RRPO - GRPO", "#D55E00", "s"),
@@ -136,6 +139,13 @@ def letter(axes: Sequence[Axes], size: float | None = None) -> None:
         title = ax.get_title(loc="left")
         text = f"({chr(ord('a') + index)}) {title}".rstrip()
         ax.set_title(text, loc="left", size=size)
+
+
+def thousands(value: float, position: int | None = None) -> str:
+    """Tick labels like 1.5k and 2M."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
 
 
 def render(figure: Figure, extension: str) -> bytes:
