@@ -78,9 +78,10 @@ def test_terminal_flag_survives_only_without_a_shift():
     kept = rescale(moves, [[3.0], [0.0]], [1.0, 0.0], 2, terminal=ends)
     np.testing.assert_array_equal(kept.terminal, ends)
     assert kept.scaling.scale == pytest.approx(1 / 3)
-    shifted = rescale(moves, [[-3.0], [0.0]], [1.0, 0.0], 2, terminal=ends)
-    assert not shifted.terminal.any()
-    assert shifted.rewards[1, 0] > 0
+    for loss in (-3.0, -0.25):
+        shifted = rescale(moves, [[loss], [0.0]], [1.0, 0.0], 2, terminal=ends)
+        assert not shifted.terminal.any()
+        assert shifted.rewards[1, 0] > 0
 
 
 @given(discounted_mdps(), st.integers(-5, 5), st.integers(1, 9), st.data())
@@ -94,6 +95,16 @@ def test_discounted_values_map_back(mdp, offset, factor, data):
     expected = (occupancy[:, None] * policy * rewards).sum() / (1 - mdp.discount)
     found = scaling.original(evaluate(scaled, policy).value)
     assert found == pytest.approx(expected, abs=1e-6 * factor)
+
+
+def test_discounted_worked_by_hand():
+    """Rewards -3 and 1 at gamma 1/2: 3 is added, then a value of 8 is brought down to 1."""
+    mdp, scaling = rescale_discounted(LOOP, [[-3.0, 1.0]], [1.0], 0.5)
+    assert (scaling.shift, scaling.scale, scaling.horizon) == (3.0, 0.125, 2)
+    np.testing.assert_array_equal(mdp.rewards, [[0.0, 0.5]])
+    kept, untouched = rescale_discounted(LOOP, [[0.25, 0.375]], [1.0], 0.5)
+    np.testing.assert_array_equal(kept.rewards, [[0.25, 0.375]])
+    assert (untouched.shift, untouched.scale) == (0.0, 1.0)
 
 
 def test_refusals_name_the_field():
