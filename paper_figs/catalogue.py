@@ -162,7 +162,8 @@ FIGURES: tuple[Entry, ...] = (
         "learn",
         (("learn", "conservative"),),
         conservative_figure,
-        "Conservative policy iteration at the step size that its bound guarantees: with exact "
-        "advantages per iteration, and from samples per rollout.",
+        "Conservative policy iteration at the step size that its bound guarantees: per iteration "
+        "with exact advantages, and per rollout with a sampled chooser. The oracle stops when "
+        "no state of its level is left; a line ends where the first seed ended.",
     ),
 )

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from paper_figs.rows import Row, distinct, select, sorted_by
 from paper_figs.style import FULL_WIDTH, look, panels, styled, thousands
 
-_LABELS = {"update": "iterations with exact advantages", "rollouts": "rollouts, sampled chooser"}
+_LABELS = {"update": "iterations (exact)", "rollouts": "rollouts (sampled)"}
 
 
 @styled

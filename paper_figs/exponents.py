@@ -106,7 +106,8 @@ def draw_samples(ax: Axes, samples: Sequence[Row]) -> None:
         fit = select(
             samples, kind="exponent", base=True, dial="coverage", quantity="samples", **wanted
         )[0]
-        label = f"{look(name).label}: $p^{{-{max(fit['exponent'], 0):.2f}}}$"
+        power = f"{0.0 - round(fit['exponent'], 2):.2f}".replace("-0.00", "0.00")
+        label = f"{look(name).label}: $p^{{{power}}}$"
         _error_line(ax, rows, look(name), label)
     accuracy = rows[0]["accuracy"]
     ax.set(xscale="log", yscale="log", xlabel="1 / coverage p")

@@ -35,7 +35,7 @@ def hero_figure(samples: Sequence[Row], bands: Sequence[Row], world: str = "tree
         ax.set(xlabel=AXES[axis], ylim=(-0.02, 1.02))
         ax.set_xlim(left=0)
         ax.xaxis.set_major_formatter(thousands)
-        ax.set_title(f"Learning per {axis[:-1]}")
+        ax.set_title(f"{chosen}, per {axis[:-1]}")
     curves[0].set_ylabel("success rate J")
     curves[1].legend(loc="lower right")
     letter([theory, *curves])

@@ -143,7 +143,8 @@ def informative_figure(groups: Sequence[Row]) -> Figure:
     flat = list(axes.ravel())
     for ax, world in zip(flat, worlds, strict=False):
         for index, method in enumerate(names):
-            rows = sorted_by(select(groups, world=world, method=method), "x")
+            made = [r for r in groups if r["informative"] is not None]
+            rows = sorted_by(select(made, world=world, method=method), "x")
             style = look(method, index)
             ax.plot(
                 [r["x"] for r in rows],
