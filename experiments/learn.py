@@ -158,7 +158,7 @@ def _print(pairs: Sequence[Row], reach: Sequence[Row], console: Console) -> None
     for (world, first, second), by_axis in contrasts.items():
         table.add_row(world, f"{first} - {second}", by_axis["rollouts"], by_axis["steps"])
     console.print(table)
-    console.print("\nRollouts (and steps) until half of what can be gained is gained, median")
+    console.print("\nRollouts until half of what can be gained is gained, median over seeds")
     methods = list(dict.fromkeys(row["method"] for row in reach))
     table = Table("world", "J", *methods, box=None)
     for world, level in dict.fromkeys((row["world"], row["level"]) for row in reach):
@@ -173,11 +173,8 @@ def _difference(row: Row) -> str:
 
 
 def _half_way(reach: Sequence[Row], world: str, method: str) -> str:
-    medians = {
-        row["axis"]: row["median"]
-        for row in reach
-        if row["world"] == world and row["method"] == method
-    }
-    if not medians or None in medians.values():
-        return "-"
-    return f"{medians['rollouts']:.0f} ({medians['steps']:.0f})"
+    labels = (world, method, "rollouts")
+    for row in reach:
+        if (row["world"], row["method"], row["axis"]) == labels and row["median"] is not None:
+            return f"{row['median']:.0f}"
+    return "-"

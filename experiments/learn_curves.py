@@ -253,7 +253,7 @@ class _Totals:
             "groups": 0,
             "informative": 0,
             "refusals": {},
-            "decision": None if step is None else step.decision,
+            "decision": None if step is None else step.decision.value,
             "alpha": None if step is None else step.alpha,
             "guaranteed": self.guaranteed,
             "advantage": None if step is None else np.asarray(step.advantage.estimate).item(),
