@@ -1,0 +1,73 @@
+"""What a user waits for: imports, the first result, and a whole verification.
+
+Each is a command in a fresh process with kernels compiled by an earlier one, its median over
+several runs (wall time, the interpreter's own start taken off) beside the time we allow it.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+_FIRST_RESULT = """
+from tabular import evaluate, from_gymnasium, uniform_policy
+mdp = from_gymnasium("FrozenLake-v1", horizon=50)
+evaluate(mdp, uniform_policy(mdp))
+"""
+
+
+def seconds(command: list[str], runs: int) -> float:
+    """Median wall time of `runs` runs after one that compiles and caches."""
+    found = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *command], capture_output=True, check=True)
+        found.append(time.perf_counter() - start)
+    return statistics.median(found[1:] or found)
+
+
+def row(name: str, taken: float, allowed: float) -> dict[str, Any]:
+    """A line of the table; the ratio is what is allowed over what is taken."""
+    return {
+        "workload": "waiting",
+        "size": name,
+        "row": "against what we allow",
+        "ours": taken,
+        "theirs": allowed,
+        "unit": "s",
+        "ratio": allowed / taken,
+        "goal": 1.0,
+        "met": taken <= allowed,
+    }
+
+
+def rows(quick: bool = False) -> Iterator[dict[str, Any]]:
+    """The table; `quick` runs a short verification and repeats less."""
+    runs = 3 if quick else 9
+    bare = seconds(["-c", "pass"], runs)
+    yield row("import cpi_theory", seconds(["-c", "import cpi_theory"], runs) - bare, 0.3)
+    yield row("cpi-resets --help", seconds(["-m", "experiments.cli", "--help"], runs), 0.5)
+    yield row("import to first result, warm", seconds(["-c", _FIRST_RESULT], runs) - bare, 0.6)
+    instances = 500 if quick else 10_000
+    with tempfile.TemporaryDirectory() as folder:
+        verify = ["-m", "experiments.cli", "verify", "--instances", str(instances)]
+        taken = seconds([*verify, "--workers", "2", "--output", folder], runs=0)
+    yield row(f"verify --instances {instances}, two processes", taken, 60.0)
+
+
+def main() -> int:
+    """Print one JSON object per row."""
+    for line in rows(quick="--quick" in sys.argv[1:]):
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What the README and CONTRIBUTING tell a reader to type works as typed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md")
+EXAMPLES = [
+    pytest.param(code, id=f"{page}-{i}")
+    for page in PAGES
+    for i, code in enumerate(
+        re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+    )
+]
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 4
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_example_runs(code):
+    names: dict = {"__name__": "example"}
+    exec(compile(code, "example", "exec"), names)
+    for name, value in names.items():
+        if name.startswith("test_"):
+            value()
+
+
+@pytest.mark.parametrize("page", [*PAGES, "docs/theory.md"])
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / page).read_text())
+    missing = [t for t in targets if not ((ROOT / page).parent / t).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_make_targets_exist(page):
+    targets = set(re.findall(r"`?make ([a-z-]+)", (ROOT / page).read_text()))
+    rules = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    assert targets - {"run", "test"} <= rules
