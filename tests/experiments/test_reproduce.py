@@ -1,0 +1,220 @@
+"""The whole pipeline, killed for real at arbitrary points: nothing lost, nothing done twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cpi_theory.checks import InvalidInput
+from experiments.cli import COMMANDS
+from experiments.config import load_config
+from experiments.reproduce import Profile, ReproduceConfig
+
+TINY = """
+[verify]
+instances = 40
+search = 0
+
+[compare]
+coverages = [0.125, 0.0625]
+taus = [0.2, 0.4]
+horizons = [2, 4]
+actions = [2, 4]
+precisions = [0.25, 1.0]
+recalls = [0.5, 1.0]
+replications = 40
+bootstraps = 20
+check_replications = 0
+worlds = ["FrozenLake"]
+
+[learn]
+worlds = ["tree-natural", "lock"]
+methods = ["GRPO", "SRPO", "CPI-RR, exact"]
+sampled_worlds = []
+seeds = 3
+resamples = 20
+
+[learn.budget]
+updates = 4
+exact_updates = 4
+exact_every = 2
+"""
+UNSTABLE = {"timings.jsonl", ".lock"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("profile") / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+def start(profile: Path, output: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.cli", "reproduce", "--profile", str(profile),
+         "--output", str(output), "--workers", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    return text
+
+
+def stored(output: Path) -> dict[str, bytes]:
+    """Every stored file but timings and locks.
+
+    Where it ran and the digest of the code are left out: a commit or an edit elsewhere while this
+    test runs is no difference in what came out.
+    """
+    files = {}
+    for path in sorted((output / "tiny").rglob("*")):
+        if path.is_file() and path.name not in UNSTABLE:
+            content = path.read_bytes()
+            if path.name == "run.json" or path.parent.name == "reproduce":
+                content = _without_place(json.loads(content))
+            files[str(path.relative_to(output))] = content
+    return files
+
+
+def _without_place(description: dict[str, Any]) -> bytes:
+    description.pop("environments", None)
+    description.get("state", {}).pop("code", None)
+    return json.dumps(description).encode()
+
+
+@pytest.fixture(scope="module")
+def whole(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of a run that nobody interrupted."""
+    output = tmp_path_factory.mktemp("whole")
+    finish(start(profile, output))
+    return output
+
+
+def test_everything_is_there(whole: Path) -> None:
+    names = set(stored(whole))
+    for expected in (
+        "tiny/verify/summary.jsonl",
+        "tiny/compare/samples.jsonl",
+        "tiny/learn/bands.jsonl",
+        "tiny/report/report.md",
+        "tiny/report/report.html",
+        "tiny/reproduce/figures.jsonl",
+    ):
+        assert expected in names
+    assert any(name.endswith(".pdf") for name in names)
+    assert any(name.endswith(".png") for name in names)
+
+
+def test_killed_anywhere_and_started_again_gives_the_same_bytes(
+    profile: Path, whole: Path, tmp_path: Path
+) -> None:
+    kills, rng = 0, random.Random(0)
+    while kills < 8:
+        process = start(profile, tmp_path)
+        # Each start needs about two seconds for imports; kills fall into and after them.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(1.0, 4.0))
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        kills += 1
+    assert kills >= 2
+    finish(start(profile, tmp_path))
+    assert stored(tmp_path) == stored(whole)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_finished_profile_is_passed_over(profile: Path, whole: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.jsonl")}
+    text = finish(start(profile, whole))
+    for name in ("verify", "compare", "learn", "figures"):
+        assert f"{name}: already finished" in text
+    changed = {path.name for path, at in before.items() if path.stat().st_mtime_ns != at}
+    assert changed == {"timings.jsonl"}
+
+
+def test_what_was_deleted_is_made_again_and_nothing_else(
+    profile: Path, whole: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "copy"
+    shutil.copytree(whole, output)
+    (output / "tiny" / "learn" / "pairs.jsonl").unlink()
+    text = finish(start(profile, output))
+    assert "verify: already finished" in text
+    assert "compare: already finished" in text
+    assert "learn: already finished" not in text
+    assert "figures: already finished" in text  # the table came out as it was
+    assert stored(output) == stored(whole)
+
+
+def test_another_profile_of_the_same_name_is_refused(
+    profile: Path, whole: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "tiny.toml"
+    other.write_text(TINY.replace("seeds = 3", "seeds = 4"))
+    process = start(other, whole)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "config.learn.seeds = 4: the run in" in " ".join(text.split())
+
+
+def test_the_largest_exit_code_is_kept(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A violated bound must fail the whole, now and when it is passed over later."""
+    from rich.console import Console
+
+    from experiments import compare, learn, report, reproduce, verify
+    from experiments.sweep import Execution
+
+    ran = []
+
+    def command(code: int, name: str) -> Callable[..., int]:
+        def fake(settings: object, output: Path, execution: object, console: object) -> int:
+            ran.append(name)
+            return code
+
+        return fake
+
+    for module, code, name in (
+        (verify, 1, "verify"), (compare, 0, "compare"), (learn, 0, "learn"), (report, 0, "figures"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, "run", command(code, name))
+    config = ReproduceConfig(str(profile))
+    for _ in range(2):
+        assert reproduce.run(config, tmp_path, Execution(workers=1), Console(quiet=True)) == 1
+    assert ran == ["verify", "compare", "learn", "figures"]
+
+
+def test_profiles_name_every_command_and_are_found_by_name() -> None:
+    assert set(COMMANDS) == {"reproduce", *Profile.__dataclass_fields__}
+    for name in ("quick", "full"):
+        profile = load_config(Profile, ReproduceConfig(name).path())
+        assert profile.learn.seeds >= 20
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"profile = 'quik': no such profile; choose among full"):
+        ReproduceConfig("quik").path()
