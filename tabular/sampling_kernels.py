@@ -304,11 +304,13 @@ def roll(
                 j = lanes
                 lanes += 1
             start: Any = 0
-            while queue < n and start == 0:
+            while queue < n:
                 i = queue
                 queue += 1
                 layer: Any = steps[i] if offsets.shape[0] > 1 else 0
                 start = offsets[layer, states[i]]
+                if start != 0:
+                    break
                 returns[i], lengths[i], cut[i] = 0.0, 0, False
             if start != 0:
                 who[j], due[j], gain[j] = i, clock + horizon - steps[i], 0.0
