@@ -229,7 +229,7 @@ def _plain_loop(
     return steps
 
 
-@njit(cache=True)
+@njit  # not cached: numba would not notice a change of `mix`
 def _counter_loop(
     action_cdf: Any,
     next_cdf: Any,
@@ -400,7 +400,7 @@ def gate(tables: Tables, contestants: dict[str, Any], calls: int = 3) -> None:
 
 def _returns_bound(tables: Tables, values: np.ndarray) -> float:
     """A variance for samples too few to show one: that of a 0/1 outcome where rewards are 0/1."""
-    if set(np.unique(tables.rewards)) > {0.0, 1.0}:
+    if set(np.unique(tables.rewards)) != {0.0, 1.0}:
         return 0.0
     p = float(values[tables.starts].mean())
     return p * (1 - p)
