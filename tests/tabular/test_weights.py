@@ -178,6 +178,16 @@ def test_the_discounted_trap_attains_its_sharp_bound():
         assert gain(mdp, policy, candidate, [1, 1], alpha) == bound
 
 
+def test_a_state_at_the_level_itself_is_improvable():
+    mdp, policy, _, _, _ = random_world(6)
+    evaluation = evaluate(mdp, policy)
+    best = evaluation.best_advantages
+    mask = improvable(evaluation, best.max())
+    assert (mask == (best == best.max())).all()
+    assert coverage(evaluation, best.max()) == evaluation.occupancy[mask].sum()
+    assert not improvable(evaluation, best.max() + F(1, 10**9)).any()
+
+
 def test_visit_counts_by_hand():
     # From 0 the policy moves to the absorbing state 1 with probability 1/3 at each of 3 layers.
     transitions = fractions([[[2, 1]], [[0, 3]]]) / 3
