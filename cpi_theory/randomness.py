@@ -60,6 +60,8 @@ class Key:
 
     def integers(self, count: int) -> Keys:
         """Shape (count,) uint64: one key per rollout; a longer request extends a shorter one."""
+        if count == 0:
+            return np.empty(0, dtype=np.uint64)  # many requests are; a sequence takes 10 us
         return self.sequence().generate_state(count, np.uint64).astype(np.uint64, copy=False)
 
     def generator(self) -> np.random.Generator:

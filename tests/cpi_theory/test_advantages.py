@@ -45,6 +45,9 @@ def test_a_constant_group_gets_exact_zeros(normalization, group):
 def test_the_threshold_of_constancy_is_the_callers():
     assert group_advantages([0.5, 0.5 + 1e-7], constant=1e-9).tolist() == pytest.approx([-1, 1])
     assert not group_advantages([0.0, 0.01], constant=0.1).any()
+    assert group_advantages([0, 1], constant=0.5).tolist() == [-1, 1]  # at the limit, not below
+    with np.errstate(all="raise"):
+        assert not group_advantages([0.5, 0.5], constant=0.0).any()
 
 
 @given(st.lists(rewards, min_size=2, max_size=4).filter(lambda g: len({len(x) for x in g}) == 1))

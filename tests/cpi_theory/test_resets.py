@@ -124,6 +124,21 @@ def test_precision_p_with_recall_one_is_a_random_reset():
     np.testing.assert_allclose(w, np.ones(3))
 
 
+def test_rounding_never_makes_a_weight_above_one():
+    """A precision that misses p by rounding asks for f = 1 + 1e-12."""
+    assert ImperfectReset(0.5 * (1 - 1e-12), 1.0, 0.1).calibrate(lambda tau: 0.5) == 1.0
+
+
+def test_levels_belong_to_the_improvable_set():
+    at = np.array([0.1, np.nextafter(0.1, 0)])
+    assert ImprovableReset(0.1).weights_at(at).tolist() == [1, 0]
+    assert ImperfectReset(0.9, 0.5, 0.1).weights_at(at, 0.25).tolist() == [0.5, 0.25]
+
+
+def test_states_better_than_any_visited_weigh_one():
+    assert AdvantageReset(0.1).weights_at(np.array([0.5, 0.3]), 0.3).tolist() == [1, 1]
+
+
 def test_a_precision_below_the_reachable_names_the_lowest():
     world = Chain()
     p = world.improvable_coverage(0.09)
