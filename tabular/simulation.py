@@ -14,13 +14,12 @@ from cpi_theory.bounds import ResetStep
 from cpi_theory.checks import Exact, InvalidInput, check_count
 from cpi_theory.conservative import Candidate, Trials
 from cpi_theory.randomness import Key, Keys
-from cpi_theory.resets import FirstErrorReset
 from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
 from tabular import sampling_kernels as kernels
 from tabular.evaluation import Evaluation, evaluate
 from tabular.localizer import Localizer, best_advantages
 from tabular.mdp import FiniteHorizonMDP, deterministic_policy
-from tabular.reset_weights import ResetWeight, reset_weight, sampled_reset_weight, step_coverage
+from tabular.reset_weights import ResetWeight, reset_weight, step_coverage
 from tabular.rollouts import TabularState, as_rollouts
 from tabular.sampling import (
     Arcs,
@@ -215,10 +214,9 @@ class TabularSimulator:
 
     def reset_weight(self, reset: ResetPolicy) -> ResetWeight:
         """The reset weight w(s, h) that `reset` induces here, shape (H, S)."""
-        options: dict[str, Any] = {"localizer": self.localizer, "success": self.success}
-        if isinstance(reset, FirstErrorReset) and not self.localizer.exact:
-            return sampled_reset_weight(self.mdp, self._policy, reset, **options)
-        return reset_weight(self.mdp, self._policy, reset, **options)
+        return reset_weight(
+            self.mdp, self._policy, reset, localizer=self.localizer, success=self.success
+        )
 
     def draw_trials(self, reset: ResetPolicy, count: int, key: Key) -> Trials:
         """`count` trials at states drawn from the reset distribution of `reset` (T4).

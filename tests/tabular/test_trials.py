@@ -50,7 +50,11 @@ def garnet_world():
     return TabularSimulator(problem.mdp, problem.policy, success=0.5)
 
 
-def ending_world():
+def blurred_tree():
+    return tree_world(localizer=Localizer(accuracy=0.5))
+
+
+def ending_world(localizer=None):
     """Three layers; state 2 ends a rollout and is entered often."""
     rng = np.random.default_rng(0)
     rows = rng.dirichlet(np.ones(3), (3, 3, 2))
@@ -58,16 +62,32 @@ def ending_world():
     rows[:, 2] = np.eye(3)[2]
     rewards[:, 2] = 0
     mdp = FiniteHorizonMDP(rows, rewards, [0.6, 0.3, 0.1], 3, terminal=[False, False, True])
-    return TabularSimulator(mdp, rng.dirichlet(np.ones(2), (3, 3)), success=0.4)
+    policy = rng.dirichlet(np.ones(2), (3, 3))
+    return TabularSimulator(mdp, policy, success=0.4, localizer=localizer)
+
+
+def blurred_ending():
+    return ending_world(Localizer(precision=0.6, recall=0.7))
 
 
 WORLDS = {"tree": tree_world, "garnet": garnet_world, "ends early": ending_world}
+BLURRED = {"blurred tree": blurred_tree, "blurred, ends early": blurred_ending}
+
+
+@pytest.mark.parametrize("reset", [RESETS["first error"], RESETS["one before it"]])
+@pytest.mark.parametrize("world", BLURRED.values(), ids=BLURRED)
+def test_trials_of_blurred_localizers_have_their_law(world, reset):
+    assert_law(world(), reset)
 
 
 @pytest.mark.parametrize("reset", RESETS.values(), ids=RESETS)
 @pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_trials_have_the_law_that_the_chooser_assumes(world, reset):
-    simulator = world()
+    assert_law(world(), reset)
+
+
+def assert_law(simulator, reset):
+    """Trials against the occupancy times the exact weight, and against exact Q."""
     mdp, exact = simulator.mdp, simulator.evaluation
     n = 6_000
     trials = simulator.draw_trials(reset, n, Key.of(11))
