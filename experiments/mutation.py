@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ class Mutant:
         original: the function it was made from.
         name: ``module.qualname`` of the original.
         line: line of the change in the original's file.
+        column: where it starts in that line, without the function's own indentation.
         description: what became what, as source text.
         arithmetic: whether it changes a formula rather than a check or a statement.
         code: the mutant's code.
@@ -77,6 +79,7 @@ class Mutant:
     original: FunctionType
     name: str
     line: int
+    column: int
     description: str
     arithmetic: bool
     code: CodeType
@@ -84,7 +87,7 @@ class Mutant:
     keyword_defaults: dict[str, Any] | None
 
     def __str__(self) -> str:
-        return f"{self.name}:{self.line}: {self.description}"
+        return f"{self.name}:{self.line}:{self.column}: {self.description}"
 
     def function(self) -> FunctionType:
         """The mutant as a function of its own, in the module of the original."""
@@ -184,11 +187,13 @@ def _compiled(
     function: FunctionType, tree: ast.Module, definition: ast.FunctionDef
 ) -> Iterator[Mutant]:
     for site, node, formula in list(_sites(definition)):
+        texts = {before := ast.unparse(node)}
         for replacement, arithmetic in _alternatives(node):
-            before, after = ast.unparse(node), ast.unparse(replacement)
-            if before == after:
+            after = ast.unparse(replacement)
+            if after in texts:  # x * x loses either factor to the same effect
                 continue
-            _put(site, ast.copy_location(replacement, node))
+            texts.add(after)
+            _put(site, ast.copy_location(copy.deepcopy(replacement), node))
             ast.fix_missing_locations(tree)
             namespace = dict(function.__globals__)
             exec(compile(tree, inspect.getfile(function), "exec"), namespace)
@@ -198,6 +203,7 @@ def _compiled(
                 original=function,
                 name=f"{function.__module__}.{function.__qualname__}",
                 line=int(getattr(node, "lineno", definition.lineno)),
+                column=int(getattr(node, "col_offset", 0)),
                 description=f"{_shorten(before)}  ->  {_shorten(after)}",
                 arithmetic=arithmetic and formula,
                 code=mutated.__code__,

@@ -18,6 +18,7 @@ from cpi_theory.resets import FirstErrorReset
 from experiments.verify_instances import Array, Instance
 from tabular.evaluation import Evaluation, evaluate
 from tabular.families import (
+    Trap,
     aliased,
     combination_lock,
     discounted_garnet,
@@ -27,7 +28,13 @@ from tabular.families import (
     two_state_trap,
 )
 from tabular.gym import from_gymnasium
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policy, uniform_policy
+from tabular.mdp import (
+    DiscountedMDP,
+    FiniteHorizonMDP,
+    as_policy,
+    deterministic_policy,
+    uniform_policy,
+)
 from tabular.optimal import solve
 from tabular.reset_weights import reset_weight
 from tabular.weights import greedy_on
@@ -185,19 +192,59 @@ def _discount(rng: Rng, exact: bool) -> Exact:
     return Fraction(tenths, 10) if exact else tenths / 10
 
 
+_STAKES = ((Fraction(1, 5), Fraction(-3, 10)), (20, -30), (-1, -1), (1, 0), (0, -1))
+"""(gain, loss) of the fixed traps. On the second fail bounds that ignore the unit of the reward,
+on the third, where the candidate is worse everywhere, those that shrink a negative slope."""
+_CONSTANTS = (Fraction(1), Fraction(2, 5))
+_DISCOUNTS = (Fraction(9, 10), Fraction(0), Fraction(1, 2))
+FIXED_TRAPS: tuple[tuple[Any, ...], ...] = tuple(
+    case
+    for stakes in _STAKES
+    for constant in _CONSTANTS
+    for pair in zip(_DISCOUNTS, (2, 1, 3), strict=True)
+    for case in ((None, pair[1], *stakes, constant), (pair[0], None, *stakes, constant))
+)
+"""(discount, horizon, gain, loss, weight) of the first instances of the family of traps."""
+
+
 def _trap(rng: Rng, label: str) -> Instance:
     """The extremal instances: the bounds that can be attained are attained here."""
-    scale = int(rng.choice([1, 1, 30]))  # bounds that ignore the unit of the reward are false
+    index = int(label.rsplit(" ", 1)[1])
+    fixed = index < len(FIXED_TRAPS)
+    discount, horizon, gain, loss, constant = FIXED_TRAPS[index] if fixed else _random_trap(rng)
+    gain, loss = Fraction(gain), Fraction(loss)
+    if gain < 0:
+        world = _worse_everywhere(discount, horizon, gain)
+    elif discount is None:
+        world = two_state_trap(horizon, gain, loss)
+    else:
+        world = discounted_trap(discount, gain, loss)
+    weight = np.full(world.policy.shape[:-1], constant, dtype=object)
+    instance = around(rng, label, world.mdp, world.policy, weight, world.candidate)
+    return replace(instance, alphas=(*instance.alphas, Fraction(1, 3), _NEAR_ZERO))
+
+
+def _worse_everywhere(discount: Exact | None, horizon: int, loss: Fraction) -> Trap:
+    """One state in which the candidate's action always pays less by -loss."""
+    kernel = ratios(np.ones((1, 2, 1), dtype=np.int64), 1, True)
+    rewards = np.array([[-loss, Fraction(0)]], dtype=object)
+    start = kernel[0, 0]
+    mdp: FiniteHorizonMDP | DiscountedMDP
+    if discount is None:
+        mdp = FiniteHorizonMDP(kernel, rewards, start, horizon, -loss * horizon)
+    else:
+        mdp = DiscountedMDP(kernel, rewards, start, discount)
+    return Trap(mdp, deterministic_policy(mdp, [0]), deterministic_policy(mdp, [1]))
+
+
+def _random_trap(rng: Rng) -> tuple[Any, ...]:
+    scale = int(rng.choice([1, 1, 30]))
     gain = scale * Fraction(int(rng.integers(0, 7)), 6)
     loss = -scale * Fraction(int(rng.integers(0, 7)), 6)
     constant = Fraction(int(rng.choice([8, 8, 8, 5, 2])), _EIGHTHS)
     if rng.random() < 0.3:
-        world = discounted_trap(_discount(rng, True), gain, loss)
-    else:
-        world = two_state_trap(int(rng.choice([1, 2, 2, 3, 4, 6])), gain, loss)
-    weight = np.full(world.policy.shape[:-1], constant, dtype=object)
-    instance = around(rng, label, world.mdp, world.policy, weight, world.candidate)
-    return replace(instance, alphas=(*instance.alphas, _NEAR_ZERO))
+        return _discount(rng, True), None, gain, loss, constant
+    return None, int(rng.choice([1, 2, 2, 3, 4, 6])), gain, loss, constant
 
 
 def _garnet(rng: Rng, label: str) -> Instance:

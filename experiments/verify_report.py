@@ -31,7 +31,7 @@ _ORDER = (
     "T8 step",
     "T8s step",
 )
-_HEADINGS = ("theorem", "checks", "exact", "violated", "attained", "bound / gain", "cost / penalty")
+_HEADINGS = ("theorem", "checks", "exact", "violated", "attained", "bound/gain", "cost/penalty")
 _MUTATED_INSTANCES = 60
 _QUICK_MUTATED_INSTANCES = 20
 _VERDICTS = ("false", "breaks", "loose", "equivalent", "sharper")
@@ -105,7 +105,7 @@ def show(
     # Every instance is read for exactly one of these two.
     bases = [row for row in rows if row["kind"] == "check" and row["theorem"] in ("T1", "T8")]
     total = sum(row["instances"] for row in bases)
-    table = Table(title=f"{total} instances", box=SIMPLE_HEAD)
+    table = Table(title=f"{total} instances", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading != "theorem" else "left", no_wrap=True)
     for row in summary:
@@ -115,8 +115,8 @@ def show(
     console.print(table)
     console.print(
         "exact: checks in fractions, without tolerance. attained: of these, bounds equal to the "
-        "gain.\nbound / gain: the largest at step sizes >= 1/4, on instances and by adversarial "
-        "search.\ncost / penalty: the largest share of what a bound subtracts from the slope of "
+        "gain.\nbound/gain: the largest at step sizes >= 1/4, on instances and by adversarial "
+        "search.\ncost/penalty: the largest share of what a bound subtracts from the slope of "
         "the gain\nthat an update really cost; where it is 1 the bound is attained.",
         soft_wrap=True,
     )
@@ -157,7 +157,9 @@ def _show_mutants(rows: Sequence[Row], console: Console) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"{len(rows)} mutants", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{len(rows)} mutants", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in ("bound", "mutants", *_VERDICTS):
         table.add_column(heading, justify="left" if heading == "bound" else "right")
     for target in dict.fromkeys(row["target"] for row in rows):
