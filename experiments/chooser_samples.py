@@ -105,8 +105,12 @@ class TrialLaw:
         # Ties are broken by a fair draw: counts are integers, the noise stays below one.
         noisy = counts + rng.random(counts.shape)
         chosen = noisy.reshape(replications, observations, actions).argmax(axis=2)
-        achieved = self.advantage[np.arange(observations), chosen].sum(axis=1)
-        return float(np.mean(achieved >= share * self.best_advantage - 1e-12))
+        return float(np.mean(self.is_right(chosen, share)))
+
+    def is_right(self, chosen: NDArray[np.int64], share: float = 0.5) -> NDArray[np.bool_]:
+        """Whether candidates, shape (..., O), reach a share of the best reset advantage."""
+        achieved = self.advantage[np.arange(len(self.advantage)), chosen].sum(axis=-1)
+        return np.asarray(achieved >= share * self.best_advantage - 1e-12)
 
 
 def _sum_by(index: NDArray[np.int64], rows: Array, count: int) -> Array:

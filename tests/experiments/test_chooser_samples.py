@@ -53,6 +53,10 @@ def test_several_observations_need_their_share_of_the_advantage() -> None:
     law = TrialLaw(success, np.array([[1.0, 0.0], [3.0, 0.0]]))
     assert law.best_advantage == 4.0
     assert law.best_candidate.tolist() == [0, 0]
+    choices = np.array([[0, 0], [1, 0], [0, 1]])  # worth 4, 3 and 1
+    assert law.is_right(choices).tolist() == [True, True, False]
+    assert law.is_right(choices, share=0.8).tolist() == [True, False, False]
+    assert law.is_right(choices, share=0.25).tolist() == [True, True, True]
     # Plenty of trials: always wrong at the first observation, always right at the second.
     assert law.share_right(200, 100, Key.of(0)) == 1.0
     assert law.share_right(200, 100, Key.of(0), share=0.8) == 0.0

@@ -103,6 +103,14 @@ def test_the_class_best_is_at_least_every_constant_choice() -> None:
         assert law.best_advantage >= constant - 1e-12
 
 
+def test_half_greedy_is_half_way_to_an_improvement() -> None:
+    places = [Place("CliffWalking", "gymnasium", 20, name) for name in ("uniform", "half greedy")]
+    (mdp, uniform, _), (_, half, _) = map(build, places)
+    assert evaluate(mdp, half).value > evaluate(mdp, uniform).value
+    assert half.min() == pytest.approx(0.125)
+    assert half.max() == pytest.approx(0.625)
+
+
 def test_places_are_told_apart_and_refuse() -> None:
     labels = [(p.label, p.policy) for p in standard_places()]
     assert len(set(labels)) == len(labels)
