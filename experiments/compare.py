@@ -27,6 +27,7 @@ from experiments.compare_settings import Learner, Line, Resets, Setting
 from experiments.compare_summary import bounds_against_facts, imperfect_oracles
 from experiments.store import Run
 from experiments.sweep import Execution, Task, sweep
+from experiments.verdicts import interval_text
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,9 @@ def run(config: CompareConfig, output: Path, execution: Execution, console: Cons
     result.once("positions", lambda: reset_positions(spec))
     result.once("anatomy", lambda: anatomy(spec))
     console.print(exponent_table(samples, gains))
+    console.print()
     console.print(place_table(tables["worlds"]))
+    console.print(f"records: {result.directory}")
     return 0
 
 
@@ -262,16 +265,15 @@ def _aliased(line: Line) -> bool:
 
 def exponent_table(samples: list[Row], gains: list[Row]) -> Table:
     """The base lines' exponents beside the theory's."""
-    table = Table(title="fitted exponents (95 % bootstrap interval)", title_justify="left")
-    for column in ("quantity", "in", "learner", "resets", "measured", "theory"):
-        table.add_column(column)
+    columns = ("quantity", "in", "class", "resets", "exponent, 95 % interval", "theory")
+    table = Table(*columns, title="Exponents in the coverage p", box=None, title_justify="left")
     for row in base_exponents(samples, gains):
         table.add_row(
             row["quantity"],
-            row["versus"],
+            row["versus"].replace("coverage", "p"),
             row["learner"],
             row["resets"],
-            f"{row['exponent']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}]",
+            interval_text(row, "exponent"),
             "" if row["expected"] is None else f"{row['expected']:g}",
         )
     return table
@@ -284,19 +286,23 @@ def base_exponents(samples: list[Row], gains: list[Row]) -> list[Row]:
 
 
 def place_table(rows: list[Row]) -> Table:
-    """Random resets, first errors and the oracle (at its lower level) on the visited worlds."""
-    table = Table(title="one step at alpha* towards the class' best", title_justify="left")
-    for column in ("world", "policy", "resets", "p_w", "Abar_w", "alpha*", "guaranteed", "gain"):
-        table.add_column(column)
-    table.add_column("samples", justify="right")
+    """The oracle (at its lower level) against random resets on the visited worlds."""
+    columns = ("world", "policy", "p", "guaranteed", "gain", "samples")
+    table = Table(
+        *columns,
+        title="One step towards the class' best: oracle over random resets",
+        box=None,
+        title_justify="left",
+    )
     lowest = min(row["level"] for row in rows if row["resets"] == "oracle")
+    plain = {(r["world"], r["policy"]): r for r in rows if r["resets"] == "random"}
     for row in rows:
-        if row["resets"] == "start" or row.get("level", lowest) != lowest:
-            continue
-        label = row["resets"] if row["tau"] is None else f"oracle, tau {row['tau']:.3g}"
-        numbers = [
-            f"{row[k]:.3g}" for k in ("selected", "advantage", "alpha", "guaranteed", "gain")
-        ]
-        samples = "" if row["samples"] is None else f"{row['samples']:.0f}"
-        table.add_row(row["world"], row["policy"], label, *numbers, samples)
+        if row.get("level") == lowest:
+            random = plain[row["world"], row["policy"]]
+            ratios = [_ratio(row, random, key) for key in ("guaranteed", "gain", "samples")]
+            table.add_row(row["world"], row["policy"], f"{row['coverage']:.3g}", *ratios)
     return table
+
+
+def _ratio(row: Row, other: Row, key: str) -> str:
+    return "" if row[key] is None or not other[key] else f"x {row[key] / other[key]:.3g}"
