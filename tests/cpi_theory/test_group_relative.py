@@ -472,6 +472,14 @@ def test_names_that_are_no_layout_are_refused(name):
         ResetGRPO.layout(name, UniformReset())
 
 
+def test_the_smallest_groups_and_as_many_parents_as_base_rollouts_are_fine():
+    assert ResetGRPO(UniformReset(), base=2, suffix=2, parents=2).parents == 2
+    world = Scripted({"p": [0, 0, 1, 0, 0, 1]})
+    collection = ResetGRPO(UniformReset(), base=2, suffix=2, parents=2).collect(world, ["p"], 0)
+    assert [len(g.rollouts) for g in collection] == [2, 2, 2]
+    assert [g.informative for g in collection] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("make", "field"),
     [
