@@ -286,12 +286,8 @@ def imperfect_oracle_plan(
             this precision and recall at this coverage.
     """
     check_count("horizon", horizon)
-    check_positive("reward_bound", reward_bound)
-    check_positive("tau", tau)
-    check_in_range("tau", tau, 0, reward_bound)
-    for field, value in (("precision", precision), ("recall", recall), ("coverage", coverage)):
-        check_positive(field, value)
-        check_probability(field, value)
+    _check_dials(precision=precision, recall=recall, coverage=coverage)
+    _check_level(tau, reward_bound)
     offered = precision * tau
     step = ResetStep(
         horizon=horizon,
@@ -378,6 +374,18 @@ def _log_policies(policies: int | None, log_policies: float | None) -> float:
         return math.log(policies)
     check_in_range("log_policies", log_policies, 0, math.inf)  # type: ignore[arg-type]
     return float(log_policies)  # type: ignore[arg-type]
+
+
+def _check_dials(**dials: Exact) -> None:
+    for field, value in dials.items():
+        check_positive(field, value)
+        check_probability(field, value)
+
+
+def _check_level(tau: Exact, highest: Exact) -> None:
+    check_positive("reward_bound", highest)
+    check_positive("tau", tau)
+    check_in_range("tau", tau, 0, highest)
 
 
 def _check_confidence(confidence: float) -> None:

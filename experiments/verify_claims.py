@@ -128,18 +128,11 @@ def planned_step(instance: Instance) -> Readings:
     """T5 and T6: what precision and recall offer, and that a plan's step gains what it says."""
     step, tau = instance.step, instance.tau
     assert isinstance(step, ResetStep)
-    if not tau > 0 or not step.coverage > 0:
+    if not tau > 0 or not (instance.evaluation.occupancy * instance.weight)[instance.mask].any():
         return
-    occupancy, weight = instance.evaluation.occupancy, instance.weight
-    p = occupancy[instance.mask].sum()
-    selected = (occupancy * weight)[instance.mask].sum()
-    if not selected > 0:
-        return
-    precision, recall = selected / step.coverage, selected / p
-    if not instance.exact:  # sums of shares may exceed one by rounding
-        precision, recall, p = (min(float(share), 1.0) for share in (precision, recall, p))
-    best = instance.evaluation.best_advantages
-    offered = (occupancy * weight * best).sum() / step.coverage
+    yield from _offers(instance)
+    p, precision, recall = _dials(instance)
+    bound = instance.mdp.reward_bound
     plan = plans.imperfect_oracle_plan(
         precision,
         recall,
@@ -149,26 +142,43 @@ def planned_step(instance: Instance) -> Readings:
         instance.mdp.actions,
         2,
         0.05,
-        instance.mdp.reward_bound,
+        bound,
         remaining=step.remaining,
     )
-    gain = instance.gain(plan.alpha, "half")
-    yield Reading("T6", "p_w = rho p / q, at least", plan.alpha, plan.step.coverage, step.coverage)
-    yield Reading("T6", "p_w = rho p / q, at most", plan.alpha, step.coverage, plan.step.coverage)
-    yield Reading("T6", "a candidate offers q tau", plan.alpha, precision * tau, offered)
-    yield Reading("T6", GAIN, plan.alpha, plan.guaranteed_gain, gain)
+    alpha, gain = plan.alpha, plan.guaranteed_gain
+    yield Reading("T6", "p_w = rho p / q, at least", alpha, plan.step.coverage, step.coverage)
+    yield Reading("T6", "p_w = rho p / q, at most", alpha, step.coverage, plan.step.coverage)
+    yield Reading("T6", GAIN, alpha, gain, instance.gain(alpha, "half"))
     if step.advantage >= plan.step.advantage:  # then the plan's step suits the candidate as well
-        given = instance.gain(plan.alpha)
-        yield Reading("T6", "gain, any candidate", plan.alpha, plan.guaranteed_gain, given)
-    if 0 < plan.alpha < 1:
-        product = step.horizon * recall * precision * p * tau * tau
-        closed = product / (32 * instance.mdp.reward_bound * step.remaining)
-        yield Reading("T6", "closed form, at least", plan.alpha, closed, plan.guaranteed_gain)
-        yield Reading("T6", "closed form, at most", plan.alpha, plan.guaranteed_gain, closed)
-    everywhere = (occupancy * best).sum()
-    yield Reading("T5", "a candidate offers p tau", plan.alpha, p * tau, everywhere)
+        yield Reading("T6", "gain, any candidate", alpha, gain, instance.gain(alpha))
+    if 0 < alpha < 1:
+        closed = step.horizon * recall * precision * p * tau * tau / (32 * bound * step.remaining)
+        yield Reading("T6", "closed form, at least", alpha, closed, gain)
+        yield Reading("T6", "closed form, at most", alpha, gain, closed)
+
+
+def _dials(instance: Instance) -> tuple[Exact, Exact, Exact]:
+    """Coverage p of the improvable set, and precision and recall of the weight."""
+    occupancy = instance.evaluation.occupancy
+    p = occupancy[instance.mask].sum()
+    selected = (occupancy * instance.weight)[instance.mask].sum()
+    dials = p, selected / instance.step.coverage, selected / p
+    if instance.exact:
+        return dials
+    # Sums of shares may exceed one by rounding.
+    return (min(float(p), 1.0), min(float(dials[1]), 1.0), min(float(dials[2]), 1.0))
+
+
+def _offers(instance: Instance) -> Readings:
+    """What the best candidate has: q tau at the weight, p tau everywhere, tau on the set itself."""
+    occupancy, best = instance.evaluation.occupancy, instance.evaluation.best_advantages
+    p, precision, _ = _dials(instance)
+    tau = instance.tau
+    offered = (occupancy * instance.weight * best).sum() / instance.step.coverage
+    yield Reading("T6", "a candidate offers q tau", 0, precision * tau, offered)
+    yield Reading("T5", "a candidate offers p tau", 0, p * tau, (occupancy * best).sum())
     on_mask = (occupancy * best)[instance.mask].sum()
-    yield Reading("T5", "the oracle offers tau", plan.alpha, p * tau, on_mask)
+    yield Reading("T5", "the oracle offers tau", 0, p * tau, on_mask)
 
 
 def discounted_improvement(instance: Instance) -> Readings:

@@ -168,7 +168,8 @@ def _show_mutants(rows: Sequence[Row], console: Console) -> None:
     console.print(table)
     console.print(
         "false: a counterexample is stored; breaks: fails on an admissible input; loose: true, "
-        "but gives something away;\nequivalent: the same bound; sharper: claims more somewhere "
+        "but gives something away;\nequivalent: the same on all instances and on 400 random "
+        "arguments; sharper: claims more somewhere "
         "and is not refuted (no fault where the bound is not tight: T4, T7).",
         soft_wrap=True,
     )

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -183,6 +184,21 @@ def test_plans_worked_by_hand():
     assert random.samples == 21020
     assert random.leading_samples == pytest.approx(3200 * math.log(640))
     assert compare_plans(oracle, random).gain == pytest.approx(1.0)
+
+
+def test_fractional_dials_give_exact_guarantees():
+    world = {"horizon": 5, "actions": 4, "policies": 16, "confidence": 0.05}
+    exact = {**world, "reward_bound": Fraction(1)}
+    plan = imperfect_oracle_plan(
+        Fraction(2, 3), Fraction(1, 2), Fraction(1, 4), Fraction(1, 5), **exact, remaining=2
+    )
+    # H rho q p tau^2 / (32 R L) = 5/2 * 2/3 * 1/4 * 1/25 / 64.
+    assert plan.guaranteed_gain == Fraction(1, 3840)
+    assert plan.alpha == Fraction(1, 120)
+    random = random_reset_plan(Fraction(1, 4), Fraction(1, 5), **exact)
+    assert random.step.coverage == 1
+    assert random.guaranteed_gain == Fraction(5, 400) / 64
+    assert isinstance(random.guaranteed_gain, Fraction)
 
 
 def test_one_layer_takes_the_whole_step():
