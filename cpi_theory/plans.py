@@ -205,7 +205,7 @@ def random_reset_plan(
     """
     return imperfect_oracle_plan(
         coverage,
-        1.0,
+        _one(coverage),
         coverage,
         tau,
         horizon,
@@ -240,8 +240,8 @@ def oracle_reset_plan(
             worst, when None. The others as in :func:`random_reset_plan`.
     """
     return imperfect_oracle_plan(
-        1.0,
-        1.0,
+        _one(coverage),
+        _one(coverage),
         coverage,
         tau,
         horizon,
