@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from cpi_theory.randomness import Key, Keys
 from tabular import sampling_kernels as kernels
+from tabular.evaluation import csr_tables
 from tabular.mdp import FiniteHorizonMDP, as_policy
 from tabular.validation import as_numbers, check_distributions, check_shape
 
@@ -105,17 +105,15 @@ class Arcs:
 
 def _dense(mdp: FiniteHorizonMDP) -> tuple[Any, Any, Any]:
     rows = np.asarray(mdp.transitions, np.float64).reshape(-1, mdp.states)
-    rows = _frozen(rows)
-    indptr = np.empty(rows.shape[0] + 1, np.int64)
-    kernels.count_arcs(rows, indptr)
-    indices, chances = np.empty(indptr[-1], np.int32), np.empty(indptr[-1])
-    kernels.fill_arcs(rows, indices, chances)
-    return indptr, indices, chances
+    owners, indices = np.nonzero(rows)
+    counts = np.bincount(owners, minlength=len(rows))
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return indptr, indices.astype(np.int32), rows[owners, indices]
 
 
 def _sparse(mdp: FiniteHorizonMDP) -> tuple[Any, Any, Any]:
-    table = mdp.transitions if mdp.stationary else sparse.vstack(mdp.transitions, format="csr")
-    return table.indptr.astype(np.int64), table.indices.astype(np.int32, copy=False), table.data
+    data, indices, indptr = csr_tables(mdp)
+    return indptr.astype(np.int64), indices.astype(np.int32, copy=False), data
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -125,19 +123,26 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return view
 
 
-def layered_policy(mdp: FiniteHorizonMDP, policy: ArrayLike) -> Floats:
-    """A checked float policy of shape (L, S, A), where L = 1 serves all layers.
+def checked_policy(mdp: FiniteHorizonMDP, policy: ArrayLike) -> NDArray[Any]:
+    """A checked, read-only policy like `as_policy`'s, but left (S, A) if it was given so.
 
     Raises:
         InvalidInput: if the shape does not fit or a row is no probability distribution.
     """
     if np.ndim(policy) != 2:
-        layers = np.asarray(as_policy(mdp, policy), np.float64)
-        return _frozen(layers[:1] if (layers[1:] == layers[0]).all() else layers)
+        return as_policy(mdp, policy)
     one = as_numbers("policy", policy, mdp.exact)
     check_shape("policy", one.shape, [(mdp.states, mdp.actions)])
     check_distributions("policy", one, ("s",))
-    return _frozen(np.asarray(one, np.float64)[None])
+    return one
+
+
+def layered(policy: NDArray[Any]) -> Floats:
+    """A policy (H, S, A) or (S, A) as floats of shape (L, S, A), where L = 1 serves all layers."""
+    floats = np.asarray(policy, np.float64)
+    if floats.ndim == 2:
+        return _frozen(floats[None])
+    return _frozen(floats[:1] if (floats[1:] == floats[0]).all() else floats)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +222,7 @@ def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> A
 
     Args:
         arcs: of the MDP.
-        policy: from `layered_policy`.
+        policy: from `layered`.
         memory: most bytes that tables may take.
         threads: used to fill them; the result does not depend on it.
     """

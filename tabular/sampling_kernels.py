@@ -80,27 +80,6 @@ def first_below(bounds: Any, values: Any, limit: float, out: NDArray[np.int64]) 
                 break
 
 
-@njit(cache=True)
-def count_arcs(transitions: Any, indptr: NDArray[np.int64]) -> None:
-    """Row ends of the compressed form of dense transitions, shape (rows, states)."""
-    total = indptr[0] = 0
-    for r in range(transitions.shape[0]):
-        for s in range(transitions.shape[1]):
-            total += transitions[r, s] > 0
-        indptr[r + 1] = total
-
-
-@njit(cache=True)
-def fill_arcs(transitions: Any, indices: NDArray[np.int32], chances: Any) -> None:
-    """Next states and probabilities of the compressed form of dense transitions."""
-    p = 0
-    for r in range(transitions.shape[0]):
-        for s in range(transitions.shape[1]):
-            if transitions[r, s] > 0:
-                indices[p], chances[p] = s, transitions[r, s]
-                p += 1
-
-
 @njit(inline="always")
 def label_bits(actions: int) -> int:
     """Bits that hold an action."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.bounds import ResetStep
-from cpi_theory.checks import Exact, InvalidInput, check_count
+from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range
 from cpi_theory.conservative import Candidate, Trials
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
@@ -26,7 +27,8 @@ from tabular.sampling import (
     Floats,
     Integers,
     Paths,
-    layered_policy,
+    checked_policy,
+    layered,
     make_sampler,
     numbered_keys,
 )
@@ -82,14 +84,16 @@ class TabularSimulator:
             InvalidInput: if the policy does not fit the MDP or a setting is out of range.
         """
         check_count("seed", seed, 0)
+        check_in_range("seed", int(seed), 0, 2**64 - 1)
         check_count("threads", threads)
         check_count("table_memory", table_memory, 0)
         self.mdp, self.seed, self.threads, self.table_memory = mdp, seed, threads, table_memory
         self.localizer = Localizer() if localizer is None else localizer
         self.success = float(mdp.reward_bound) - 1e-9 if success is None else float(success)
+        check_in_range("success", self.success, -sys.float_info.max, sys.float_info.max)
         self.arcs = Arcs.of(mdp) if arcs is None else arcs
-        self.layered_policy = layered_policy(mdp, policy)
-        self._policy = policy
+        self._policy = checked_policy(mdp, policy)
+        self.layered_policy = layered(self._policy)
         self._sampler = make_sampler(self.arcs, self.layered_policy, table_memory, threads)
         self._rolled = self._located = 0
 

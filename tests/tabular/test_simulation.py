@@ -303,10 +303,26 @@ def test_states_that_do_not_exist_are_refused(states, message):
         TabularSimulator(problem.mdp, problem.policy).rollout(states)
 
 
+def test_later_changes_of_the_policy_array_change_nothing():
+    problem = garnet(5, 2, 2, 3, seed=1)
+    for shape in ((5, 2), (3, 5, 2)):
+        policy = np.full(shape, 0.5)
+        simulator = TabularSimulator(problem.mdp, policy)
+        policy[..., 0], policy[..., 1] = 1.0, 0.0
+        assert (simulator.policy == 0.5).all()
+        assert simulator.value() == evaluate(problem.mdp, np.full(shape, 0.5)).value
+
+
 def test_settings_are_checked():
     problem = garnet(5, 2, 2, 3, seed=1)
     mdp, policy = problem.mdp, problem.policy
-    for bad in ({"seed": -1}, {"threads": 0}, {"table_memory": -1}):
+    for bad in (
+        {"seed": -1},
+        {"threads": 0},
+        {"table_memory": -1},
+        {"seed": 2**64},
+        {"success": float("nan")},
+    ):
         with pytest.raises(InvalidInput, match=next(iter(bad))):
             TabularSimulator(mdp, policy, **bad)
     simulator = TabularSimulator(mdp, policy)
