@@ -93,7 +93,7 @@ class CompareConfig:
             taus=self.taus[:2],
             horizons=self.horizons[:2],
             actions=self.actions[:2],
-            replications=min(self.replications, 1000),
+            replications=min(self.replications, 2000),
             bootstraps=min(self.bootstraps, 200),
             check_replications=min(self.check_replications, 100),
         )

@@ -50,7 +50,7 @@ def run(config: FiguresConfig, output: Path, execution: Execution, console: Cons
     Raises:
         InvalidInput: if none of the runs is there.
     """
-    runs = _existing_runs(config, output)
+    runs = existing_runs(config, output)
     target = Run.open(output, config.name, config, 0)
     with target.lock():
         pictures = _draw_all(runs, target, console)
@@ -64,7 +64,12 @@ def run(config: FiguresConfig, output: Path, execution: Execution, console: Cons
 _TITLE = "Conservative policy iteration with resets: what was measured"
 
 
-def _existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
+def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
+    """The runs that are there, by command; a quick `verify` stands in for a full one.
+
+    Raises:
+        InvalidInput: if there is none.
+    """
     names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
     names += [("compare", config.compare), ("learn", config.learn)]
     runs = {

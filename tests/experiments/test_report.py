@@ -19,7 +19,7 @@ from experiments.document import (
     as_markdown,
     shown,
 )
-from experiments.report import FiguresConfig, run
+from experiments.report import FiguresConfig, existing_runs, run
 from experiments.store import Run
 from experiments.sweep import Execution
 from experiments.verdicts import (
@@ -221,3 +221,14 @@ def test_report_of_a_real_run(results: Path, tmp_path: Path) -> None:
 def test_report_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="run verify, compare or learn first"):
         run(FiguresConfig(), tmp_path, Execution(), Console(quiet=True))
+
+
+def test_runs_are_found_by_their_names(results: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds none of these runs"):
+        run(FiguresConfig(name="x", compare="other"), results, Execution(), Console(quiet=True))
+    Run.open(results, "verify-quick", {"seed": 0}, 0)
+    assert set(existing_runs(FiguresConfig(), results)) == {"verify", "compare"}
+    quick = existing_runs(FiguresConfig(), results)["verify"]
+    assert quick.directory.name == "verify-quick"
+    Run.open(results, "verify", {"seed": 0}, 0)
+    assert existing_runs(FiguresConfig(), results)["verify"].directory.name == "verify"
