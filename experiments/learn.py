@@ -140,11 +140,14 @@ def _conservative_bands(
     config: LearnConfig, curves: dict[tuple[str, str], Curves], key: Key
 ) -> list[Row]:
     """Along rollouts and steps, and along iterations where nothing is sampled."""
-    rows = []
-    for one in _of_kind(curves, ConservativeMethod).values():
-        axes = ("update",) if one.method in _EXACT else summary.AXES
-        rows += summary.bands([one], axes, config.resamples, key)
-    return rows
+    kind = _of_kind(curves, ConservativeMethod).values()
+    exact = [one for one in kind if one.method in _EXACT]
+    sampled = [one for one in kind if one.method not in _EXACT]
+    updates = float(config.budget.exact_updates)
+    return [
+        *summary.bands(exact, ("update",), config.resamples, key, updates),
+        *summary.bands(sampled, summary.AXES, config.resamples, key),
+    ]
 
 
 def _print(pairs: Sequence[Row], reach: Sequence[Row], console: Console) -> None:

@@ -89,16 +89,23 @@ def gather(records: Sequence[Row]) -> dict[tuple[str, str], Curves]:
     }
 
 
-def bands(curves: Iterable[Curves], axes: Sequence[str], resamples: int, key: Key) -> list[Row]:
+def bands(
+    curves: Iterable[Curves],
+    axes: Sequence[str],
+    resamples: int,
+    key: Key,
+    until: float | None = None,
+) -> list[Row]:
     """Interquartile mean of J over seeds with a bootstrap band, along each axis.
 
-    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`; the axis ends where
-    the first seed ends, so that every point speaks of all seeds.
+    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. The axis ends at
+    `until`, where curves that stopped before keep their last value (nothing changes the policy
+    any more), or by default where the first seed ends.
     """
     rows = []
     for one in curves:
         for axis in axes:
-            grid = np.linspace(0.0, one.shared_budget(axis), _POINTS)
+            grid = np.linspace(0.0, until or one.shared_budget(axis), _POINTS)
             band = bootstrap_interval(
                 one.at(axis, grid),
                 interquartile_mean,

@@ -262,6 +262,15 @@ def test_bands_hold_the_interquartile_mean_and_end_with_the_first_seed() -> None
     assert rows == summary.bands([one], ("rollouts",), 200, Key.of(0))
 
 
+def test_a_stopped_curve_keeps_its_value_up_to_a_given_end() -> None:
+    lines = [[0.0, 0.5], [0.0, 0.5]]
+    one = summary.gather(records("CPI-RR, exact", lines, [0, 5]))["w", "CPI-RR, exact"]
+    rows = summary.bands([one], ("rollouts",), 20, Key.of(0), until=40.0)
+    assert (rows[-1]["x"], rows[-1]["value"]) == (40.0, 0.5)
+    assert rows[5]["x"] == pytest.approx(5.0)
+    assert rows[5]["value"] == pytest.approx(0.25)
+
+
 def test_reach_interpolates_and_admits_what_was_not_reached() -> None:
     rows = summary.reach(summary.gather([*UP, *FLAT]))
     found = {(row["method"], row["axis"]): row for row in rows}
