@@ -165,13 +165,13 @@ class _Walk:
         return np.zeros(shape, dtype=self.policy.dtype)
 
     def forward(self, step: int, mass: Array) -> Array:
-        """Mass (n, S, A) that takes an action, moved to the next layer where it acts again."""
+        """Mass (n, S, A) that takes an action, moved to the next layer."""
         after = self.returns.after[step]
         size = self.returns.levels[step + 1].size
         gathered = np.zeros((size, *mass.shape[1:]), dtype=mass.dtype)
         states, actions = np.ogrid[: mass.shape[1], : mass.shape[2]]
         np.add.at(gathered, (after, states, actions), mass)
-        return push(self.mdp, step, gathered) * ~self.mdp.terminal
+        return push(self.mdp, step, gathered)
 
     def backward(self, step: int, values: Array) -> Array:
         """Expected (n, S, A) of what is worth `values` at the next layer, times the policy."""
@@ -235,8 +235,8 @@ class _Walk:
         return np.array([(m * c + n * f).sum(axis=0) for (m, n), c, f in rows])
 
     def masses(self) -> Iterator[tuple[Array, Array]]:
-        """Mass that acts at layers 0..H-1 without, and with, an error so far."""
-        clean, faulty = self.zeros(0) + self.mdp.start * ~self.mdp.terminal, self.zeros(0)
+        """Mass of layers 0..H-1 without, and with, an error so far; what has ended stays in it."""
+        clean, faulty = self.zeros(0) + self.mdp.start, self.zeros(0)
         for h in range(self.mdp.horizon):
             yield clean, faulty
             if h + 1 < self.mdp.horizon:

@@ -351,9 +351,20 @@ def test_a_discounted_value_is_the_limit_of_long_horizons():
     assert 0 <= difference <= F(1, 2) ** horizon
 
 
-def test_a_sparse_solve_that_krylov_methods_cannot_do_falls_back_to_a_factorisation(monkeypatch):
+def test_a_krylov_solve_that_is_not_good_enough_gives_way_to_a_factorisation(monkeypatch):
+    def rough(matrix, right, **_):
+        return np.linalg.solve(matrix.toarray(), right) * (1 + 1e-6), 0
+
     mdp, policy = random_discounted(2)
-    monkeypatch.setattr(
-        "scipy.sparse.linalg.bicgstab", lambda matrix, right, **_: (np.zeros_like(right), 1)
-    )
+    monkeypatch.setattr("scipy.sparse.linalg.bicgstab", rough)
     same(evaluate(discounted_floats(mdp, to_csr), policy), evaluate(mdp, policy), 1e-11)
+
+
+def test_the_error_bound_covers_values_that_are_off_by_a_constant(monkeypatch):
+    def shifted(matrix, right):
+        return np.linalg.solve(matrix.toarray(), right) + 0.001
+
+    mdp, policy = random_discounted(2)
+    monkeypatch.setattr("tabular.discounted.solve_sparse", shifted)
+    result = evaluate(discounted_floats(mdp, to_csr), policy)
+    assert result.error_bound == pytest.approx(0.001)

@@ -174,6 +174,36 @@ def test_first_errors_by_hand():
     assert earlier.tolist() == [[F(7, 16), 0], [0, 0]]
 
 
+def test_an_action_at_the_threshold_is_an_error():
+    mdp, policy = two_step_lock()
+    # Spoiling costs 9/16 at step 0 and 3/4 at step 1.
+    both, late = (
+        np.asarray(reset_weight(mdp, policy, FirstErrorReset(), localizer=Localizer(bar))).tolist()
+        for bar in (9 / 16, 3 / 4)
+    )
+    assert both == [[F(1, 4), 0], [F(1, 4), 0]]
+    assert late == [[0, 0], [F(1, 4), 0]]
+
+
+def test_a_rollout_that_ends_exactly_at_the_bar_has_not_failed():
+    # Cash in 1/2 and end, or go on: pay 1/4 first and get 1 later, which is better.
+    cash_or_go = fractions([[[0, 1], [1, 0]], [[0, 1], [0, 1]]])
+    stay = fractions([[[1, 0], [1, 0]], [[0, 1], [0, 1]]])
+    rewards = fractions(np.zeros((3, 2, 2), dtype=int))
+    rewards[0, 0, 0], rewards[1, 0], rewards[2, 0] = F(1, 2), F(-1, 4), F(1)
+    mdp = FiniteHorizonMDP(
+        np.stack([cash_or_go, stay, stay]),
+        rewards,
+        fractions([1, 0]),
+        3,
+        terminal=[False, True],
+    )
+    policy = fractions(np.full((3, 2, 2), 1)) / 2
+    for success, chance in ((F(1, 2), 0), (F(5, 8), F(1, 2))):
+        weight = reset_weight(mdp, policy, FirstErrorReset(), success=success)
+        assert np.asarray(weight).tolist() == [[chance, 0], [0, 0], [0, 0]]
+
+
 def test_the_easy_weights():
     mdp, policy = random_world(1)
     acting = np.tile([1, 1, 0], (3, 1)) * np.asarray(evaluate(mdp, policy).visits > 0, dtype=int)

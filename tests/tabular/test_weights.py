@@ -224,6 +224,15 @@ def test_a_weight_that_covers_nothing_gives_a_step_of_zeros():
     assert (step.coverage, step.advantage, step.spread, step.remaining) == (0, 0, 0, 0)
 
 
+def test_the_spread_of_gains_that_are_all_positive():
+    # In both states action 1 pays more, by 1/2 and by 1/4; the policy never takes it.
+    transitions = fractions(np.tile(np.eye(2, dtype=int)[:, None], (1, 2, 1)))
+    mdp = FiniteHorizonMDP(transitions, fractions([[0, 2], [0, 1]]) / 4, fractions([1, 1]) / 2, 1)
+    policy, candidate = (fractions(np.tile(row, (1, 2, 1))) for row in np.eye(2, dtype=int))
+    step = reset_step(evaluate(mdp, policy), candidate, [1, 1])
+    assert step == ResetStep(1, F(1), F(3, 8), F(1, 4), F(0))
+
+
 def test_mixing_by_hand():
     policy, candidate = fractions([[[1, 0], [1, 0]]]), fractions([[0, 1], [0, 1]])
     mixed = mix(policy, candidate, [[F(1, 2), 0]], F(1, 3))
@@ -250,6 +259,7 @@ def test_the_greedy_candidate_keeps_the_policy_off_the_mask():
     [
         ([[0.5, 1.5]], r"weight\[0, 1\] = 1.5: outside"),
         ([[0.5, np.nan]], "outside"),
+        ([[0.5, -0.25]], r"weight\[0, 1\] = -0.25: outside"),
         ([1.0], "shape"),
     ],
 )
