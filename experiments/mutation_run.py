@@ -1,17 +1,20 @@
 """Which mutants of the theory do its tests notice?  ``python -m experiments.mutation_run``.
 
-Each mutant gets a process of its own, forked with everything imported, in which the mutated
-function is put in place of the original and the module's tests run until the first failure.
+The module's tests are collected once. Each mutant then gets a process of its own, forked from
+there, in which the mutated function is put in place of the original and the tests run until the
+first failure.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import importlib
+import io
 import os
 import signal
 import sys
-from collections import Counter
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,45 +67,77 @@ def tests_of(module: str, root: Path) -> Path:
     return path
 
 
-def fate_of(mutant: Mutant | ConstantMutant | None, tests: Path, seconds: int) -> Fate:
-    """Run `tests` in a forked process under the mutant; None stands for no mutant at all."""
-    child = os.fork()
-    if child == 0:
-        _run_tests(mutant, tests, seconds)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return Fate.TIMEOUT if os.WTERMSIG(status) == signal.SIGALRM else Fate.KILLED
-    return Fate.SURVIVED if os.WEXITSTATUS(status) == 0 else Fate.KILLED
+class _Forks:
+    """Pytest plugin: collect once, then run the tests in one fork per mutant.
+
+    Attributes:
+        fates: what the tests made of each mutant; the first entry is of no mutant at all.
+    """
+
+    def __init__(self, found: Sequence[Mutant | ConstantMutant], seconds: int) -> None:
+        self.mutants = found
+        self.seconds = seconds
+        self.fates: list[Fate] = []
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Instead of pytest's own loop over the collected tests."""
+        durations = self._durations(session)
+        self.fates = [Fate.KILLED if session.testsfailed else Fate.SURVIVED]
+        if not session.testsfailed:
+            session.items.sort(key=durations.__getitem__)  # most mutants fall to a quick test
+            self.fates += [self._fate(session, mutant) for mutant in self.mutants]
+        return True
+
+    def _durations(self, session: Any) -> dict[Any, float]:
+        """Run every test without a mutant, in this process, and time it."""
+        durations = {}
+        for item in session.items:
+            start = time.perf_counter()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            durations[item] = time.perf_counter() - start
+        return durations
+
+    def _fate(self, session: Any, mutant: Mutant | ConstantMutant) -> Fate:
+        child = os.fork()
+        if child == 0:
+            self._run_tests(session, mutant)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            return Fate.TIMEOUT if os.WTERMSIG(status) == signal.SIGALRM else Fate.KILLED
+        return Fate.SURVIVED if os.WEXITSTATUS(status) == 0 else Fate.KILLED
+
+    def _run_tests(self, session: Any, mutant: Mutant | ConstantMutant) -> None:
+        """The child's whole life, up to the first failure; it never returns."""
+        code = 1
+        try:
+            signal.alarm(self.seconds)
+            with mutant.installed():
+                code = int(self._first_failure(session))
+        finally:
+            os._exit(code)
+
+    def _first_failure(self, session: Any) -> bool:
+        items = session.items
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return True
+        return False
 
 
-def _run_tests(mutant: Mutant | ConstantMutant | None, tests: Path, seconds: int) -> None:
-    """The child's whole life; it never returns."""
+def fates_of(
+    found: Sequence[Mutant | ConstantMutant], tests: Path, seconds: int
+) -> tuple[Fate, list[Fate]]:
+    """What `tests` make of no mutant, and of each mutant if they pass without."""
     import pytest
 
-    code = 3
-    try:
-        signal.alarm(seconds)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        _report_first_failure()
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutation"]
-        arguments.append(str(tests))
-        if mutant is None:
-            code = int(pytest.main(arguments, plugins=[_QuickTestsFirst()]))
-        else:
-            with mutant.installed():
-                code = int(pytest.main(arguments, plugins=[_QuickTestsFirst()]))
-    finally:
-        os._exit(code)
-
-
-class _QuickTestsFirst:
-    """Puts the property tests last, since most mutants fall to a worked value."""
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Called by pytest with the collected tests, to be sorted in place."""
-        items.sort(key=lambda item: hasattr(getattr(item, "function", None), "hypothesis"))
+    _report_first_failure()
+    plugin = _Forks(found, seconds)
+    arguments = ["-q", "-s", "-p", "no:cacheprovider", "--hypothesis-profile=mutation", str(tests)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(arguments, plugins=[plugin])
+    first, *fates = plugin.fates or [Fate.KILLED]  # no loop at all: collection failed
+    return first, fates
 
 
 def _report_first_failure() -> None:
@@ -123,31 +158,17 @@ def run(config: MutationConfig, console: Console) -> int:
     """Print every mutant that the tests let pass; exit code 1 if the tests fail without mutants."""
     for name in config.modules:
         tests = tests_of(name, Path("tests"))
-        if fate_of(None, tests, config.seconds) is not Fate.SURVIVED:
-            console.print(f"{tests} fails or takes over {config.seconds} s without any mutant")
+        found = module_mutants(importlib.import_module(name))[: config.first or None]
+        without, fates = fates_of(found, tests, config.seconds)
+        if without is not Fate.SURVIVED:
+            console.print(f"{tests} fails without any mutant")
             return 1
-        found = module_mutants(importlib.import_module(name))
-        _report(name, found[: config.first or None], tests, config.seconds, console)
+        for mutant, fate in zip(found, fates, strict=True):
+            if fate is Fate.SURVIVED:
+                console.print(f"survived  {mutant}", markup=False, soft_wrap=True)
+        counts = ", ".join(f"{fates.count(fate)} {fate.value}" for fate in Fate)
+        console.print(f"{name}: {len(found)} mutants, {counts}")
     return 0
-
-
-def _report(
-    name: str,
-    found: Sequence[Mutant | ConstantMutant],
-    tests: Path,
-    seconds: int,
-    console: Console,
-) -> None:
-    from rich.progress import track
-
-    fates: Counter[Fate] = Counter()
-    for mutant in track(found, description=name, console=console, transient=True):
-        fate = fate_of(mutant, tests, seconds)
-        fates[fate] += 1
-        if fate is Fate.SURVIVED:
-            console.print(f"survived  {mutant}", markup=False, soft_wrap=True)
-    counts = ", ".join(f"{fates[fate]} {fate.value}" for fate in Fate)
-    console.print(f"{name}: {len(found)} mutants, {counts}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,10 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import tyro
     from rich.console import Console
 
-    for heavy in ("hypothesis", "pytest", "numpy", "scipy.stats"):
-        importlib.import_module(heavy)  # once here, inherited by every fork
     config = tyro.cli(MutationConfig, args=arguments, description=MutationConfig.__doc__)
-    return run(config, Console(highlight=False))
+    return run(config, Console(highlight=False, file=sys.stdout))
 
 
 if __name__ == "__main__":

@@ -469,6 +469,7 @@ def test_an_impossible_step_is_refused(field, value):
         ("discount", -0.1),
         ("discount", 1.1),
         ("coverage", 1.1),
+        ("coverage", -0.1),
         ("advantage", math.nan),
         ("spread", -0.1),
     ],
