@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cpi_theory.bounds import best_step, improvement_lower_bound
+from cpi_theory.bounds import ResetStep, best_step, improvement_lower_bound
 from cpi_theory.checks import InvalidInput
 from cpi_theory.conservative import (
     ConservativePolicyIteration,
@@ -24,6 +25,7 @@ from cpi_theory.conservative import (
 from cpi_theory.plans import samples_for
 from cpi_theory.randomness import Key
 from cpi_theory.resets import ImprovableReset, StartReset, UniformReset
+from cpi_theory.statistics import bernstein_interval, chernoff_interval
 from tests.cpi_theory.small_world import SmallWorld, trap
 
 RESETS = [UniformReset(), StartReset(), ImprovableReset(0.02)]
@@ -172,6 +174,56 @@ def test_a_sure_gain_is_stepped_with_t2_at_the_unfavourable_ends():
     assert step.world.value() - world.value() >= step.guaranteed_gain
     assert step.rollouts == 8000
     assert step.confidence == iteration_confidence(0.05, 0)
+
+
+def test_half_of_the_iterations_confidence_goes_into_the_fresh_intervals():
+    world = SmallWorld.random(1, states=2, actions=2)
+    cpi = ConservativePolicyIteration(UniformReset(), target=0.01, confidence=0.1, samples=500)
+    step = cpi.improve(world, Key.of(3), 2)
+    address = Key.of(3).child(2)
+    first = world.draw_trials(cpi.reset, 500, address.child("choose"))
+    fresh = world.draw_trials(cpi.reset, 500, address.child("estimate"))
+    share = iteration_confidence(0.1, 2) / 2
+    measured = measure(fresh, step.candidate, world, first.returns.mean(), share)
+    assert (step.advantage, step.coverage, step.remaining) == (
+        measured.advantage,
+        measured.coverage,
+        measured.remaining,
+    )
+
+
+def test_a_measurement_splits_its_confidence_in_a_half_and_two_quarters():
+    world = SmallWorld.random(1, states=2, actions=2)
+    candidate = np.zeros(world.observation_count, dtype=int)
+    trials = world.draw_trials(ImprovableReset(0.02), 500, Key.of(1))
+    measured = measure(trials, candidate, world, 0.25, 0.08)
+    weights = 2 * ((trials.actions == 0) - trials.probabilities)
+    assert measured.advantage == bernstein_interval(
+        weights * (trials.returns - 0.25), -1.5, 1.5, 0.04
+    )
+    assert measured.remaining == bernstein_interval(trials.remaining, 0, 2, 0.02)
+    assert measured.coverage == chernoff_interval(trials.coverage_hits, trials.coverage_draws, 0.02)
+
+
+def test_an_advantage_at_the_target_is_worth_a_step_but_no_coverage_is_not():
+    world = bandit(rewards=(0.25, 0.75))
+    cpi = ConservativePolicyIteration(UniformReset(), target=0.25, exact=True)
+    assert cpi.improve(world, 0).decision is Decision.STEPPED
+
+    class Nowhere(SmallWorld):
+        def exact_step(self, reset, candidate=None):
+            return np.array([1]), ResetStep(1, 0, 0.5, 1, 0)
+
+    nowhere = Nowhere(world.transitions, world.rewards, world.policy)
+    assert cpi.improve(nowhere, 0).decision is Decision.STOPPED
+
+
+def test_coverage_without_draws_is_anything():
+    trials = replace(make_trials([0, 0], [0, 1], [0.5, 0.5]), coverage_hits=0, coverage_draws=0)
+    coverage = measure(trials, np.array([0]), bandit(), 0.0, 0.1).coverage
+    assert (coverage.lower, coverage.upper) == (0, 1)
+    one = replace(trials, coverage_hits=1, coverage_draws=1)
+    assert measure(one, np.array([0]), bandit(), 0.0, 0.1).coverage.lower > 0
 
 
 def test_nothing_to_gain_stops():

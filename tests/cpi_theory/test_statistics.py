@@ -193,6 +193,7 @@ def test_pairing_removes_what_the_points_share():
 def test_an_interval_knows_what_it_holds():
     assert 0.5 in Interval(0.4, 0.3, 0.5)
     assert 0.51 not in Interval(0.4, 0.3, 0.5)
+    assert 0.3 in Interval(0.4, 0.3, 0.5)
     assert 1 not in Interval(np.ones(2), np.zeros(2), np.array([2.0, 0.5]))
 
 
@@ -236,6 +237,18 @@ def test_bernstein_worked_by_hand():
 def test_a_small_variance_makes_the_bernstein_interval_narrow():
     calm = bernstein_interval(np.full(1000, 0.5), 0, 1, 0.05)
     assert calm.upper - calm.lower == pytest.approx(2 * 7 * np.log(80) / (3 * 999))
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9), st.floats(0.1, 9), st.floats(-5, 5))
+def test_bernstein_follows_shift_and_scale(values, scale, shift):
+    unit = bernstein_interval(values, 0, 1, 0.2)
+    moved = bernstein_interval(np.array(values) * scale + shift, shift, shift + scale, 0.2)
+    for end in ("estimate", "lower", "upper"):
+        assert getattr(moved, end) == pytest.approx(getattr(unit, end) * scale + shift, abs=1e-6)
+
+
+def test_values_on_the_bounds_are_inside():
+    assert bernstein_interval([2.0, 5.0], 2, 5, 0.2).estimate == 3.5
 
 
 @pytest.mark.parametrize("draw", [lambda n: RNG.random(n) < 0.1, lambda n: RNG.random(n) ** 3])
