@@ -179,7 +179,10 @@ def _evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
 
 
 def _kernels(mdp: FiniteHorizonMDP) -> tuple[Any, Any, tuple[Array, ...]]:
-    """The backward and the forward loop for this MDP's tables, and the tables."""
+    """The backward and the forward loop for this MDP's tables, and the tables.
+
+    Two calls: one kernel around both loops compiles to slower code than the two.
+    """
     from tabular import evaluation_kernels as kernels
 
     if mdp.sparse:
@@ -213,7 +216,8 @@ def csr_tables(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array, Arr
     Layers stand one below another, so that one kernel call serves them all. Indices are unsigned
     and, below 65,537 states, two bytes wide: large tables are bound by the bytes they read.
     """
-    if mdp not in _TABLES:
+    tables = _TABLES.get(mdp)
+    if tables is None:
         from scipy import sparse
 
         layered = isinstance(mdp.transitions, tuple)
@@ -224,4 +228,4 @@ def csr_tables(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array, Arr
         for part in tables:
             part.setflags(write=False)
         _TABLES[mdp] = tables
-    return _TABLES[mdp]
+    return tables

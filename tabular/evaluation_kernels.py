@@ -194,28 +194,40 @@ def _rows_times_columns(rows: Any, columns: Any, products: Any) -> None:
 
 @njit(cache=True, fastmath=_FAST)
 def _weighted_rows(weights: Any, rows: Any, sums: Any) -> None:
-    """sums (K, m) = weights (n', K)^T @ rows (n, m), four rows and four sums at a time.
+    """sums (K, m) = weights (K, n') @ rows (n, m), eight rows and four sums at a time.
 
-    K is a multiple of four and n' is n rounded up to one; the added weights are zero.
+    K is a multiple of four and n' is n rounded up to one of eight; the added weights are zero.
     """
     last = rows.shape[0] - 1
     sums[:] = 0.0
-    for i in range(0, last + 1, 4):
+    for i in range(0, last + 1, 8):
         r0, r1 = rows[i], rows[min(i + 1, last)]
         r2, r3 = rows[min(i + 2, last)], rows[min(i + 3, last)]
-        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
+        r4, r5 = rows[min(i + 4, last)], rows[min(i + 5, last)]
+        r6, r7 = rows[min(i + 6, last)], rows[min(i + 7, last)]
         for k in range(0, sums.shape[0], 4):
             s0, s1, s2, s3 = sums[k], sums[k + 1], sums[k + 2], sums[k + 3]
-            a0, a1, a2, a3 = w0[k], w1[k], w2[k], w3[k]
-            b0, b1, b2, b3 = w0[k + 1], w1[k + 1], w2[k + 1], w3[k + 1]
-            c0, c1, c2, c3 = w0[k + 2], w1[k + 2], w2[k + 2], w3[k + 2]
-            d0, d1, d2, d3 = w0[k + 3], w1[k + 3], w2[k + 3], w3[k + 3]
+            a, b = weights[k, i : i + 8], weights[k + 1, i : i + 8]
+            c, d = weights[k + 2, i : i + 8], weights[k + 3, i : i + 8]
+            a0, a1, a2, a3, a4, a5, a6, a7 = a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+            b0, b1, b2, b3, b4, b5, b6, b7 = b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]
+            c0, c1, c2, c3, c4, c5, c6, c7 = c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]
+            d0, d1, d2, d3, d4, d5, d6, d7 = d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7]
             for j in range(sums.shape[1]):
                 x0, x1, x2, x3 = r0[j], r1[j], r2[j], r3[j]
-                s0[j] += a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                s1[j] += b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-                s2[j] += c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3
-                s3[j] += d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3
+                x4, x5, x6, x7 = r4[j], r5[j], r6[j], r7[j]
+                s0[j] += (
+                    a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3 + (a4 * x4 + a5 * x5 + a6 * x6 + a7 * x7)
+                )
+                s1[j] += (
+                    b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3 + (b4 * x4 + b5 * x5 + b6 * x6 + b7 * x7)
+                )
+                s2[j] += (
+                    c0 * x0 + c1 * x1 + c2 * x2 + c3 * x3 + (c4 * x4 + c5 * x5 + c6 * x6 + c7 * x7)
+                )
+                s3[j] += (
+                    d0 * x0 + d1 * x1 + d2 * x2 + d3 * x3 + (d4 * x4 + d5 * x5 + d6 * x6 + d7 * x7)
+                )
 
 
 @njit(cache=True, fastmath=_FAST)
@@ -248,13 +260,13 @@ def dense_many(
                     q_values[k, h, s, a] = expected[s * actions + a, k] + reward[s, a]
             bad += _settle(policies[k, h], q_values[k, h], values[k, h], advantages[k, h])
             ahead[k] = values[k, h]
-    mass, after = np.zeros((rows + 3, padded)), np.empty((padded, states))
+    mass, after = np.zeros((padded, rows + 7)), np.empty((padded, states))
     for h in range(horizon - 1):
         kernel = transitions[h if transitions.shape[0] > 1 else 0]
         for k in range(count):
             for s in range(states):
                 for a in range(actions):
-                    mass[s * actions + a, k] = visits[k, h, s] * policies[k, h, s, a]
+                    mass[k, s * actions + a] = visits[k, h, s] * policies[k, h, s, a]
         _weighted_rows(mass, kernel.reshape(rows, states), after)
         visits[:, h + 1] = after[:count]
     return bad
