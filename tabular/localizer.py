@@ -82,9 +82,8 @@ class Localizer:
             advantages: A_h(s, a), shape (H, S, A).
             keys: shape (n,).
         """
-        first = np.empty(keys.size, np.int64)
         taken = advantages[steps.layers, steps.states, steps.actions]
-        kernels.first_below(steps.bounds, taken, -self.threshold, first)
+        first = steps.first(taken <= -self.threshold)
         return self._blur(first, np.diff(steps.bounds), keys)
 
     def _blur(self, first: Integers, lengths: Integers, keys: Keys) -> Integers:

@@ -156,6 +156,14 @@ class FlatSteps:
         edges = self.bounds.tolist()
         return [values[low:high] for low, high in itertools.pairwise(edges)]
 
+    def first(self, marked: NDArray[np.bool_]) -> Integers:
+        """Index within each rollout of its first marked step, -1 for none; shape (n,)."""
+        places = np.flatnonzero(marked)[::-1]
+        owner = np.searchsorted(self.bounds, places, side="right") - 1
+        first = np.full(self.bounds.size - 1, -1)
+        first[owner] = places - self.bounds[owner]  # of several the last one written, the first
+        return first
+
     def owners(self) -> Integers:
         """The rollout of each step, shape (m,)."""
         return np.repeat(np.arange(self.bounds.size - 1), np.diff(self.bounds))

@@ -24,7 +24,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
@@ -36,13 +38,42 @@ _MIX_2 = U(0x94D049BB133111EB)
 _30, _27, _31, _11, _64 = U(30), U(27), U(31), U(11), U(64)
 _0, _2, _5, _6, _12, _32 = U(0), U(2), U(5), U(6), U(12), U(32)
 _LOW_6, _LOW_32 = U(63), U(0xFFFFFFFF)
-_TWO_52 = 4503599627370496.0
-_TWO_M53 = 1.0 / 9007199254740992.0
-
+_TWO_52, _TWO_M53 = 2.0**52, 2.0**-53
 _NEVER = 1 << 62
 
-LANES = 64
+LANES = 256
 """Rollouts in flight: enough to hide the latency of memory, few enough to stay in L1."""
+AHEAD = 16
+"""How many lanes before its turn the record of a lane is fetched."""
+
+
+def prefetch(table: Words, column: Any) -> None:
+    """Ask for the record of a column without waiting for it; does nothing in plain Python."""
+
+
+@intrinsic
+def _fetch(_: Any, table: Any, column: Any) -> Any:
+    """llvm.prefetch of the first byte of a record."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        place = builder.gep(data, [builder.mul(values[1], ir.Constant(ir.IntType(64), 4))])
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        read, keep, data_cache = flag(0), flag(3), flag(1)
+        builder.call(call, [builder.bitcast(place, byte), read, keep, data_cache])
+        return context.get_dummy_value()
+
+    return types.void(table, types.uint64), generate
+
+
+@overload(prefetch)
+def _compiled_prefetch(table: Words, column: Any) -> Any:
+    def run(table: Words, column: Any) -> None:
+        _fetch(table, column)  # type: ignore[call-arg]
+
+    return run
 
 
 @njit(inline="always")
@@ -69,17 +100,6 @@ def number_keys(seed: Any, first: Any, out: Words) -> None:
         out[i] = mix(salt + (first + U(i)) * GOLDEN)
 
 
-@njit(cache=True)
-def first_below(bounds: Any, values: Any, limit: float, out: NDArray[np.int64]) -> None:
-    """Index within each segment bounds[i] .. bounds[i + 1] of the first value <= limit, or -1."""
-    for i in range(out.size):
-        out[i] = -1
-        for p in range(bounds[i], bounds[i + 1]):
-            if values[p] <= limit:
-                out[i] = p - bounds[i]
-                break
-
-
 @njit(inline="always")
 def label_bits(actions: int) -> int:
     """Bits that hold an action."""
@@ -95,8 +115,7 @@ def widths(
 ) -> tuple[int, int, int]:
     """log2 of the columns that each node (layer, state) needs, at least 1; 0 if terminal.
 
-    Returns:
-        the largest of them, the number of nodes that need columns, and how many columns in all.
+    Returns the largest of them, how many nodes need columns, and how many columns in all.
     """
     states = terminal.size
     layered = indptr.size - 1 > states * actions
@@ -255,10 +274,9 @@ def roll(
         ends: whether the MDP has terminal states.
         offsets, nodes: first column and log2 of the columns of each node, shape (L, S).
         horizon: number of layers.
-        steps, states: layer and state of each start, shape (n,).
-        keys: shape (n,).
-        returns, lengths: filled; shape (n,).
-        cut: filled; whether the rollout used up its steps, shape (n,).
+        steps, states, keys: layer, state and key of each start, shape (n,).
+        returns, lengths, cut: filled; return, number of actions and whether the rollout used up
+            its steps, shape (n,).
         path: filled with 2 * column + side of every step, shape (n * steps,), or None.
     """
     n = keys.size
@@ -266,8 +284,7 @@ def roll(
     cell = np.empty(LANES, np.int64)
     who, due, gone = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
     base, bits, state = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
-    coin, column, word = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
-    gain = np.empty(LANES)
+    coin, column, gain = np.empty(LANES, U), np.empty(LANES + AHEAD, U), np.empty(LANES)
     lanes, queue, clock, counter = 0, 0, 0, _0
     ended: Any = 0
     next_due = _NEVER
@@ -310,17 +327,20 @@ def roll(
             k = bits[j] if uniform is None else U(uniform)
             column[j] = base[j] + (draw >> (_64 - k))
             coin[j] = draw << k
-        for j in range(lanes):  # one load a lane and nothing else, so that the misses overlap
-            word[j] = table[column[j], 0]
+        for j in range(AHEAD):
+            column[lanes + j] = column[0]
+            prefetch(table, column[j])
         for j in range(lanes):
+            prefetch(table, column[j + AHEAD])
             q = column[j]
-            side = U(coin[j] >= word[j])
+            word = table[q, 0]
+            side = U(coin[j] >= word)
             if path is not None:
                 path[cell[j] + clock] = q + q + side
             gain[j] += gains[q, _2 + side]
             base[j] = (table[q, 1] >> (side << _5)) & _LOW_32
             if uniform is None:
-                bits[j] = (word[j] >> (side * _6)) & _LOW_6
+                bits[j] = (word >> (side * _6)) & _LOW_6
         clock += 1
         if ends or clock == next_due:
             next_due = _NEVER
@@ -347,8 +367,7 @@ def decode(
     """Turn the columns and sides that `roll` wrote into states and actions.
 
     Args:
-        first: first state of each rollout, shape (n,).
-        lengths: shape (n,).
+        first, lengths: first state and number of actions of each rollout, shape (n,).
         labels, shift: as in `build`.
         states: holds the path of `roll`, shape (n, steps); becomes the states, -1 after the end.
         actions: filled likewise.
@@ -409,8 +428,7 @@ def scan(
     Args:
         indptr, indices, chances, policy, rewards: as in `build`.
         terminal: shape (S,).
-        horizon: number of layers.
-        steps, start: layer and state of each start, shape (n,).
+        horizon, steps, start: number of layers; layer and state of each start, shape (n,).
         keys, returns, lengths, cut: as in `roll`.
         states, actions: filled, -1 after the end, shape (n, steps); or None both.
     """

@@ -104,6 +104,15 @@ def test_flat_steps_of_paths_are_those_of_their_rollouts():
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
+@given(st.lists(st.lists(st.booleans(), max_size=5), max_size=6))
+def test_the_first_marked_step_of_each_rollout(marks):
+    lengths = [len(m) for m in marks]
+    bounds = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    flat = np.array([m for one in marks for m in one], dtype=bool)
+    steps = FlatSteps(flat, flat, flat, bounds)
+    assert steps.first(flat).tolist() == [m.index(True) if any(m) else -1 for m in marks]
+
+
 def test_no_rollouts_have_no_steps():
     flat = FlatSteps.of([])
     assert flat.layers.size == 0
