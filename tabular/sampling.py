@@ -171,7 +171,7 @@ class AliasTables:
         mdp = self.arcs.mdp
         result = _empty_paths(steps, mdp.horizon, paths)
         tables = self.table, self.gains, self.uniform, bool(mdp.terminal.any())
-        shift = kernels.label_bits(mdp.actions)
+        shift = kernels.bits_for(mdp.actions)
 
         def work(part: slice) -> None:
             path = None if result.states is None else result.states[part]
@@ -235,7 +235,7 @@ def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> A
     same = nodes << widest
     uniform = widest if same <= max(_SMALL_TABLE, 2 * columns) else None
     columns = 1 + (columns if uniform is None else same)
-    labels = mdp.states << kernels.label_bits(mdp.actions)
+    labels = mdp.states << kernels.bits_for(mdp.actions)
     if columns * RECORD_BYTES > memory or max(labels, 2 * columns) > np.iinfo(np.int32).max:
         return Scan(arcs, policy)
     return _alias_tables(arcs, policy, uniform, bits, columns, threads)

@@ -1,8 +1,7 @@
 """Compiled loops beneath the simulator: counter-based draws, alias tables, rollouts.
 
-All kernels of one call graph live in this file on purpose: numba does not notice changes of a
-helper in another file when it caches to disk. Kernels only loop; `tabular.sampling` checks,
-allocates and explains. Run through ``.py_func`` they give the same bits.
+All kernels of one call graph live in this file: numba's disk cache does not notice changes of a
+helper elsewhere. Kernels only loop; `tabular.sampling` checks and allocates.
 
 **One step, one random cache line.** From a state the pair (action, next state) is drawn at once
 from the alias table of their joint law. A column of it is one record of 32 bytes:
@@ -101,10 +100,10 @@ def number_keys(seed: Any, first: Any, out: Words) -> None:
 
 
 @njit(inline="always")
-def label_bits(actions: int) -> int:
-    """Bits that hold an action."""
+def bits_for(count: int) -> int:
+    """Bits that number `count` things."""
     bits = 0
-    while (1 << bits) < actions:
+    while (1 << bits) < count:
         bits += 1
     return bits
 
@@ -125,9 +124,7 @@ def widths(
         if terminal[node % states]:
             continue
         row = (node if layered else node % states) * actions
-        arcs, width = indptr[row + actions] - indptr[row], 1
-        while (1 << width) < arcs:
-            width += 1
+        width = max(1, bits_for(indptr[row + actions] - indptr[row]))
         bits[node] = width
         widest, nodes, columns = max(widest, width), nodes + 1, columns + (1 << width)
     return widest, nodes, columns
@@ -217,10 +214,10 @@ def build(
         offsets, bits: first column and log2 of the columns of each node; 0 marks a terminal state.
         table, gains: the records, shape (columns, 4), one memory seen as words and as floats.
         labels: shape (columns, 2): next state and action of the own outcome and of the alias, as
-            next state << `label_bits(A)` | action.
+            next state << `bits_for(A)` | action.
     """
     states, actions = policy.shape[1], policy.shape[2]
-    shift = label_bits(actions)
+    shift = bits_for(actions)
     layers = offsets.size // states
     room = (1 << int(bits[first:last].max())) + 1
     mass, small, large = np.empty(room), np.empty(room, np.int64), np.empty(room, np.int64)

@@ -278,7 +278,7 @@ class TabularSimulator:
             given = np.asarray(keys)
             if given.shape != (count,) or given.dtype.kind not in "ui":
                 raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
-            return given.astype(np.uint64, copy=False)
+            return _plain(given, np.uint64)
         first = getattr(self, counter)
         setattr(self, counter, first + count)
         numbered = np.empty(count, np.uint64)
@@ -313,7 +313,12 @@ def _checked_states(
                 "no state of this MDP",
                 f"give 0 <= h < {mdp.horizon} and 0 <= s < {mdp.states}",
             )
-    return np.ascontiguousarray(layers, np.int64), np.ascontiguousarray(places, np.int64)
+    return _plain(layers, np.int64), _plain(places, np.int64)
+
+
+def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Contiguous and writeable, whatever was given: kernels are compiled for that form alone."""
+    return np.require(array, dtype, ["C", "W"])
 
 
 __all__ = ["Localizer", "TabularSimulator"]

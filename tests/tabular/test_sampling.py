@@ -30,7 +30,7 @@ def tables_of(mdp, policy, threads=1):
 
 def outcomes(sampler, layer, state):
     """Every (probability, action, next state, reward, code of the next table) of one node."""
-    shift = kernels.label_bits(sampler.arcs.mdp.actions)
+    shift = kernels.bits_for(sampler.arcs.mdp.actions)
     first, width = sampler.offsets[layer, state], int(sampler.bits[layer, state])
     for q in range(first, first + (1 << width)):
         share = float(sampler.table[q, 0] >> np.uint64(12)) / 2.0**52
