@@ -217,7 +217,7 @@ def test_the_mean_over_a_curve_is_its_area() -> None:
     np.testing.assert_allclose(one.mean_until("rollouts", 20), [0.2, 0.4], atol=1e-12)
     np.testing.assert_allclose(one.mean_until("rollouts", 10), [0.1, 0.3], atol=1e-12)
     # Over steps: (10 * 0.1 + 30 * 0.3) / 40 for the first seed.
-    np.testing.assert_allclose(one.mean_until("steps", 40), [0.25, 0.45], atol=1e-3)
+    np.testing.assert_allclose(one.mean_until("steps", 40), [0.25, 0.45], atol=1e-12)
 
 
 def test_pairs_say_who_is_ahead_up_to_the_shared_budget() -> None:
@@ -280,6 +280,15 @@ def test_reach_interpolates_and_admits_what_was_not_reached() -> None:
     assert up["median"] == pytest.approx((15 + 5) / 2)
     assert (up["reached"], up["seeds"]) == (2, 2)
     assert (flat["median"], flat["reached"]) == (None, 0)
+
+
+def test_reach_counts_the_first_time_and_what_was_there_from_the_start() -> None:
+    wavy = records("SRPO", [[0.0, 0.6, 0.0, 0.6], [0.6, 0.0, 0.0, 0.6]], steps=[0, 5, 10, 15])
+    rows = {row["axis"]: row for row in summary.reach(summary.gather(wavy))}
+    # The level is (0.3 + 0.6) / 2; the first seed gets there after 7.5 rollouts, the other at 0.
+    assert rows["rollouts"]["level"] == pytest.approx(0.45)
+    assert rows["rollouts"]["median"] == pytest.approx(7.5 / 2)
+    assert rows["steps"]["median"] == pytest.approx(3.75 / 2)
 
 
 def test_groups_and_collections_count_over_seeds() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
@@ -28,6 +29,7 @@ HERE = Path(__file__).parent
 def tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of tasks, importable by worker processes too."""
     monkeypatch.syspath_prepend(str(HERE))
+    get_reusable_executor().shutdown()  # workers of another test do not know this path
     import sweep_tasks
 
     return sweep_tasks
@@ -262,6 +264,27 @@ def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
     again = sum((executions(killed / "log") - before).values())
     assert again == 10 - done
     assert not [name for name in record_files(killed) if name.endswith(".tmp")]
+
+
+def ignores_interrupts(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
+
+
+def test_workers_never_see_ctrl_c_and_end_with_the_main_process(tmp_path: Path) -> None:
+    """A terminal sends it to them too; each would print a traceback."""
+    process = start(tmp_path, "--workers", "2", "--count", "6", "--seconds", "0.3")
+    wait_for_shards(tmp_path, 1)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    assert all(map(ignores_interrupts, workers))
+    assert not ignores_interrupts(process.pid)
+    assert finish(process) == ""
+    deadline = time.monotonic() + 30
+    while not all(map(gone, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert all(map(gone, workers))
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
