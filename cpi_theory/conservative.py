@@ -396,5 +396,5 @@ def iteration_confidence(confidence: float, iteration: int) -> float:
 
 def _coverage(trials: Trials, confidence: float) -> Interval:
     if trials.coverage_draws == 0:
-        return Interval(0.0, 0.0, 1.0)
+        return Interval(math.nan, 0.0, 1.0)
     return chernoff_interval(trials.coverage_hits, trials.coverage_draws, confidence)

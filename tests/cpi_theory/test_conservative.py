@@ -215,13 +215,16 @@ def test_an_advantage_at_the_target_is_worth_a_step_but_no_coverage_is_not():
             return np.array([1]), ResetStep(1, 0, 0.5, 1, 0)
 
     nowhere = Nowhere(world.transitions, world.rewards, world.policy)
-    assert cpi.improve(nowhere, 0).decision is Decision.STOPPED
+    stopped = cpi.improve(nowhere, 0)
+    assert stopped.decision is Decision.STOPPED
+    assert (stopped.alpha, stopped.guaranteed_gain, stopped.world) == (0, 0, nowhere)
 
 
 def test_coverage_without_draws_is_anything():
     trials = replace(make_trials([0, 0], [0, 1], [0.5, 0.5]), coverage_hits=0, coverage_draws=0)
     coverage = measure(trials, np.array([0]), bandit(), 0.0, 0.1).coverage
     assert (coverage.lower, coverage.upper) == (0, 1)
+    assert math.isnan(coverage.estimate)
     one = replace(trials, coverage_hits=1, coverage_draws=1)
     assert measure(one, np.array([0]), bandit(), 0.0, 0.1).coverage.lower > 0
 
@@ -235,6 +238,8 @@ def test_nothing_to_gain_stops():
 
 
 def test_too_few_trials_change_nothing():
+    least = ConservativePolicyIteration(UniformReset(), target=0.2, samples=2)
+    assert least.improve(bandit(), 0).decision is Decision.UNDECIDED
     step = ConservativePolicyIteration(UniformReset(), target=0.2, samples=4).improve(bandit(), 0)
     assert step.decision is Decision.UNDECIDED
     assert step.alpha == 0

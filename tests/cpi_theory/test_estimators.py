@@ -205,6 +205,15 @@ def test_quality_of_exact_first_errors_covers_the_truth():
     assert (held.mean(axis=0) > 0.9).all()
 
 
+def test_recall_counts_visits_in_rollouts_of_any_length():
+    """Aborted rollouts are short; a step of theirs must not count for more."""
+    world = Chain(right=WORLD.right, actions=2, abort=True)
+    precision, recall = first_error_truth(world, 0.1)
+    quality = localizer_quality(world, rollouts(world, 6000), 0.1, 2)
+    assert quality.precision.estimate == pytest.approx(precision, abs=0.02)
+    assert quality.recall.estimate == pytest.approx(recall, abs=0.025)
+
+
 @pytest.mark.parametrize(
     ("reset", "precision", "recall"),
     [
