@@ -9,6 +9,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.estimators import (
     ExactJudge,
     SampledJudge,
+    _difference,
     best_advantage_lower_bounds,
     estimate_coverage,
     localizer_quality,
@@ -162,6 +163,14 @@ def test_an_action_that_is_not_seen_again_leaves_everything_open():
     unseen = [b for b in bounds if np.isnan(b.estimate)]
     assert unseen
     assert all((b.lower, b.upper) == (-1, 1) for b in unseen)
+
+
+def test_the_interval_is_newcombes_on_his_own_example():
+    """56 of 70 against 48 of 80: .0524 to .3339 (R. G. Newcombe, Stat. Med. 17 (1998), 873)."""
+    interval = _difference([1.0] * 56 + [0.0] * 14, [1.0] * 48 + [0.0] * 32, 0.95, 1.0)
+    assert (interval.lower, interval.estimate, interval.upper) == pytest.approx(
+        (0.0524, 0.2, 0.3339), abs=5e-5
+    )
 
 
 def test_rewards_scale_with_their_bound():
