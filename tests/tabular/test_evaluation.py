@@ -123,6 +123,20 @@ def test_exact_evaluation_agrees_with_the_enumeration_of_all_paths(seed):
                 assert result.q_values[h, s, action] == sum(p * g for p, g in taken) / weight
 
 
+@pytest.mark.parametrize("states", [1 << 16, (1 << 16) + 1])
+def test_narrow_indices_are_used_only_where_they_reach(states):
+    # From every state to the last one, which alone pays.
+    last = states - 1
+    transitions = sparse.csr_array(
+        (np.ones(states), np.full(states, last), np.arange(states + 1)), (states, states)
+    )
+    rewards = (np.arange(states) == last)[:, None] / 2
+    mdp = FiniteHorizonMDP(transitions, rewards, np.full(states, 1 / states), 2)
+    result = evaluate(mdp, np.ones((states, 1)))
+    assert (result.values[0, :last] == 0.5).all()
+    assert result.visits[1, last] == pytest.approx(1)
+
+
 @pytest.mark.parametrize("stationary", [True, False])
 @pytest.mark.parametrize("shape", [(1, 3, 2), (5, 1, 3), (4, 5, 1), (6, 7, 3), (3, 17, 9)])
 def test_dense_sparse_and_exact_agree(shape, stationary):
@@ -220,7 +234,7 @@ def test_sparse_kernels_and_their_python_source_give_the_same_bits(seed):
     assert np.array_equal(compiled[3], dense.visits)
 
 
-@pytest.mark.parametrize(("count", "states", "actions"), [(1, 5, 3), (4, 4, 2), (6, 3, 1)])
+@pytest.mark.parametrize(("count", "states", "actions"), [(1, 5, 3), (4, 6, 3), (6, 3, 1)])
 def test_batch_kernels_and_their_python_source_give_the_same_bits(count, states, actions):
     transitions, rewards, start, _ = dyadic(0, 3, states, actions)
     policies = np.stack([dyadic(k, 3, states, actions)[3] for k in range(count)])

@@ -166,6 +166,22 @@ def test_slowly_mixing_worlds_are_solved_and_certified(csr):
     assert result.greedy_sweeps < 60
 
 
+def test_a_dense_chain_that_mixes_slowly_is_solved_directly(monkeypatch):
+    calls = []
+    solver = np.linalg.solve
+    monkeypatch.setattr(np.linalg, "solve", lambda *args: calls.append(1) or solver(*args))
+    solve(DiscountedMDP(*corridor(60, 0.999)), 1e-6)
+    assert calls
+
+
+def test_sweeps_give_up_on_a_chain_that_mixes_slowly():
+    # Two absorbing states with other rewards: the difference shrinks by gamma alone.
+    rows = np.ones(2), np.array([0, 1], np.uint16), np.array([0, 1, 2], np.uint32)
+    for sweeps in (optimal_kernels.sparse_sweeps, optimal_kernels.sparse_sweeps.py_func):
+        assert not sweeps(*rows, np.array([0.0, 1.0]), 0.999, np.zeros(2), 1e-6)
+        assert sweeps(*rows, np.array([0.0, 1.0]), 0.25, np.zeros(2), 1e-6)
+
+
 def test_agrees_with_quantecon_where_it_is_right():
     markov = pytest.importorskip("quantecon.markov")
     mdp = sparse_garnet(2, 300, 0.95)
