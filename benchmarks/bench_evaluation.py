@@ -6,8 +6,6 @@ rows that follow it in one process are slowed. Run as ``python -m benchmarks.ben
 [--quick]``; `rows` gives the table to a common runner.
 """
 
-# ruff: noqa: E402
-
 from __future__ import annotations
 
 import json
