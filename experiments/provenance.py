@@ -1,8 +1,9 @@
-"""Where a run was made: versions, commit and hardware, for the run's description."""
+"""What made a run and where: code, versions, commit and hardware."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
@@ -11,6 +12,20 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGES = ("cpi-resets", "numpy", "scipy", "numba", "matplotlib", "gymnasium", "joblib")
+
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@functools.cache
+def code_digest(*packages: str) -> str:
+    """Digest of the Python sources of these packages, of all that computes results by default."""
+    total = hashlib.sha256()
+    for package in packages or ("cpi_theory", "tabular", "llm", "experiments"):
+        for path in sorted((_ROOT / package).rglob("*.py")):
+            name = path.relative_to(_ROOT).as_posix()
+            total.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 @functools.cache
@@ -32,13 +47,12 @@ def _version(package: str) -> str | None:
 
 def _commit() -> dict[str, Any] | None:
     """Commit of the checkout that this package is imported from, and whether it was edited."""
-    root = Path(__file__).resolve().parent.parent
-    top = _git(root, "rev-parse", "--show-toplevel")
+    top = _git(_ROOT, "rev-parse", "--show-toplevel")
     # An installed wheel may lie inside somebody else's checkout; its commit says nothing.
-    if top is None or Path(top) != root:
+    if top is None or Path(top) != _ROOT:
         return None
-    edited = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return {"id": _git(root, "rev-parse", "HEAD"), "edited": bool(edited)}
+    edited = _git(_ROOT, "status", "--porcelain", "--untracked-files=no")
+    return {"id": _git(_ROOT, "rev-parse", "HEAD"), "edited": bool(edited)}
 
 
 def _git(root: Path, *arguments: str) -> str | None:

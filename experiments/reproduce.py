@@ -21,13 +21,13 @@ from experiments.compare import CompareConfig
 from experiments.config import load_config
 from experiments.encoding import digest
 from experiments.learn import LearnConfig
+from experiments.provenance import code_digest
 from experiments.report import FiguresConfig
 from experiments.store import Row, Run
 from experiments.sweep import Execution
 from experiments.verify import VerifyConfig
 
 _CONFIGS = Path(__file__).parent / "configs" / "reproduce"
-_CODE = Path(__file__).parent.parent
 _PACKAGES = ("cpi_theory", "tabular", "experiments", "paper_figs")
 _UNSTABLE = {"timings.jsonl", "run.json", ".lock"}
 """Files that say when and where something ran, not what came out."""
@@ -110,7 +110,11 @@ class _Stage:
         whatever was edited, deleted or damaged since makes it run again.
         """
         files = [path for stage in (*before, self) for path in stage.files()]
-        return {"settings": digest(self.settings), "code": _code(), "files": _content(files)}
+        return {
+            "settings": digest(self.settings),
+            "code": code_digest(*_PACKAGES),
+            "files": _content(files),
+        }
 
 
 def _complete(
@@ -132,10 +136,6 @@ def _complete(
         code = int(command.run(stage.settings, stage.root, execution, console))
     record.write(name, [{"command": name, "exit_code": code, "state": stage.state(before)}])
     return code
-
-
-def _code() -> str:
-    return _content(path for p in _PACKAGES for path in sorted((_CODE / p).rglob("*.py")))
 
 
 def _content(paths: Iterable[Path]) -> str:

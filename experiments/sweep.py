@@ -1,7 +1,8 @@
 """The same task over many specifications: in local processes or on a Dask cluster, resumable.
 
 Each finished specification is stored at once as a *shard*, a file named by the specification's
-content, so a killed sweep continues where it was. Only this process writes: workers need no shared
+content and the code's, so a killed sweep continues where it was and no result outlives the code
+that it came from. Only this process writes: workers need no shared
 file system. Tables come out in the order of the specifications, whoever finished first.
 """
 
@@ -22,6 +23,7 @@ from cpi_theory.checks import InvalidInput, check_count
 from experiments.cluster import run_on_cluster
 from experiments.encoding import canonical, digest, plain
 from experiments.errors import CorruptFile, WorkerLost
+from experiments.provenance import code_digest
 from experiments.store import Row, Run, parse_rows, read_bytes, rows_as_bytes
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class _Shard:
 
 def _shards(task: Task[Any], specs: Sequence[Any], run: Run, table: str) -> list[_Shard]:
     name = f"{task.__module__}.{task.__qualname__}"
-    headers = [{"task": name, "spec": plain(spec)} for spec in specs]
+    headers = [{"task": name, "spec": plain(spec), "code": code_digest()} for spec in specs]
     folder = run.directory / "shards" / table
     shards = [_Shard(folder / f"{digest(header)[:32]}.jsonl", header) for header in headers]
     seen: dict[Path, int] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,6 @@ _SHARES = {
 """How the instances are shared among the families."""
 _CHUNK = 200
 _SLOW = {"gymnasium": 20}
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,12 @@ class Chunk:
         first: index of the first instance.
         count: how many.
         seed: of the instances.
-        code: digest of the code under test, so that results of other code are not reused.
     """
 
     family: str
     first: int
     count: int
     seed: int
-    code: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,6 @@ class Samples:
     first: int
     count: int
     seed: int
-    code: str
 
 
 @dataclass(frozen=True)
@@ -100,7 +95,6 @@ class Hunt:
     horizon: int
     evaluations: int
     seed: int
-    code: str
 
 
 def run(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -139,19 +133,18 @@ def _verify(config: VerifyConfig, output: Path, execution: Execution, console: C
 
 def tasks(config: VerifyConfig) -> list[Chunk | Samples | Hunt]:
     """The work of a run, slowest first so that no core idles at the end."""
-    code = digest_of_code()
-    work: list[Chunk | Samples | Hunt] = list(_hunts(config, code))
+    work: list[Chunk | Samples | Hunt] = list(_hunts(config))
     for family in reversed(_SHARES):
         size = _SLOW.get(family, _CHUNK)
         total = max(1, round(config.instances * _SHARES[family]))
         for first in range(0, total, size):
-            work.append(Chunk(family, first, min(size, total - first), config.seed, code))
+            work.append(Chunk(family, first, min(size, total - first), config.seed))
     simulated = max(10, config.instances // 100)
-    work.append(Samples(0, simulated, config.seed, code))
+    work.append(Samples(0, simulated, config.seed))
     return work
 
 
-def _hunts(config: VerifyConfig, code: str) -> Iterator[Hunt]:
+def _hunts(config: VerifyConfig) -> Iterator[Hunt]:
     if not config.search:
         return
     for theorem, horizon in (
@@ -159,16 +152,7 @@ def _hunts(config: VerifyConfig, code: str) -> Iterator[Hunt]:
         *(("T2", h) for h in (2, 3)),
         *((t, 3) for t in ("T1s", "T2s", "T3", "T6", "T8", "T8s", "T8 step", "T8s step")),
     ):
-        yield Hunt(theorem, horizon, config.search, config.seed, code)
-
-
-def digest_of_code() -> str:
-    """Digest of all that a verdict depends on: change a bound, and everything is checked anew."""
-    digest = hashlib.sha256()
-    files = [p for folder in ("cpi_theory", "tabular") for p in (_ROOT / folder).glob("*.py")]
-    for path in sorted([*files, *(_ROOT / "experiments").glob("verify*.py")]):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+        yield Hunt(theorem, horizon, config.search, config.seed)
 
 
 def check(task: Chunk | Samples | Hunt) -> list[dict[str, Any]]:

@@ -186,13 +186,11 @@ class Judging:
         target: key of `TARGETS`.
         instances: how many of each random exact family, and a quarter of the extremal ones.
         seed: of the instances.
-        code: digest of the code that is judged, so that stored verdicts fit it.
     """
 
     target: str
     instances: int
     seed: int
-    code: str
 
 
 class Verdict(NamedTuple):

@@ -135,13 +135,12 @@ def _figure(value: float | None) -> str:
 
 def mutate(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
     """Judge every mutant of every bound; 1 if one claims more than a tight bound and stands."""
-    from experiments.verify import digest_of_code
     from experiments.verify_mutants import TARGETS, Judging, judge_mutants
 
     name = "verify-mutants-quick" if config.quick else "verify-mutants"
     count = _QUICK_MUTATED_INSTANCES if config.quick else _MUTATED_INSTANCES
     run = Run.open(output, name, {"instances": count, "seed": config.seed}, config.seed)
-    specs = [Judging(target, count, config.seed, digest_of_code()) for target in TARGETS]
+    specs = [Judging(target, count, config.seed) for target in TARGETS]
     with run.timed("mutants"):
         rows = sweep(judge_mutants, specs, run, "mutants", execution, console)
     for i, row in enumerate(rows):

@@ -116,6 +116,16 @@ def test_equal_specs_are_refused(tasks: ModuleType, run: Run) -> None:
         sweep(tasks.square, specs, run, "squares", Execution(workers=1))
 
 
+def test_no_result_outlives_the_code_that_it_came_from(
+    tasks: ModuleType, run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [tasks.Square(3, log=str(log))]
+    for code, times in (("before", 1), ("before", 1), ("after", 2)):
+        monkeypatch.setattr("experiments.sweep.code_digest", lambda code=code: code)
+        sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+        assert executions(log)[3] == times
+
+
 def test_no_specs_give_an_empty_table(tasks: ModuleType, run: Run) -> None:
     assert sweep(tasks.square, [], run, "squares") == []
     assert run.read("squares") == []
