@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except SystemExit as end:  # how the option parser ends after --help or a mistake
         return end.code if isinstance(end.code, int) else 2
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - all others are raised again
+    except (ValueError, OSError, KeyboardInterrupt) as error:  # InvalidInput is a ValueError
         return _explain(error)
 
 
