@@ -185,7 +185,7 @@ def sharp_best_step(
     drift = step.coverage * step.advantage
     if drift <= 0:
         return 0, 0
-    if step.horizon == 1 or step.spread == 0:
+    if step.horizon == 1:
         return 1, bound(1)
     if deviation_probabilities is not None:
         best = _maximiser(lambda a: float(bound(a)))

@@ -481,8 +481,34 @@ def test_an_impossible_discounted_step_is_refused(field, value):
         DiscountedResetStep(**good | {field: value})
 
 
-def test_rounding_above_one_is_no_mistake():
+def test_rounding_is_no_mistake_but_more_is():
     assert ResetStep(2, 1.0000000000000002, 0.1, -1e-17, 1.0000000000000002).horizon == 2
+    assert ResetStep(2, 1 + 0.9e-9, 0.1, -0.9e-9, 1.0).horizon == 2
+    assert ResetStep(10**6, 1.0, 0.1, 0.1, (10**6 - 1) * (1 + 0.9e-9)).horizon == 10**6
+    for step in ((1 + 1.1e-9, 0.1), (1.0, -1.1e-9)):
+        with pytest.raises(InvalidInput):
+            ResetStep(2, step[0], 0.1, step[1], 1.0)
+    assert greedy_improvement_lower_bound(1.0, [0.1] * 10) == pytest.approx(0.9)
+
+
+def test_one_layer_takes_the_whole_step():
+    for deviations in (None, lambda alpha: [0]):
+        assert sharp_best_step(ResetStep(1, F(1, 2), F(1, 3), F(1, 2), 0), deviations) == (
+            1,
+            F(1, 6),
+        )
+
+
+def test_without_spread_the_whole_step_is_best():
+    step = ResetStep(3, F(1), F(1, 5), F(0), F(1))
+    assert best_step(step) == sharp_best_step(step) == (1, F(3, 5))
+    searched = sharp_best_step(step, lambda alpha: [0, alpha, alpha])
+    assert searched == (1, F(3, 5))
+
+
+def test_a_discount_of_one_is_explained():
+    with pytest.raises(InvalidInput, match=r"^discount = 1: J is infinite"):
+        DiscountedResetStep(1, 0.5, 0.1, 0.2)
 
 
 STEP = ResetStep(2, 1.0, 0.1, 0.2, 0.5)
@@ -497,6 +523,7 @@ DISCOUNTED_STEP = DiscountedResetStep(0.5, 1.0, 0.1, 0.2)
         (lambda: sharp_improvement_lower_bound(STEP, -0.1, (0, 0.1)), "alpha"),
         (lambda: sharp_improvement_lower_bound(STEP, 0.1, (0, 0.1, 0.2)), "deviation_prob"),
         (lambda: sharp_improvement_lower_bound(STEP, 0.1, (0, 1.5)), "deviation probability"),
+        (lambda: sharp_improvement_lower_bound(STEP, 0.1, (0, -0.5)), "deviation probability"),
         (lambda: uniform_deviation_probabilities(0, 0.1), "horizon"),
         (lambda: uniform_deviation_probabilities(2, 1.1), "alpha"),
         (lambda: greedy_improvement_lower_bound(0, (1,)), "tau"),
@@ -508,6 +535,7 @@ DISCOUNTED_STEP = DiscountedResetStep(0.5, 1.0, 0.1, 0.2)
         (lambda: discounted_improvement_lower_bound(DISCOUNTED_STEP, 1.1), "alpha"),
         (lambda: sharp_discounted_improvement_lower_bound(DISCOUNTED_STEP, 1.1, 0), "alpha"),
         (lambda: sharp_discounted_improvement_lower_bound(DISCOUNTED_STEP, 1, 1.1), "deviation"),
+        (lambda: sharp_discounted_improvement_lower_bound(DISCOUNTED_STEP, 1, -0.5), "deviation"),
         (lambda: uniform_discounted_deviation(1, 0.5), "discount"),
         (lambda: uniform_discounted_deviation(0.5, -0.5), "alpha"),
     ],
