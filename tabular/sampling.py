@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -289,8 +290,12 @@ def spread(
     if parts == 1:
         run(0, n)
         return
-    with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(run, edges[:-1], edges[1:]))
+    # This thread takes the first part itself: it already has a core, so one fewer must be found.
+    with ThreadPoolExecutor(parts - 1) as pool:
+        others = [pool.submit(run, *ends) for ends in itertools.pairwise(edges[1:])]
+        run(edges[0], edges[1])
+        for other in others:
+            other.result()
 
 
 def numbered_keys(key: Key, count: int) -> Keys:
