@@ -1,1 +1,1 @@
-"""Language models on the seam of :mod:`cpi_theory.seam`: not written yet, nothing pretends."""
+"""Language models on the seam of :mod:`cpi_theory.seam`: thoughts, tasks, sampling, training."""

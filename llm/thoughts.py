@@ -1,0 +1,170 @@
+"""The thought MDP: how a stream of tokens is cut into thoughts, and when it ends.
+
+An action is one thought. It ends with the delimiter, at the cap on tokens per thought, with the
+end-of-sequence token, or as soon as it holds an answer in ``\\boxed{}``; the latter two end the
+rollout as well. Thoughts are cut out of one uninterrupted stream: asking the model for one thought
+at a time and concatenating token ids gives the same distribution, in many more calls.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cpi_theory.checks import InvalidInput, check_count
+
+BOX = "\\boxed{"
+
+Span = tuple[int, int]
+"""Half-open range of token positions."""
+
+
+class Finish(enum.Enum):
+    """How the text of a rollout ended; the first two are finished texts, the others cut off."""
+
+    ANSWERED = "answered"
+    EOS = "eos"
+    THOUGHT_LIMIT = "thought limit"
+    TOKEN_LIMIT = "token limit"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model itself ended the text."""
+        return self in (Finish.ANSWERED, Finish.EOS)
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtFormat:
+    """How thoughts are written and how many there may be.
+
+    Limits count from the prompt's end, so a rollout from a reset state has what its parent had
+    left: what follows a state does not depend on how the state was reached.
+
+    Attributes:
+        delimiter: text that ends a thought.
+        max_thoughts: thoughts per solution, the horizon H.
+        max_tokens: tokens per solution.
+        thought_tokens: tokens per thought, after which it ends without a delimiter; None: no cap.
+    """
+
+    delimiter: str = "</thought>"
+    max_thoughts: int = 20
+    max_tokens: int = 5120
+    thought_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.delimiter.strip():
+            raise InvalidInput("delimiter", self.delimiter, "blank", "give a text such as </step>")
+        check_count("max_thoughts", self.max_thoughts)
+        check_count("max_tokens", self.max_tokens)
+        if self.thought_tokens is not None:
+            check_count("thought_tokens", self.thought_tokens)
+
+
+@dataclass(slots=True)
+class Segmenter:
+    """Follows one rollout token by token.
+
+    Attributes:
+        form: delimiter and limits.
+        eos: ids that end the sequence.
+        thoughts: thoughts kept before the first token that is followed.
+        tokens: tokens kept before it.
+        spans: thoughts so far, as ranges of the tokens followed.
+        finish: how it ended, None while it goes on.
+    """
+
+    form: ThoughtFormat
+    eos: frozenset[int]
+    thoughts: int = 0
+    tokens: int = 0
+    spans: list[Span] = field(default_factory=list)
+    finish: Finish | None = None
+    _start: int = 0
+    _length: int = 0
+    _text: str = ""
+
+    def push(self, token: int, piece: str) -> bool:
+        """Take the next token with its text; True once the rollout has ended."""
+        self._length += 1
+        if token in self.eos:
+            return self._end(Finish.EOS)
+        self._text += piece
+        if "}" in piece and holds_answer(self._text):
+            return self._end(Finish.ANSWERED)
+        if self._thought_is_over(piece):
+            self._close()
+            if self.thoughts + len(self.spans) >= self.form.max_thoughts:
+                self.finish = Finish.THOUGHT_LIMIT
+                return True
+        if self.tokens + self._length >= self.form.max_tokens:
+            return self._end(Finish.TOKEN_LIMIT)
+        return False
+
+    def _thought_is_over(self, piece: str) -> bool:
+        if self.form.delimiter[-1] in piece and self.form.delimiter in self._text:
+            return True
+        cap = self.form.thought_tokens
+        return cap is not None and self._length - self._start >= cap
+
+    def _close(self) -> None:
+        if self._length > self._start:
+            self.spans.append((self._start, self._length))
+        self._start, self._text = self._length, ""
+
+    def _end(self, finish: Finish) -> bool:
+        self._close()
+        self.finish = finish
+        return True
+
+
+def segment(
+    form: ThoughtFormat,
+    eos: frozenset[int],
+    tokens: Sequence[int],
+    pieces: Sequence[str],
+    kept_thoughts: int = 0,
+    kept_tokens: int = 0,
+) -> Segmenter:
+    """The thoughts of a token stream; tokens after its end are not looked at.
+
+    Args:
+        form, eos: see :class:`Segmenter`.
+        tokens: ids sampled, length T.
+        pieces: their texts, length T.
+        kept_thoughts, kept_tokens: what precedes them.
+
+    Returns:
+        The segmenter after the last token it took; ``finish`` is None if the stream stops early.
+    """
+    follower = Segmenter(form, eos, kept_thoughts, kept_tokens)
+    for token, piece in zip(tokens, pieces, strict=True):
+        if follower.push(token, piece):
+            break
+    return follower
+
+
+def holds_answer(text: str) -> bool:
+    """Whether the text holds a whole ``\\boxed{...}``, its braces balanced."""
+    return boxed_span(text) is not None
+
+
+def boxed_span(text: str) -> Span | None:
+    """Range of the content of the last whole ``\\boxed{...}`` in the text, None without one."""
+    start = text.rfind(BOX)
+    while start >= 0:
+        end = _closing_brace(text, start + len(BOX))
+        if end is not None:
+            return start + len(BOX), end
+        start = text.rfind(BOX, 0, start)
+    return None
+
+
+def _closing_brace(text: str, start: int) -> int | None:
+    depth = 1
+    for position in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return position
+    return None
