@@ -9,7 +9,7 @@ at a time and concatenating token ids gives the same distribution, in many more 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cpi_theory.checks import InvalidInput, check_count
@@ -89,17 +89,17 @@ class Segmenter:
         """Take the next token with its text; True once the rollout has ended."""
         self._length += 1
         if token in self.eos:
-            return self._end(Finish.EOS)
+            return self.end(Finish.EOS)
         self._text += piece
         if "}" in piece and holds_answer(self._text):
-            return self._end(Finish.ANSWERED)
+            return self.end(Finish.ANSWERED)
         if self._thought_is_over(piece):
             self._close()
             if self.thoughts + len(self.spans) >= self.form.max_thoughts:
                 self.finish = Finish.THOUGHT_LIMIT
                 return True
         if self.tokens + self._length >= self.form.max_tokens:
-            return self._end(Finish.TOKEN_LIMIT)
+            return self.end(Finish.TOKEN_LIMIT)
         return False
 
     def _thought_is_over(self, piece: str) -> bool:
@@ -113,34 +113,26 @@ class Segmenter:
             self.spans.append((self._start, self._length))
         self._start, self._text = self._length, ""
 
-    def _end(self, finish: Finish) -> bool:
+    def end(self, finish: Finish) -> bool:
+        """End here; what has been read since the last thought becomes one too."""
         self._close()
         self.finish = finish
         return True
 
 
-def segment(
-    form: ThoughtFormat,
-    eos: frozenset[int],
-    tokens: Sequence[int],
-    pieces: Sequence[str],
-    kept_thoughts: int = 0,
-    kept_tokens: int = 0,
-) -> Segmenter:
+def segment(follower: Segmenter, tokens: Sequence[int], piece: Callable[[int], str]) -> Segmenter:
     """The thoughts of a token stream; tokens after its end are not looked at.
 
     Args:
-        form, eos: see :class:`Segmenter`.
-        tokens: ids sampled, length T.
-        pieces: their texts, length T.
-        kept_thoughts, kept_tokens: what precedes them.
+        follower: a segmenter that has taken nothing yet.
+        tokens: ids sampled.
+        piece: text of an id.
 
     Returns:
-        The segmenter after the last token it took; ``finish`` is None if the stream stops early.
+        `follower` after the last token it took; ``finish`` is None if the stream stops early.
     """
-    follower = Segmenter(form, eos, kept_thoughts, kept_tokens)
-    for token, piece in zip(tokens, pieces, strict=True):
-        if follower.push(token, piece):
+    for token in tokens:
+        if follower.push(token, piece(token)):
             break
     return follower
 

@@ -1,0 +1,26 @@
+"""The randomness of a completion as a function of its key and the position of a token."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+
+
+def uniforms(keys: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
+    """One number in [0, 1) per key for the token at `position`, shape (n,).
+
+    A counter run through the finaliser of SplitMix64: any position is reached without those
+    before it, so rows can leave or join a batch at will.
+    """
+    with np.errstate(over="ignore"):
+        x = keys + _GOLDEN * np.uint64(position + 1)
+        for shift, factor in _MIX:
+            x = (x ^ (x >> shift)) * factor
+        x = x ^ (x >> np.uint64(31))
+    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
