@@ -1,0 +1,79 @@
+"""Prompts as text files, filled in strictly.
+
+A file holds placeholders such as ``{{question}}``. Single braces mean nothing, so prompts can
+speak of ``\\boxed{}``; what is filled in is never searched for placeholders again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from cpi_theory.checks import InvalidInput
+
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A text with placeholders.
+
+    Attributes:
+        name: where it comes from, for messages.
+        text: the text.
+    """
+
+    name: str
+    text: str
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """Names of the placeholders."""
+        return frozenset(_PLACEHOLDER.findall(self.text))
+
+    def fill(self, **values: str) -> str:
+        """The text with every placeholder replaced.
+
+        Raises:
+            InvalidInput: if a placeholder has no value or a value no placeholder.
+        """
+        for names, problem in (
+            (self.placeholders - values.keys(), "nothing to fill it with"),
+            (values.keys() - self.placeholders, "not in the prompt"),
+        ):
+            if names:
+                raise InvalidInput(
+                    f"placeholder of prompt {self.name}",
+                    sorted(names)[0],
+                    problem,
+                    f"use exactly {sorted(values)}",
+                )
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
+
+
+@cache
+def shipped(name: str) -> Prompt:
+    """A prompt that comes with the package.
+
+    Raises:
+        InvalidInput: listing the prompts there are.
+    """
+    there = {f.name.removesuffix(".txt"): f for f in files(__name__).iterdir()}
+    there = {stem: f for stem, f in there.items() if f.name.endswith(".txt")}
+    if name not in there:
+        raise InvalidInput("prompt", name, "no such prompt", f"choose one of {sorted(there)}")
+    return Prompt(name, there[name].read_text(encoding="utf-8"))
+
+
+def from_file(path: Path) -> Prompt:
+    """A prompt of the user's own.
+
+    Raises:
+        InvalidInput: if the file is not there.
+    """
+    if not path.is_file():
+        raise InvalidInput("prompt file", path, "no such file", "give the path of a text file")
+    return Prompt(str(path), path.read_text(encoding="utf-8"))
