@@ -1,0 +1,140 @@
+"""The facts of modular arithmetic, which of them are hard, and how writers get them wrong.
+
+A fact is an operation applied to a value. A writer whose slips follow a fixed table is what a
+model is warm-started from: it then knows easy facts, and gets hard ones wrong mostly in one
+habitual way, which is what reinforcement learning has to turn round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.checks import InvalidInput, check_in_range, check_probability
+from cpi_theory.randomness import Key
+
+Integers = NDArray[np.int64]
+
+
+def apply(operation: str, value: int, modulus: int) -> int:
+    """The value after an operation such as ``*3``."""
+    operand = int(operation[1:])
+    results = {"+": value + operand, "-": value - operand, "*": value * operand}
+    return results[operation[0]] % modulus
+
+
+@dataclass(frozen=True, slots=True)
+class Slips:
+    """How often a writer of demonstrations is right.
+
+    Attributes:
+        right: chance of the right value for a hard fact.
+        habit: chance of the fact's own habitual wrong value; what remains falls evenly on the
+            other wrong values.
+        slip: chance of a wrong value, any of them alike, for an easy fact.
+    """
+
+    right: float = 0.3
+    habit: float = 0.56
+    slip: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("right", "habit", "slip"):
+            check_probability(name, getattr(self, name))
+        if self.right + self.habit > 1 + 1e-9:
+            raise InvalidInput(
+                "habit", self.habit, f"more than 1 with right = {self.right}", "lower one of them"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class FactTable:
+    """All facts of a modulus; axis 0 is the operation, axis 1 the value it is applied to.
+
+    Attributes:
+        operations: the operations, in the order of axis 0.
+        answers: the right results, shape (operations, modulus).
+        hard: which facts are hard, bool, same shape.
+        habits: a wrong result for every fact, the habitual one if it is hard, same shape.
+    """
+
+    operations: tuple[str, ...]
+    answers: Integers
+    hard: NDArray[np.bool_]
+    habits: Integers
+
+    @classmethod
+    def draw(cls, operations: tuple[str, ...], modulus: int, share: float, key: Key) -> FactTable:
+        """A table in which the given share of the facts, rounded to a whole number, is hard."""
+        check_in_range("share", share, 0, 1)
+        rng = key.generator()
+        answers = np.array([[apply(o, v, modulus) for v in range(modulus)] for o in operations])
+        hard = np.zeros(answers.size, dtype=bool)
+        hard[rng.permutation(answers.size)[: round(share * answers.size)]] = True
+        habits = (answers + rng.integers(1, modulus, answers.shape)) % modulus
+        return cls(operations, answers, hard.reshape(answers.shape), habits)
+
+    @property
+    def modulus(self) -> int:
+        """Number of values."""
+        return self.answers.shape[1]
+
+    def laws(self, slips: Slips) -> NDArray[np.float64]:
+        """P(value written | operation, value before), shape (operations, modulus, modulus)."""
+        m, rest = self.modulus, 1 - slips.right - slips.habit
+        law = np.where(self.hard, rest / (m - 2), slips.slip / (m - 1))[:, :, None].repeat(m, 2)
+        rows = np.indices(self.answers.shape)
+        habit = np.where(self.hard, slips.habit, slips.slip / (m - 1))
+        law[rows[0], rows[1], self.habits] = habit
+        law[rows[0], rows[1], self.answers] = np.where(self.hard, slips.right, 1 - slips.slip)
+        return np.asarray(law)
+
+    def true_values(self, operations: Integers, starts: Integers) -> Integers:
+        """The right value after each step.
+
+        Args:
+            operations: indices of the operations, shape (n, H).
+            starts: values before the first, shape (n,).
+
+        Returns:
+            Shape (n, H).
+        """
+        values = np.empty_like(operations)
+        now = starts
+        for h in range(operations.shape[1]):
+            now = self.answers[operations[:, h], now]
+            values[:, h] = now
+        return values
+
+    def hard_on_path(self, operations: Integers, starts: Integers) -> NDArray[np.bool_]:
+        """Which steps of the right solution ask for a hard fact; shapes as `true_values`."""
+        before = np.concatenate(
+            [starts[:, None], self.true_values(operations, starts)[:, :-1]], axis=1
+        )
+        return np.asarray(self.hard[operations, before])
+
+
+def write(
+    laws: NDArray[np.float64], operations: Integers, starts: Integers, rng: np.random.Generator
+) -> Integers:
+    """Values that a writer states step by step, each computed from what it stated before.
+
+    Args:
+        laws: of :meth:`FactTable.laws`; or one table per step, with an axis of length H in front.
+        operations, starts: as in :meth:`FactTable.true_values`.
+        rng: of the draws.
+
+    Returns:
+        Shape (n, H).
+    """
+    totals = np.cumsum(laws, axis=-1)
+    values = np.empty_like(operations)
+    now = starts
+    for h in range(operations.shape[1]):
+        rows = (totals if laws.ndim == 3 else totals[h])[operations[:, h], now]
+        draws = rng.random(len(now)) * rows[:, -1]
+        now = (rows <= draws[:, None]).sum(axis=1)
+        values[:, h] = now
+    return values

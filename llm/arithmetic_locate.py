@@ -1,0 +1,51 @@
+r"""How the tiny model is asked where its own chain goes wrong, and how it answers.
+
+The prompt is the question, the failed thoughts and ``<locate>``; the reply recomputes step after
+step next to what was stated and ends at the first that differs, naming it in a box, 1-based::
+
+    1: +2 13 13 right 2: *3 16 19 wrong \boxed{2}
+
+Box 0 says that no step is wrong. (Without both numbers a small model learns shortcuts such as "the
+first hard step".)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm.arithmetic import boxed, label
+from llm.tasks import Problem, Task
+
+LOCATE, RIGHT, WRONG = "<locate>", "right", "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class ArithmeticDialect:
+    """The words in which models of the arithmetic task localise.
+
+    Attributes:
+        task: renders questions.
+    """
+
+    task: Task
+
+    def render(self, problem: Problem, thoughts: Sequence[str]) -> str:
+        """The whole prompt of a localisation; thoughts are given as texts, in order."""
+        return " ".join([self.task.prompt(problem), *(t.strip() for t in thoughts), LOCATE])
+
+
+def trace(operations: Sequence[str], right: Sequence[int], stated: Sequence[int]) -> str:
+    """The reply for a chain.
+
+    Args:
+        operations: of the question.
+        right, stated: the value after each, as it is and as the chain says.
+    """
+    words: list[str] = []
+    for i, (operation, true, said) in enumerate(zip(operations, right, stated, strict=True)):
+        verdict = RIGHT if true == said else WRONG
+        words += [label(i), operation, str(true), str(said), verdict]
+        if verdict == WRONG:
+            return " ".join([*words, boxed(i + 1)])
+    return " ".join([*words, boxed(0)])

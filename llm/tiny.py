@@ -1,0 +1,94 @@
+"""A transformer of 0.3 M parameters and a tokenizer of whole words for :mod:`llm.arithmetic`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from cpi_theory.checks import InvalidInput, check_count
+from llm.arithmetic import DELIMITER, FILLERS, MAX_HORIZON, ArithmeticTask, boxed, label
+from llm.arithmetic_locate import LOCATE, RIGHT, WRONG
+
+PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
+
+
+def words(task: ArithmeticTask) -> list[str]:
+    """Every word that texts of the task are made of, special tokens first."""
+    values = range(task.modulus)
+    return [
+        *(PAD, EOS, UNKNOWN, "Q", "start", ";", DELIMITER, LOCATE, RIGHT, WRONG),
+        *FILLERS,
+        *map(label, range(MAX_HORIZON)),
+        *task.operations,
+        *map(str, values),
+        *map(boxed, values),
+    ]
+
+
+def tokenizer(task: ArithmeticTask) -> PreTrainedTokenizerFast:
+    r"""One token per word, ``\boxed{4}`` included; texts are words with blanks between them."""
+    table = {word: i for i, word in enumerate(words(task))}
+    inner = Tokenizer(models.WordLevel(table, unk_token=UNKNOWN))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token=PAD,
+        eos_token=EOS,
+        unk_token=UNKNOWN,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TinyModel:
+    """The shape of a Llama model.
+
+    Attributes:
+        width: size of the hidden states.
+        layers: number of blocks.
+        heads: attention heads; `width` must be an even multiple of it.
+        feed_forward: inner size of the feed-forward blocks.
+        tied: whether input and output embeddings are one matrix. Engines that are handed new
+            weights one by one may keep an old output matrix when they are.
+        context: longest sequence in tokens.
+    """
+
+    width: int = 96
+    layers: int = 3
+    heads: int = 4
+    feed_forward: int = 192
+    tied: bool = False
+    context: int = 512
+
+    def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "feed_forward", "context"):
+            check_count(name, getattr(self, name))
+        if self.width % (2 * self.heads):
+            raise InvalidInput(
+                "heads",
+                self.heads,
+                f"heads of odd or broken size at width {self.width}",
+                "choose a width that is an even multiple of it",
+            )
+
+    def build(self, tokens: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+        """An untrained model; the same for the same seed, and torch's own stream is left alone."""
+        config: Any = LlamaConfig(
+            vocab_size=len(tokens),
+            hidden_size=self.width,
+            intermediate_size=self.feed_forward,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            max_position_embeddings=self.context,
+            tie_word_embeddings=self.tied,
+            pad_token_id=tokens.pad_token_id,
+            eos_token_id=tokens.eos_token_id,
+            bos_token_id=None,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return LlamaForCausalLM(config)
