@@ -1,0 +1,202 @@
+"""The simulator seam on a language model: one batched call for any number of rollouts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cpi_theory.checks import InvalidInput, check_count, check_positive
+from cpi_theory.randomness import Key, Keys
+from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason
+from llm.localization import Localizer
+from llm.rollouts import TextRollout, TextState, ThoughtStates
+from llm.sampling import Completion, Follower, Request, Sampler, Sampling
+from llm.tasks import Problem, Task, Verdict
+from llm.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from llm.vocabulary import Vocabulary
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a simulator has generated so far.
+
+    Attributes:
+        rollouts: continuations sampled.
+        tokens: ids sampled for them, those thrown away after an end included.
+        localizations: rollouts that the localiser was asked about.
+        localization_tokens: ids sampled for its answers.
+        finishes: how often a rollout ended how.
+    """
+
+    rollouts: int = 0
+    tokens: int = 0
+    localizations: int = 0
+    localization_tokens: int = 0
+    finishes: Counter[Finish] = field(default_factory=Counter)
+
+    @property
+    def generated(self) -> int:
+        """All ids sampled, localisation included."""
+        return self.tokens + self.localization_tokens
+
+
+class LanguageModelSimulator:
+    """A language model and its task, as the algorithms see worlds.
+
+    A state is a :class:`~llm.rollouts.TextState`. Rollouts follow whatever weights the sampler's
+    model has at the time of the call.
+
+    Attributes:
+        sampler: the engine.
+        vocabulary: the model's tokenizer.
+        task: prompts and verifier.
+        form: how thoughts are cut and how many there may be.
+        sampling: temperature and top-p of rollouts.
+        localizer: names first errors; None: nothing can, and asking is an error.
+        seed: numbers the rollouts that are asked for without keys.
+        success: a rollout fails if its reward is below this.
+        chat: whether prompts are put into the tokenizer's chat template.
+        usage: what was generated so far.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        vocabulary: Vocabulary,
+        task: Task,
+        form: ThoughtFormat | None = None,
+        sampling: Sampling | None = None,
+        localizer: Localizer | None = None,
+        seed: int = 0,
+        success: float = 1.0,
+        chat: bool = False,
+    ) -> None:
+        """Set up the world.
+
+        Raises:
+            InvalidInput: if the seed or the success level is out of range.
+        """
+        check_count("seed", seed, minimum=0)
+        check_positive("success", success)
+        self.sampler, self.vocabulary, self.task = sampler, vocabulary, task
+        self.form = ThoughtFormat() if form is None else form
+        self.sampling = Sampling() if sampling is None else sampling
+        self.localizer, self.seed, self.success, self.chat = localizer, seed, success, chat
+        self.usage = Usage()
+        self._rolled = self._located = 0
+
+    def start_states(self, problems: Sequence[Problem]) -> list[TextState]:
+        """The state before the first thought of each problem.
+
+        Raises:
+            InvalidInput: if a prompt leaves no room for a thought in the context.
+        """
+        return [self._start(problem) for problem in problems]
+
+    def _start(self, problem: Problem) -> TextState:
+        text = self.task.prompt(problem)
+        if self.chat:
+            prompt = self.vocabulary.chat([{"role": "user", "content": text}])
+        else:
+            prompt = self.vocabulary.encode(text)
+        if len(prompt) >= self.sampler.context:
+            raise InvalidInput(
+                f"problem {problem.id!r}",
+                problem.question,
+                f"its prompt takes {len(prompt)} tokens of a context of {self.sampler.context}",
+                "leave the problem out, or use a model with a longer context",
+            )
+        return TextState(problem, prompt)
+
+    def rollout(self, states: Sequence[TextState], keys: Keys | None = None) -> list[TextRollout]:
+        """One continuation of the current policy from each state, in one batched call.
+
+        Raises:
+            InvalidInput: if there is not one key per state, or a state leaves no room.
+        """
+        keys = self._as_keys(keys, len(states), "rollout", "_rolled")
+        requests = [self._request(s, int(k)) for s, k in zip(states, keys, strict=True)]
+        completions = self.sampler.generate(requests, self.sampling)
+        return [self._finish(s, c) for s, c in zip(states, completions, strict=True)]
+
+    def locate_first_error(
+        self, rollouts: Sequence[TextRollout], keys: Keys | None = None
+    ) -> list[Localization | FailedLocalization]:
+        """What the localiser says of each failure, all of them asked in one batch.
+
+        Raises:
+            InvalidInput: if there is no localiser.
+        """
+        if self.localizer is None:
+            raise InvalidInput(
+                "localizer", None, "this world cannot name errors", "give the simulator a localizer"
+            )
+        keys = self._as_keys(keys, len(rollouts), "locate", "_located")
+        answers: list[Localization | FailedLocalization]
+        answers = [FailedLocalization(Reason.NOT_FAILED)] * len(rollouts)
+        asked = [i for i, rollout in enumerate(rollouts) if rollout.failed]
+        located = self.localizer.locate([rollouts[i] for i in asked], keys[asked])
+        for i, one in zip(asked, located, strict=True):
+            answers[i] = one.answer
+            self.usage.localization_tokens += one.generated
+        self.usage.localizations += len(asked)
+        return answers
+
+    def _request(self, state: TextState, key: int) -> Request:
+        room = self.form.max_tokens - len(state.kept)
+        return Request(state.tokens, room, key, lambda: self._follower(state))
+
+    def _segmenter(self, state: TextState) -> Segmenter:
+        return Segmenter(self.form, self.sampler.eos, len(state.ends), len(state.kept))
+
+    def _follower(self, state: TextState) -> Follower:
+        segmenter, piece = self._segmenter(state), self.vocabulary.piece
+        return lambda token: segmenter.push(token, piece(token))
+
+    def _finish(self, state: TextState, completion: Completion) -> TextRollout:
+        """Cut a completion into thoughts and have it judged."""
+        cut = segment(self._segmenter(state), completion.tokens, self.vocabulary.piece)
+        if cut.finish is None:  # the engine ran out of room before the format did
+            cut.end(Finish.TOKEN_LIMIT)
+        assert cut.finish is not None
+        length = cut.spans[-1][1]
+        tokens, spans = completion.tokens[:length], tuple(cut.spans)
+        verdict = self._judge(state, tokens, cut.finish)
+        self.usage.rollouts += 1
+        self.usage.tokens += len(completion.tokens)
+        self.usage.finishes[cut.finish] += 1
+        return TextRollout(
+            states=ThoughtStates(state, tokens, spans),
+            actions=tuple(tokens[a:b] for a, b in spans),
+            reward=verdict.reward,
+            failed=verdict.reward < self.success - 1e-9,
+            ended=Ending.TERMINAL if cut.finish.complete else Ending.HORIZON,
+            tokens=tokens,
+            logprobs=completion.logprobs[:length],
+            spans=spans,
+            finish=cut.finish,
+            answer=verdict.answer,
+            discarded=len(completion.tokens) - length,
+        )
+
+    def _judge(self, state: TextState, tokens: tuple[int, ...], finish: Finish) -> Verdict:
+        """A text that was cut off has not answered, whatever stands in it."""
+        if not finish.complete:
+            return Verdict(0.0, None)
+        return self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
+
+    def _as_keys(self, keys: Keys | None, count: int, purpose: str, counter: str) -> Keys:
+        """The keys given, or the next ones of this simulator's seed."""
+        if keys is not None:
+            given = np.asarray(keys)
+            if given.shape != (count,) or given.dtype.kind not in "ui":
+                raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
+            return given.astype(np.uint64)
+        first = getattr(self, counter)
+        setattr(self, counter, first + count)
+        key = Key.of(self.seed).child(purpose)
+        numbered = [key.child(i).integers(1)[0] for i in range(first, first + count)]
+        return np.array(numbered, np.uint64)

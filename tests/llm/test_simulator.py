@@ -1,0 +1,223 @@
+"""The simulator seam on language models whose law is a script."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Ending, Reason
+from llm.localization import OracleLocalizer
+from llm.sampling import Request, Sampling
+from llm.scripted import ScriptedSampler
+from llm.simulator import LanguageModelSimulator
+from llm.tasks import Problem, Verdict
+from llm.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from tests.llm.words import END, vocabulary
+
+WORDS = vocabulary("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}")
+Q, A, B, STOP, ONE, TWO = (
+    WORDS.encode(w)[0] for w in ("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}")
+)
+(EOS,) = WORDS.eos
+LAW = {
+    Q: {A: 0.6, B: 0.4},
+    A: {STOP: 0.7, A: 0.2, EOS: 0.1},
+    B: {STOP: 0.5, ONE: 0.3, TWO: 0.2},
+    STOP: {A: 0.5, B: 0.5},
+    ONE: {STOP: 0.5, EOS: 0.5},
+    TWO: {STOP: 0.5, EOS: 0.5},
+    EOS: {A: 1.0},
+}
+PROBLEM = Problem("0", "q", "1")
+
+
+class Boxes:
+    """The answer is 1; thoughts with a b are wrong."""
+
+    def problems(self, split, count, seed):
+        return [dataclasses.replace(PROBLEM, id=str(i)) for i in range(count)]
+
+    def prompt(self, problem):
+        return problem.question
+
+    def verify(self, problem, text):
+        answer = text.partition("\\boxed{")[2][:1] or None
+        return Verdict(float(answer == problem.answer), answer)
+
+    def first_error(self, problem, thoughts):
+        return next((i for i, thought in enumerate(thoughts) if "b" in thought), None)
+
+
+class Deaf(ScriptedSampler):
+    """An engine that cannot be stopped while it samples."""
+
+    def generate(self, requests, sampling):
+        return super().generate([dataclasses.replace(r, follow=None) for r in requests], sampling)
+
+
+def world(engine=ScriptedSampler, law=None, sampling=None, **limits):
+    table = LAW if law is None else law
+    task = Boxes()
+    return LanguageModelSimulator(
+        engine(lambda tokens: table[tokens[-1]], WORDS.eos),
+        WORDS,
+        task,
+        ThoughtFormat(**{"max_thoughts": 4, "max_tokens": 12, **limits}),
+        sampling,
+        OracleLocalizer(task, WORDS),
+    )
+
+
+def begin(simulator, count=1):
+    return simulator.start_states([PROBLEM]) * count
+
+
+def chain(*tokens):
+    """A law that can only write these tokens after the question."""
+    following = dict(zip((Q, *tokens), (*tokens, EOS), strict=True))
+    return {token: {after: 1.0} for token, after in following.items()}
+
+
+def thought_by_thought(simulator, state, key):
+    """The published way: one request per thought, the whole context every time."""
+    form, sampler = simulator.form, simulator.sampler
+    tokens: tuple[int, ...] = ()
+    while True:
+        done = segment(Segmenter(form, WORDS.eos), tokens, WORDS.piece)
+        if done.finish is not None:
+            return tokens, done.finish
+
+        def one_thought(read=tokens, thoughts=len(done.spans)):
+            follower = segment(Segmenter(form, WORDS.eos), read, WORDS.piece)
+
+            def follow(token):
+                over = follower.push(token, WORDS.piece(token))
+                return over or len(follower.spans) > thoughts
+
+            return follow
+
+        most = form.max_tokens - len(tokens)
+        part = Request(state.tokens + tokens, most, int(key.integers(1)[0]), one_thought)
+        tokens += sampler.generate([part], simulator.sampling)[0].tokens
+        key = key.child("next")
+
+
+@pytest.mark.parametrize("cap", [None, 2])
+def test_one_request_has_the_law_of_a_request_per_thought(cap):
+    simulator = world(thought_tokens=cap)
+    (state,) = begin(simulator)
+    whole = simulator.rollout([state] * 4000, Key.of(1).integers(4000))
+    ours = Counter((r.tokens, r.finish) for r in whole)
+    parts = Counter(thought_by_thought(simulator, state, Key.of(2).child(i)) for i in range(4000))
+    common = [k for k in ours if ours[k] + parts[k] >= 20]
+    table = np.array([[counts[k] for k in common] for counts in (ours, parts)])
+    rest = 4000 - table.sum(axis=1, keepdims=True)
+    assert len(common) > 20
+    assert stats.chi2_contingency(np.hstack([table, rest])).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("tokens", "limits", "finish", "reward"),
+    [
+        ((A, STOP, ONE), {}, Finish.ANSWERED, 1.0),
+        ((A, STOP, TWO), {}, Finish.ANSWERED, 0.0),
+        ((A, STOP), {}, Finish.EOS, 0.0),
+        ((A, STOP, ONE), {"max_tokens": 2}, Finish.TOKEN_LIMIT, 0.0),
+        ((A, STOP, ONE), {"max_thoughts": 1}, Finish.THOUGHT_LIMIT, 0.0),
+        ((A, STOP, ONE), {"max_tokens": 3}, Finish.ANSWERED, 1.0),
+    ],
+)
+@pytest.mark.parametrize("engine", [ScriptedSampler, Deaf])
+def test_endings_and_rewards(engine, tokens, limits, finish, reward):
+    simulator = world(engine, chain(*tokens), **limits)
+    (rollout,) = simulator.rollout(begin(simulator))
+    assert (rollout.finish, rollout.reward, rollout.failed) == (finish, reward, reward < 1)
+    assert rollout.ended is (Ending.TERMINAL if finish.complete else Ending.HORIZON)
+    assert simulator.usage.finishes == {finish: 1}
+    assert len(rollout.logprobs) == len(rollout.tokens) == rollout.spans[-1][1]
+
+
+def test_a_truncated_text_earns_nothing_even_with_an_answer_in_sight():
+    """A task that pays for any text must not pay for one that was cut off."""
+    simulator = world(law=chain(A, STOP, B), max_tokens=2)
+    simulator.task.verify = lambda problem, text: Verdict(1.0, text)
+    (rollout,) = simulator.rollout(begin(simulator))
+    assert (rollout.finish, rollout.reward) == (Finish.TOKEN_LIMIT, 0.0)
+
+
+def test_what_an_engine_samples_too_much_is_cut_off_and_counted():
+    heard, deaf = world(), world(Deaf)
+    keys = Key.of(5).integers(300)
+    ours, theirs = heard.rollout(begin(heard, 300), keys), deaf.rollout(begin(deaf, 300), keys)
+    assert [r.tokens for r in ours] == [r.tokens for r in theirs]
+    assert all(r.discarded == 0 for r in ours)
+    assert sum(r.discarded for r in theirs) > 50
+    assert deaf.usage.tokens == sum(len(r.tokens) + r.discarded for r in theirs)
+    assert heard.usage.tokens == heard.sampler.work.decoded
+
+
+def test_states_keep_ids_and_a_reset_has_what_its_parent_had_left():
+    simulator = world()
+    rollouts = simulator.rollout(begin(simulator, 200), Key.of(3).integers(200))
+    picks = [(r, k) for r in rollouts for k in range(len(r))]
+    suffixes = simulator.rollout([r.states[k] for r, k in picks], Key.of(4).integers(len(picks)))
+    for (parent, k), suffix in zip(picks, suffixes, strict=True):
+        state = suffix.states[0]
+        assert state == parent.states[k]
+        assert state.tokens == (Q, *parent.tokens[: parent.spans[k][0]])
+        assert state.thoughts == parent.thoughts[:k]
+        assert len(state.ends) + len(suffix) <= 4
+        assert len(state.kept) + len(suffix.tokens) <= 12
+        assert suffix.states[-1].thoughts == state.thoughts + suffix.thoughts[:-1]
+    assert parent.states[-1] == parent.states[len(parent) - 1]
+    assert list(parent.states) == list(parent.states[:])
+
+
+def test_logprobs_are_those_of_the_script():
+    simulator = world(sampling=Sampling(0.5))
+    for rollout in simulator.rollout(begin(simulator, 50), Key.of(3).integers(50)):
+        context = (Q, *rollout.tokens)
+        for read, token, logprob in zip(context, rollout.tokens, rollout.logprobs, strict=False):
+            squares = {t: p**2 for t, p in LAW[read].items()}
+            assert logprob == pytest.approx(np.log(squares[token] / sum(squares.values())))
+
+
+def test_all_failures_are_localised_in_one_call_and_successes_refused():
+    simulator = world()
+    rollouts = simulator.rollout(begin(simulator, 100), Key.of(3).integers(100))
+    answers = simulator.locate_first_error(rollouts, Key.of(4).integers(100))
+    assert simulator.usage.localizations == sum(r.failed for r in rollouts)
+    for rollout, answer in zip(rollouts, answers, strict=True):
+        wrong = [i for i, thought in enumerate(rollout.thoughts) if B in thought]
+        if not rollout.failed:
+            assert answer.reason is Reason.NOT_FAILED
+        elif wrong:
+            assert answer.step == wrong[0]
+        else:
+            assert answer.reason is Reason.NO_ERROR
+
+
+def test_a_batch_is_one_call():
+    simulator = world()
+    simulator.rollout(begin(simulator, 40), Key.of(3).integers(40))
+    assert simulator.sampler.work.calls == 1
+
+
+def test_bad_input_is_named():
+    simulator = world()
+    with pytest.raises(InvalidInput, match=r"problem '7'.*context"):
+        simulator.sampler.context = 2
+        simulator.start_states([Problem("7", "q a b", "1")])
+    with pytest.raises(InvalidInput, match="keys"):
+        simulator.rollout(begin(world(), 2), Key.of(0).integers(3))
+    simulator.localizer = None
+    with pytest.raises(InvalidInput, match="localizer"):
+        simulator.locate_first_error([])
+    with pytest.raises(InvalidInput, match="answer"):
+        Problem("7", "q", " ")
