@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar, Union
 from cpi_theory.checks import InvalidInput
 
 Config = TypeVar("Config")
+Value = TypeVar("Value")
 
 _TAG = "type"
 
@@ -182,3 +183,22 @@ def _parsed(parse: Callable[[str], Any], value: str, where: str) -> Any:
 def _name(hint: Any) -> str:
     names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
     return names.get(hint) or str(getattr(hint, "__name__", hint))
+
+
+def named_values(field: str, names: Sequence[str], known: Mapping[str, Value]) -> list[Value]:
+    """What the names stand for, in their order.
+
+    Args:
+        field: the setting that holds the names, for messages.
+        names: chosen ones.
+        known: all there are.
+
+    Raises:
+        InvalidInput: for a name that is not known, or one given twice.
+    """
+    for i, name in enumerate(names):
+        if name not in known:
+            raise InvalidInput(f"{field}[{i}]", name, "unknown", f"choose among {', '.join(known)}")
+        if name in names[:i]:
+            raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
+    return [known[name] for name in names]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cpi_theory.checks import InvalidInput, check_positive
+from cpi_theory.checks import check_positive
 from cpi_theory.randomness import Key
+from experiments.config import named_values
 from tabular.evaluation import evaluate
 from tabular.families import Problem, ReasoningTree, combination_lock, reasoning_tree
 from tabular.gym import from_gymnasium
@@ -218,11 +219,4 @@ def choose(field: str, names: tuple[str, ...], more: tuple[World, ...]) -> list[
     Raises:
         InvalidInput: for a name that is neither, or one given twice.
     """
-    known: dict[str, Any] = {**WORLDS, **_named(*more)}
-    for i, name in enumerate(names):
-        if name not in known:
-            remedy = f"choose among {', '.join(known)}"
-            raise InvalidInput(f"{field}[{i}]", name, "unknown", remedy)
-        if name in names[:i]:
-            raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
-    return [known[name] for name in names]
+    return named_values(field, names, {**WORLDS, **_named(*more)})

@@ -1,0 +1,145 @@
+"""The worlds of `train`: a task, a model that works on it, and how it names its errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cpi_theory.checks import check_count, check_probability
+from experiments.config import named_values
+
+if TYPE_CHECKING:
+    from llm.localization import Localizer
+    from llm.sampling import Sampler
+    from llm.tasks import Task
+    from llm.thoughts import ThoughtFormat
+    from llm.vocabulary import Vocabulary
+
+TINY = Path(__file__).parent / "models" / "tiny-arithmetic"
+"""The warm-started model that comes with the package."""
+
+
+@dataclass(frozen=True)
+class ArithmeticWorld:
+    """Chains of modular arithmetic for the tiny model, with an exact step checker.
+
+    Attributes:
+        name: in records and figures.
+        horizon: thoughts per problem.
+        hard_steps: how many steps ask for a hard fact; None: as it comes.
+        hard_within: they lie among the first so many steps; None: anywhere.
+    """
+
+    name: str
+    horizon: int = 10
+    hard_steps: int | None = None
+    hard_within: int | None = None
+
+    def task(self) -> Task:
+        """The task; its facts are those that the tiny model was warm-started with."""
+        from llm.arithmetic import ArithmeticTask
+
+        return ArithmeticTask(
+            horizon=self.horizon, hard_steps=self.hard_steps, hard_within=self.hard_within
+        )
+
+    def form(self) -> ThoughtFormat:
+        """Format of solutions."""
+        from llm.arithmetic import ArithmeticTask
+
+        task = self.task()
+        assert isinstance(task, ArithmeticTask)
+        return task.form
+
+    def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
+        """The model's own, in the words that it was warm-started with."""
+        from llm.arithmetic_locate import ArithmeticDialect
+        from llm.sampling import GREEDY
+        from llm.self_localization import SelfLocalizer
+
+        dialect = ArithmeticDialect(self.task())
+        return SelfLocalizer(sampler, vocabulary, dialect, GREEDY, max_tokens=8 * self.horizon)
+
+    @property
+    def chat(self) -> bool:
+        """Prompts are plain text."""
+        return False
+
+
+@dataclass(frozen=True)
+class DatasetWorld:
+    """Questions with verifiable answers from files or a hub, for any instruction-tuned model.
+
+    Attributes:
+        name: in records and figures.
+        source: a JSONL or parquet file, or the name of a data set.
+        max_thoughts, max_tokens, thought_tokens: see :class:`llm.thoughts.ThoughtFormat`.
+        chat: whether prompts are put into the model's chat template.
+        test_share: share of the questions that is held out.
+        localization_temperature, localization_tokens: of the model's own localisations.
+    """
+
+    name: str
+    source: str
+    max_thoughts: int = 20
+    max_tokens: int = 5120
+    thought_tokens: int | None = None
+    chat: bool = False
+    test_share: float = 0.2
+    localization_temperature: float = 0.3
+    localization_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        check_probability("test_share", self.test_share)
+        check_count("localization_tokens", self.localization_tokens)
+
+    def task(self) -> Task:
+        """The questions."""
+        from llm.datasets import load_task
+
+        return load_task(self.source, test_share=self.test_share)
+
+    def form(self) -> ThoughtFormat:
+        """Format of solutions."""
+        from llm.thoughts import ThoughtFormat
+
+        return ThoughtFormat(
+            max_thoughts=self.max_thoughts,
+            max_tokens=self.max_tokens,
+            thought_tokens=self.thought_tokens,
+        )
+
+    def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
+        """The model's own, told that the answer is wrong."""
+        from llm.sampling import Sampling
+        from llm.self_localization import SelfLocalizer
+
+        sampling = Sampling(self.localization_temperature, 0.95)
+        return SelfLocalizer(
+            sampler, vocabulary, sampling=sampling, max_tokens=self.localization_tokens
+        )
+
+
+LanguageWorld = ArithmeticWorld | DatasetWorld
+
+WORLDS: Mapping[str, LanguageWorld] = {
+    world.name: world
+    for world in (
+        ArithmeticWorld("natural"),
+        ArithmeticWorld("sparse", hard_steps=4),
+        ArithmeticWorld("early", hard_steps=3, hard_within=5),
+    )
+}
+
+
+def choose(
+    field: str, names: tuple[str, ...], more: tuple[LanguageWorld, ...]
+) -> list[LanguageWorld]:
+    """The worlds of these names, from `more` or :data:`WORLDS`; `field` is named in messages.
+
+    Raises:
+        InvalidInput: for a name that is neither, or one given twice.
+    """
+    return named_values(field, names, {**WORLDS, **{world.name: world for world in more}})
