@@ -157,7 +157,9 @@ def _print(pairs: Sequence[Row], reach: Sequence[Row], console: Console) -> None
         (r["world"], r["first"], r["second"]): {} for r in pairs
     }
     for row in pairs:
-        contrasts[row["world"], row["first"], row["second"]][row["axis"]] = _difference(row)
+        contrasts[row["world"], row["first"], row["second"]][row["axis"]] = summary.difference_text(
+            row
+        )
     for (world, first, second), by_axis in contrasts.items():
         table.add_row(world, f"{first} - {second}", by_axis["rollouts"], by_axis["steps"])
     console.print(table)
@@ -168,11 +170,6 @@ def _print(pairs: Sequence[Row], reach: Sequence[Row], console: Console) -> None
         cells = [_half_way(reach, world, method) for method in methods]
         table.add_row(world, f"{level:.2f}", *cells)
     console.print(table)
-
-
-def _difference(row: Row) -> str:
-    text = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
-    return f"[bold]{text}[/bold]" if row["lower"] > 0 or row["upper"] < 0 else text
 
 
 def _half_way(reach: Sequence[Row], world: str, method: str) -> str:

@@ -122,7 +122,11 @@ def bands(
     return rows
 
 
-def pairs(curves: dict[tuple[str, str], Curves]) -> list[Row]:
+def pairs(
+    curves: dict[tuple[str, str], Curves],
+    axes: Sequence[str] = AXES,
+    contrasts: Sequence[tuple[str, str]] = CONTRASTS,
+) -> list[Row]:
     """Difference of the mean J over the curve between two methods, paired by seed.
 
     Both are measured up to the budget that every seed of both reached. Rows: `world`, `first`,
@@ -133,10 +137,10 @@ def pairs(curves: dict[tuple[str, str], Curves]) -> list[Row]:
     worlds = dict.fromkeys(world for world, _ in curves)
     rows = []
     for world in worlds:
-        for first, second in CONTRASTS:
+        for first, second in contrasts:
             if (world, first) in curves and (world, second) in curves:
                 a, b = curves[world, first], curves[world, second]
-                rows += [_pair(a, b, axis) for axis in AXES]
+                rows += [_pair(a, b, axis) for axis in axes]
     return rows
 
 
@@ -155,6 +159,12 @@ def _pair(first: Curves, second: Curves, axis: str) -> Row:
         "seeds": len(first.seeds),
     }
     return row | {"verdict": _verdict(row)}
+
+
+def difference_text(row: Row) -> str:
+    """A row of `pairs` for a terminal: bold where the interval excludes 0."""
+    text = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
+    return f"[bold]{text}[/bold]" if row["lower"] > 0 or row["upper"] < 0 else text
 
 
 def _verdict(row: Row) -> str:
@@ -182,20 +192,22 @@ def groups(curves: Iterable[Curves]) -> list[Row]:
     return rows
 
 
-def collections(curves: Iterable[Curves]) -> list[Row]:
+def collections(
+    curves: Iterable[Curves], totals: Sequence[str] = (*AXES, "localizations")
+) -> list[Row]:
     """What each method generated and how its groups turned out, over all seeds.
 
-    Rows: `world`, `method`, `rollouts` and `steps` per seed, `localizations` per seed,
+    Rows: `world`, `method`, mean over seeds of the last value of each of `totals`,
     `informative` share of groups with `lower` and `upper` (seeds as clusters), `refusals` by
     reason in all seeds together.
     """
-    return [_collected(one) for one in curves]
+    return [_collected(one, totals) for one in curves]
 
 
-def _collected(one: Curves) -> Row:
-    totals = {n: [float(x.sum()) for x in one.column(n)] for n in ("groups", "informative")}
-    share = clustered_proportion(totals["informative"], totals["groups"], _LEVEL)
-    last = {n: float(np.mean([x[-1] for x in one.column(n)])) for n in (*AXES, "localizations")}
+def _collected(one: Curves, totals: Sequence[str]) -> Row:
+    counts = {n: [float(x.sum()) for x in one.column(n)] for n in ("groups", "informative")}
+    share = clustered_proportion(counts["informative"], counts["groups"], _LEVEL)
+    last = {n: float(np.mean([x[-1] for x in one.column(n)])) for n in totals}
     refusals: Counter[str] = Counter()
     for rows in one.rows:
         for row in rows:
@@ -211,7 +223,7 @@ def _collected(one: Curves) -> Row:
     }
 
 
-def reach(curves: dict[tuple[str, str], Curves]) -> list[Row]:
+def reach(curves: dict[tuple[str, str], Curves], axes: Sequence[str] = AXES) -> list[Row]:
     """How much each method generates until half of what can be gained is gained.
 
     The level lies midway between the first value and the best last value (interquartile mean) of
@@ -222,7 +234,7 @@ def reach(curves: dict[tuple[str, str], Curves]) -> list[Row]:
     for world in dict.fromkeys(world for world, _ in curves):
         here = [one for one in curves.values() if one.world == world]
         level = _half_way(here)
-        rows += [_reached(one, axis, level) for one in here for axis in AXES]
+        rows += [_reached(one, axis, level) for one in here for axis in axes]
     return rows
 
 
