@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm.arithmetic import boxed, label
+from llm.arithmetic import DELIMITER, boxed, label
 from llm.tasks import Problem, Task
+from llm.thoughts import holds_answer
 
 LOCATE, RIGHT, WRONG = "<locate>", "right", "wrong"
 
@@ -31,8 +32,19 @@ class ArithmeticDialect:
     task: Task
 
     def render(self, problem: Problem, thoughts: Sequence[str]) -> str:
-        """The whole prompt of a localisation; thoughts are given as texts, in order."""
-        return " ".join([self.task.prompt(problem), *(t.strip() for t in thoughts), LOCATE])
+        """The whole prompt of a localisation.
+
+        Args:
+            problem: what was asked.
+            thoughts: in order, with or without delimiters; the model is shown them as it wrote
+                them, each with its delimiter unless it holds the answer.
+        """
+        return " ".join([self.task.prompt(problem), *map(_as_written, thoughts), LOCATE])
+
+
+def _as_written(text: str) -> str:
+    bare = text.replace(DELIMITER, "").strip()
+    return bare if holds_answer(bare) else f"{bare} {DELIMITER}".strip()
 
 
 def trace(operations: Sequence[str], right: Sequence[int], stated: Sequence[int]) -> str:

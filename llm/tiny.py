@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from cpi_theory.checks import InvalidInput, check_count
 from llm.arithmetic import DELIMITER, FILLERS, MAX_HORIZON, ArithmeticTask, boxed, label
@@ -92,3 +101,39 @@ class TinyModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return LlamaForCausalLM(config)
+
+
+def save(model: Any, tokens: Any, folder: Path) -> None:
+    """Store model and tokenizer in the Hugging Face format; every file appears whole.
+
+    Args:
+        model: a model of transformers.
+        tokens: its tokenizer.
+        folder: made if it is not there; other files in it stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+        model.save_pretrained(scratch)
+        tokens.save_pretrained(scratch)
+        for file in sorted(Path(scratch).iterdir()):
+            os.replace(file, folder / file.name)
+
+
+def load(folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer from a folder in the Hugging Face format, in float32.
+
+    Raises:
+        InvalidInput: if the folder holds no such model, or the two do not fit.
+    """
+    for name in ("config.json", "tokenizer.json"):
+        if not (folder / name).is_file():
+            remedy = "give a folder that a model was saved in, or make one: cpi-resets warm-start"
+            raise InvalidInput("model", folder, f"no {name} there", remedy)
+    tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
+    if model.config.vocab_size < len(tokens):
+        problem = f"its tokenizer has {len(tokens)} words, the model {model.config.vocab_size}"
+        raise InvalidInput("model", folder, problem, "save the two that belong together")
+    return model, tokens

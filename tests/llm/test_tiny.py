@@ -1,20 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cpi_theory.checks import InvalidInput
 from llm.arithmetic import REGIMES, ArithmeticTask, boxed, parse_question
 from llm.arithmetic_locate import ArithmeticDialect, trace
 from llm.thoughts import Finish, Segmenter, segment
-from llm.tiny import TinyModel, tokenizer
+from llm.tiny import TinyModel, load, save, tokenizer
 from llm.vocabulary import Vocabulary
 
 TASK = ArithmeticTask()
 TOKENS = tokenizer(TASK)
+SMALL = TinyModel(width=16, heads=2, layers=1, feed_forward=16)
 
 
 @given(st.sampled_from(sorted(REGIMES)), st.integers(0, 2**32))
@@ -65,18 +67,28 @@ def test_model_has_the_size_it_says_and_its_seed_decides_it() -> None:
     assert tied.lm_head.weight is tied.model.embed_tokens.weight
 
 
-def test_saves_and_loads_as_a_hugging_face_folder(tmp_path) -> None:
-    model = TinyModel(width=16, heads=2, layers=1, feed_forward=16).build(TOKENS, 3)
-    model.save_pretrained(tmp_path)
-    TOKENS.save_pretrained(tmp_path)
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
-    tokens = AutoTokenizer.from_pretrained(tmp_path)
+def test_saves_and_loads_as_a_hugging_face_folder(tmp_path: Path) -> None:
+    model = SMALL.build(TOKENS, 3)
+    (tmp_path / "notes.txt").write_text("stays")
+    save(model, TOKENS, tmp_path)
+    assert {"config.json", "model.safetensors", "notes.txt"} < {p.name for p in tmp_path.iterdir()}
+    loaded, tokens = load(tmp_path)
     ids = TOKENS.encode("Q 1: +2 start 11 ; then 1: +2 13 \\boxed{13} <eos>")
     assert tokens.encode(tokens.decode(ids)) == ids
     assert (tokens.eos_token_id, tokens.pad_token_id) == (TOKENS.eos_token_id, TOKENS.pad_token_id)
     with torch.no_grad():
-        a, b = (m(torch.tensor([ids])).logits for m in (model, loaded))
+        a, b = (m.eval()(torch.tensor([ids])).logits for m in (model, loaded))
     assert torch.equal(a, b)
+
+
+def test_refuses_folders_without_a_model_and_vocabularies_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"no config\.json there"):
+        load(tmp_path / "nothing")
+    save(SMALL.build(TOKENS, 3), TOKENS, tmp_path)
+    larger = tokenizer(ArithmeticTask(modulus=29))
+    larger.save_pretrained(tmp_path)
+    with pytest.raises(InvalidInput, match="105 words, the model 93"):
+        load(tmp_path)
 
 
 def test_refuses_heads_that_do_not_fit() -> None:
