@@ -1,0 +1,123 @@
+"""``cpi-resets warm-start``: train the tiny model that reinforcement learning starts from.
+
+Files of the run: ``model/``, the model and its tokenizer in the Hugging Face format, and
+``state.pt``, from which an interrupted run continues. Tables: ``losses`` (mean over every 20
+steps) and ``measurements`` (one row per regime, see :func:`llm.arithmetic_measures.measure`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cpi_theory.checks import InvalidInput, check_count
+from experiments.store import Row, Run, atomic_write
+from experiments.sweep import Execution
+from llm.arithmetic import REGIMES, ArithmeticTask
+from llm.arithmetic_measures import measure
+from llm.tiny import load, save
+from llm.warm_start import Training, WarmStart, train
+
+_WINDOW = 20
+
+
+@dataclass(frozen=True)
+class WarmStartConfig:
+    """Train a tiny model on imperfect demonstrations and on localising errors.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        recipe: how it is trained.
+        regimes: kinds of questions it is measured on: natural, sparse, early.
+        problems: held-out problems per regime.
+        every: steps between two stored states.
+        into: also save model and measurements in this folder.
+    """
+
+    name: str = "warm-start"
+    recipe: WarmStart = field(default_factory=WarmStart)
+    regimes: tuple[str, ...] = ("natural", "sparse", "early")
+    problems: int = 400
+    every: int = 100
+    into: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_count("problems", self.problems)
+        check_count("every", self.every)
+        for i, name in enumerate(self.regimes):
+            if name not in REGIMES:
+                remedy = f"choose among {', '.join(REGIMES)}"
+                raise InvalidInput(f"regimes[{i}]", name, "unknown", remedy)
+            self.task(name)
+
+    def task(self, regime: str) -> ArithmeticTask:
+        """The questions of a regime, with the recipe's facts and length."""
+        hard = REGIMES[regime]
+        return replace(
+            self.recipe.demonstrations.task,
+            hard_steps=hard.hard_steps,
+            hard_within=hard.hard_within,
+        )
+
+
+def run(config: WarmStartConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Train, measure and save; 0 when done."""
+    record = Run.open(output, config.name, config, config.recipe.seed)
+    folder = record.directory / "model"
+    with record.lock():
+        record.once("losses", lambda: _train(config, record, folder, console))
+        rows = record.once("measurements", lambda: _measure(config, folder))
+    _print(rows, console)
+    if config.into is not None:
+        model, tokens = load(folder)
+        save(model, tokens, config.into)
+        text = json.dumps({row.pop("regime"): row for row in rows}, indent=2) + "\n"
+        atomic_write(config.into / "measurements.json", text.encode())
+    console.print(f"model: {folder}")
+    return 0
+
+
+def _train(config: WarmStartConfig, record: Run, folder: Path, console: Console) -> list[Row]:
+    """Train to the end and save the model; the losses of the steps done in this call."""
+    rows: list[Row] = []
+    losses: list[float] = []
+
+    def watch(training: Training, loss: float) -> None:
+        losses.append(loss)
+        if training.step % _WINDOW and training.step < config.recipe.steps:
+            return
+        rows.append({"step": training.step, "loss": sum(losses) / len(losses)})
+        losses.clear()
+        state = f"loss {rows[-1]['loss']:.3f}, {training.seconds:.0f} CPU s"
+        console.print(f"step {training.step} of {config.recipe.steps}: {state}")
+
+    with record.timed("train"):
+        training = train(config.recipe, record.directory / "state.pt", config.every, watch)
+    save(training.model, training.tokens, folder)
+    return rows
+
+
+def _measure(config: WarmStartConfig, folder: Path) -> list[Row]:
+    model, tokens = load(folder)
+    seed = config.recipe.seed
+    return [
+        {"regime": name, **measure(model, tokens, config.task(name), config.problems, seed)}
+        for name in config.regimes
+    ]
+
+
+_COLUMNS = ("sampled pass", "greedy pass", "right easy", "right hard")
+_LOCATED = ("exact", "within one", "first hard step")
+
+
+def _print(rows: Sequence[Row], console: Console) -> None:
+    table = Table("regime", *_COLUMNS, *(f"located: {name}" for name in _LOCATED))
+    for row in rows:
+        values = [row[name] for name in _COLUMNS] + [row["localization"][n] for n in _LOCATED]
+        table.add_row(row["regime"], *(f"{value:.3f}" for value in values))
+    console.print(table)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from cpi_theory.checks import InvalidInput
+from experiments.cli import main
+from experiments.store import Run
+from experiments.train_worlds import WORLDS
+from experiments.warm_start import WarmStartConfig
+from llm.arithmetic import REGIMES
+from llm.tiny import load
+
+SMALL = """
+problems = 8
+regimes = ["natural", "early"]
+every = 2
+
+[recipe]
+steps = 4
+tokens = 300
+
+[recipe.model]
+width = 16
+heads = 2
+layers = 1
+feed_forward = 16
+"""
+
+
+def test_the_command_trains_measures_saves_and_does_not_do_it_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, into = tmp_path / "small.toml", tmp_path / "models" / "small"
+    file.write_text(SMALL)
+    arguments = ["warm-start", "--config", str(file), "--output", str(tmp_path)]
+    assert main([*arguments, "--into", str(into)]) == 0
+    assert "step 4 of 4" in capsys.readouterr().out
+    measured = json.loads((into / "measurements.json").read_text())
+    assert list(measured) == ["natural", "early"]
+    assert measured["early"]["problems"] == 8
+    model, _ = load(into)
+    assert model.config.hidden_size == 16
+    record = Run.existing(tmp_path, "warm-start")
+    assert [row["step"] for row in record.read("losses")] == [4]
+    assert [row["regime"] for row in record.read("measurements")] == ["natural", "early"]
+
+    assert main([*arguments, "--into", str(into)]) == 0
+    assert "step 4 of 4" not in capsys.readouterr().out
+
+
+def test_regimes_are_the_worlds_that_are_trained_on() -> None:
+    assert {name: world.task() for name, world in WORLDS.items()} == dict(REGIMES)
+    config = WarmStartConfig()
+    assert {name: config.task(name) for name in REGIMES} == dict(REGIMES)
+
+
+def test_refuses_unknown_regimes_and_those_that_do_not_fit_the_length() -> None:
+    with pytest.raises(InvalidInput, match=r"regimes\[1\]"):
+        WarmStartConfig(regimes=("natural", "late"))
+    recipe = WarmStartConfig().recipe
+    short = dataclasses.replace(recipe, demonstrations=recipe.demonstrations.of_length(3))
+    with pytest.raises(InvalidInput, match="hard_steps"):
+        WarmStartConfig(recipe=short)
+    WarmStartConfig(recipe=short, regimes=("natural",))
