@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Localization
-from llm.arithmetic import ArithmeticTask
+from llm.arithmetic import FILLERS, ArithmeticTask
 from llm.arithmetic_locate import ArithmeticDialect
 from llm.localization import Localizer, whole_solution
 from llm.rollouts import TextRollout
@@ -135,6 +136,26 @@ def _share(hits: NDArray[np.bool_]) -> float:
     return float(hits.mean()) if hits.size else 0.0
 
 
+def right_chances(
+    model: Any, tokens: Any, task: ArithmeticTask, problems: Sequence[Problem]
+) -> NDArray[np.float64]:
+    """P(the next thought is right | all before it are), without sampling, shape (problems, H).
+
+    Any filler word may lead a thought; what follows it is computed behind the first one.
+    """
+    prompts = [tokens.encode(task.prompt(problem)) for problem in problems]
+    solutions = [tokens.encode(" ".join(task.solution(problem))) for problem in problems]
+    ids = torch.tensor([p + s for p, s in zip(prompts, solutions, strict=True)])
+    with torch.inference_mode():
+        logits = model.eval()(input_ids=ids.to(model.device)).logits.double().cpu()
+    length = len(solutions[0])
+    chances = logits[:, -length - 1 : -1].softmax(dim=-1)
+    right = chances.gather(2, ids[:, -length:, None])[:, :, 0]
+    step = length // task.horizon  # filler, label, operation, value, and delimiter or answer
+    right[:, ::step] = chances[:, ::step][:, :, tokens.convert_tokens_to_ids(FILLERS)].sum(dim=-1)
+    return np.asarray(right.reshape(len(problems), task.horizon, step).prod(dim=-1).numpy())
+
+
 def measure(
     model: Any, tokens: Any, task: ArithmeticTask, problems: int = 200, seed: int = 0
 ) -> dict[str, Any]:
@@ -144,6 +165,11 @@ def measure(
         model, tokens, task: see :func:`world`.
         problems: how many of the test split.
         seed: of problems and rollouts.
+
+    Returns:
+        Shares of problems: "sampled pass", that of it "without error" (others pass because a
+        second error makes up for the first), and "greedy pass"; shares of right thoughts on the
+        right path, "right easy" and "right hard"; and of :func:`localization`.
     """
     key = Key.of(seed).child("measure")
     held_out = task.problems("test", problems, seed)
@@ -154,6 +180,7 @@ def measure(
     return {
         "problems": problems,
         "sampled pass": float(sampled.rewards.mean()),
+        "without error": float((sampled.first_errors < 0).mean()),
         "greedy pass": float(greedy.rewards.mean()),
         "right easy": sampled.right(hard=False),
         "right hard": sampled.right(hard=True),

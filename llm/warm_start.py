@@ -39,7 +39,7 @@ class WarmStart:
 
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     model: TinyModel = field(default_factory=TinyModel)
-    steps: int = 1000
+    steps: int = 1500
     tokens: int = 4500
     rate: float = 4e-3
     warm_up: int = 50
