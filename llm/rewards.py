@@ -38,9 +38,37 @@ def verify(kind: str, answer: str, text: str) -> Verdict:
     Raises:
         InvalidInput: if there is no such kind, or the reference of a choice is no letter.
     """
+    check_kind(kind)
+    return _JUDGES[kind](answer, text)
+
+
+def check_reference(kind: str, answer: str) -> None:
+    """Refuse a reference answer that no text could match.
+
+    Raises:
+        InvalidInput: if there is no such kind, the reference of a choice is no letter, or the
+            reference cannot be the content of a box.
+    """
+    check_kind(kind)
+    if kind == "choice":
+        _choice(answer, "")
+    if boxed(f"\\boxed{{{answer}}}") != answer.strip():
+        raise InvalidInput(
+            "answer",
+            answer,
+            "cannot stand in a box",
+            "balance its braces, and take off its own box",
+        )
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind of answer that there is not.
+
+    Raises:
+        InvalidInput: naming those there are.
+    """
     if kind not in _JUDGES:
         raise InvalidInput("kind", kind, "no such kind of answer", f"choose one of {KINDS}")
-    return _JUDGES[kind](answer, text)
 
 
 def _math(answer: str, text: str) -> Verdict:

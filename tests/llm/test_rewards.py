@@ -153,7 +153,7 @@ def test_a_comparison_without_end_is_given_up(impatient, endless):
     assert impatient.equal("1/2", "0.5")  # started
     began = time.monotonic()
     assert not impatient.equal("3", endless)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
     assert impatient.abandoned == 1
     assert impatient.equal("1/2", "0.5")  # by a new worker
 

@@ -1,0 +1,143 @@
+"""Records of JSONL files, parquet files and Hugging Face data sets, with where each came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cpi_theory.checks import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record.
+
+    Attributes:
+        source: file or data set.
+        unit: what it is counted in, "line" or "row".
+        position: 1-based.
+        values: field -> value.
+    """
+
+    source: str
+    unit: str
+    position: int
+    values: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for messages."""
+        return f"{self.source}, {self.unit} {self.position}"
+
+    def text(self, name: str) -> str:
+        """The text in a field, blanks around it removed; numbers are written out.
+
+        Args:
+            name: of the field; dots lead into nested records and lists.
+
+        Raises:
+            InvalidInput: if it is not there, empty, or neither a text nor a number.
+        """
+        value: Any = self.values
+        for part in name.split("."):
+            value = self._inside(value, part, name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        empty = value is None or value == ""
+        raise InvalidInput(
+            f"{self.place}, field {name}",
+            value,
+            "empty" if empty else "neither a text nor a number",
+            "give one, or leave the record out",
+        )
+
+    def _inside(self, value: Any, part: str, name: str) -> Any:
+        if isinstance(value, Mapping) and part in value:
+            return value[part]
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            return value[int(part)]
+        there = sorted(value) if isinstance(value, Mapping) else type(value).__name__
+        raise InvalidInput(
+            f"{self.place}, field {name}", there, f"no {part!r} there", "name one of its fields"
+        )
+
+
+def read_records(source: str) -> Iterator[Record]:
+    """Records of a source in their order.
+
+    Args:
+        source: a file ending in ".jsonl" or ".parquet"; or, read by the `datasets` library, a
+            directory or the name of a data set, such as "openai/gsm8k:main@train", where the
+            configuration and the split may be left out.
+
+    Raises:
+        InvalidInput: if it is not there or cannot be read, with the line where there is one.
+    """
+    path = Path(source)
+    if path.suffix in _FILES:
+        if not path.is_file():
+            raise InvalidInput("source", path, "no such file", "give the path of one that exists")
+        yield from _FILES[path.suffix](path)
+    elif path.is_file():
+        raise InvalidInput("source", path, "not a kind of file that is read", f"use {set(_FILES)}")
+    else:
+        yield from _read_dataset(source)
+
+
+def _read_jsonl(path: Path) -> Iterator[Record]:
+    for position, raw in enumerate(path.read_bytes().splitlines(), 1):
+        if not raw.strip():
+            continue
+        try:
+            values = json.loads(raw)
+        except ValueError as error:  # of JSON or of UTF-8
+            raise InvalidInput(
+                f"{path}, line {position}", raw, f"not JSON: {error}", "correct the line"
+            ) from error
+        if not isinstance(values, dict):
+            raise InvalidInput(
+                f"{path}, line {position}", values, "not a JSON object", "write {field: value, ...}"
+            )
+        yield Record(str(path), "line", position, values)
+
+
+def _read_parquet(path: Path) -> Iterator[Record]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+    except pyarrow.ArrowException as error:
+        raise InvalidInput(
+            "source", path, f"not a parquet file: {error}", "write the file again"
+        ) from error
+    for position, values in enumerate(table.to_pylist(), 1):
+        yield Record(str(path), "row", position, values)
+
+
+_FILES = {".jsonl": _read_jsonl, ".parquet": _read_parquet}
+
+
+def _read_dataset(source: str) -> Iterator[Record]:
+    """Rows of a directory or a data set of the hub, by the `datasets` library."""
+    import datasets
+
+    name, _, split = source.partition("@")
+    name, _, configuration = name.partition(":")
+    try:
+        table = datasets.load_dataset(name, configuration or None, split=split or "train")
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        # There is no network, data set, configuration or split, or a file is broken.
+        raise InvalidInput(
+            "source",
+            source,
+            f"cannot be loaded as a data set: {error}",
+            "give a .jsonl or .parquet file, or name[:configuration][@split] of a data set",
+        ) from error
+    for position, values in enumerate(table, 1):
+        yield Record(source, "row", position, values)
