@@ -40,6 +40,8 @@ from cpi_theory.estimators import (
     estimate_coverage,
     localizer_quality,
 )
+from cpi_theory.first_errors import FirstErrorModel, accuracy_of, best_rank, parent_lessons
+from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.plans import (
     Plan,
@@ -108,7 +110,9 @@ __all__ = [
     "Ending",
     "ExactJudge",
     "FailedLocalization",
+    "FirstErrorModel",
     "FirstErrorReset",
+    "FrontierGRPO",
     "Group",
     "ImperfectReset",
     "ImprovableReset",
@@ -134,9 +138,11 @@ __all__ = [
     "State",
     "Trials",
     "UniformReset",
+    "accuracy_of",
     "aliased_lower_bound",
     "bernstein_interval",
     "best_advantage_lower_bounds",
+    "best_rank",
     "best_step",
     "bootstrap_interval",
     "chernoff_interval",
@@ -156,6 +162,7 @@ __all__ = [
     "log_log_slope",
     "oracle_reset_plan",
     "paired_difference",
+    "parent_lessons",
     "random_reset_plan",
     "samples_for",
     "sharp_best_step",

@@ -94,6 +94,24 @@ class Rollout:
     def __len__(self) -> int:
         return len(self.actions)
 
+    def tail(self, step: int) -> Rollout:
+        """What followed from ``states[step]``, as a rollout from there with the same outcome.
+
+        Right where rewards are terminal: a reward paid before `step` would count here too. A
+        world whose rollouts hold more than these fields overrides it.
+
+        Raises:
+            InvalidInput: if `step` is not a step, or a world's own rollouts cannot be cut.
+        """
+        if type(self) is not Rollout:
+            remedy = "override tail, or keep whole rollouts"
+            raise InvalidInput("rollout", type(self).__name__, "cannot be cut", remedy)
+        if not 0 <= step < len(self):
+            raise InvalidInput("step", step, f"not one of {len(self)} steps", "give 0 <= step")
+        return Rollout(
+            self.states[step:], self.actions[step:], self.reward, self.failed, self.ended
+        )
+
 
 @runtime_checkable
 class Simulator(Protocol):
@@ -108,7 +126,7 @@ class Simulator(Protocol):
          refuses rollouts that did not fail.
     """
 
-    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> list[Rollout]:
+    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> Sequence[Rollout]:
         """One continuation of the current policy from each state, in one batched call."""
         ...
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from cpi_theory.advantages import group_advantages
+from cpi_theory.first_errors import FirstErrorModel
+from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.resets import ImprovableReset
@@ -28,6 +30,15 @@ ALGORITHMS = {"grpo": lambda reset: GRPO()} | {
         ("2x4", {"parent": "published"}),
         ("1x8", {"parent": "published", "on_refusal": "fresh", "normalization": "none"}),
     ]
+}
+ALGORITHMS |= {
+    "frontier": lambda reset: FrontierGRPO(reset=reset),
+    "frontier rank kept": lambda reset: FrontierGRPO(
+        FirstErrorModel(0.7), parent="rank", keep_parent=True, reset=reset
+    ),
+    "frontier second": lambda reset: FrontierGRPO(
+        rollouts=6, base=2, parent=2, reset=reset, normalization="none"
+    ),
 }
 
 combinations = pytest.mark.parametrize(
