@@ -1,0 +1,93 @@
+"""Does a predicted order agree with a measured one, over many settings and beyond chance?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.randomness import Key
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class RankAgreement:
+    """How well predicted scores order methods, over settings.
+
+    Attributes:
+        kendall: mean over settings of Kendall's tau-a between predicted and measured scores.
+        chance: p-value of `kendall` when the methods of each setting are ordered at random.
+        fixed: the largest mean tau that any one order of methods reaches in all settings.
+        between: p-value of `kendall` when predictions are dealt out to other settings: whether
+            they know more of a setting than which methods are good in general.
+        settings: how many.
+    """
+
+    kendall: float
+    chance: float
+    fixed: float
+    between: float
+    settings: int
+
+
+def rank_agreement(
+    predicted: ArrayLike, measured: ArrayLike, permutations: int = 9999, key: Key | int = 0
+) -> RankAgreement:
+    """Mean Kendall correlation within settings, with two one-sided permutation tests.
+
+    Args:
+        predicted, measured: scores, larger is better, shape (settings, methods), at least two of
+            each; ties count neither way.
+        permutations: draws of each test; a p-value is at least 1 / (permutations + 1).
+        key: of the permutations.
+
+    Raises:
+        InvalidInput: if the tables do not match or are too small.
+    """
+    scores, truth = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
+    check_count("permutations", permutations)
+    if scores.ndim != 2 or scores.shape != truth.shape or min(scores.shape) < 2:
+        raise InvalidInput(
+            "predicted", scores.shape, f"measured has {truth.shape}", "give two (n >= 2, k >= 2)"
+        )
+    rng = Key.of(key).child("rank agreement").generator()
+    signs, target = _signs(scores), _signs(truth)
+    found = _mean_tau(signs, target)
+    shuffled = [
+        _mean_tau(_signs(rng.permuted(scores, axis=1)), target) for _ in range(permutations)
+    ]
+    dealt = [_mean_tau(rng.permutation(signs), target) for _ in range(permutations)]
+    return RankAgreement(
+        kendall=found,
+        chance=_p_value(found, shuffled),
+        fixed=_best_fixed(target),
+        between=_p_value(found, dealt),
+        settings=len(scores),
+    )
+
+
+def _signs(scores: Array) -> Array:
+    """Which of each pair of methods is ahead, shape (settings, pairs): 1, -1, or 0 for a tie."""
+    i, j = np.triu_indices(scores.shape[1], 1)
+    return np.sign(scores[:, i] - scores[:, j])
+
+
+def _mean_tau(signs: Array, target: Array) -> float:
+    return float((signs * target).mean())
+
+
+def _p_value(found: float, drawn: list[float]) -> float:
+    return (1 + int(np.sum(np.array(drawn) >= found - 1e-12))) / (1 + len(drawn))
+
+
+def _best_fixed(target: Array) -> float:
+    """Over all orders of the methods; few, so that they can all be tried."""
+    from itertools import permutations
+
+    pairs = target.shape[1]
+    methods = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
+    orders = np.array(list(permutations(range(methods))), dtype=np.float64)
+    return max(_mean_tau(order, target) for order in _signs(orders))
