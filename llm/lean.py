@@ -130,7 +130,7 @@ class LeanTrainer:
         value, size = 0.0, self.settings.micro_batch
         for first in range(0, len(rows), size):
             part = loss_of(self.model, rows[first : first + size], totals, self.loss)
-            part.backward()  # type: ignore[no-untyped-call]
+            part.backward()
             value += float(part.detach())
         return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -111,8 +112,8 @@ class LanguageModelSimulator:
             )
         return TextState(problem, prompt)
 
-    def rollout(self, states: Sequence[TextState], keys: Keys | None = None) -> list[TextRollout]:
-        """One continuation of the current policy from each state, in one batched call.
+    def rollout(self, states: Sequence[Any], keys: Keys | None = None) -> list[TextRollout]:
+        """One continuation of the current policy from each text state, in one batched call.
 
         Raises:
             InvalidInput: if there is not one key per state, or a state leaves no room.
@@ -123,7 +124,7 @@ class LanguageModelSimulator:
         return [self._finish(s, c) for s, c in zip(states, completions, strict=True)]
 
     def locate_first_error(
-        self, rollouts: Sequence[TextRollout], keys: Keys | None = None
+        self, rollouts: Sequence[Any], keys: Keys | None = None
     ) -> list[Localization | FailedLocalization]:
         """What the localiser says of each failure, all of them asked in one batch.
 
