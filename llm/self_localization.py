@@ -54,17 +54,20 @@ class WrittenDialect:
 
     Attributes:
         level: what it is told.
-        prompt: wording with placeholders question, count and steps, and answer where it is shown;
-            by default the one that comes with the package.
+        own: whether it is told that the attempt is its own.
+        prompt: wording with placeholders question, attempt (whose it is), count and steps, and
+            answer where it is shown; by default the one that comes with the package.
     """
 
     level: Level = Level.TOLD_WRONG
+    own: bool = True
     prompt: Prompt | None = None
 
     def render(self, problem: Problem, thoughts: Sequence[str]) -> Messages:
         """See :class:`Dialect`."""
         values = {
             "question": problem.question,
+            "attempt": "an earlier attempt of yours" if self.own else "somebody else's attempt",
             "count": str(len(thoughts)),
             "steps": "\n".join(f"Step {i}: {text}" for i, text in enumerate(thoughts, 1)),
         }

@@ -148,6 +148,8 @@ def test_levels_tell_what_they_say(level):
     assert "How many?" in text
     assert "Step 1: first\nStep 2: second {{steps}}\n" in text  # filled in once
     assert "to 2" in text
+    assert "an earlier attempt of yours" in text
+    assert "yours" not in WrittenDialect(level, own=False).render(problem, ["a"])[0]["content"]
 
 
 def test_the_chat_template_is_used_where_there_is_one():

@@ -1,0 +1,284 @@
+"""A chat model behind an OpenAI-compatible HTTP endpoint: asked concurrently, patiently, once.
+
+Replies can be kept in a file, so that neither an endpoint that goes down half-way nor a killed run
+loses what was paid for, and a run that is repeated reads the replies it got before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+
+_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_LONGEST_PAUSE = 60.0
+
+
+class EndpointError(InvalidInput):
+    """An endpoint that cannot be reached, refuses, or says what cannot be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a model is served and how it is asked.
+
+    Attributes:
+        url: base address, to which "/chat/completions" is appended.
+        model: the name that the endpoint knows it by.
+        api_key: sent as a bearer token; see :func:`read_key`.
+        timeout: seconds to wait for a reply.
+        retries: further attempts after a failure that may pass (no connection, overload).
+        backoff: seconds before the first of them, doubled each time; what the endpoint asks for in
+            "Retry-After" counts if it is longer. Never more than a minute.
+        concurrency: most requests in flight.
+        proxy: address of an HTTP proxy; those of the environment are not used.
+    """
+
+    url: str
+    model: str
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float = 120.0
+    retries: int = 5
+    backoff: float = 1.0
+    concurrency: int = 8
+    proxy: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise InvalidInput(
+                "url", self.url, "not an HTTP address", "give one such as https://host/v1"
+            )
+        check_positive("timeout", self.timeout)
+        check_count("retries", self.retries, minimum=0)
+        check_in_range("backoff", self.backoff, 0, _LONGEST_PAUSE)
+        check_count("concurrency", self.concurrency)
+
+    @property
+    def address(self) -> str:
+        """Where requests go."""
+        return self.url.rstrip("/") + "/chat/completions"
+
+
+def read_key(path: Path) -> str:
+    """The API key in a file.
+
+    Raises:
+        InvalidInput: if there is none.
+    """
+    if not path.is_file():
+        raise InvalidInput("key file", path, "no such file", "write the API key into it")
+    key = path.read_text(encoding="utf-8").strip()
+    if not key:
+        raise InvalidInput("key file", path, "empty", "write the API key into it")
+    return key
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model said.
+
+    Attributes:
+        text: its message, empty if there is none.
+        cut: whether it was cut off at the limit on tokens.
+        generated, prompt: tokens of reply and prompt by the endpoint's count; None if it says none.
+    """
+
+    text: str
+    cut: bool
+    generated: int | None
+    prompt: int | None
+
+
+class ChatClient:
+    """Asks an endpoint and remembers its replies.
+
+    Attributes:
+        endpoint: who is asked.
+        asked: requests sent so far, further attempts included.
+    """
+
+    def __init__(self, endpoint: Endpoint, replies: Path | None = None) -> None:
+        """Set up the client; nothing is sent yet.
+
+        Args:
+            endpoint: who is asked.
+            replies: JSON lines file with replies, read now and appended to; None: replies are
+                remembered as long as the client lives.
+        """
+        self.endpoint, self.asked = endpoint, 0
+        self._lock = threading.Lock()
+        self._memory = ReplyMemory(replies)
+        proxies = {"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {}
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({k: v for k, v in proxies.items() if v}), _StayHere()
+        )
+
+    def ask(self, bodies: Sequence[dict[str, Any]]) -> list[Reply]:
+        """One reply per request body (without the model's name), some in flight at a time.
+
+        Raises:
+            EndpointError: naming address, failure and remedy, once the requests in flight are
+                done; the replies that came are remembered and not asked for again.
+        """
+        named = [{"model": self.endpoint.model, **body} for body in bodies]
+        marks = [_mark(self.endpoint.address, body) for body in named]
+        new = {m: b for m, b in zip(marks, named, strict=True) if m not in self._memory.replies}
+        if new:
+            self._fetch(new)
+        return [self._memory.replies[mark] for mark in marks]
+
+    def _fetch(self, bodies: dict[str, dict[str, Any]]) -> None:
+        failure: EndpointError | None = None
+        with ThreadPoolExecutor(min(self.endpoint.concurrency, len(bodies))) as pool:
+            futures: dict[Future[Reply], str] = {
+                pool.submit(self._patiently, body): mark for mark, body in bodies.items()
+            }
+            try:
+                for future in as_completed(futures):
+                    if future.cancelled():
+                        continue
+                    error = future.exception()
+                    if error is None:
+                        self._memory.keep(futures[future], future.result())
+                    elif not isinstance(error, EndpointError):
+                        raise error
+                    elif failure is None:
+                        failure = error
+                        _cancel(futures)
+            finally:
+                _cancel(futures)
+        if failure is not None:
+            raise failure
+
+    def _patiently(self, body: dict[str, Any]) -> Reply:
+        outcome = self._once(body)
+        for attempt in range(self.endpoint.retries):
+            if isinstance(outcome, Reply):
+                break
+            pause = max(self.endpoint.backoff * 2**attempt, outcome.wait)
+            time.sleep(min(pause, _LONGEST_PAUSE))
+            outcome = self._once(body)
+        if isinstance(outcome, Reply):
+            return outcome
+        raise self._error(
+            f"{outcome.what}, {self.endpoint.retries + 1} times",
+            "see that the endpoint is up and run again: replies that came are kept",
+        )
+
+    def _once(self, body: dict[str, Any]) -> Reply | _Passing:
+        with self._lock:
+            self.asked += 1
+        headers = {"Content-Type": "application/json"}
+        if self.endpoint.api_key is not None:
+            headers["Authorization"] = f"Bearer {self.endpoint.api_key}"
+        request = urllib.request.Request(
+            self.endpoint.address, json.dumps(body).encode(), headers, method="POST"
+        )
+        try:
+            with self._opener.open(request, timeout=self.endpoint.timeout) as response:
+                return self._read(response.read())
+        except urllib.error.HTTPError as error:
+            return self._refused(error)
+        except (OSError, http.client.HTTPException) as error:
+            return _Passing(f"no connection ({error})")
+
+    def _refused(self, error: urllib.error.HTTPError) -> _Passing:
+        with error:
+            said = error.read(500).decode(errors="replace").strip()
+        what = f"refused with status {error.code}: {said or error.reason}"
+        if error.code not in _RETRIED:
+            raise self._error(what, "check address, key and model")
+        wait = error.headers.get("Retry-After", "")
+        return _Passing(what, float(wait) if wait.isdecimal() else 0.0)
+
+    def _read(self, payload: bytes) -> Reply:
+        try:
+            content = json.loads(payload)
+            choice = content["choices"][0]
+            text = choice["message"]["content"]
+            usage = content.get("usage") or {}
+            if not isinstance(text, str | None):
+                raise TypeError("the message is no text")
+            return Reply(
+                text or "",
+                choice.get("finish_reason") == "length",
+                usage.get("completion_tokens"),
+                usage.get("prompt_tokens"),
+            )
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            said = payload[:200].decode(errors="replace")
+            raise self._error(
+                f"replied with {said!r}", "give the address of an OpenAI-compatible endpoint"
+            ) from error
+
+    def _error(self, problem: str, remedy: str) -> EndpointError:
+        return EndpointError("endpoint", self.endpoint.address, problem, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passing:
+    """A failure that may pass: what it was and how many seconds the endpoint asks to wait."""
+
+    what: str
+    wait: float = 0.0
+
+
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Follows no redirection: a key is for the address that it was given for."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the answer as the refusal that it then is."""
+
+
+def _cancel(futures: dict[Future[Reply], str]) -> None:
+    for future in futures:
+        future.cancel()
+
+
+def _mark(address: str, body: dict[str, Any]) -> str:
+    text = json.dumps([address, body], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class ReplyMemory:
+    """Replies by the mark of their request, kept in a file if there is one.
+
+    Attributes:
+        replies: by mark.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Read what the file holds; a line that a killed run left unfinished is dropped."""
+        self.path, self.replies = path, dict[str, Reply]()
+        if path is None or not path.exists():
+            return
+        whole, _, rest = path.read_bytes().rpartition(b"\n")
+        for position, line in enumerate(whole.splitlines(), 1):
+            try:
+                mark, reply = json.loads(line)
+                self.replies[mark] = Reply(**reply)
+            except (ValueError, TypeError) as error:
+                raise InvalidInput(
+                    f"{path}, line {position}", line, "not a stored reply", "delete the line"
+                ) from error
+        if rest:
+            path.write_bytes(whole + b"\n" * bool(whole))
+
+    def keep(self, mark: str, reply: Reply) -> None:
+        """Remember a reply."""
+        self.replies[mark] = reply
+        if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([mark, asdict(reply)]) + "\n")
