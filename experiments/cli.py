@@ -45,11 +45,19 @@ COMMANDS = {
     "warm-start": Command(
         "experiments.warm_start", "WarmStartConfig", "train the tiny model that RL starts from"
     ),
+    "train": Command("experiments.train", "TrainConfig", "train a language model with them"),
+    "diagnose": Command(
+        "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
+    ),
     "figures": Command(
         "experiments.report", "FiguresConfig", "draw stored records, write a report"
     ),
     "reproduce": Command("experiments.reproduce", "ReproduceConfig", "all of the above in order"),
 }
+
+
+_LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "math_verify"}
+"""Packages that only commands on language models need."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,8 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(arguments)
     except SystemExit as end:  # how the option parser ends after --help or a mistake
         return end.code if isinstance(end.code, int) else 2
-    except (ValueError, OSError, KeyboardInterrupt) as error:  # InvalidInput is a ValueError
-        return _explain(error)
+    except (ValueError, OSError, KeyboardInterrupt, ModuleNotFoundError) as error:
+        return _explain(error)  # InvalidInput is a ValueError
 
 
 def _one_thread_per_process() -> None:
@@ -147,6 +155,10 @@ def _explain(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, InvalidInput):
         console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        return MISTAKE
+    if isinstance(error, ModuleNotFoundError) and error.name in _LANGUAGE_MODELS:
+        problem = f"error: {error.name} is not installed; run pip install 'cpi-resets[llm]'"
+        console.print(problem, style="red", markup=False, soft_wrap=True)
         return MISTAKE
     if isinstance(error, OSError) and is_out_of_space(error):
         problem = f"error: {error.filename or 'output'}: {error.strerror}; {remedy(error)}"

@@ -34,7 +34,7 @@ class OptimizerSettings:
         micro_batch: rows per forward pass; it never changes the result.
     """
 
-    rate: float = 1.5e-4
+    rate: float = 3e-4
     warm_up: int = 0
     weight_decay: float = 0.0
     beta1: float = 0.9

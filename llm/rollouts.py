@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -109,6 +109,25 @@ class TextRollout(Rollout):
             raise InvalidInput(
                 "logprobs", len(self.logprobs), f"{len(self.tokens)} tokens", "give one per token"
             )
+
+    def tail(self, step: int) -> TextRollout:
+        """What followed from ``states[step]``; see :meth:`cpi_theory.seam.Rollout.tail`."""
+        if not 0 <= step < len(self):
+            raise InvalidInput("step", step, f"not one of {len(self)} steps", "give 0 <= step")
+        begin = self.spans[step][0]
+        tokens, spans = (
+            self.tokens[begin:],
+            tuple((a - begin, b - begin) for a, b in self.spans[step:]),
+        )
+        return replace(
+            self,
+            states=ThoughtStates(self.states[step], tokens, spans),
+            actions=self.actions[step:],
+            tokens=tokens,
+            logprobs=self.logprobs[begin:],
+            spans=spans,
+            discarded=0,
+        )
 
     @property
     def start(self) -> TextState:

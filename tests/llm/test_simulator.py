@@ -179,6 +179,22 @@ def test_states_keep_ids_and_a_reset_has_what_its_parent_had_left():
     assert list(parent.states) == list(parent.states[:])
 
 
+def test_a_tail_is_the_rollout_from_its_later_state():
+    simulator = world()
+    rollouts = simulator.rollout(begin(simulator, 40), Key.of(3).integers(40))
+    for rollout in rollouts:
+        for step in range(len(rollout)):
+            tail = rollout.tail(step)
+            assert tail.start == tail.states[0] == rollout.states[step]
+            assert list(tail.states) == list(rollout.states)[step:]
+            assert tail.thoughts == rollout.thoughts[step:] == tail.actions
+            assert tail.start.tokens + tail.tokens == rollout.start.tokens + rollout.tokens
+            assert (tail.logprobs == rollout.logprobs[-len(tail.tokens) :]).all()
+            assert (tail.reward, tail.finish) == (rollout.reward, rollout.finish)
+    with pytest.raises(InvalidInput, match="step"):
+        rollout.tail(len(rollout))
+
+
 def test_logprobs_are_those_of_the_script():
     simulator = world(sampling=Sampling(0.5))
     for rollout in simulator.rollout(begin(simulator, 50), Key.of(3).integers(50)):
@@ -211,8 +227,8 @@ def test_a_batch_is_one_call():
 
 def test_bad_input_is_named():
     simulator = world()
+    simulator.sampler.context = 2
     with pytest.raises(InvalidInput, match=r"problem '7'.*context"):
-        simulator.sampler.context = 2
         simulator.start_states([Problem("7", "q a b", "1")])
     with pytest.raises(InvalidInput, match="keys"):
         simulator.rollout(begin(world(), 2), Key.of(0).integers(3))

@@ -1,0 +1,130 @@
+"""``cpi-resets train``: GRPO, RRPO, SRPO and Frontier train a language model.
+
+Tables of the run: ``curves`` (one row per world, method, seed and point; see
+:func:`experiments.train_curves.training_curve`), and what is made of them: ``bands``, ``pairs``,
+``groups``, ``collections``, ``reach``, ``finals`` and ``localization``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from llm.lean import OptimizerSettings
+from llm.losses import LossSettings
+from llm.models import ModelSettings
+from rich.console import Console
+from rich.table import Table
+
+from cpi_theory.checks import check_count
+from cpi_theory.randomness import Key
+from experiments import learn_summary as shared
+from experiments import train_summary as summary
+from experiments.config import named_values
+from experiments.store import Row, Run
+from experiments.sweep import Execution, sweep
+from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
+from experiments.train_worlds import TINY, LanguageWorld, choose
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training runs of language models with GRPO, RRPO, SRPO and Frontier.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        worlds: names of worlds: natural, sparse, early (chains of arithmetic with hard steps as
+            they come, four of them, three early ones), or names from `more`.
+        methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser) and
+            Frontier.
+        seeds: runs per world and method; bands and differences are over them.
+        seed: of all randomness.
+        model: what is trained, the warm-started tiny model by default.
+        optimizer, loss: the same for all methods.
+        budget: how long runs are.
+        resamples: bootstrap resamples.
+        more: further worlds, in configuration files only.
+    """
+
+    name: str = "train"
+    worlds: tuple[str, ...] = ("sparse",)
+    methods: tuple[str, ...] = tuple(METHODS)
+    seeds: int = 2
+    seed: int = 0
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(str(TINY)))
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    budget: TrainBudget = field(default_factory=TrainBudget)
+    resamples: int = 1000
+    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+
+    def __post_init__(self) -> None:
+        check_count("seeds", self.seeds, minimum=2)
+        check_count("seed", self.seed, minimum=0)
+        check_count("resamples", self.resamples)
+        named_values("methods", self.methods, METHODS)
+        choose("worlds", self.worlds, self.more)
+
+    def specs(self) -> list[TrainSpec]:
+        """One per world, seed and method: what is compared in pairs is finished together."""
+        return [
+            TrainSpec(world, method, self.model, self.optimizer, self.loss, self.budget, seed)
+            for world in choose("worlds", self.worlds, self.more)
+            for seed in range(self.seed, self.seed + self.seeds)
+            for method in named_values("methods", self.methods, METHODS)
+        ]
+
+
+def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
+    record = Run.open(output, config.name, config, config.seed)
+    with record.timed("train"):
+        rows = sweep(training_curve, config.specs(), record, "curves", execution, console)
+        tables = summarise(rows, record, config.resamples, Key.of(config.seed))
+    print_tables(tables, console)
+    console.print(f"records: {record.directory}")
+    return 0
+
+
+def summarise(rows: Sequence[Row], record: Run, resamples: int, key: Key) -> dict[str, list[Row]]:
+    """All tables made of the curves, stored."""
+    curves = shared.gather(rows)
+    each = list(curves.values())
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "bands": lambda: shared.bands(each, summary.AXES, resamples, key),
+        "pairs": lambda: shared.pairs(curves, summary.AXES, summary.CONTRASTS),
+        "groups": lambda: shared.groups(each),
+        "collections": lambda: shared.collections(each, summary.TOTALS),
+        "reach": lambda: shared.reach(curves, summary.AXES),
+        "finals": lambda: summary.finals(curves),
+        "localization": lambda: summary.localization(each),
+    }
+    return {table: record.once(table, compute) for table, compute in parts.items()}
+
+
+def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
+    """Who is ahead of whom, and pass rates before and after."""
+    console.print("\nDifference of mean pass over the run, paired by seed (bold: it is shown)")
+    table = Table("world", "compared", "per rollout", "per token", "seeds", box=None)
+    rows: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in tables["pairs"]:
+        rows.setdefault((row["world"], row["first"], row["second"]), {})[row["axis"]] = row
+    for (world, first, second), axes in rows.items():
+        cells = [shared.difference_text(axes[axis]) for axis in summary.AXES]
+        table.add_row(world, f"{first} - {second}", *cells, str(axes["rollouts"]["seeds"]))
+    console.print(table)
+    console.print("\nPass rate on held-out problems before and after, mean over seeds")
+    table = Table("world", "method", "sampled", "greedy", box=None)
+    for row in [r for r in tables["finals"] if r["measure"] == "sampled"]:
+        labels = (row["world"], row["method"])
+        greedy = next(
+            r
+            for r in tables["finals"]
+            if r["measure"] == "greedy" and (r["world"], r["method"]) == labels
+        )
+        cells = [f"{r['before']:.3f} -> {r['after']:.3f}" for r in (row, greedy)]
+        table.add_row(*labels, *cells)
+    console.print(table)

@@ -1,0 +1,254 @@
+"""One training run of a language model: a method on a world from one seed, as records.
+
+The method is an algorithm object of :mod:`cpi_theory`, the very values that run on tabular worlds.
+Each update collects groups through the simulator seam and takes one step of a common optimiser and
+loss on them; after some updates the model is evaluated on held-out problems.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from cpi_theory.frontier import FrontierGRPO
+from llm.lean import LeanTrainer, OptimizerSettings
+from llm.losses import LossSettings
+from llm.models import ModelSettings, load_model
+
+from cpi_theory.checks import check_count, check_positive
+from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Collection
+from experiments.localization_meter import MeteredLocalizer
+from experiments.store import Row
+from experiments.train_worlds import LanguageWorld
+from llm.batches import training_rows
+from llm.localization import OracleLocalizer
+from llm.sampling import GREEDY, Sampling
+from llm.simulator import LanguageModelSimulator
+from llm.tasks import Problem, StepChecker
+from llm.transformers_sampler import TransformersSampler
+
+
+@dataclass(frozen=True)
+class LanguageMethod:
+    """An algorithm object and who localises for it.
+
+    Attributes:
+        name: in records and figures.
+        algorithm: what collects.
+        localizer: "self": the model itself; "oracle": the task's exact step checker.
+    """
+
+    name: str
+    algorithm: GRPO | ResetGRPO | FrontierGRPO
+    localizer: Literal["self", "oracle"] = "self"
+
+
+# Without a reset state the suffix budget goes to fresh rollouts: 8 per prompt, whatever happens.
+_MATCHED: dict[str, Any] = {"on_refusal": "fresh"}
+
+METHODS: Mapping[str, LanguageMethod] = {
+    method.name: method
+    for method in (
+        LanguageMethod("GRPO", GRPO(8)),
+        LanguageMethod("RRPO", RRPO(**_MATCHED)),
+        LanguageMethod("SRPO", SRPO(**_MATCHED)),
+        LanguageMethod("ORACLE", SRPO(**_MATCHED), "oracle"),
+        LanguageMethod("Frontier", FrontierGRPO()),
+    )
+}
+"""The methods that `train` knows by name."""
+
+
+@dataclass(frozen=True)
+class TrainBudget:
+    """How long a run is and how finely it is recorded; the same for all methods.
+
+    Attributes:
+        prompts: problems per update, 8 rollouts each.
+        updates: optimiser updates.
+        every: updates between evaluations.
+        held_out: problems of each evaluation; every seed has its own.
+        temperature: of rollouts and sampled evaluations.
+    """
+
+    prompts: int = 8
+    updates: int = 40
+    every: int = 5
+    held_out: int = 200
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "updates", "every", "held_out"):
+            check_count(name, getattr(self, name))
+        check_positive("temperature", self.temperature)
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """What one training run depends on.
+
+    Attributes:
+        world, method, model, optimizer, loss, budget: see there.
+        seed: of problems and rollouts; methods of one seed see the same problems, so they can be
+            compared in pairs.
+    """
+
+    world: LanguageWorld
+    method: LanguageMethod
+    model: ModelSettings
+    optimizer: OptimizerSettings
+    loss: LossSettings
+    budget: TrainBudget
+    seed: int
+
+
+@dataclass(slots=True)
+class _Account:
+    """What was generated so far, and how the groups turned out since the last record."""
+
+    rollouts: int = 0
+    tokens: int = 0
+    forward_tokens: int = 0
+    localizations: int = 0
+    localization_tokens: int = 0
+    seconds: float = 0.0
+    groups: int = 0
+    informative: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    def add(self, collection: Collection) -> None:
+        self.rollouts += collection.generated_rollouts
+        self.localizations += collection.localizations
+        self.groups += len(collection)
+        self.informative += sum(group.informative for group in collection)
+        self.refusals.update({r.value: n for r, n in collection.refusals.items()})
+
+    def take(self) -> Row:
+        """Totals of what was generated, and counts of groups since the last record."""
+        row = dataclasses.asdict(self) | {"refusals": dict(self.refusals)}
+        self.groups = self.informative = 0
+        self.refusals.clear()
+        return row
+
+
+class Training:
+    """A training run that can be stopped after any update and continued.
+
+    Attributes:
+        spec: what it depends on.
+        update: updates made so far.
+        simulator: the model as a world, under its current weights.
+        trainer: takes the optimiser steps.
+    """
+
+    def __init__(self, spec: TrainSpec) -> None:
+        """Load the model and set up its world.
+
+        Raises:
+            InvalidInput: whatever model, task or settings refuse.
+        """
+        self.spec = spec
+        self.update = 0
+        self._key = Key.of(spec.seed).child("train", spec.world.name)
+        model, vocabulary = load_model(spec.model)
+        task = spec.world.task()
+        sampler = TransformersSampler(model, vocabulary)
+        form = spec.world.form()
+        oracle = None
+        if isinstance(task, StepChecker):
+            oracle = OracleLocalizer(task, vocabulary, form.delimiter)
+        own = spec.world.localizer(sampler, vocabulary)
+        inner = oracle if spec.method.localizer == "oracle" and oracle else own
+        self.meter = MeteredLocalizer(inner, oracle, getattr(task, "hard_places", None))
+        self.simulator = LanguageModelSimulator(
+            sampler,
+            vocabulary,
+            task,
+            form,
+            Sampling(spec.budget.temperature),
+            self.meter,
+            spec.seed,
+            chat=spec.world.chat,
+        )
+        self.trainer = LeanTrainer(model, spec.optimizer, spec.loss)
+        self._account = _Account()
+        self._losses: dict[str, float] = {}
+
+    def advance(self) -> None:
+        """One update: collect groups and step along their gradient."""
+        began, work = time.perf_counter(), self.simulator.sampler.work.forward
+        self.update += 1
+        key, budget = self._key, self.spec.budget
+        problems = self.problems("train", budget.prompts, key.child("problems", self.update))
+        starts = self.simulator.start_states(problems)
+        collection = self.spec.method.algorithm.collect(
+            self.simulator, starts, key.child("collect", self.update)
+        )
+        report = self.trainer.step(training_rows(collection))
+        account, usage = self._account, self.simulator.usage
+        account.add(collection)
+        account.tokens = usage.generated
+        account.localization_tokens = usage.localization_tokens
+        account.forward_tokens += self.simulator.sampler.work.forward - work
+        account.forward_tokens += report.forward_tokens
+        account.seconds += time.perf_counter() - began
+        self._losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
+
+    def problems(self, split: str, count: int, key: Key) -> list[Problem]:
+        """`count` problems of a split, drawn by `key`."""
+        return self.simulator.task.problems(split, count, int(key.integers(1)[0] >> 1))
+
+    def record(self) -> Row:
+        """Evaluate the model and tell what happened since the last record."""
+        budget = self.spec.budget
+        problems = self.problems("test", budget.held_out, self._key.child("held out"))
+        ends = self.update in (0, budget.updates)
+        return {
+            "update": self.update,
+            "value": self._pass_rate(problems, self.simulator.sampling),
+            "greedy": self._pass_rate(problems, GREEDY) if ends else None,
+            **self._account.take(),
+            "localization": dataclasses.asdict(self.meter.take()),
+            **self._losses,
+        }
+
+    def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
+        """Mean reward on `problems`, one rollout each, at no cost to the account."""
+        ours = self.simulator
+        judge = LanguageModelSimulator(
+            ours.sampler, ours.vocabulary, ours.task, ours.form, sampling, chat=ours.chat
+        )
+        keys = self._key.child("evaluate", self.update).integers(len(problems))
+        rollouts = judge.rollout(judge.start_states(problems), keys)
+        return sum(r.reward for r in rollouts) / len(rollouts)
+
+
+def training_curve(spec: TrainSpec) -> list[Row]:
+    """Records of one run, the model before any update first.
+
+    Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the pass rate on
+    held-out problems sampled once each, and at the first and last point `greedy`; until then
+    `rollouts`, `tokens` (sampled, localisation included), `forward_tokens` (through the model,
+    in collecting and learning), `localizations`, `localization_tokens` and `seconds` (of collecting and
+    learning); since the point before `groups`, `informative`, `refusals` by reason, and
+    `localization` (see :class:`~experiments.localization_meter.LocalizationTally`); `loss` and
+    `gradient_norm` of the last update.
+    """
+    labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
+    points = _points(Training(spec))
+    return [labels | {"point": number} | point for number, point in enumerate(points)]
+
+
+def _points(training: Training) -> Iterator[Row]:
+    budget = training.spec.budget
+    yield training.record()
+    while training.update < budget.updates:
+        training.advance()
+        if training.update % budget.every == 0 or training.update == budget.updates:
+            yield training.record()
