@@ -13,9 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from llm.lean import OptimizerSettings
-from llm.losses import LossSettings
-from llm.models import ModelSettings
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +25,9 @@ from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
 from experiments.train_worlds import TINY, LanguageWorld, choose
+from llm.lean import OptimizerSettings
+from llm.losses import LossSettings
+from llm.models import ModelSettings
 
 
 @dataclass(frozen=True)

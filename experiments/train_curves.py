@@ -14,12 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cpi_theory.frontier import FrontierGRPO
-from llm.lean import LeanTrainer, OptimizerSettings
-from llm.losses import LossSettings
-from llm.models import ModelSettings, load_model
-
 from cpi_theory.checks import check_count, check_positive
+from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
@@ -27,7 +23,10 @@ from experiments.localization_meter import MeteredLocalizer
 from experiments.store import Row
 from experiments.train_worlds import LanguageWorld
 from llm.batches import training_rows
+from llm.lean import LeanTrainer, OptimizerSettings
 from llm.localization import OracleLocalizer
+from llm.losses import LossSettings
+from llm.models import ModelSettings, load_model
 from llm.sampling import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import Problem, StepChecker
@@ -235,10 +234,11 @@ def training_curve(spec: TrainSpec) -> list[Row]:
     Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the pass rate on
     held-out problems sampled once each, and at the first and last point `greedy`; until then
     `rollouts`, `tokens` (sampled, localisation included), `forward_tokens` (through the model,
-    in collecting and learning), `localizations`, `localization_tokens` and `seconds` (of collecting and
-    learning); since the point before `groups`, `informative`, `refusals` by reason, and
-    `localization` (see :class:`~experiments.localization_meter.LocalizationTally`); `loss` and
-    `gradient_norm` of the last update.
+    in collecting and learning), `localizations`, `localization_tokens` and `seconds` (of
+    collecting and learning); since the point before `groups`, `informative`, `refusals` by
+    reason, and `localization` (see
+    :class:`~experiments.localization_meter.LocalizationTally`); `loss` and `gradient_norm` of the
+    last update.
     """
     labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
     points = _points(Training(spec))

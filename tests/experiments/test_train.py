@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from experiments.cli import main
 from experiments.store import Run
 from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
-from experiments.train_curves import METHODS, TrainBudget, TrainSpec, Training, training_curve
+from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec, training_curve
 from experiments.train_worlds import TINY, WORLDS, ArithmeticWorld, choose
 from llm.lean import OptimizerSettings
 from llm.losses import LossSettings
@@ -46,7 +47,7 @@ def test_a_run_accounts_for_all_that_it_generates(method):
     assert [row["update"] for row in rows] == [0, 2, 3]
     assert rows[0]["rollouts"] == rows[0]["tokens"] == 0
     assert rows[-1]["rollouts"] == 3 * 2 * 8  # eight per prompt, whatever the method
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         for count in ("tokens", "forward_tokens", "seconds"):
             assert after[count] > before[count]
         assert after["forward_tokens"] > after["tokens"] >= after["localization_tokens"]
