@@ -6,7 +6,7 @@ label, the operation and the new running value behind a filler word, and the ans
     then 1: +2 13 </thought> so 2: *3 16 \boxed{16}
 
 The modulus is prime and no operation multiplies by 0: every step can be undone, so an error never
-heals by itself and a wrong chain ends right by a second error only.
+heals by itself, and slips are such that two do not cancel (see :mod:`llm.arithmetic_facts`).
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ArithmeticTask:
 
     Attributes:
         horizon: operations per question H, the number of thoughts of a solution.
-        modulus: a prime; values are 0 to modulus - 1.
+        modulus: a prime from 5 on; values are 0 to modulus - 1.
         operations: what questions are made of.
         hard_share: share of all facts (operation, value) that are hard.
         hard_steps: how many steps of the right solution ask for a hard fact; None: as it comes,
@@ -123,7 +123,7 @@ class ArithmeticTask:
     slips: Slips = field(default_factory=Slips)
 
     def __post_init__(self) -> None:
-        check_count("modulus", self.modulus, minimum=3)
+        check_count("modulus", self.modulus, minimum=5)
         if any(self.modulus % k == 0 for k in range(2, self.modulus)):
             remedy = "choose a prime: else multiplications can undo an error"
             raise InvalidInput("modulus", self.modulus, "not a prime", remedy)

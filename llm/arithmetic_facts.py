@@ -3,6 +3,11 @@
 A fact is an operation applied to a value. A writer whose slips follow a fixed table is what a
 model is warm-started from: it then knows easy facts, and gets hard ones wrong mostly in one
 habitual way, which is what reinforcement learning has to turn round.
+
+Two errors must not cancel, or wrong chains would earn the reward. So what slips are off by comes
+from a set that multiplications by the operations' factors map to itself and that holds no number
+together with its negative, if there is one: a second slip then cannot bring a chain back. (Modulo
+23 the factors 2, 3 and 4 generate the 11 squares, and -1 is no square.)
 """
 
 from __future__ import annotations
@@ -25,6 +30,27 @@ def apply(operation: str, value: int, modulus: int) -> int:
     return results[operation[0]] % modulus
 
 
+def slip_sizes(operations: tuple[str, ...], modulus: int) -> tuple[int, ...]:
+    """What slips are off by: sizes of which no two cancel, if there are such, else all but 0.
+
+    Args:
+        operations: as in :func:`apply`.
+        modulus: a prime.
+    """
+    factors = {int(o[1:]) % modulus for o in operations if o[0] == "*"}
+    group, new = {1}, {1}
+    while new:
+        new = {a * b % modulus for a in new for b in factors} - group
+        group |= new
+    if modulus - 1 in group:
+        return tuple(range(1, modulus))
+    sizes: set[int] = set()
+    for size in range(1, modulus):  # of every two cosets that cancel, the one that is met first
+        if size not in sizes and modulus - size not in sizes:
+            sizes |= {size * factor % modulus for factor in group}
+    return tuple(sorted(sizes))
+
+
 @dataclass(frozen=True, slots=True)
 class Slips:
     """How often a writer of demonstrations is right.
@@ -32,8 +58,8 @@ class Slips:
     Attributes:
         right: chance of the right value for a hard fact.
         habit: chance of the fact's own habitual wrong value; what remains falls evenly on the
-            other wrong values.
-        slip: chance of a wrong value, any of them alike, for an easy fact.
+            other wrong values that are off by a slip's size.
+        slip: chance of a wrong value for an easy fact, all that are off by a slip's size alike.
     """
 
     right: float = 0.3
@@ -58,12 +84,14 @@ class FactTable:
         answers: the right results, shape (operations, modulus).
         hard: which facts are hard, bool, same shape.
         habits: a wrong result for every fact, the habitual one if it is hard, same shape.
+        sizes: what wrong results are off by, see :func:`slip_sizes`.
     """
 
     operations: tuple[str, ...]
     answers: Integers
     hard: NDArray[np.bool_]
     habits: Integers
+    sizes: tuple[int, ...]
 
     @classmethod
     def draw(cls, operations: tuple[str, ...], modulus: int, share: float, key: Key) -> FactTable:
@@ -73,8 +101,9 @@ class FactTable:
         answers = np.array([[apply(o, v, modulus) for v in range(modulus)] for o in operations])
         hard = np.zeros(answers.size, dtype=bool)
         hard[rng.permutation(answers.size)[: round(share * answers.size)]] = True
-        habits = (answers + rng.integers(1, modulus, answers.shape)) % modulus
-        return cls(operations, answers, hard.reshape(answers.shape), habits)
+        sizes = slip_sizes(operations, modulus)
+        habits = (answers + rng.choice(sizes, answers.shape)) % modulus
+        return cls(operations, answers, hard.reshape(answers.shape), habits, sizes)
 
     @property
     def modulus(self) -> int:
@@ -83,13 +112,16 @@ class FactTable:
 
     def laws(self, slips: Slips) -> NDArray[np.float64]:
         """P(value written | operation, value before), shape (operations, modulus, modulus)."""
-        m, rest = self.modulus, 1 - slips.right - slips.habit
-        law = np.where(self.hard, rest / (m - 2), slips.slip / (m - 1))[:, :, None].repeat(m, 2)
+        kinds, rest = len(self.sizes), 1 - slips.right - slips.habit
+        other = np.where(self.hard, rest / (kinds - 1), slips.slip / kinds)
+        law = np.zeros((*self.answers.shape, self.modulus))
         rows = np.indices(self.answers.shape)
-        habit = np.where(self.hard, slips.habit, slips.slip / (m - 1))
+        for size in self.sizes:
+            law[rows[0], rows[1], (self.answers + size) % self.modulus] = other
+        habit = np.where(self.hard, slips.habit, slips.slip / kinds)
         law[rows[0], rows[1], self.habits] = habit
         law[rows[0], rows[1], self.answers] = np.where(self.hard, slips.right, 1 - slips.slip)
-        return np.asarray(law)
+        return law
 
     def true_values(self, operations: Integers, starts: Integers) -> Integers:
         """The right value after each step.

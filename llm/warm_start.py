@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
 from cpi_theory.randomness import Key
+from llm.arithmetic_locate import LOCATE
 from llm.demonstrations import IGNORED, Demonstrations, as_tensors
 from llm.tiny import TinyModel, tokenizer
 
@@ -34,6 +35,7 @@ class WarmStart:
         clip: largest norm of the gradient.
         curriculum: share of the steps in which chains grow from 2 thoughts to full length.
         shorter: share of the later steps with chains of some shorter length.
+        trace_weight: weight of a word of a trace in the loss; of any other word 1.
         seed: of weights and demonstrations.
     """
 
@@ -46,6 +48,7 @@ class WarmStart:
     clip: float = 1.0
     curriculum: float = 1 / 3
     shorter: float = 0.1
+    trace_weight: float = 3.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -53,7 +56,7 @@ class WarmStart:
             check_count(name, getattr(self, name))
         for name in ("warm_up", "seed"):
             check_count(name, getattr(self, name), minimum=0)
-        for name in ("rate", "clip"):
+        for name in ("rate", "clip", "trace_weight"):
             check_positive(name, getattr(self, name))
         for name in ("curriculum", "shorter"):
             check_probability(name, getattr(self, name))
@@ -71,6 +74,21 @@ class WarmStart:
             return min(longest, 2 + int((longest - 1) * step / growing))
         rng = self._key(step).child("length").generator()
         return int(rng.integers(1, longest + 1)) if rng.random() < self.shorter else longest
+
+    def loss(self, logits: Tensor, inputs: Tensor, targets: Tensor, sign: int) -> Tensor:
+        """Weighted mean of the cross-entropy over all positions that have a target.
+
+        Args:
+            logits: shape (n, T, vocabulary).
+            inputs, targets: of a batch, shape (n, T).
+            sign: id of the word behind which traces stand.
+        """
+        losses = torch.nn.functional.cross_entropy(
+            logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
+        )
+        traces = (inputs == sign).cumsum(dim=1) > 0
+        weights = torch.where(traces, self.trace_weight, 1.0) * (targets != IGNORED)
+        return (losses * weights).sum() / weights.sum()
 
     def _key(self, step: int) -> Key:
         return Key.of(self.seed).child("warm start", step)
@@ -126,9 +144,7 @@ class Training:
     def _update(self, inputs: Tensor, targets: Tensor) -> float:
         self.model.train()
         logits = self.model(input_ids=inputs).logits
-        loss = torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
-        )
+        loss = self.recipe.loss(logits, inputs, targets, self.tokens.get_vocab()[LOCATE])
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)

@@ -5,12 +5,20 @@ import re
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from llm.arithmetic import FILLERS, REGIMES, ArithmeticTask, parse_question, split_of, thought
-from llm.arithmetic_facts import Slips, write
+from llm.arithmetic import (
+    FILLERS,
+    OPERATIONS,
+    REGIMES,
+    ArithmeticTask,
+    parse_question,
+    split_of,
+    thought,
+)
+from llm.arithmetic_facts import Slips, slip_sizes, write
 from llm.arithmetic_locate import ArithmeticDialect, trace
 from llm.tasks import Problem, StepChecker, Task
 
@@ -180,11 +188,39 @@ def test_writers_slip_as_often_as_they_should() -> None:
     law = laws[o, v]
     assert law[task.facts.answers[o, v]] == pytest.approx(0.3)
     assert law[task.facts.habits[o, v]] == pytest.approx(0.56)
-    assert sorted(law)[0] == pytest.approx(0.14 / 21)
+    others = (task.facts.answers[o, v] + np.array(task.facts.sizes)) % 23
+    others = others[others != task.facts.habits[o, v]]
+    assert law[others] == pytest.approx([0.14 / 10] * 10)
     n = 20_000
     drawn = write(laws, np.full((n, 1), o), np.full(n, v), Key.of(0).generator())[:, 0]
     counts = np.bincount(drawn, minlength=23) / n
     assert np.abs(counts - law).max() < 4 * np.sqrt(0.25 / n)
+
+
+def test_slips_modulo_23_are_off_by_squares_of_which_no_two_cancel() -> None:
+    sizes = slip_sizes(OPERATIONS, 23)
+    assert set(sizes) == {k * k % 23 for k in range(1, 23)}
+    assert not {23 - size for size in sizes} & set(sizes)
+    assert slip_sizes(("+1", "*5"), 23) == tuple(range(1, 23))  # 5 generates everything
+    assert slip_sizes(("+1", "-2"), 23) == tuple(range(1, 12))
+    assert slip_sizes(("*2",), 5) == (1, 2, 3, 4)  # 2 * 2 = -1
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=30)
+def test_two_slips_never_make_a_wrong_chain_end_right(seed: int) -> None:
+    task, rng = ArithmeticTask(), Key.of(seed).generator()
+    operations = rng.integers(11, size=(200, 10))
+    starts = rng.integers(23, size=200)
+    slips = Slips(right=0.3, habit=0.56, slip=0.3)
+    exact, noisy = task.facts.laws(Slips(right=1, habit=0, slip=0)), task.facts.laws(slips)
+    steps = set(rng.choice(10, size=2, replace=False).tolist())
+    laws = np.stack([noisy if h in steps else exact for h in range(10)])
+    stated = write(laws, operations, starts, rng)
+    true = task.facts.true_values(operations, starts)
+    wrong = (stated != true).any(axis=1)
+    assert wrong.sum() > 100
+    assert (stated[wrong, -1] != true[wrong, -1]).all()
 
 
 def test_a_writer_goes_on_from_what_it_wrote() -> None:
@@ -221,6 +257,7 @@ def test_implements_the_protocols() -> None:
     ("dials", "field"),
     [
         ({"modulus": 10}, "modulus"),
+        ({"modulus": 3, "horizon": 2}, "modulus"),
         ({"horizon": 0}, "horizon"),
         ({"horizon": 21}, "horizon"),
         ({"horizon": 7, "modulus": 7}, "horizon"),

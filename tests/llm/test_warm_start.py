@@ -116,6 +116,16 @@ def test_learning_rate_rises_and_falls() -> None:
     assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 0.99)))
 
 
+def test_words_of_traces_weigh_more_and_what_has_no_target_nothing() -> None:
+    recipe = dataclasses.replace(SHORT, trace_weight=2.0)
+    inputs = torch.tensor([[3, 4, 9, 5, 6]])
+    targets = torch.tensor([[IGNORED, 1, 0, 1, IGNORED]])
+    logits = torch.tensor([[[9.0, 0.0], [0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [0.0, 9.0]]])
+    last = math.log(1 + math.e)
+    expected = (math.log(2) + 2 * math.log(2) + 2 * last) / 5
+    assert float(recipe.loss(logits, inputs, targets, 9)) == pytest.approx(expected)
+
+
 def test_a_short_warm_start_lowers_the_loss_and_survives_saving(tmp_path: Path) -> None:
     losses: list[float] = []
     training = train(SHORT, watch=lambda _, loss: losses.append(loss))
