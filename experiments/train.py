@@ -41,6 +41,7 @@ class TrainConfig:
         methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser) and
             Frontier.
         seeds: runs per world and method; bands and differences are over them.
+        seeds_by_world: another number for some worlds, in configuration files only.
         seed: of all randomness.
         model: what is trained, the warm-started tiny model by default.
         optimizer, loss: the same for all methods.
@@ -53,6 +54,7 @@ class TrainConfig:
     worlds: tuple[str, ...] = ("sparse",)
     methods: tuple[str, ...] = tuple(METHODS)
     seeds: int = 2
+    seeds_by_world: Annotated[dict[str, int], tyro.conf.Suppress] = field(default_factory=dict)
     seed: int = 0
     model: ModelSettings = field(default_factory=lambda: ModelSettings(str(TINY)))
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -63,6 +65,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds, minimum=2)
+        for name, count in self.seeds_by_world.items():
+            named_values("seeds_by_world", (name,), dict.fromkeys(self.worlds))
+            check_count(f"seeds_by_world.{name}", count, minimum=2)
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)
         named_values("methods", self.methods, METHODS)
@@ -73,7 +78,9 @@ class TrainConfig:
         return [
             TrainSpec(world, method, self.model, self.optimizer, self.loss, self.budget, seed)
             for world in choose("worlds", self.worlds, self.more)
-            for seed in range(self.seed, self.seed + self.seeds)
+            for seed in range(
+                self.seed, self.seed + self.seeds_by_world.get(world.name, self.seeds)
+            )
             for method in named_values("methods", self.methods, METHODS)
         ]
 

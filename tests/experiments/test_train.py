@@ -115,6 +115,13 @@ def test_a_run_is_stored_and_continued(tmp_path):
     assert {row["first"] for row in record.read("pairs")} == {"SRPO"}
 
 
+def test_worlds_can_have_seeds_of_their_own():
+    specs = config(seeds_by_world={"short": 3}).specs()
+    assert [(s.method.name, s.seed) for s in specs] == [
+        (method, seed) for seed in range(3) for method in ("GRPO", "SRPO")
+    ]
+
+
 def test_the_worlds_have_the_coverage_that_their_names_promise():
     for world, hard in (("sparse", 4), ("early", 3)):
         task = WORLDS[world].task()
@@ -131,6 +138,8 @@ def test_the_worlds_have_the_coverage_that_their_names_promise():
         ({"methods": ("PPO",)}, r"methods\[0\] = 'PPO'.*GRPO"),
         ({"methods": ("GRPO", "GRPO")}, r"methods\[1\].*twice"),
         ({"seeds": 1}, "seeds = 1"),
+        ({"seeds_by_world": {"early": 3}}, r"seeds_by_world\[0\] = 'early'"),
+        ({"seeds_by_world": {"sparse": 1}}, r"seeds_by_world\.sparse = 1"),
     ],
 )
 def test_mistakes_are_named(changes, message):
