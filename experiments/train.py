@@ -57,7 +57,7 @@ class TrainConfig:
     seeds_by_world: Annotated[dict[str, int], tyro.conf.Suppress] = field(default_factory=dict)
     seed: int = 0
     model: ModelSettings = field(default_factory=lambda: ModelSettings(str(TINY)))
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(rate=3e-4))
     loss: LossSettings = field(default_factory=LossSettings)
     budget: TrainBudget = field(default_factory=TrainBudget)
     resamples: int = 1000
