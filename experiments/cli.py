@@ -42,6 +42,9 @@ COMMANDS = {
     "verify": Command("experiments.verify", "VerifyConfig", "check every bound on many MDPs"),
     "compare": Command("experiments.compare", "CompareConfig", "oracle against random resets"),
     "learn": Command("experiments.learn", "LearnConfig", "learning curves of all algorithms"),
+    "frontier": Command(
+        "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"
+    ),
     "warm-start": Command(
         "experiments.warm_start", "WarmStartConfig", "train the tiny model that RL starts from"
     ),

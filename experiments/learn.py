@@ -51,7 +51,8 @@ class LearnConfig:
             tree-recoverable, lock, frozen-lake, frozen-lake-dry, frozen-lake-8x8, taxi,
             cliff-walking, or names from `more`.
         methods: run in every world: GRPO, RRPO, SRPO, SRPO-70 and SRPO-40 (localiser right with
-            probability .7, .4), CPI-RR, CPI-CARO, and the latter two with ", exact".
+            probability .7, .4), Frontier, Frontier-70, CPI-RR, CPI-CARO, and the latter two with
+            ", exact".
         sampled_worlds: in which of them CPI-RR and CPI-CARO run from samples, which takes many.
         seeds: curves per world and method; bands and differences are over them.
         seed: of all randomness.

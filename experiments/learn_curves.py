@@ -17,6 +17,8 @@ import numpy as np
 
 from cpi_theory.checks import check_count
 from cpi_theory.conservative import ConservativePolicyIteration, ConservativeStep, Decision
+from cpi_theory.first_errors import FirstErrorModel
+from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.resets import ImprovableReset, UniformReset
@@ -39,7 +41,7 @@ class GroupMethod:
     """
 
     name: str
-    algorithm: GRPO | ResetGRPO
+    algorithm: GRPO | ResetGRPO | FrontierGRPO
     accuracy: float = 1.0
 
 
@@ -81,6 +83,10 @@ METHODS: Mapping[str, Method] = {
         GroupMethod("SRPO", SRPO(**_MATCHED)),
         GroupMethod("SRPO-70", SRPO(**_MATCHED), accuracy=0.7),
         GroupMethod("SRPO-40", SRPO(**_MATCHED), accuracy=0.4),
+        GroupMethod("Frontier", FrontierGRPO(keep_parent=True)),
+        GroupMethod(
+            "Frontier-70", FrontierGRPO(FirstErrorModel(0.7), keep_parent=True), accuracy=0.7
+        ),
         ConservativeMethod("CPI-RR", "random"),
         ConservativeMethod("CPI-CARO", "oracle"),
         ConservativeMethod("CPI-RR, exact", "random", exact=True),
