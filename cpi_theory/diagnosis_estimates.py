@@ -304,6 +304,6 @@ def _label(kind: str, at: int, bins: int, reach: int) -> str:
     if kind == "all":
         return "all"
     if kind == "depth":
-        return f"{at}/{bins} to {at + 1}/{bins}"
+        return f"{at + 1} of {bins}"
     edge = {-reach: " or earlier", reach: " or later"}.get(at, "")
     return f"{at:+d}{edge}" if at else "0"

@@ -41,7 +41,7 @@ class Remembering:
         self.rollouts = self.steps = self.localizations = 0
         self._known: dict[tuple[State, int], Rollout] = {}
 
-    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> list[Rollout]:
+    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> Sequence[Rollout]:
         """The rollouts asked for; those drawn before are given again."""
         if keys is None:
             drawn = self.simulator.rollout(states)

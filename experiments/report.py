@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
+from experiments.report_diagnose import diagnose_section, order_section, validate_section
 from experiments.report_sections import compare_section, learn_section, verify_section
 from experiments.store import Run
 from experiments.sweep import Execution
@@ -25,6 +26,9 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("verify", verify_section),
     ("compare", compare_section),
     ("learn", learn_section),
+    ("diagnose", diagnose_section),
+    ("diagnose-validate", validate_section),
+    ("diagnose-order", order_section),
 )
 
 
@@ -34,14 +38,15 @@ class FiguresConfig:
 
     Attributes:
         name: folder of figures and report below the output folder.
-        verify, compare, learn: names of the runs to read; where `verify` is not there, its quick
-            form "verify-quick" is read.
+        verify, compare, learn, diagnose: names of the runs to read; where `verify` is not there,
+            its quick form "verify-quick" is read, and with `diagnose` its validation and order.
     """
 
     name: str = "report"
     verify: str = "verify"
     compare: str = "compare"
     learn: str = "learn"
+    diagnose: str = "diagnose"
 
 
 def run(config: FiguresConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -61,6 +66,8 @@ def run(config: FiguresConfig, output: Path, execution: Execution, console: Cons
     return 0
 
 
+_DIAGNOSE_RUNS = ("", "-validate", "-order")
+
 _TITLE = "Conservative policy iteration with resets: what was measured"
 
 
@@ -72,6 +79,7 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
     """
     names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
     names += [("compare", config.compare), ("learn", config.learn)]
+    names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
     runs = {
         kind: Run.existing(output, name)
         for kind, name in names

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from paper_figs.conservative import conservative_figure
+from paper_figs.diagnosis import (
+    diagnosis_coverage_figure,
+    diagnosis_figure,
+    diagnosis_order_figure,
+)
 from paper_figs.exponents import gain_figure, samples_figure
 from paper_figs.hero import hero_figure
 from paper_figs.imperfect import imperfect_figure
@@ -28,7 +33,7 @@ class Entry:
 
     Attributes:
         name: of its files.
-        section: command whose results it belongs to: "verify", "compare" or "learn".
+        section: whose results it belongs to: "verify", "compare", "learn", "diagnose", ...
         tables: (command, table) pairs, in the order of `draw`'s arguments.
         draw: the tables' rows -> figure.
         caption: what it shows, for the report.
@@ -165,5 +170,34 @@ FIGURES: tuple[Entry, ...] = (
         "Conservative policy iteration at the step size that its bound guarantees: per iteration "
         "with exact advantages, and per rollout with a sampled chooser. The oracle stops when "
         "no state of its level is left; a line ends where the first seed ended.",
+    ),
+    Entry(
+        "diagnose",
+        "diagnose",
+        (("diagnose", "estimates"),),
+        diagnosis_figure,
+        "What a few thousand rollouts say before any training: when a rollout first meets an "
+        "improvable state (a), how often a visited, a random and a named state is one (b), how "
+        "often suffixes from named steps succeed beside the same step of another failure of the "
+        "same prompt (c, d), which groups teach anything (e) and the predicted signal (f). 95 % "
+        "intervals over prompts.",
+    ),
+    Entry(
+        "diagnose-coverage",
+        "diagnose-validate",
+        (("diagnose-validate", "coverage"),),
+        diagnosis_coverage_figure,
+        "How often 95 % intervals of repeated diagnoses cover the exact value; a marker for every "
+        "number of every world.",
+    ),
+    Entry(
+        "diagnose-order",
+        "diagnose-order",
+        (("diagnose-order", "settings"),),
+        diagnosis_order_figure,
+        "Which method learns faster, predicted from one diagnosis of the base policy against "
+        "measured on learning curves, a marker per setting. Filled: the 95 % interval of the "
+        "measured difference, paired by seed, excludes 0. In the lower left and upper right "
+        "quarters the prediction is right.",
     ),
 )

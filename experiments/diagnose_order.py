@@ -1,0 +1,131 @@
+"""Does the predicted order of methods agree with the measured one?
+
+In each setting one diagnosis of the base policy predicts the order of GRPO, RRPO and SRPO; learning
+curves from the same base policies then measure it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cpi_theory.agreement import RankAgreement, rank_agreement
+from cpi_theory.diagnosis import DiagnosisSettings, diagnose, standard_methods
+from cpi_theory.randomness import Key
+from cpi_theory.statistics import paired_difference
+from experiments.diagnose_worlds import Case, open_case
+from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_curve
+from experiments.store import Row
+from tabular.softmax import Adam
+
+METHODS = ("GRPO", "RRPO", "SRPO")
+
+
+@dataclass(frozen=True)
+class PredictionSpec:
+    """One diagnosis of a setting.
+
+    Attributes:
+        case: the setting.
+        prompts: of the diagnosis.
+        seed: of the instance and of every draw.
+    """
+
+    case: Case
+    prompts: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class MeasurementSpec:
+    """One learning curve.
+
+    Attributes:
+        case: the setting.
+        method: one of :data:`METHODS`.
+        budget: how long it is.
+        seed: of its instance and of every draw.
+    """
+
+    case: Case
+    method: str
+    budget: Budget
+    seed: int
+
+
+def predicted_rows(spec: PredictionSpec) -> list[Row]:
+    """Signals of the methods of one setting, and how sure the order of each pair is."""
+    key = Key.of(spec.seed).child("order", spec.case.world.name)
+    site = open_case(spec.case, spec.prompts, key)
+    found = diagnose(site.simulator, site.starts, key, DiagnosisSettings())
+    return [
+        {
+            "setting": site.label,
+            "success": found.success.estimate,
+            "rollouts": found.cost.rollouts,
+            **{report.method: report.signal.estimate for report in found.methods},
+            "srpo_over_grpo": found.order.certainty("SRPO", "GRPO"),
+        }
+    ]
+
+
+def measured_rows(spec: MeasurementSpec) -> list[Row]:
+    """Mean of the exact J over one learning curve, which starts at the same kind of base policy."""
+    accuracy = spec.case.accuracy if spec.method == "SRPO" else 1.0
+    method = GroupMethod(spec.method, standard_methods()[spec.method], accuracy)  # type: ignore[arg-type]
+    curve = learning_curve(CurveSpec(spec.case.world, method, Adam(0.2), spec.budget, spec.seed))
+    values = np.array([row["value"] for row in curve])
+    x = np.array([row["rollouts"] for row in curve], dtype=np.float64)
+    mean = float(np.trapezoid(values, x) / x[-1])
+    return [
+        {
+            "setting": spec.case.world.name,
+            "method": spec.method,
+            "seed": spec.seed,
+            "mean": mean,
+        }
+    ]
+
+
+def order_rows(predicted: Sequence[Row], measured: Sequence[Row]) -> list[Row]:
+    """One row per setting: predicted signals, measured means, and who is ahead of whom.
+
+    `difference` with `lower` and `upper` is the measured SRPO - GRPO, paired by seed; `shown` says
+    whether its interval excludes 0, `agree` whether its sign is the predicted one.
+    """
+    means = _by_setting(measured)
+    rows = []
+    for row in predicted:
+        here = means[row["setting"]]
+        gap = paired_difference(here["SRPO"], here["GRPO"])
+        shown = bool(gap.lower > 0 or gap.upper < 0)
+        rows.append(
+            {
+                **row,
+                **{f"measured {m}": float(np.mean(here[m])) for m in METHODS},
+                "difference": gap.estimate,
+                "lower": gap.lower,
+                "upper": gap.upper,
+                "seeds": len(here["SRPO"]),
+                "shown": shown,
+                "agree": bool((gap.estimate > 0) == (row["SRPO"] > row["GRPO"])),
+            }
+        )
+    return rows
+
+
+def _by_setting(measured: Sequence[Row]) -> Mapping[str, dict[str, list[float]]]:
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in measured:
+        found.setdefault(row["setting"], {}).setdefault(row["method"], []).append(row["mean"])
+    return found
+
+
+def agreement_of(rows: Sequence[Row]) -> RankAgreement:
+    """Rank agreement of predicted signals and measured means over the settings."""
+    return rank_agreement(
+        [[row[m] for m in METHODS] for row in rows],
+        [[row[f"measured {m}"] for m in METHODS] for row in rows],
+    )
