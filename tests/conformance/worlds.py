@@ -1,4 +1,5 @@
-"""The worlds of the conformance battery: a scripted chain and tabular worlds of every kind.
+"""The worlds of the conformance battery: a scripted chain, tabular worlds of every kind, a language
+model by script and a real one.
 
 Each is made afresh by a function, with start states to run from.
 """
@@ -6,12 +7,18 @@ Each is made afresh by a function, with start states to run from.
 from __future__ import annotations
 
 from cpi_theory.resets import UniformReset
+from llm.localization import OracleLocalizer
+from llm.simulator import LanguageModelSimulator
+from llm.thoughts import ThoughtFormat
+from llm.transformers_sampler import TransformersSampler
 from tabular.families import garnet, reasoning_tree
 from tabular.gym import from_gymnasium
 from tabular.localizer import Localizer
 from tabular.mdp import uniform_policy
 from tabular.simulation import TabularSimulator
+from tests.conformance.replay import replayed, start
 from tests.cpi_theory.chain import Blind, Chain
+from tests.llm.words import END, Boxes, random_model, vocabulary
 
 
 def chain():
@@ -49,23 +56,61 @@ def random_garnet():
     return TabularSimulator(problem.mdp, problem.policy, success=0.5)
 
 
+def replayed_tree():
+    """A language model that says what a tree's policy does."""
+    problem = reasoning_tree(5, 3, 1, 0.5, 0.9, problems=4, seed=3)
+    return replayed(TabularSimulator(problem.mdp, problem.policy), problem)
+
+
+def tiny_transformer():
+    """A real model that was never trained, and a task that it solves by chance."""
+    words, task = vocabulary("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}"), Boxes()
+    return LanguageModelSimulator(
+        TransformersSampler(random_model(9, seed=24), words),
+        words,
+        task,
+        ThoughtFormat(max_thoughts=4, max_tokens=10),
+        localizer=OracleLocalizer(task, words),
+    )
+
+
 WORLDS = {
-    f.__name__: f for f in (chain, blind_chain, tree, blurred_tree, frozen_lake, random_garnet)
+    f.__name__: f
+    for f in (
+        chain,
+        blind_chain,
+        tree,
+        blurred_tree,
+        frozen_lake,
+        random_garnet,
+        replayed_tree,
+        tiny_transformer,
+    )
 }
-ORACLES = {name: f for name, f in WORLDS.items() if name != "blind_chain"}
+LANGUAGE = ("replayed_tree", "tiny_transformer")
+ORACLES = {name: f for name, f in WORLDS.items() if name not in ("blind_chain", *LANGUAGE)}
 CONSERVATIVE = {f.__name__: f for f in (tree, blurred_tree, frozen_lake, random_garnet)}
 
 
 def starts(world, count=12):
     if isinstance(world, TabularSimulator):
         return world.start_states(count, 0)
+    if isinstance(world, LanguageModelSimulator):
+        return [start(world, i % 4) for i in range(count)]
     return [(0, 0)] * count
+
+
+def plain(value):
+    """A state or an action that can be compared, whoever made it."""
+    if hasattr(value, "kept"):
+        return (value.problem.id, value.tokens)
+    return tuple(map(int, value)) if isinstance(value, tuple) else int(value)
 
 
 def fingerprint(rollout):
     return (
-        [tuple(s) for s in rollout.states],
-        [int(a) for a in rollout.actions],
+        [plain(s) for s in rollout.states],
+        [plain(a) for a in rollout.actions],
         float(rollout.reward),
         bool(rollout.failed),
         rollout.ended,

@@ -18,7 +18,7 @@ from llm.scripted import ScriptedSampler
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import Problem, Verdict
 from llm.thoughts import Finish, Segmenter, ThoughtFormat, segment
-from tests.llm.words import END, vocabulary
+from tests.llm.words import END, Boxes, vocabulary
 
 WORDS = vocabulary("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}")
 Q, A, B, STOP, ONE, TWO = (
@@ -35,23 +35,6 @@ LAW = {
     EOS: {A: 1.0},
 }
 PROBLEM = Problem("0", "q", "1")
-
-
-class Boxes:
-    """The answer is 1; thoughts with a b are wrong."""
-
-    def problems(self, split, count, seed):
-        return [dataclasses.replace(PROBLEM, id=str(i)) for i in range(count)]
-
-    def prompt(self, problem):
-        return problem.question
-
-    def verify(self, problem, text):
-        answer = text.partition("\\boxed{")[2][:1] or None
-        return Verdict(float(answer == problem.answer), answer)
-
-    def first_error(self, problem, thoughts):
-        return next((i for i, thought in enumerate(thoughts) if "b" in thought), None)
 
 
 class Deaf(ScriptedSampler):

@@ -6,6 +6,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from llm.tasks import Problem, Verdict
 from llm.vocabulary import Vocabulary
 
 SPECIAL = ("<pad>", "<eos>", "<unk>")
@@ -39,3 +40,20 @@ def random_model(size: int, seed: int = 0, context: int = 128) -> LlamaForCausal
         bos_token_id=None,
     )
     return LlamaForCausalLM(config).eval()
+
+
+class Boxes:
+    """The answer is 1; thoughts with a b are wrong."""
+
+    def problems(self, split, count, seed):
+        return [Problem(str(i), "q", "1") for i in range(count)]
+
+    def prompt(self, problem):
+        return problem.question
+
+    def verify(self, problem, text):
+        answer = text.partition("\\boxed{")[2][:1] or None
+        return Verdict(float(answer == problem.answer), answer)
+
+    def first_error(self, problem, thoughts):
+        return next((i for i, thought in enumerate(thoughts) if "b" in thought), None)
