@@ -1,4 +1,4 @@
-"""A lean training loop: one optimiser update from rows of tokens with advantages.
+"""A lean training loop: optimiser updates from rows of tokens with advantages.
 
 It takes the same loss as the TRL engine and does nothing else, for models so small that a general
 trainer's bookkeeping would take most of the time.
@@ -6,63 +6,39 @@ trainer's bookkeeping would take most of the time.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
-from llm.batches import TrainingRow
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from llm.batches import PaddedRows, TrainingRow, pad_rows, split_by_prompt
 from llm.losses import LossSettings, Totals, policy_loss
+from llm.memory import enough_memory
+from llm.optimizer import OptimizerSettings
 
-
-@dataclass(frozen=True, slots=True)
-class OptimizerSettings:
-    """AdamW.
-
-    Attributes:
-        rate: learning rate.
-        warm_up: updates over which the rate rises linearly.
-        weight_decay: decoupled, per update and unit of rate.
-        beta1, beta2: decay of the averages of the gradient and its square.
-        max_norm: gradients of a larger norm are scaled down to it.
-        micro_batch: rows per forward pass; it never changes the result.
-    """
-
-    rate: float = 3e-4
-    warm_up: int = 0
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    max_norm: float = 1.0
-    micro_batch: int = 64
-
-    def __post_init__(self) -> None:
-        check_positive("rate", self.rate)
-        check_count("warm_up", self.warm_up, minimum=0)
-        check_in_range("weight_decay", self.weight_decay, 0, 1)
-        check_in_range("beta1", self.beta1, 0, 0.9999)
-        check_in_range("beta2", self.beta2, 0, 0.999999)
-        check_positive("max_norm", self.max_norm)
-        check_count("micro_batch", self.micro_batch)
+__all__ = ["LeanTrainer", "OptimizerSettings", "StepReport", "TrainingDiverged"]
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one update did.
+    """What one batch of rows did; sums over its updates, and means where it says so.
 
     Attributes:
-        loss: its value.
-        gradient_norm: before it was scaled down.
+        loss: mean over the updates.
+        gradient_norm: before it was scaled down, mean over the updates.
         rows: rows given.
-        trained_rows: rows with an advantage other than 0; the others have no gradient.
+        trained_rows: rows with an advantage other than 0; the others have no gradient and are not
+            computed.
         trained_tokens: completion tokens of those.
         forward_tokens: tokens that went through the model, prompts included.
+        updates: updates made; one in which no row has an advantage counts.
     """
 
     loss: float
@@ -71,6 +47,12 @@ class StepReport:
     trained_rows: int
     trained_tokens: int
     forward_tokens: int
+    updates: int = 1
+
+    @property
+    def skipped_rows(self) -> int:
+        """Rows that had nothing to teach."""
+        return self.rows - self.trained_rows
 
 
 class TrainingDiverged(InvalidInput):
@@ -88,48 +70,61 @@ class LeanTrainer:
     """
 
     def __init__(self, model: Any, settings: OptimizerSettings, loss: LossSettings) -> None:
+        """Set up the optimiser over the parameters that require a gradient.
+
+        Raises:
+            InvalidInput: if there are none, or they are held in float16.
+        """
         self.model, self.settings, self.loss = model, settings, loss
         self.updates = 0
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters,
-            lr=settings.rate,
-            betas=(settings.beta1, settings.beta2),
-            weight_decay=settings.weight_decay,
-        )
+        self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        check_trainable(self._trained.values())
+        self._parameters = list(self._trained.values())
+        self._optimizer = settings.build(self._parameters)
 
     def step(self, rows: Sequence[TrainingRow]) -> StepReport:
-        """One update from all rows together.
+        """Learn from one batch of rows.
 
         An update in which no row has an advantage changes nothing, the optimiser's averages
         included.
 
         Raises:
-            TrainingDiverged: if the loss or the gradient is not finite.
+            InvalidInput: if the rows cannot be split as the settings say, or do not fit into
+                memory.
+            TrainingDiverged: if a loss or gradient is not finite.
         """
+        if not rows:
+            raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
+        parts = split_by_prompt(rows, self.settings.parts) * self.settings.epochs
+        with _learning(self.model), enough_memory("optimizer.micro_batch", self._size):
+            return _summary([self._update(part) for part in parts])
+
+    @property
+    def _size(self) -> int:
+        return self.settings.micro_batch
+
+    def _update(self, rows: Sequence[TrainingRow]) -> StepReport:
         totals = Totals(len(rows), sum(len(row.completion) for row in rows))
-        taught = sorted((row for row in rows if row.advantage != 0), key=_length)
-        loss = self._accumulate(taught, totals)
-        norm = 0.0
+        taught = sorted((row for row in rows if row.advantage != 0), key=len)
+        loss = norm = 0.0
         if taught:
+            with _keyed_dropout(self.model, self.updates):
+                loss = self._accumulate(taught, totals)
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
             self._check_finite(loss, norm)
-            self._apply()
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.settings.rate_at(self.updates)
+            self._optimizer.step()
         self.updates += 1
-        return StepReport(
-            loss,
-            norm,
-            len(rows),
-            len(taught),
-            sum(len(row.completion) for row in taught),
-            sum(map(_length, taught)),
-        )
+        tokens = sum(len(row.completion) for row in taught)
+        return StepReport(loss, norm, len(rows), len(taught), tokens, sum(map(len, taught)))
 
     def _accumulate(self, rows: Sequence[TrainingRow], totals: Totals) -> float:
         self._optimizer.zero_grad(set_to_none=True)
-        value, size = 0.0, self.settings.micro_batch
-        for first in range(0, len(rows), size):
-            part = loss_of(self.model, rows[first : first + size], totals, self.loss)
+        value = 0.0
+        for first in range(0, len(rows), self._size):
+            batch = pad_rows(rows[first : first + self._size], device=self.model.device)
+            part = loss_of(self.model, batch, totals, self.loss)
             part.backward()
             value += float(part.detach())
         return value
@@ -138,85 +133,123 @@ class LeanTrainer:
         for name, value in (("loss", loss), ("gradient_norm", norm)):
             if not math.isfinite(value):
                 self._optimizer.zero_grad(set_to_none=True)
-                raise TrainingDiverged(
-                    name,
-                    value,
-                    f"not finite in update {self.updates + 1}",
-                    "lower the learning rate or clip; the model keeps its last good weights",
-                )
-
-    def _apply(self) -> None:
-        rate = self.settings.rate
-        if self.settings.warm_up:
-            rate *= min(1.0, (self.updates + 1) / self.settings.warm_up)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
+                raise diverged(name, value, self.updates)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that another trainer needs to go on to the digit; a copy."""
-        return copy.deepcopy(
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "updates": self.updates,
-            }
-        )
+        """All that another trainer of the same model needs to go on to the digit; a copy.
+
+        Weights that are not trained, such as those below adapters, are left out.
+        """
+        return {
+            "weights": {name: p.detach().clone() for name, p in self._trained.items()},
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "updates": self.updates,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a :meth:`state_dict`."""
-        self.model.load_state_dict(state["model"])
+        """Go on from a :meth:`state_dict`.
+
+        Raises:
+            InvalidInput: if it is that of another model.
+        """
+        weights = state["weights"]
+        other = weights.keys() ^ self._trained.keys()
+        other |= {n for n, w in weights.items() if n not in other and self._differs(n, w)}
+        if other:
+            remedy = "load the model that it was saved from, with the same adapters"
+            raise InvalidInput("state", sorted(other)[:3], "weights of another model", remedy)
+        with torch.no_grad():
+            for name, parameter in self._trained.items():
+                parameter.copy_(weights[name])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.updates = state["updates"]
 
+    def _differs(self, name: str, weight: Tensor) -> bool:
+        return weight.shape != self._trained[name].shape
 
-def loss_of(
-    model: Any, rows: Sequence[TrainingRow], totals: Totals, settings: LossSettings
-) -> Tensor:
+
+def check_trainable(parameters: Any) -> None:
+    """Refuse parameters that cannot be trained.
+
+    Raises:
+        InvalidInput: if there are none, or they are held in float16, where Adam divides by 0.
+    """
+    kinds = {p.dtype for p in parameters}
+    if not kinds:
+        raise InvalidInput("model", None, "has no weights to train", "unfreeze some")
+    if torch.float16 in kinds:
+        raise InvalidInput("precision", "float16", "cannot be trained", "use float32 or bfloat16")
+
+
+def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
+    """The error for a loss or gradient that is not finite after so many updates."""
+    return TrainingDiverged(
+        name,
+        value,
+        f"not finite in update {updates + 1}",
+        "lower the learning rate or clip; the model keeps its last good weights",
+    )
+
+
+def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSettings) -> Tensor:
     """What these rows contribute to an update's loss, with its graph; see `policy_loss`."""
-    logprobs, mask = completion_logprobs(model, rows, settings.temperature)
-    old = torch.zeros_like(logprobs)
-    for i, row in enumerate(rows):
-        old[i, : len(row.logprobs)] = torch.from_numpy(np.asarray(row.logprobs))
-    advantages = logprobs.new_tensor([row.advantage for row in rows])
-    return policy_loss(logprobs, old, advantages, mask, totals, settings)
+    logprobs = completion_logprobs(model, batch, settings.temperature)
+    return policy_loss(
+        logprobs, batch.old_logprobs, batch.advantages, batch.completion_mask, totals, settings
+    )
 
 
-def completion_logprobs(
-    model: Any, rows: Sequence[TrainingRow], temperature: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of the completions under the model, with their graph.
+def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities of completion tokens under the model, with their graph.
+
+    Only the places that predict a completion token are worked out.
 
     Returns:
-        Shape (n, T) with T the longest completion, 0 beyond a completion's end; and a mask, bool
-        (n, T), of the places that hold a token.
+        Shape (n, W), 0 where there is no completion token.
     """
-    width = max(map(_length, rows))
-    longest = max(len(row.completion) for row in rows)
-    ids = np.zeros((len(rows), width), np.int64)
-    real = np.zeros((len(rows), width), np.int64)
-    places = np.zeros((len(rows), longest), np.int64)
-    for i, row in enumerate(rows):
-        # Padding stands on the right, where no real token can see it.
-        ids[i, : _length(row)], real[i, : _length(row)] = row.prompt + row.completion, 1
-        places[i, : len(row.completion)] = np.arange(len(row.prompt), _length(row))
-    first = min(len(row.prompt) for row in rows) - 1
-    device = model.device
-    tokens, where = torch.from_numpy(ids).to(device), torch.from_numpy(places).to(device)
+    ids, mask = batch.input_ids, batch.completion_mask
+    first = int(mask.any(dim=0).nonzero()[0])
+    kept = mask[:, first:]
     logits = model(
-        input_ids=tokens,
-        attention_mask=torch.from_numpy(real).to(device),
-        logits_to_keep=width - first,
+        input_ids=ids,
+        attention_mask=batch.attention_mask,
+        logits_to_keep=ids.shape[1] - first + 1,
         use_cache=False,
     ).logits
-    mask = where > 0
-    before = (where - 1 - first).clamp(min=0)
-    chosen = logits.gather(1, before[:, :, None].expand(-1, -1, logits.shape[-1]))
-    laws = torch.log_softmax(chosen.float() / temperature, dim=-1)
-    sampled = tokens.gather(1, where)
-    logprobs = laws.gather(2, sampled[:, :, None])[:, :, 0]
-    return torch.where(mask, logprobs, 0.0), mask
+    laws = torch.log_softmax(logits[:, :-1][kept].float() / temperature, dim=-1)
+    flat = laws.gather(1, ids[:, first:][kept][:, None])[:, 0]
+    return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
 
 
-def _length(row: TrainingRow) -> int:
-    return len(row.prompt) + len(row.completion)
+@contextlib.contextmanager
+def _learning(model: Any) -> Iterator[None]:
+    """Training mode, without which neither dropout nor activation checkpointing does anything."""
+    training = model.training
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@contextlib.contextmanager
+def _keyed_dropout(model: Any, update: int) -> Iterator[None]:
+    """Random numbers of this update's own, whatever was drawn before; torch's go on after it."""
+    device = model.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(Key.of(update).child("dropout").integers(1)[0] >> 1))
+        yield
+
+
+def _summary(reports: Sequence[StepReport]) -> StepReport:
+    """All updates of a batch as one."""
+    count = len(reports)
+    return StepReport(
+        loss=sum(r.loss for r in reports) / count,
+        gradient_norm=sum(r.gradient_norm for r in reports) / count,
+        rows=sum(r.rows for r in reports),
+        trained_rows=sum(r.trained_rows for r in reports),
+        trained_tokens=sum(r.trained_tokens for r in reports),
+        forward_tokens=sum(r.forward_tokens for r in reports),
+        updates=count,
+    )

@@ -1,8 +1,8 @@
 """Policy-gradient losses as pure functions: one for every method and both training engines.
 
-What a loss weighs a token by is kept apart from how tokens are averaged, so that methods can be
-compared at equal loss and normalisation. Averages are over all rows of an update, whatever the
-micro-batches it is computed in.
+How a token's term is formed is kept apart from how terms are averaged, and both from the method,
+so that methods can be compared at equal loss and normalisation. Averages are over all rows of an
+update, whatever the micro-batches it is computed in.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ class LossSettings:
     """Which loss.
 
     Attributes:
-        kind: "unclipped": -A log pi, as published for SRPO; "clipped": PPO's, on the ratio to the
-            policy that sampled.
+        kind: "unclipped": -A log pi, as published for SRPO, right only for the first update from
+            a batch; "clipped": PPO's, on the ratio to the policy that sampled.
         aggregation: "sequence-mean": mean over rows of each row's mean over its tokens, as
             published for SRPO: a token of a short suffix then weighs more than one of a long
             rollout; "token-mean": mean over all tokens, as published for GRPO; "constant": sum
-            over all tokens, divided by `constant`.
+            over all tokens, divided by `constant`, so that a row weighs by its length and nothing
+            depends on the others.
         clip_low, clip_high: the ratio's range is [1 - clip_low, 1 + clip_high].
         constant: of the aggregation "constant", in tokens.
         temperature: of the sampling whose log-probabilities are learned from.
@@ -59,7 +60,7 @@ def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What averages are over: all rows of an update, those that are skipped included.
+    """What averages are over: all rows of an update, those that teach nothing included.
 
     Attributes:
         rows: number of rows.
@@ -78,7 +79,7 @@ def token_weights(mask: Tensor, totals: Totals, settings: LossSettings) -> Tenso
         totals: of the whole update.
         settings: which aggregation.
     """
-    kept = mask.float()
+    kept = mask.to(torch.float32)
     if settings.aggregation == "sequence-mean":
         return kept / kept.sum(dim=1, keepdim=True).clamp(min=1) / totals.rows
     if settings.aggregation == "token-mean":

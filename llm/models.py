@@ -1,15 +1,17 @@
-"""Loading and saving causal language models in Hugging Face format."""
+"""Loading, preparing and saving causal language models in Hugging Face format."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_count, check_probability
+from llm.memory import enough_memory
 from llm.vocabulary import Vocabulary
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -22,17 +24,21 @@ class LoraSettings:
     Attributes:
         rank, alpha: of the adapters.
         dropout: in training.
-        targets: names of the layers that get one, or "all-linear".
+        targets: names of the layers that get one, or "all-linear": all but the output layer.
     """
 
     rank: int = 64
     alpha: int = 64
     dropout: float = 0.0
-    targets: str = "all-linear"
+    targets: str | tuple[str, ...] = "all-linear"
 
     def __post_init__(self) -> None:
         check_count("rank", self.rank)
         check_count("alpha", self.alpha)
+        check_probability("dropout", self.dropout)
+        if "lm_head" in self.targets:
+            remedy = "leave it out: log-probabilities are worked out from its weights themselves"
+            raise InvalidInput("targets", self.targets, "holds the output layer", remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class ModelSettings:
     Attributes:
         path: a folder in Hugging Face format, or the name of a model on the hub.
         device: "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
-        precision: of the weights.
+        precision: of the weights. Small steps are lost in bfloat16 weights: train all of them in
+            float32, or adapters (always float32) on top of bfloat16. float16 cannot be trained.
         lora: train low-rank adapters; None: all weights.
         checkpointing: recompute activations in the backward pass to save memory.
     """
@@ -56,41 +63,79 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if not self.path:
             raise InvalidInput("model.path", self.path, "empty", "name a folder or a model")
-        if self.precision not in ("float32", "bfloat16", "float16"):
-            raise InvalidInput(
-                "precision", self.precision, "unknown", "choose float32, bfloat16 or float16"
-            )
+        if self.precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise InvalidInput("precision", self.precision, "unknown", f"choose one of {known}")
 
 
-def load_model(settings: ModelSettings) -> tuple[Any, Vocabulary]:
+def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any, Vocabulary]:
     """The model, ready to be sampled from and trained, with its tokenizer.
 
+    Args:
+        settings: which and how.
+        needed: texts that the tokenizer must be able to write, such as a delimiter.
+
     Raises:
-        InvalidInput: no such model, one of a kind that is not known, a tokenizer that cannot end
-            sequences, or a device that is not there.
+        InvalidInput: no such model, one that is incomplete or of a kind that is not known, a
+            tokenizer that cannot end sequences or write what is needed, or a device that is not
+            there.
+        OutOfMemory: the model does not fit.
     """
+    device = find_device(settings.device)
+    _check_folder(settings.path)
+    with enough_memory("model.path", settings.path):
+        tokenizer, model = _load(settings)
+        vocabulary = Vocabulary(tokenizer, _ends(model, tokenizer))
+        _check_fits(model, vocabulary, settings)
+        for text in needed:
+            check_writes(vocabulary, text)
+        return prepare(model, settings).to(device), vocabulary
+
+
+def _check_folder(path: str) -> None:
+    """Refuse what is meant as a folder but is none, rather than ask a hub for it."""
+    folder = Path(path).expanduser()
+    local = path[:1] in ("/", ".", "~") or path.count("/") > 1
+    remedy = "give a folder that a model was saved in, or the name of a model on the hub"
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise InvalidInput("model.path", path, "holds no config.json", remedy)
+    if local and not folder.is_dir():
+        raise InvalidInput("model.path", path, "no such folder", remedy)
+
+
+def _load(settings: ModelSettings) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    device = find_device(settings.device)
     try:
         tokenizer = AutoTokenizer.from_pretrained(settings.path)
-        model = AutoModelForCausalLM.from_pretrained(
-            settings.path, dtype=getattr(torch, settings.precision)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            settings.path, dtype=getattr(torch, settings.precision), output_loading_info=True
         )
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            "model.path",
-            settings.path,
-            f"cannot be loaded ({str(error).splitlines()[0]})",
-            "name a folder in Hugging Face format or a model that is on the hub or in its cache",
-        ) from error
-    vocabulary = Vocabulary(tokenizer)
-    _check_fits(model, vocabulary, settings)
-    return _prepared(model, settings).to(device), vocabulary
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise _unusable(settings, f"cannot be loaded ({reason.strip()})") from error
+    model, found = loaded
+    missing = sorted(found["missing_keys"])
+    if missing:  # they would be left at random values
+        raise _unusable(settings, f"lacks {len(missing)} weights, such as {missing[0]}")
+    return tokenizer, model
+
+
+def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:
+    remedy = "give a whole causal language model in Hugging Face format, with its tokenizer"
+    return InvalidInput("model.path", settings.path, problem, remedy)
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """Ids that end a sequence: the tokenizer's, and those that the model was taught to end with."""
+    declared = model.generation_config.eos_token_id
+    ends = declared if isinstance(declared, list) else [declared]
+    return sorted({int(i) for i in [*ends, tokenizer.eos_token_id] if i is not None})
 
 
 def _check_fits(model: Any, vocabulary: Vocabulary, settings: ModelSettings) -> None:
-    known, ids = int(model.config.vocab_size), len(vocabulary.tokenizer)
+    known, ids = model.get_input_embeddings().num_embeddings, len(vocabulary.tokenizer)
     if ids > known:
         raise InvalidInput(
             "model.path",
@@ -100,9 +145,30 @@ def _check_fits(model: Any, vocabulary: Vocabulary, settings: ModelSettings) -> 
         )
 
 
-def _prepared(model: Any, settings: ModelSettings) -> Any:
+def check_writes(vocabulary: Vocabulary, text: str) -> None:
+    """Refuse a tokenizer that has no ids for a text.
+
+    Raises:
+        InvalidInput: naming the text.
+    """
+    ids = vocabulary.encode(text, special=False)
+    pieces = "".join(vocabulary.piece(i) for i in ids)
+    if text not in pieces:
+        raise InvalidInput(
+            "tokenizer",
+            text,
+            f"it can only write {pieces!r} for that",
+            "choose another delimiter, or a tokenizer that knows it",
+        )
+
+
+def prepare(model: Any, settings: ModelSettings) -> Any:
+    """The model with its adapters and activation checkpointing, as the settings say.
+
+    Adapters start from torch's own random stream.
+    """
     if settings.checkpointing:
-        model.gradient_checkpointing_enable()
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     if settings.lora is None:
         return model
     from peft import LoraConfig, get_peft_model
@@ -112,10 +178,10 @@ def _prepared(model: Any, settings: ModelSettings) -> Any:
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
-        target_modules=lora.targets,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    return get_peft_model(model, config).eval()
 
 
 def find_device(name: str) -> torch.device:
@@ -147,9 +213,29 @@ def save_model(model: Any, vocabulary: Vocabulary, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)
     vocabulary.tokenizer.save_pretrained(temporary)
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
+    swap(temporary, folder)
+
+
+def swap(temporary: Path, folder: Path) -> None:
+    """Put a finished folder in the place of another.
+
+    Between the two renames the old one is beside it under a name of its own, which
+    :func:`recover` puts back.
+    """
+    old = _aside(folder)
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     temporary.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def recover(folder: Path) -> bool:
+    """Whether there is a whole folder, after putting back what an end in mid-swap left aside."""
+    if not folder.exists() and _aside(folder).exists():
+        _aside(folder).rename(folder)
+    return folder.exists()
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")

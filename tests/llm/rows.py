@@ -1,0 +1,90 @@
+"""A tiny random model, random rows to train it on, and gradients worked out the slow way."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from llm.batches import TrainingRow
+
+VOCABULARY = 32
+
+
+def tiny_model(seed=0, **changes):
+    """One layer of width 16 with weights large enough for its laws to be far from uniform."""
+    shape = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.3,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": None,
+    }
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(LlamaConfig(**shape | changes)).eval()
+
+
+def random_rows(count=12, seed=0, prompts=4, advantages=None, shift=0.0):
+    """Rows of all lengths; their log-probabilities are off the model's by about `shift`."""
+    rng, model = np.random.default_rng(seed), tiny_model()
+    if advantages is None:
+        advantages = rng.choice([-1.0, -0.5, 0.0, 0.7, 1.7], count)
+    rows = []
+    for i, advantage in enumerate(advantages):
+        prompt = tuple(rng.integers(3, VOCABULARY, rng.integers(1, 15)).tolist())
+        completion = tuple(rng.integers(1, VOCABULARY, rng.integers(1, 20)).tolist())
+        with torch.no_grad():
+            old = logprobs_of(model, prompt, completion).numpy()
+        old = (old + shift * rng.normal(size=len(completion))).astype(np.float32)
+        rows.append(TrainingRow(prompt, completion, old, float(advantage), i, i * prompts // count))
+    return rows
+
+
+def logprobs_of(model, prompt, completion, temperature=1.0):
+    """Log-probabilities of a completion from a forward pass of its own, without padding."""
+    logits = model(input_ids=torch.tensor([[*prompt, *completion]])).logits[0]
+    laws = torch.log_softmax(logits[len(prompt) - 1 : -1] / temperature, dim=-1)
+    return torch.stack([law[token] for law, token in zip(laws, completion, strict=True)])
+
+
+def slow_loss(model, rows, settings):
+    """The loss written out, one row and one token at a time, in the words of its definition."""
+    tokens = sum(len(row.completion) for row in rows)
+    total = torch.zeros(())
+    for row in rows:
+        logprobs = logprobs_of(model, row.prompt, row.completion, settings.temperature)
+        share = {
+            "sequence-mean": 1 / len(row.completion) / len(rows),
+            "token-mean": 1 / tokens,
+            "constant": 1 / settings.constant,
+        }[settings.aggregation]
+        for logprob, old in zip(logprobs, row.logprobs.tolist(), strict=True):
+            if settings.kind == "unclipped":
+                term = -row.advantage * logprob
+            else:
+                ratio = torch.exp(logprob - old)
+                low, high = 1 - settings.clip_low, 1 + settings.clip_high
+                clipped = torch.clip(ratio, low, high)
+                term = -torch.minimum(row.advantage * ratio, row.advantage * clipped)
+            total = total + share * term
+    return total
+
+
+def gradient(model, loss):
+    """The gradient of a loss with respect to all weights, as one vector."""
+    model.zero_grad()
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+
+
+def relative(found, expected):
+    return float((found - expected).norm() / expected.norm())
