@@ -25,9 +25,9 @@ from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
 from experiments.train_worlds import TINY, LanguageWorld, choose
-from llm.lean import OptimizerSettings
 from llm.losses import LossSettings
 from llm.models import ModelSettings
+from llm.optimizer import OptimizerSettings
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ from experiments.localization_meter import MeteredLocalizer
 from experiments.store import Row
 from experiments.train_worlds import LanguageWorld
 from llm.batches import training_rows
-from llm.lean import LeanTrainer, OptimizerSettings
+from llm.lean import LeanTrainer
 from llm.localization import OracleLocalizer
 from llm.losses import LossSettings
 from llm.models import ModelSettings, load_model
+from llm.optimizer import OptimizerSettings
 from llm.sampling import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import Problem, StepChecker
@@ -83,7 +84,7 @@ class TrainBudget:
     prompts: int = 8
     updates: int = 40
     every: int = 5
-    held_out: int = 200
+    held_out: int = 128
     temperature: float = 1.0
 
     def __post_init__(self) -> None:

@@ -16,9 +16,9 @@ from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
 from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec, training_curve
 from experiments.train_worlds import TINY, WORLDS, ArithmeticWorld, choose
-from llm.lean import OptimizerSettings
 from llm.losses import LossSettings
 from llm.models import ModelSettings
+from llm.optimizer import OptimizerSettings
 
 SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
 BUDGET = TrainBudget(prompts=2, updates=3, every=2, held_out=12)
