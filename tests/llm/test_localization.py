@@ -130,9 +130,11 @@ def test_a_solution_longer_than_the_context_is_refused_and_the_others_are_asked(
     located = model.locate([long, FAILED], KEYS[:2])
     assert located[0] == Located(refused(Reason.TRUNCATED))
     assert located[1].answer == Localization(0)  # nine tokens are just enough
-    assert localizer(r"\boxed{1}", context=room - 1).locate([FAILED], KEYS[:1])[
-        0
-    ].answer == refused(Reason.TRUNCATED)
+
+    for missing, calls in ((1, [1]), (8, [1]), (9, [0])):
+        model = localizer(r"\boxed{1}", context=room - missing)
+        assert model.locate([FAILED], KEYS[:1])[0].answer == refused(Reason.TRUNCATED)
+        assert model.sampler.batches == calls
 
 
 @pytest.mark.parametrize("level", Level)
