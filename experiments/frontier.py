@@ -57,7 +57,7 @@ class FrontierConfig:
 
     name: str = "frontier"
     worlds: tuple[str, ...] = tuple(TREES)
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = ("GRPO", "SRPO", "deepest", "Frontier")
     accuracies: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4, 0.1)
     seeds: int = 24
     seed: int = 0

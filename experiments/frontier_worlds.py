@@ -43,11 +43,11 @@ def _frontier(
 METHODS: Mapping[str, Callable[[float], GroupAlgorithm]] = {
     "GRPO": lambda _: GRPO(8),
     "SRPO": lambda _: SRPO(on_refusal="fresh"),
+    "deepest": _frontier(1),
     "Frontier": _frontier(),
     "Frontier, rank": _frontier("rank"),
     "Frontier, plain": _frontier(keep_parent=False),
     "Frontier, told 0.7": _frontier(told=0.7),
-    "deepest": _frontier(1),
     "second": _frontier(2),
     "third": _frontier(3),
 }

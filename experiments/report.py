@@ -14,6 +14,7 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
 from experiments.report_diagnose import diagnose_section, order_section, validate_section
+from experiments.report_frontier import frontier_section
 from experiments.report_sections import compare_section, learn_section, verify_section
 from experiments.store import Run
 from experiments.sweep import Execution
@@ -26,6 +27,7 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("verify", verify_section),
     ("compare", compare_section),
     ("learn", learn_section),
+    ("frontier", frontier_section),
     ("diagnose", diagnose_section),
     ("diagnose-validate", validate_section),
     ("diagnose-order", order_section),
@@ -38,14 +40,16 @@ class FiguresConfig:
 
     Attributes:
         name: folder of figures and report below the output folder.
-        verify, compare, learn, diagnose: names of the runs to read; where `verify` is not there,
-            its quick form "verify-quick" is read, and with `diagnose` its validation and order.
+        verify, compare, learn, frontier, diagnose: names of the runs to read; where `verify` or
+            `frontier` is not there, its quick form (e.g. "verify-quick") is read, and with
+            `diagnose` its validation and order.
     """
 
     name: str = "report"
     verify: str = "verify"
     compare: str = "compare"
     learn: str = "learn"
+    frontier: str = "frontier"
     diagnose: str = "diagnose"
 
 
@@ -72,13 +76,14 @@ _TITLE = "Conservative policy iteration with resets: what was measured"
 
 
 def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
-    """The runs that are there, by command; a quick `verify` stands in for a full one.
+    """The runs that are there, by command; a quick run stands in for a full one.
 
     Raises:
         InvalidInput: if there is none.
     """
     names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
     names += [("compare", config.compare), ("learn", config.learn)]
+    names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
     names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
     runs = {
         kind: Run.existing(output, name)

@@ -14,6 +14,7 @@ from paper_figs.diagnosis import (
     diagnosis_order_figure,
 )
 from paper_figs.exponents import gain_figure, samples_figure
+from paper_figs.frontier import accuracy_figure, rule_figure
 from paper_figs.hero import hero_figure
 from paper_figs.imperfect import imperfect_figure
 from paper_figs.learning import (
@@ -170,6 +171,25 @@ FIGURES: tuple[Entry, ...] = (
         "Conservative policy iteration at the step size that its bound guarantees: per iteration "
         "with exact advantages, and per rollout with a sampled chooser. The oracle stops when "
         "no state of its level is left; a line ends where the first seed ended.",
+    ),
+    Entry(
+        "frontier-accuracy",
+        "frontier",
+        (("frontier", "cells"),),
+        accuracy_figure,
+        "Mean of J over the curve against how often the localiser names the first error, with 95 % "
+        "intervals over seeds; in brackets the pass rate of the base policy. GRPO asks nothing. "
+        "Always taking the deepest named step wins with good answers and loses with poor ones; "
+        "Frontier weighs them.",
+    ),
+    Entry(
+        "frontier-rule",
+        "frontier",
+        (("frontier", "rule"),),
+        rule_figure,
+        "What four more rollouts are expected to teach after four failures, by where they start: "
+        "before the deepest named step, the second deepest, ..., or from the start. Bold: the best "
+        "choice at that accuracy. Pass rate 1 %, ten steps.",
     ),
     Entry(
         "diagnose",

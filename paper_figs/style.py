@@ -40,6 +40,8 @@ LOOKS: dict[str, Look] = {
     "SRPO": Look("SRPO (first error)", "#009E73", "D"),
     "SRPO-70": Look("SRPO, localiser 70 % right", "#CC79A7", "v", "-."),
     "SRPO-40": Look("SRPO, localiser 40 % right", "#56B4E9", "P", ":"),
+    "Frontier": Look("Frontier (weighed)", "#0072B2", "^"),
+    "deepest": Look("deepest named step", "#D55E00", "v", "--"),
     "CPI-RR": Look("CPI-RR (random)", "#E69F00", "s", "--"),
     "CPI-CARO": Look("CPI-CARO (oracle)", "#0072B2", "^"),
     "SRPO-70 - GRPO": Look("SRPO-70 - GRPO", "#CC79A7", "v"),
