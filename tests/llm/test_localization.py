@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,9 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import FailedLocalization, Localization, Reason
 from llm.localization import BlurredLocalizer, Located, MajorityLocalizer, OracleLocalizer
 from llm.self_localization import Level, SelfLocalizer, WrittenDialect, read_step
+from llm.transformers_sampler import TransformersSampler
 from tests.llm.canned import PROBLEM, CannedSampler, byte_vocabulary, rollout_of
+from tests.llm.words import random_model
 
 BYTES = byte_vocabulary()
 CHAT = byte_vocabulary("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<reply>")
@@ -271,3 +274,17 @@ def test_whatever_is_replied_the_answer_is_a_step_or_a_refusal(reply):
     if isinstance(answer, Localization):
         assert 0 <= answer.step < len(FAILED)
         assert re.search(rf"\\boxed{{\s*0*{answer.step + 1}\s*}}", reply)
+
+
+def test_a_real_model_answers_each_rollout_by_itself():
+    """An untrained transformer behind a chat template: replies are noise, but a row's own noise."""
+    torch.set_num_threads(1)
+    model = TransformersSampler(random_model(257, context=1400), CHAT)
+    localizer = SelfLocalizer(model, CHAT, max_tokens=12)
+    rollouts = [rollout_of(CHAT, ["a" * n, "b"]) for n in (3, 9, 30, 3)]
+    located = localizer.locate(rollouts, KEYS[:4])
+    assert model.work.calls == 1
+    assert model.work.decoded == sum(one.generated for one in located) > 0
+    assert len({one.text for one in located}) == 4
+    alone = [localizer.locate([r], KEYS[i : i + 1])[0] for i, r in enumerate(rollouts)]
+    assert alone == located
