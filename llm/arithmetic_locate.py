@@ -1,6 +1,6 @@
 r"""How the tiny model is asked where its own chain goes wrong, and how it answers.
 
-The prompt is the question, the failed thoughts and ``<locate>``; the reply recomputes step after
+The prompt is the question, the failed thoughts and ``<locate> start 11``; the reply recomputes step after
 step next to what was stated and ends at the first that differs, naming it in a box, 1-based::
 
     1: +2 13 13 right 2: *3 16 19 wrong \boxed{2}
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm.arithmetic import DELIMITER, boxed, label
+from llm.arithmetic import DELIMITER, Exercise, boxed, label, parse_question
 from llm.tasks import Problem, Task
 from llm.thoughts import holds_answer
 
@@ -39,7 +39,17 @@ class ArithmeticDialect:
             thoughts: in order, with or without delimiters; the model is shown them as it wrote
                 them, each with its delimiter unless it holds the answer.
         """
-        return " ".join([self.task.prompt(problem), *map(_as_written, thoughts), LOCATE])
+        question = self.task.prompt(problem)
+        begin = opening(parse_question(problem.question))
+        return " ".join([question, *map(_as_written, thoughts), begin])
+
+
+def opening(exercise: Exercise) -> str:
+    """What a trace begins with: the value that step 1 is recomputed from, as in any other step.
+
+    Without it a small model recomputes step 1 worse than the others and believes what was stated.
+    """
+    return f"{LOCATE} start {exercise.start}"
 
 
 def _as_written(text: str) -> str:

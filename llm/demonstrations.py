@@ -20,7 +20,7 @@ from cpi_theory.checks import check_probability
 from cpi_theory.randomness import Key
 from llm.arithmetic import FILLERS, ArithmeticTask, Exercise, thought
 from llm.arithmetic_facts import Integers, Slips, write
-from llm.arithmetic_locate import LOCATE, trace
+from llm.arithmetic_locate import opening, trace
 from llm.tiny import EOS
 
 IGNORED = -100
@@ -143,7 +143,7 @@ class Demonstration:
             )
         ]
         found = trace(operations, self.right, self.stated)
-        return f"Q {self.exercise.text}", " ".join(chain), f"{LOCATE} {found}"
+        return f"Q {self.exercise.text}", " ".join(chain), f"{opening(self.exercise)} {found}"
 
 
 def as_tensors(
