@@ -1,7 +1,8 @@
 r"""How the tiny model is asked where its own chain goes wrong, and how it answers.
 
-The prompt is the question, the failed thoughts and ``<locate> start 11``; the reply recomputes step after
-step next to what was stated and ends at the first that differs, naming it in a box, 1-based::
+The prompt is the question, the failed thoughts and ``<locate> start 11``; the reply recomputes
+step after step next to what was stated and ends at the first that differs, naming it in a box,
+1-based::
 
     1: +2 13 13 right 2: *3 16 19 wrong \boxed{2}
 

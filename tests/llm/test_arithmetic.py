@@ -244,7 +244,7 @@ def test_traces_end_at_the_first_wrong_step_and_name_it() -> None:
 def test_a_localisation_shows_question_thoughts_and_sign() -> None:
     bare = [text.replace("</thought>", "").strip() for text in RIGHT]
     dialect = ArithmeticDialect(SHORT)
-    expected = f"Q {BY_HAND.question} {' '.join(RIGHT)} <locate>"
+    expected = f"Q {BY_HAND.question} {' '.join(RIGHT)} <locate> start 21"
     assert dialect.render(BY_HAND, bare) == dialect.render(BY_HAND, RIGHT) == expected
 
 
