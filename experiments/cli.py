@@ -49,6 +49,9 @@ COMMANDS = {
         "experiments.warm_start", "WarmStartConfig", "train the tiny model that RL starts from"
     ),
     "train": Command("experiments.train", "TrainConfig", "train a language model with them"),
+    "anatomy": Command(
+        "experiments.anatomy", "AnatomyConfig", "what resets of a model's own failures are worth"
+    ),
     "diagnose": Command(
         "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
     ),
