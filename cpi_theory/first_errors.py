@@ -44,7 +44,7 @@ class FirstErrorModel:
     """
 
     accuracy: float = 1.0
-    easiest: float = 0.05
+    easiest: float = 0.1
     hardest: float = 1e-8
 
     def __post_init__(self) -> None:

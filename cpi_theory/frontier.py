@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cpi_theory.advantages import Normalization, check_normalization
 from cpi_theory.checks import InvalidInput, check_count
@@ -113,14 +114,14 @@ class FrontierGRPO:
         answers = self.reset.step_probabilities(
             [search.base[number] for search, number in asked],
             account.simulator,
-            np.array([s.task.key.child("locate", n).integers(1)[0] for s, n in asked]),
+            np.concatenate([s.task.key.child("locate").integers(len(s.base)) for s in failed]),
         )
         account.localizations += len(asked) if self.reset.localizes else 0
         for (search, number), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Refusal):
                 account.refusals[answer.reason] += 1
             else:
-                step = draw_index(answer, search.task.key.child("step", number))
+                step = _drawn(answer, search.task.key, number)
                 search.named.append(_Named(number, search.base[number], step))
 
     def _choose(self, search: _Search) -> _Named | None:
@@ -164,6 +165,14 @@ class FrontierGRPO:
             group(base, prompt, self.normalization),
             group(rest, prompt, self.normalization, parent.rollout, parent.step),
         ]
+
+
+def _drawn(answer: NDArray[np.float64], key: Key, number: int) -> int:
+    """The step of the number-th failure; nothing is drawn where one step has all the weight."""
+    (possible,) = np.nonzero(answer)
+    if len(possible) == 1:
+        return int(possible[0])
+    return draw_index(answer, key.child("step", number))
 
 
 @dataclass(frozen=True, slots=True)
