@@ -111,13 +111,20 @@ def _measure(config: WarmStartConfig, folder: Path) -> list[Row]:
     ]
 
 
-_COLUMNS = ("sampled pass", "greedy pass", "right easy", "right hard")
-_LOCATED = ("exact", "within one", "first hard step")
+_COLUMNS = {
+    "sampled": "sampled pass",
+    "no error": "without error",
+    "greedy": "greedy pass",
+    "easy": "right easy",
+    "hard": "right hard",
+}
+_LOCATED = {"located": "exact", "within 1": "within one", "1st hard": "first hard step"}
 
 
 def _print(rows: Sequence[Row], console: Console) -> None:
-    table = Table("regime", *_COLUMNS, *(f"located: {name}" for name in _LOCATED))
+    table = Table("regime", *_COLUMNS, *_LOCATED)
     for row in rows:
-        values = [row[name] for name in _COLUMNS] + [row["localization"][n] for n in _LOCATED]
+        values = [row[name] for name in _COLUMNS.values()]
+        values += [row["localization"][name] for name in _LOCATED.values()]
         table.add_row(row["regime"], *(f"{value:.3f}" for value in values))
     console.print(table)

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
 from cpi_theory.randomness import Key
-from llm.arithmetic_locate import LOCATE
-from llm.demonstrations import IGNORED, Demonstrations, as_tensors
+from llm.demonstrations import IGNORED, Demonstration, Demonstrations, as_tensors
 from llm.tiny import TinyModel, tokenizer
+
+_TOKENS_PER_THOUGHT = 11
+"""Of a training sequence: two of the question, five of the chain, four of the trace or so."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,19 @@ class WarmStart:
         warm_up: steps.
         clip: largest norm of the gradient.
         curriculum: share of the steps in which chains grow from 2 thoughts to full length.
-        shorter: share of the later steps with chains of some shorter length.
-        trace_weight: weight of a word of a trace in the loss; of any other word 1.
+        shorter: share of the chains in every step that are of some shorter length, one per step.
         seed: of weights and demonstrations.
     """
 
     demonstrations: Demonstrations = field(default_factory=Demonstrations)
     model: TinyModel = field(default_factory=TinyModel)
-    steps: int = 1500
+    steps: int = 1000
     tokens: int = 4500
     rate: float = 4e-3
     warm_up: int = 50
     clip: float = 1.0
     curriculum: float = 1 / 3
     shorter: float = 0.1
-    trace_weight: float = 3.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class WarmStart:
             check_count(name, getattr(self, name))
         for name in ("warm_up", "seed"):
             check_count(name, getattr(self, name), minimum=0)
-        for name in ("rate", "clip", "trace_weight"):
+        for name in ("rate", "clip"):
             check_positive(name, getattr(self, name))
         for name in ("curriculum", "shorter"):
             check_probability(name, getattr(self, name))
@@ -67,40 +67,30 @@ class WarmStart:
         return self.rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
     def horizon_at(self, step: int) -> int:
-        """Thoughts per chain in a step."""
+        """Thoughts of the longest chains in a step."""
         longest = self.demonstrations.task.horizon
         growing = self.curriculum * self.steps
-        if step < growing:
-            return min(longest, 2 + int((longest - 1) * step / growing))
-        rng = self._key(step).child("length").generator()
-        return int(rng.integers(1, longest + 1)) if rng.random() < self.shorter else longest
-
-    def loss(self, logits: Tensor, inputs: Tensor, targets: Tensor, sign: int) -> Tensor:
-        """Weighted mean of the cross-entropy over all positions that have a target.
-
-        Args:
-            logits: shape (n, T, vocabulary).
-            inputs, targets: of a batch, shape (n, T).
-            sign: id of the word behind which traces stand.
-        """
-        losses = torch.nn.functional.cross_entropy(
-            logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none"
-        )
-        traces = (inputs == sign).cumsum(dim=1) > 0
-        weights = torch.where(traces, self.trace_weight, 1.0) * (targets != IGNORED)
-        return (losses * weights).sum() / weights.sum()
+        if step >= growing:
+            return longest
+        return min(longest, 2 + int((longest - 1) * step / growing))
 
     def _key(self, step: int) -> Key:
         return Key.of(self.seed).child("warm start", step)
 
     def batch(self, step: int, vocabulary: dict[str, int]) -> tuple[Tensor, Tensor]:
         """Input ids and targets of a step; see :func:`llm.demonstrations.as_tensors`."""
-        horizon, key = self.horizon_at(step), self._key(step)
+        key, longest = self._key(step), self.horizon_at(step)
+        count = max(1, self.tokens // (_TOKENS_PER_THOUGHT * longest))
+        few = round(self.shorter * count)
+        length = 1 + int(key.child("length").generator().integers(max(1, longest - 1)))
+        rows = self._draw(longest, count - few, key.child("longest"))
+        rows += self._draw(length, few, key.child("shorter"))
+        return as_tensors(rows, vocabulary)
+
+    def _draw(self, horizon: int, count: int, key: Key) -> list[Demonstration]:
         source = self.demonstrations.of_length(horizon)
-        count = max(1, self.tokens // (11 * horizon))  # about 11 tokens per step of a chain
         stream = source.task.exercises("train", key.child("exercises"))
-        drawn = [next(stream) for _ in range(count)]
-        return as_tensors(source.draw(drawn, key.child("slips")), vocabulary)
+        return source.draw([next(stream) for _ in range(count)], key.child("slips"))
 
 
 @dataclass(slots=True)
@@ -144,7 +134,9 @@ class Training:
     def _update(self, inputs: Tensor, targets: Tensor) -> float:
         self.model.train()
         logits = self.model(input_ids=inputs).logits
-        loss = self.recipe.loss(logits, inputs, targets, self.tokens.get_vocab()[LOCATE])
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
+        )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
