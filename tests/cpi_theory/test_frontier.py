@@ -23,7 +23,7 @@ HARD = (0.6, 0.5, 0.5, 0.6, 0.4, 0.5)  # pass rate 0.018
 SURE = FirstErrorModel(1.0)
 ANY = [
     FrontierGRPO(),
-    FrontierGRPO(FirstErrorModel(0.4), parent="rank", keep_parent=True),
+    FrontierGRPO(FirstErrorModel(0.9), parent="rank", keep_parent=True),
     FrontierGRPO(parent=2, base=3, rollouts=9, normalization="leave-one-out"),
 ]
 
