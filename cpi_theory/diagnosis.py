@@ -8,6 +8,7 @@ of samples and guaranteed gains; :mod:`cpi_theory.signal` predicts the order of 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from cpi_theory.diagnosis_estimates import (
     Audit,
     GroupCounts,
     Lengths,
+    Visited,
     corrections,
     refusal_counts,
     success_counts,
@@ -58,14 +60,16 @@ class DiagnosisSettings:
         tau: level of improvability in reward units. None: where the world knows its advantages,
             half of the level at which T5 promises the oracle most
             (:func:`~cpi_theory.meters.promising_level`), found on a quarter of the prompts that
-            is then left out of every number that depends on tau; elsewhere a tenth of
-            `reward_bound`.
+            is then left out of every number that depends on tau; elsewhere
+            :data:`~cpi_theory.meters.UNKNOWN_LEVEL`.
         rollouts: per prompt and method.
         methods: compared methods by name; None: :func:`standard_methods`.
         parents: most failures of a prompt on which corrections are tried.
         suffixes: from the named step of each, and from the control's.
-        audited: without exact advantages, rollouts of which every step is measured, and named
-            states that are measured; each costs a few dozen rollouts.
+        audited: without exact advantages, visited states that are measured, one of each of so many
+            rollouts, and as many named states; each costs 56 to 152 rollouts by default.
+        traced: without exact advantages, rollouts of which every step is measured, for the law of
+            the first improvable step.
         bins: equal parts of a rollout in which corrections are counted by depth.
         reach: largest deviation from the reference that is counted on its own.
         meter: how best advantages are measured; None: exactly where the world knows them, else by
@@ -80,7 +84,8 @@ class DiagnosisSettings:
     methods: Mapping[str, Algorithm] | None = None
     parents: int = 2
     suffixes: int = 4
-    audited: int = 24
+    audited: int = 64
+    traced: int = 8
     bins: int = 4
     reach: int = 3
     meter: Meter | None = None
@@ -93,7 +98,7 @@ class DiagnosisSettings:
             check_positive("tau", self.tau)
         check_count("rollouts", self.rollouts, minimum=4)
         check_count("audited", self.audited, minimum=2)
-        for name in ("parents", "suffixes", "bins", "reach", "resamples"):
+        for name in ("parents", "suffixes", "traced", "bins", "reach", "resamples"):
             check_count(name, getattr(self, name))
         check_positive("reward_bound", self.reward_bound)
         check_in_range("level", self.level, 0.5, 0.9999)
@@ -184,17 +189,33 @@ def _audit(
         best = meter.measure(world, all_steps([r for _, r in samples.base]), key)
         tau, prompts = _level(samples, best.estimate, plan)
         kept = set(prompts.tolist())
-        visited = [(p, r) for p, r in samples.base if p in kept]
+        visited = [_whole(p, r) for p, r in samples.base if p in kept]
         named = [one for one in samples.named if one.prompt in kept]
         source: Simulator = world
     else:
         tau = UNKNOWN_LEVEL * plan.reward_bound if plan.tau is None else plan.tau
-        visited = _one_each(samples.base, plan.audited)
+        visited = _choose_visited(samples, plan, key.child("visited"))
         named = spread_out(samples.named, 1, key.child("audited"))[: plan.audited]
         source = simulator
-    picks = all_steps([r for _, r in visited]) + [(one.rollout, one.step) for one in named]
-    measured = meter.measure(source, picks, key.child("measure"))
+    picks = [(one.rollout, step) for one in visited for step in one.steps]
+    picks += [(one.rollout, one.step) for one in named]
+    measured = meter.measure(source, picks, key.child("measure"), tau)
     return tau, Audit.of(prompts, visited, named, measured, tau, meter.exact)
+
+
+def _whole(prompt: int, rollout: Rollout) -> Visited:
+    return Visited(prompt, rollout, range(len(rollout)))
+
+
+def _choose_visited(samples: Samples, plan: DiagnosisSettings, key: Key) -> list[Visited]:
+    """Whole rollouts to trace, and single steps of others, spread over the prompts."""
+    ordered = _in_turns(samples.base)
+    singles = ordered[plan.traced :][: plan.audited]
+    uniforms = key.generator().random(len(singles))
+    return [_whole(p, r) for p, r in ordered[: plan.traced]] + [
+        Visited(p, r, [int(u * len(r))] if len(r) else [])
+        for u, (p, r) in zip(uniforms, singles, strict=True)
+    ]
 
 
 def _level(
@@ -210,15 +231,14 @@ def _level(
     return level or UNKNOWN_LEVEL * plan.reward_bound, prompts[pilot:]
 
 
-def _one_each(base: Sequence[tuple[int, Rollout]], most: int) -> list[tuple[int, Rollout]]:
-    """The first rollout of each prompt, then the second, and so on, up to `most`."""
-    seen: dict[int, int] = {}
-    turns = []
+def _in_turns(base: Sequence[tuple[int, Rollout]]) -> list[tuple[int, Rollout]]:
+    """The first rollout of each prompt, then the second, and so on."""
+    turns: Counter[int] = Counter()
+    ranked = []
     for prompt, rollout in base:
-        seen[prompt] = turn = seen.get(prompt, -1) + 1
-        turns.append((turn, prompt, rollout))
-    ordered = sorted(turns, key=lambda row: row[:2])
-    return [(prompt, rollout) for _, prompt, rollout in ordered[:most]]
+        ranked.append((turns[prompt], prompt, rollout))
+        turns[prompt] += 1
+    return [(prompt, r) for _, prompt, r in sorted(ranked, key=lambda row: row[:2])]
 
 
 def _localizer(audit: Audit, lengths: Lengths, level: float) -> Selection:

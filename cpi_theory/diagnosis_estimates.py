@@ -22,21 +22,41 @@ Record = tuple[int, float, float]
 
 
 @dataclass(frozen=True, eq=False)
+class Visited:
+    """A rollout of which every step was judged, or one drawn uniformly.
+
+    Attributes:
+        prompt: its prompt.
+        rollout: from the start.
+        steps: indices of the judged steps.
+    """
+
+    prompt: int
+    rollout: Rollout
+    steps: Sequence[int]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every step was judged."""
+        return len(self.steps) == len(self.rollout)
+
+
+@dataclass(frozen=True, eq=False)
 class Audit:
     """Visited and named states of some prompts whose improvability at one level is known.
 
     Attributes:
         prompts: index of the prompts it speaks of, shape (n,).
-        visited: (prompt, rollout) pairs of which every step was judged.
-        visits: per visited rollout the labels of its steps, bool (3, len(rollout)): certainly,
-            likely, possibly improvable.
+        visited: rollouts of which steps were judged.
+        visits: per visited rollout the labels of those steps, bool (3, steps): certainly, likely,
+            possibly improvable.
         named: named states that were judged.
         names: their labels, bool (3, len(named)).
         complete: whether every base rollout and every named state of the prompts was judged.
     """
 
     prompts: NDArray[np.int64]
-    visited: Sequence[tuple[int, Rollout]]
+    visited: Sequence[Visited]
     visits: Sequence[NDArray[np.bool_]]
     named: Sequence[Named]
     names: NDArray[np.bool_]
@@ -46,7 +66,7 @@ class Audit:
     def of(
         cls,
         prompts: NDArray[np.int64],
-        visited: Sequence[tuple[int, Rollout]],
+        visited: Sequence[Visited],
         named: Sequence[Named],
         measured: Measured,
         tau: float,
@@ -54,7 +74,7 @@ class Audit:
     ) -> Audit:
         """Sort measurements of all visited steps, then of the named ones, at level tau."""
         labels = np.array(measured.labels(tau), dtype=bool)
-        ends = np.cumsum([0, *(len(r) for _, r in visited)])
+        ends = np.cumsum([0, *(len(one.steps) for one in visited)])
         visits = [labels[:, a:b] for a, b in itertools.pairwise(ends)]
         return cls(prompts, visited, visits, named, labels[:, ends[-1] :], complete)
 
@@ -67,16 +87,18 @@ class Audit:
         return self._labelled([list(self._steps(kind)) for kind in range(3)])
 
     def _steps(self, kind: int) -> Iterator[Record]:
-        for (prompt, rollout), labels in zip(self.visited, self.visits, strict=True):
-            yield prompt, labels[kind].sum(), len(rollout)
+        for one, labels in zip(self.visited, self.visits, strict=True):
+            if size := len(one.rollout):
+                yield one.prompt, float(labels[kind].mean()) * size, size
 
     def first_by(self, step: int) -> Labelled:
-        """Rollouts of which a step up to `step` is improvable."""
+        """Rollouts of which a step up to `step` is improvable, among those judged whole."""
         return self._labelled(
             [
                 [
-                    (prompt, float(labels[kind, : step + 1].any()), 1.0)
-                    for (prompt, _), labels in zip(self.visited, self.visits, strict=True)
+                    (one.prompt, float(labels[kind, : step + 1].any()), 1.0)
+                    for one, labels in zip(self.visited, self.visits, strict=True)
+                    if one.whole
                 ]
                 for kind in range(3)
             ]
@@ -85,7 +107,7 @@ class Audit:
     @cached_property
     def longest(self) -> int:
         """Steps of the longest visited rollout."""
-        return max((len(r) for _, r in self.visited), default=0)
+        return max((len(one.rollout) for one in self.visited), default=0)
 
     def precision(self) -> Labelled:
         """Improvable states among the named ones: q."""
@@ -126,9 +148,9 @@ class Audit:
 
     def _failures(self, kind: int) -> Iterator[Record]:
         """Mean label of each failure's steps; as many trials as steps, or it would look coarse."""
-        for (prompt, rollout), labels in zip(self.visited, self.visits, strict=True):
-            if rollout.failed and len(rollout):
-                yield prompt, float(labels[kind].mean()) * self.longest, self.longest
+        for one, labels in zip(self.visited, self.visits, strict=True):
+            if one.rollout.failed and len(one.rollout):
+                yield one.prompt, float(labels[kind].mean()) * self.longest, self.longest
 
 
 Kind = Literal["steps", "failures", "named"]

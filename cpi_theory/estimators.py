@@ -111,6 +111,7 @@ def best_advantage_lower_bounds(
     by_action: bool = False,
     level: float = 0.95,
     reward_bound: float = 1.0,
+    numbers: Sequence[int] | None = None,
 ) -> list[Interval]:
     """Estimate a lower bound of max_a A(s, a) at each state by sample splitting.
 
@@ -128,13 +129,15 @@ def best_advantage_lower_bounds(
     Args:
         simulator: any world.
         states: where to estimate.
-        key: of the sampling; the i-th state's draws depend on (key, i) alone.
+        key: of the sampling; the i-th state's draws depend on (key, numbers[i]) alone, and more
+            completions extend fewer.
         branches: next actions sampled at each state.
         screening: further completions of each branch for the choice.
         completions: fresh completions of the chosen branch, and fresh rollouts from the state
             (by_action: `branches` times as many, of which those with the chosen action count).
         level: of the interval around the advantage of the chosen action (Newcombe's difference of
             Wilson intervals; conservative for rewards between 0 and reward_bound).
+        numbers: of the states, by default 0, 1, ...
 
     Returns:
         One interval per state, in reward units; its `estimate` is NaN if the chosen action did not
@@ -145,7 +148,8 @@ def best_advantage_lower_bounds(
     check_count("completions", completions)
     check_positive("reward_bound", reward_bound)
     account = Account(simulator)
-    spots = [_Spot(state, Key.of(key).child(i)) for i, state in enumerate(states)]
+    ids = range(len(states)) if numbers is None else numbers
+    spots = [_Spot(s, Key.of(key).child(int(i))) for i, s in zip(ids, states, strict=True)]
     sample = _after_best_action if by_action else _after_best_branch
     after = sample(account, spots, branches, screening, completions)
     before = account.draw([spot.request("value", completions) for spot in spots])

@@ -23,9 +23,9 @@ Array = NDArray[np.float64]
 LEAST_COVERAGE = 0.02
 """Share of visits that a level must have to be chosen: rarer states are too few to count."""
 
-UNKNOWN_LEVEL = 0.1
-"""Level, in units of the reward bound, where advantages are sampled: what a few dozen completions
-can tell from nothing."""
+UNKNOWN_LEVEL = 0.2
+"""Level, in units of the reward bound, where advantages are sampled: what the fewest completions of
+a :class:`SampledMeter` can tell from nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +53,10 @@ class Meter(Protocol):
         """Whether limits and estimates agree, at no cost in rollouts."""
         ...
 
-    def measure(self, simulator: Simulator, picks: Sequence[Pick], key: Key) -> Measured:
-        """The best advantage at each picked state."""
+    def measure(
+        self, simulator: Simulator, picks: Sequence[Pick], key: Key, tau: float = 0.0
+    ) -> Measured:
+        """The best advantage at each picked state, well enough to compare it with `tau`."""
         ...
 
 
@@ -64,7 +66,9 @@ class ExactMeter:
 
     exact: bool = True
 
-    def measure(self, simulator: Simulator, picks: Sequence[Pick], key: Key) -> Measured:
+    def measure(
+        self, simulator: Simulator, picks: Sequence[Pick], key: Key, tau: float = 0.0
+    ) -> Measured:
         """Exact values.
 
         Raises:
@@ -85,20 +89,22 @@ class ExactMeter:
 class SampledMeter:
     """Estimates by sample splitting; see :func:`~cpi_theory.best_advantage_lower_bounds`.
 
-    What it measures is the advantage of the best of a few tried actions: an action that no branch
-    tries, or that the screening misses, is not found.
+    A state whose limits do not decide whether it reaches tau gets twice as many completions, again
+    and again, up to `most`. What is measured is the advantage of the best of a few tried actions:
+    an action that no branch tries, or that the screening misses, is not found.
 
     Attributes:
-        branches, screening, completions, by_action: see
-            :func:`~cpi_theory.best_advantage_lower_bounds`; branches (1 + screening) +
-            2 completions rollouts per state.
+        branches, screening, by_action: see :func:`~cpi_theory.best_advantage_lower_bounds`.
+        completions: fewest fresh completions of the chosen action, and fresh rollouts of the state.
+        most: most of them.
         level: of the limits of each state.
         reward_bound: R_max, in reward units.
     """
 
     branches: int = 8
     screening: int = 2
-    completions: int = 24
+    completions: int = 16
+    most: int = 64
     by_action: bool = False
     level: float = 0.95
     reward_bound: float = 1.0
@@ -108,22 +114,48 @@ class SampledMeter:
         check_count("branches", self.branches)
         check_count("screening", self.screening, minimum=0)
         check_count("completions", self.completions)
+        check_count("most", self.most, minimum=self.completions)
 
-    def measure(self, simulator: Simulator, picks: Sequence[Pick], key: Key) -> Measured:
-        """Newcombe intervals around the advantage of the action that did best in a screening."""
+    def measure(
+        self, simulator: Simulator, picks: Sequence[Pick], key: Key, tau: float = 0.0
+    ) -> Measured:
+        """Newcombe intervals around the advantage of the action that did best in a screening.
+
+        A simulator that remembers its rollouts draws none of them twice.
+        """
+        table = np.zeros((len(picks), 3))
+        open_ones, completions = np.arange(len(picks)), self.completions
+        while open_ones.size:
+            table[open_ones] = self._limits(simulator, picks, open_ones, key, completions)
+            lower, upper = table[open_ones, 0], table[open_ones, 2]
+            open_ones = open_ones[(lower < tau) & (tau <= upper)]
+            if completions == self.most:
+                break
+            completions = min(2 * completions, self.most)
+        return Measured(*table.T)
+
+    def _limits(
+        self,
+        simulator: Simulator,
+        picks: Sequence[Pick],
+        chosen: NDArray[np.int64],
+        key: Key,
+        completions: int,
+    ) -> Array:
+        """Lower, estimate and upper of the chosen picks, shape (len(chosen), 3)."""
         bounds = best_advantage_lower_bounds(
             simulator,
-            [rollout.states[i] for rollout, i in picks],
+            [picks[i][0].states[picks[i][1]] for i in chosen],
             key,
             branches=self.branches,
             screening=self.screening,
-            completions=self.completions,
+            completions=completions,
             by_action=self.by_action,
             level=self.level,
             reward_bound=self.reward_bound,
+            numbers=chosen.tolist(),
         )
-        table = np.array([(b.lower, b.estimate, b.upper) for b in bounds], dtype=np.float64)
-        return Measured(*table.reshape(-1, 3).T)
+        return np.array([(b.lower, b.estimate, b.upper) for b in bounds], dtype=np.float64)
 
 
 def meter_for(simulator: Simulator, reward_bound: float) -> Meter:

@@ -14,7 +14,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -39,8 +41,12 @@ from experiments.learn_curves import Budget
 from experiments.learn_worlds import choose
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
+from experiments.train_worlds import TINY, LanguageWorld
+from experiments.train_worlds import choose as choose_task
 
 _BLOCK = 10
+_FEW = 10
+"""Resamples where the order of methods is not looked at."""
 _LEAST = 0.9
 """Share of repetitions in which a 95 % interval should cover at least."""
 
@@ -53,14 +59,16 @@ class Sampling:
         tau: level of improvability, in reward units; by default found from the data.
         parents: most failures of a prompt on which corrections are tried.
         suffixes: from the named step of each, and from the control's.
-        audited: in a blind world, rollouts and named states that are measured.
+        audited: where advantages are sampled, visited and named states that are measured.
+        traced: and rollouts of which every step is.
         bins: equal parts of a rollout in which corrections are counted.
     """
 
     tau: float | None = None
     parents: int = 2
     suffixes: int = 4
-    audited: int = 24
+    audited: int = 64
+    traced: int = 8
     bins: int = 4
 
     def __post_init__(self) -> None:
@@ -78,10 +86,16 @@ class DiagnoseConfig:
 
     Attributes:
         name: folder of the run below the output folder.
-        world: a tabular world by name, such as tree-natural, tree-sparse or tree-early; see
-            ``cpi-resets learn --help``.
-        accuracy: chance that its localiser names the first error, else a uniform step.
-        blind: hide the world's exact advantages, as a language model does: they are sampled.
+        world: a world by name; without `model` a tabular one, such as tree-natural, tree-sparse
+            (the default) or tree-early, see ``cpi-resets learn --help``; with it a task: natural
+            (the default), sparse, early, or a name from `more`.
+        model: a language model to diagnose, a folder in Hugging Face format or a name on the hub;
+            "tiny" is the one that comes with the package.
+        device: of the model.
+        temperature: of its rollouts.
+        accuracy: chance that a tabular world's localiser names the first error, else a uniform
+            step.
+        blind: hide a tabular world's exact advantages: they are sampled, as a language model's.
         prompts: start states; 32 rollouts of each, and more in a blind world.
         seed: of all randomness.
         sampling: what is drawn and counted.
@@ -91,10 +105,14 @@ class DiagnoseConfig:
         repetitions: of the validation.
         curves: seeds per method of the order.
         updates: of each of its learning curves.
+        more: further tasks of language models, in configuration files only.
     """
 
     name: str = "diagnose"
-    world: str = "tree-sparse"
+    world: str | None = None
+    model: str | None = None
+    device: str = "cpu"
+    temperature: float = 1.0
     accuracy: float = 1.0
     blind: bool = False
     prompts: int = 128
@@ -105,6 +123,7 @@ class DiagnoseConfig:
     repetitions: int = 200
     curves: int = 24
     updates: int = 160
+    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
 
     def __post_init__(self) -> None:
         check_probability("accuracy", self.accuracy)
@@ -112,14 +131,37 @@ class DiagnoseConfig:
         check_count("repetitions", self.repetitions)
         check_count("curves", self.curves, minimum=2)
         check_count("updates", self.updates)
-        choose("world", (self.world,), ())
         if self.validate and self.order:
             raise InvalidInput("order", True, "validate is set too", "run one after the other")
+        if self.model is None:
+            self.case()
+        else:
+            self.language_world()
 
     def case(self) -> Case:
         """The tabular world with its localiser."""
-        (world,) = choose("world", (self.world,), ())
+        (world,) = choose("world", (self.world or "tree-sparse",), ())
         return Case(world, self.accuracy, blind=self.blind)
+
+    def language_world(self) -> LanguageWorld:
+        """The task of the language model."""
+        (world,) = choose_task("world", (self.world or "natural",), self.more)
+        return world
+
+    def site(self, key: Key) -> Site:
+        """The world with its prompts.
+
+        Raises:
+            InvalidInput: whatever the world or the model refuses.
+        """
+        if self.model is None:
+            return open_case(self.case(), self.prompts, key)
+        from experiments.diagnose_model import ModelSite  # torch, for language models alone
+        from llm.models import ModelSettings
+
+        path = str(TINY) if self.model == "tiny" else self.model
+        settings = ModelSettings(path, device=self.device)
+        return ModelSite(self.language_world(), settings, self.temperature).open(self.prompts, key)
 
 
 def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -132,9 +174,9 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
     if config.order:
         return _order(config, output, execution, console)
     record = Run.open(output, config.name, config, config.seed)
-    key = Key.of(config.seed).child("diagnose", config.world)
-    site = open_case(config.case(), config.prompts, key)
-    diagnose_site(site, config.sampling, key, record, console)
+    key = Key.of(config.seed).child("diagnose", config.world or "")
+    with record.lock():
+        diagnose_site(config.site(key), config.sampling, key, record, console)
     return 0
 
 
@@ -185,12 +227,14 @@ def _print(found: Diagnosis, sentences: Sequence[str], console: Console) -> None
     table = Table("", "", "estimate", "95 % interval", box=None)
     last = None
     for section, name, interval in found.estimates():
+        if section == "correction" or not math.isfinite(interval.estimate):
+            continue
         label = "" if section == last else f"[bold]{section}[/bold]"
         last = section
-        if math.isfinite(interval.estimate):
-            ends = rf"\[{interval.lower:.3g}, {interval.upper:.3g}]"
-            table.add_row(label, name, f"{interval.estimate:.3g}", ends)
+        ends = rf"\[{interval.lower:.3g}, {interval.upper:.3g}]"
+        table.add_row(label, name, f"{interval.estimate:.3g}", ends)
     console.print(table)
+    _print_corrections(found, console)
     cost = found.cost
     drawn = f"{cost.rollouts:,} rollouts ({cost.measuring:,} to measure advantages)"
     console.print(f"\n{cost.prompts} prompts, {drawn}, {cost.localizations:,} localisations\n")
@@ -198,13 +242,35 @@ def _print(found: Diagnosis, sentences: Sequence[str], console: Console) -> None
         console.print(f"- {sentence}", markup=False)
 
 
+def _print_corrections(found: Diagnosis, console: Console) -> None:
+    console.print("\nSuffixes that succeed, in percent")
+    table = Table(
+        "", "resets", "named step", "same step of another failure", "difference", box=None
+    )
+    for row in found.corrections:
+        if row.resets:
+            cells = [in_percent(x) for x in (row.own, row.control, row.difference)]
+            label = row.kind if row.label == row.kind else f"{row.kind} {row.label}"
+            table.add_row(label, str(row.resets), *cells)
+    console.print(table)
+
+
+def in_percent(share: Interval) -> str:
+    """A share with its interval in brackets that the console does not take for markup."""
+    if math.isnan(share.estimate):
+        return "-"
+    ends = rf"\[{100 * share.lower:.3g}, {100 * share.upper:.3g}]"
+    return f"{100 * share.estimate:.3g} {ends}"
+
+
 def _validate(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
     record = Run.open(output, f"{config.name}-validate", config, config.seed)
+    settings = dataclasses.replace(config.sampling.settings(), resamples=_FEW)
     specs = [
         ValidationSpec(
-            case.world.name,
+            case.label,
             case,
-            config.sampling.settings(),
+            settings,
             config.prompts,
             first,
             min(_BLOCK, config.repetitions - first),
@@ -219,12 +285,10 @@ def _validate(config: DiagnoseConfig, output: Path, execution: Execution, consol
     short = [row for row in coverage if row["covered"] < _LEAST]
     table = Table("world", "numbers", "least", "median", "below 90 %", box=None)
     for case in VALIDATION:
-        here = sorted(r["covered"] for r in coverage if r["case"] == case.world.name)
+        here = sorted(r["covered"] for r in coverage if r["case"] == case.label)
         below = sum(c < 0.9 for c in here)
         middle = here[len(here) // 2]
-        table.add_row(
-            case.world.name, str(len(here)), f"{here[0]:.3f}", f"{middle:.3f}", f"{below}"
-        )
+        table.add_row(case.label, str(len(here)), f"{here[0]:.3f}", f"{middle:.3f}", f"{below}")
     console.print(table)
     for row in short:
         console.print(f"{row['case']}, {row['section']}, {row['name']}: {row['covered']:.3f}")

@@ -49,6 +49,11 @@ class Case:
     blind: bool = False
 
     @property
+    def label(self) -> str:
+        """Name in records: that of the world, and what is hidden of it."""
+        return f"{self.world.name}, blind" if self.blind else self.world.name
+
+    @property
     def localizer(self) -> Localizer:
         """Of the world's first errors."""
         return Localizer(self.world.threshold, self.accuracy, self.precision, self.recall)
@@ -73,7 +78,7 @@ def open_case(case: Case, prompts: int, key: Key) -> Site:
         success=simulator.success,
     )
     return Site(
-        case.world.name,
+        case.label,
         Blind(simulator) if case.blind else simulator,
         simulator.start_states(prompts, key.child("starts")),
         reference,
@@ -107,8 +112,10 @@ VALIDATION: tuple[Case, ...] = (
     Case(WORLDS["tree-natural"], accuracy=0.7),
     Case(WORLDS["tree-early"], accuracy=0.4),
     Case(WORLDS["tree-recoverable"], precision=0.6, recall=0.7),
+    Case(WORLDS["tree-natural"], accuracy=0.7, blind=True),
 )
-"""Reasoning trees, all of whose numbers are known, with exact and blurred localisers."""
+"""Reasoning trees, all of whose numbers are known, with exact and blurred localisers; the last is
+diagnosed without a look at its exact advantages."""
 
 
 def _tree(name: str, accuracy: float = 1.0, **dials: float) -> Case:

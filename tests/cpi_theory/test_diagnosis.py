@@ -250,7 +250,7 @@ def test_a_sampled_meter_tells_clear_cases_apart():
     world = Blind(Chain(right=(0.99, 0.4, 0.99), actions=2))
     rollouts = world.rollout(starts(6), Key.of(1).integers(6))
     picks = all_steps(rollouts)
-    measured = SampledMeter(completions=100).measure(world, picks, Key.of(2))
+    measured = SampledMeter(most=100).measure(Remembering(world), picks, Key.of(2), 0.3)
     exact = ExactMeter().measure(world.chain, picks, Key.of(2))
     certain, likely, possible = measured.labels(0.3)
     assert np.array_equal(likely, exact.estimate >= 0.3)
@@ -260,9 +260,23 @@ def test_a_sampled_meter_tells_clear_cases_apart():
         ExactMeter().measure(world, picks, Key.of(0))
 
 
+def test_only_doubtful_states_get_more_completions():
+    world = Blind(Chain(right=(0.5,), actions=2))  # the best advantage is 1/2
+    picks = [(r, 0) for r in world.rollout(starts(20), Key.of(1).integers(20))]
+    meter = SampledMeter(branches=4, screening=0, completions=16, most=256)
+    clear, doubtful = Remembering(world), Remembering(world)
+    meter.measure(clear, picks, Key.of(0), tau=0.1)
+    measured = meter.measure(doubtful, picks, Key.of(0), tau=0.5)
+    # An action here ends the rollout: what follows it is known, fresh rollouts give the value.
+    assert 20 * (4 + 16) <= clear.rollouts < 1.5 * 20 * (4 + 16)
+    assert 4 * clear.rollouts < doubtful.rollouts <= 20 * (4 + 256)
+    assert (measured.upper - measured.lower).max() < 0.45
+    assert np.mean((measured.lower <= 0.5) & (measured.upper >= 0.5)) > 0.7
+
+
 def test_a_blind_world_is_covered_with_its_doubt():
     world = Chain(right=(0.99, 0.4, 0.99), actions=2)
-    settings = DiagnosisSettings(tau=0.25, audited=12, resamples=20)
+    settings = DiagnosisSettings(tau=0.25, audited=16, traced=2, resamples=20)
     truth = {("states", "coverage"): 0.33, ("localiser", "precision"): 0.594 / 0.604}
     rates = covered(Blind(world), truth, seeds=25, prompts=12, settings=settings)
     assert min(rates.values()) > 0.85
