@@ -67,7 +67,8 @@ class WarmStartConfig:
 
 def run(config: WarmStartConfig, output: Path, execution: Execution, console: Console) -> int:
     """Train, measure and save; 0 when done."""
-    record = Run.open(output, config.name, config, config.recipe.seed)
+    decides = replace(config, into=None)
+    record = Run.open(output, config.name, decides, config.recipe.seed)
     folder = record.directory / "model"
     with record.lock():
         record.once("losses", lambda: _train(config, record, folder, console))
