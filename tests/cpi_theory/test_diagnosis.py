@@ -270,8 +270,8 @@ def test_only_doubtful_states_get_more_completions():
     # An action here ends the rollout: what follows it is known, fresh rollouts give the value.
     assert 20 * (4 + 16) <= clear.rollouts < 1.5 * 20 * (4 + 16)
     assert 4 * clear.rollouts < doubtful.rollouts <= 20 * (4 + 256)
-    assert (measured.upper - measured.lower).max() < 0.45
-    assert np.mean((measured.lower <= 0.5) & (measured.upper >= 0.5)) > 0.7
+    undecided = (measured.lower < 0.5) & (measured.upper >= 0.5)
+    assert (measured.upper - measured.lower)[undecided].max() < 0.2
 
 
 def test_a_blind_world_is_covered_with_its_doubt():
