@@ -69,6 +69,8 @@ class Demonstrations:
 
     def draw(self, exercises: Sequence[Exercise], key: Key) -> list[Demonstration]:
         """A demonstration of each exercise; all must be equally long."""
+        if not exercises:
+            return []
         rng = key.generator()
         index = {o: i for i, o in enumerate(self.task.operations)}
         operations = np.array([[index[o] for o in e.operations] for e in exercises])

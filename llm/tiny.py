@@ -124,6 +124,7 @@ def save(model: Any, tokens: Any, folder: Path) -> None:
         model.save_pretrained(scratch)
         tokens.save_pretrained(scratch)
         for file in sorted(Path(scratch).iterdir()):
+            file.chmod(0o644)  # weights are written for their owner alone
             os.replace(file, folder / file.name)
 
 
