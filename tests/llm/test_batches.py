@@ -13,34 +13,11 @@ from hypothesis import strategies as st
 from cpi_theory import GRPO, RRPO, Key
 from cpi_theory.checks import InvalidInput
 from cpi_theory.seam import Ending, Group, Rollout
-from llm.arithmetic import ArithmeticTask
 from llm.batches import pad_rows, split_by_prompt, training_rows
-from llm.simulator import LanguageModelSimulator
-from llm.tasks import Verdict
-from llm.thoughts import ThoughtFormat
-from llm.tiny import TinyModel, tokenizer
-from llm.transformers_sampler import TransformersSampler
-from llm.vocabulary import Vocabulary
+from tests.llm.lengths import simulator
 from tests.llm.rows import random_rows
 
 torch.set_num_threads(1)
-
-
-@dataclasses.dataclass(frozen=True)
-class AnyLength(ArithmeticTask):
-    """Rewards texts of an even length: a random model is then right about half of the time."""
-
-    def verify(self, problem, text):
-        return Verdict(float(len(text) % 2 == 0), None)
-
-
-def simulator(seed=0):
-    task = AnyLength(horizon=3)
-    words = tokenizer(task)
-    vocabulary = Vocabulary(words)
-    model = TinyModel(width=16, layers=1, heads=2, feed_forward=16).build(words, seed).eval()
-    form = ThoughtFormat(max_thoughts=12, max_tokens=24, thought_tokens=2)
-    return LanguageModelSimulator(TransformersSampler(model, vocabulary), vocabulary, task, form)
 
 
 def collected(algorithm, prompts=3):
