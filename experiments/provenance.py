@@ -11,7 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("cpi-resets", "numpy", "scipy", "numba", "matplotlib", "gymnasium", "joblib")
+_PACKAGES = (
+    *("cpi-resets", "numpy", "scipy", "numba", "matplotlib", "gymnasium", "joblib"),
+    *("torch", "transformers", "tokenizers", "trl", "peft", "vllm", "math-verify"),
+)
 
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""``cpi-resets reproduce``: verify, compare, learn and figures, in order and resumable.
+"""``cpi-resets reproduce``: every command that measures, and the figures, in order and resumable.
 
 Killed at any point and started again, it redoes nothing that is finished: every command keeps what
 it finished, and a command whose settings, code and stored files are as it left them is passed over.
@@ -16,19 +16,23 @@ from typing import Any
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
+from experiments.anatomy import AnatomyConfig
 from experiments.cli import COMMANDS
 from experiments.compare import CompareConfig
 from experiments.config import load_config
+from experiments.diagnose import DiagnoseConfig
 from experiments.encoding import digest
+from experiments.frontier import FrontierConfig
 from experiments.learn import LearnConfig
 from experiments.provenance import code_digest
 from experiments.report import FiguresConfig
 from experiments.store import Row, Run
 from experiments.sweep import Execution
+from experiments.train import TrainConfig
 from experiments.verify import VerifyConfig
 
 _CONFIGS = Path(__file__).parent / "configs" / "reproduce"
-_PACKAGES = ("cpi_theory", "tabular", "experiments", "paper_figs")
+_PACKAGES = ("cpi_theory", "tabular", "llm", "experiments", "paper_figs")
 _UNSTABLE = {"timings.jsonl", "run.json", ".lock"}
 """Files that say when and where something ran, not what came out."""
 
@@ -38,18 +42,23 @@ class Profile:
     """Settings of every command.
 
     Attributes:
-        verify, compare, learn, figures: see ``cpi-resets COMMAND --help``.
+        verify, compare, learn, frontier, diagnose, train, anatomy, figures: see
+            ``cpi-resets COMMAND --help``.
     """
 
     verify: VerifyConfig = field(default_factory=VerifyConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
+    frontier: FrontierConfig = field(default_factory=FrontierConfig)
+    diagnose: DiagnoseConfig = field(default_factory=DiagnoseConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
     figures: FiguresConfig = field(default_factory=FiguresConfig)
 
 
 @dataclass(frozen=True)
 class ReproduceConfig:
-    """Run verify, compare, learn and figures in order, continuing where an earlier run was.
+    """Run every command that measures, and the figures, continuing where an earlier run was.
 
     Attributes:
         profile: "quick" (a few minutes), "full", or a TOML file with a table per command. Runs are

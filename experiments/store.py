@@ -209,9 +209,17 @@ class Run:
     def _timings(self) -> Path:
         return self.directory / "timings.jsonl"
 
-    def log_time(self, label: str, seconds: float) -> None:
-        """Note how long something took, in wall-clock seconds, apart from the records."""
-        row = {"label": label, "seconds": round(seconds, 6)}
+    def log_time(self, label: str, seconds: float, points: Sequence[float] = ()) -> None:
+        """Note how long something took, in wall-clock seconds, apart from the records.
+
+        Args:
+            label: what took so long.
+            seconds: how long.
+            points: how much of it had passed at each of its records, if it has some.
+        """
+        row: Row = {"label": label, "seconds": round(seconds, 6)}
+        if points:
+            row["points"] = [round(point, 6) for point in points]
         try:
             with open(self._timings, "ab") as file:
                 file.write(rows_as_bytes([row]))

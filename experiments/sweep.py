@@ -9,6 +9,7 @@ file system. Tables come out in the order of the specifications, whoever finishe
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import signal
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 Spec = TypeVar("Spec")
 Task = Callable[[Spec], Sequence[Mapping[str, Any]]]
+
+CLOCK = "seconds"
+"""Field of a task's rows that is kept out of the records."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def sweep(
 
     Args:
         task: a function of a module (so that workers can import it) of one spec; its rows hold
-            what JSON can hold. All its randomness comes from its spec.
+            what JSON can hold. All its randomness comes from its spec. A field "seconds" of its
+            rows goes to the timings, where numbers stand that differ from run to run.
         specs: distinct frozen dataclasses.
         run: where shards and the table are stored.
         table: name of the table.
@@ -99,8 +104,9 @@ def sweep(
             with contextlib.closing(results), _progress(console, table, len(specs)) as advance:
                 advance(len(specs) - len(missing))
                 for index, rows, seconds in results:
+                    points = [row.pop(CLOCK) for row in rows if CLOCK in row]
                     shards[index].store(run, rows)
-                    run.log_time(f"{table}/{shards[index].path.stem}", seconds)
+                    run.log_time(f"{table}/{shards[index].path.stem}", seconds, points)
                     advance(1)
         return run.write(table, [row for shard in shards for row in shard.read()])
 
@@ -130,7 +136,8 @@ class _Shard:
 
 
 def _shards(task: Task[Any], specs: Sequence[Any], run: Run, table: str) -> list[_Shard]:
-    name = f"{task.__module__}.{task.__qualname__}"
+    inner = task.func if isinstance(task, functools.partial) else task
+    name = f"{inner.__module__}.{inner.__qualname__}"
     headers = [{"task": name, "spec": plain(spec), "code": code_digest()} for spec in specs]
     folder = run.directory / "shards" / table
     shards = [_Shard(folder / f"{digest(header)[:32]}.jsonl", header) for header in headers]

@@ -23,7 +23,7 @@ CONTRASTS = (
 )
 """Which methods are compared in pairs: (first, second)."""
 
-TOTALS = (*AXES, "forward_tokens", "localizations", "localization_tokens", "seconds")
+TOTALS = (*AXES, "forward_tokens", "localizations", "localization_tokens")
 """What the records of a run count up."""
 
 

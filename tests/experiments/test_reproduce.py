@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -49,6 +50,40 @@ resamples = 20
 updates = 4
 exact_updates = 4
 exact_every = 2
+
+[frontier]
+worlds = ["two hard"]
+methods = ["GRPO", "SRPO", "Frontier"]
+accuracies = [1.0]
+seeds = 2
+updates = 4
+
+[diagnose]
+world = "tree-natural"
+prompts = 8
+
+[train]
+worlds = ["short"]
+methods = ["GRPO", "SRPO"]
+resamples = 20
+
+[[train.more]]
+type = "ArithmeticWorld"
+name = "short"
+horizon = 3
+hard_steps = 1
+
+[train.budget]
+prompts = 2
+updates = 2
+every = 1
+held_out = 8
+
+[anatomy]
+worlds = ["natural"]
+prompts = 12
+rollouts = 2
+resamples = 20
 """
 UNSTABLE = {"timings.jsonl", ".lock"}
 
@@ -115,6 +150,10 @@ def test_everything_is_there(whole: Path) -> None:
         "tiny/verify/summary.jsonl",
         "tiny/compare/samples.jsonl",
         "tiny/learn/bands.jsonl",
+        "tiny/frontier/cells.jsonl",
+        "tiny/diagnose/verdict.jsonl",
+        "tiny/train/bands.jsonl",
+        "tiny/anatomy/passk.jsonl",
         "tiny/report/report.md",
         "tiny/report/report.html",
         "tiny/reproduce/figures.jsonl",
@@ -149,7 +188,7 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(
 def test_a_finished_profile_is_passed_over(profile: Path, whole: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.jsonl")}
     text = finish(start(profile, whole))
-    for name in ("verify", "compare", "learn", "figures"):
+    for name in Profile.__dataclass_fields__:
         assert f"{name}: already finished" in text
     changed = {path.name for path, at in before.items() if path.stat().st_mtime_ns != at}
     assert changed == {"timings.jsonl"}
@@ -186,7 +225,7 @@ def test_the_largest_exit_code_is_kept(
     """A violated bound must fail the whole, now and when it is passed over later."""
     from rich.console import Console
 
-    from experiments import compare, learn, report, reproduce, verify
+    from experiments import reproduce
     from experiments.sweep import Execution
 
     ran = []
@@ -198,18 +237,19 @@ def test_the_largest_exit_code_is_kept(
 
         return fake
 
-    for module, code, name in (
-        (verify, 1, "verify"), (compare, 0, "compare"), (learn, 0, "learn"), (report, 0, "figures"),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, "run", command(code, name))
+    names = list(Profile.__dataclass_fields__)
+    for name in names:
+        module = importlib.import_module(COMMANDS[name].module)
+        monkeypatch.setattr(module, "run", command(int(name == "verify"), name))
     config = ReproduceConfig(str(profile))
     for _ in range(2):
         assert reproduce.run(config, tmp_path, Execution(workers=1), Console(quiet=True)) == 1
-    assert ran == ["verify", "compare", "learn", "figures"]
+    assert ran == names
 
 
 def test_profiles_name_every_command_and_are_found_by_name() -> None:
-    assert set(COMMANDS) == {"reproduce", *Profile.__dataclass_fields__}
+    # A committed model is warm-started once; everything else is part of every profile.
+    assert set(COMMANDS) == {"reproduce", "warm-start", *Profile.__dataclass_fields__}
     for name in ("quick", "full"):
         profile = load_config(Profile, ReproduceConfig(name).path())
         assert profile.learn.seeds >= 20
