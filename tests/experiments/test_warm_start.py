@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+import experiments
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
+from experiments.config import load_config
 from experiments.store import Run
-from experiments.train_worlds import WORLDS
+from experiments.train_worlds import TINY, WORLDS
 from experiments.warm_start import WarmStartConfig
 from llm.arithmetic import REGIMES
+from llm.arithmetic_measures import measure
 from llm.tiny import load
 
 SMALL = """
@@ -65,3 +68,20 @@ def test_refuses_unknown_regimes_and_those_that_do_not_fit_the_length() -> None:
     with pytest.raises(InvalidInput, match="hard_steps"):
         WarmStartConfig(recipe=short)
     WarmStartConfig(recipe=short, regimes=("natural",))
+
+
+def test_the_committed_model_does_what_its_measurements_say() -> None:
+    recorded = json.loads((TINY / "measurements.json").read_text())
+    assert set(recorded) == set(REGIMES)
+    now = measure(*load(TINY), REGIMES["natural"], problems=150, seed=77)
+    then = recorded["natural"]
+    for name in ("sampled pass", "greedy pass", "without error"):
+        error = (then[name] * (1 - then[name]) * (1 / 150 + 1 / then["problems"])) ** 0.5
+        assert abs(now[name] - then[name]) < 4 * error
+    assert now["localization"]["exact"] > 0.93
+    assert then["localization"]["exact"] > then["localization"]["first hard step"] + 0.1
+
+
+def test_the_recipe_that_comes_with_the_package_is_the_default_one() -> None:
+    file = Path(experiments.__file__).parent / "configs" / "warm-start" / "tiny-arithmetic.toml"
+    assert load_config(WarmStartConfig, file).recipe == WarmStartConfig().recipe

@@ -63,6 +63,7 @@ def test_model_has_the_size_it_says_and_its_seed_decides_it() -> None:
     assert all(same)
     assert not torch.equal(model.lm_head.weight, other.lm_head.weight)
     assert model.lm_head.weight is not model.model.embed_tokens.weight
+    assert torch.equal(model.lm_head.weight, model.model.embed_tokens.weight)
     tied = TinyModel(tied=True).build(TOKENS, 0)
     assert tied.lm_head.weight is tied.model.embed_tokens.weight
 
