@@ -110,6 +110,19 @@ def test_the_model_agrees_with_drawing_from_it() -> None:
         assert abs(lesson.mean() - expected[rank]) < 4.5 * lesson.std() / np.sqrt(runs)
 
 
+@given(st.floats(0, 0.99), st.floats(1e-6, 0.5), st.integers(1, 8), st.integers(9, 30))
+def test_noisy_answers_cap_what_depth_can_raise(
+    accuracy: float, rate: float, step: int, length: int
+) -> None:
+    """q v <= v0 / (1 - v0) * (1 + ln(1/v0) c / (1 - c)), at whatever depth.
+
+    q v is read off the lesson of a single rollout beside a known failure: q v (1 - k / L).
+    """
+    lesson = parent_lessons(known(accuracy, rate), ((step, length),), 1, 1, True)[1]
+    ceiling = rate / (1 - rate) * (1 - np.log(rate) * accuracy / (1 - accuracy))
+    assert lesson / (1 - step / length) <= ceiling * (1 + 1e-9)
+
+
 @given(
     st.floats(0, 1),
     st.floats(1e-6, 0.5),
