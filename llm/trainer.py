@@ -139,7 +139,7 @@ class ResetTrainer(GRPOTrainer):
         collection = self._collect(self._places(len(inputs) // self.args.num_generations))
         rows = training_rows(collection)
         self._count(collection, rows)
-        return self._outputs(_filled(rows, len(inputs)), len(rows))
+        return self._outputs(filled(rows, len(inputs)), len(rows))
 
     def _places(self, own: int) -> list[int]:
         """This process's share of the prompts whose turn it is, as many as `own`."""
@@ -387,7 +387,7 @@ def _as_dataset(problems: Sequence[Problem], simulator: LanguageModelSimulator) 
     return Dataset.from_dict({"prompt": [simulator.task.prompt(p) for p in problems]})
 
 
-def _filled(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
+def filled(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
     """As many rows as TRL expects: what is missing is made up for by rows of advantage 0.
 
     Raises:
