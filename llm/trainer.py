@@ -7,13 +7,10 @@ simulator, and its advantages are the only ones there are. A kept prefix is part
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from datasets import Dataset
@@ -32,8 +29,21 @@ from llm.memory import enough_memory
 from llm.optimizer import OptimizerSettings
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import Problem
+from llm.trl_checks import check_layout, check_one_world, last_checkpoint
+from llm.trl_sampler import TrlSampler
+
+__all__ = ["Follows", "Outputs", "ResetTrainer", "last_checkpoint", "turn_of"]
 
 Outputs = dict[str, Tensor]
+
+
+@runtime_checkable
+class Follows(Protocol):
+    """A sampler with weights of its own, such as :class:`llm.vllm_sampler.VllmSampler`."""
+
+    def sync(self, model: Any) -> None:
+        """Sample from the weights that this model has now."""
+        ...
 
 
 class ResetTrainer(GRPOTrainer):
@@ -41,8 +51,9 @@ class ResetTrainer(GRPOTrainer):
 
     Attributes:
         algorithm: what collects.
-        simulator: the world; its sampler's weights are those that are trained, or copies that
-            `sync` brings up to date.
+        simulator: the world; its sampler holds the model that is trained, or a copy that it
+            brings up to date when told to (:class:`Follows`), or uses TRL's own engine
+            (:class:`llm.trl_sampler.TrlSampler`).
         problems: what is trained on; the id of a prompt is its place here.
         held_out: what is evaluated on.
         loss: which loss.
@@ -54,6 +65,7 @@ class ResetTrainer(GRPOTrainer):
     model: Any
     optimizer: Any
     lr_scheduler: Any
+    _buffered_inputs: Any
 
     def __init__(
         self,
@@ -83,7 +95,7 @@ class ResetTrainer(GRPOTrainer):
         """
         check_layout(args, len(problems), optimizer)
         check_trainable([p for p in model.parameters() if p.requires_grad])
-        _check_one_world(model, simulator, args, loss)
+        check_one_world(model, simulator, args, loss)
         self.algorithm, self.simulator, self.loss = algorithm, simulator, loss
         self.problems, self.held_out = list(problems), list(held_out)
         self.key, self._settings = key, optimizer
@@ -99,6 +111,9 @@ class ResetTrainer(GRPOTrainer):
             callbacks=callbacks,
             **options,
         )
+        if self.use_vllm:
+            assert isinstance(simulator.sampler, TrlSampler)
+            simulator.sampler.attach(self.vllm_generation)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Run the training; see ``transformers.Trainer.train``.
@@ -158,9 +173,13 @@ class ResetTrainer(GRPOTrainer):
 
     def _sync(self) -> None:
         """Bring an engine with weights of its own up to date."""
-        if self.use_vllm and self._synced != self.state.global_step:
+        if self._synced == self.state.global_step:
+            return
+        if self.use_vllm:
             self.vllm_generation.sync_weights()
-            self._synced = self.state.global_step
+        elif isinstance(self.simulator.sampler, Follows):
+            self.simulator.sampler.sync(self.accelerator.unwrap_model(self.model))
+        self._synced = self.state.global_step
 
     def _outputs(self, rows: Sequence[TrainingRow], real: int) -> Outputs:
         """TRL's tensors: prompts padded on the left, completions on the right.
@@ -307,65 +326,6 @@ class _Guard(TrainerCallback):
             raise diverged("gradient_norm", norm, state.global_step)
         if norm == 0:  # no advantage in the whole update: averages of the optimiser stay too
             self.trainer.model.zero_grad(set_to_none=True)
-
-
-def check_layout(args: Any, problems: int, optimizer: OptimizerSettings) -> None:
-    """Refuse settings under which a run would stall, change when resumed, or miss rows.
-
-    Raises:
-        InvalidInput: naming the setting.
-    """
-    accumulated, rounds = args.gradient_accumulation_steps, args.steps_per_generation
-    if rounds % accumulated:
-        remedy = f"choose a multiple of gradient_accumulation_steps = {accumulated}"
-        raise InvalidInput("steps_per_generation", rounds, "ends within an update", remedy)
-    updates = rounds // accumulated * args.num_iterations
-    if args.save_strategy == "steps" and args.save_steps % updates:
-        remedy = f"choose a multiple of {updates}, the updates from one batch of rollouts"
-        problem = "a run resumed from there would roll out anew"
-        raise InvalidInput("save_steps", args.save_steps, problem, remedy)
-    share = args.per_device_train_batch_size * rounds
-    if share % args.num_generations:
-        problem = f"{share} rows per process do not hold whole prompts of so many"
-        remedy = "choose a divisor, or as many prompts as there are processes"
-        raise InvalidInput("num_generations", args.num_generations, problem, remedy)
-    prompts = args.generation_batch_size // args.num_generations
-    if problems < prompts:
-        remedy = f"give at least {prompts}, or train on fewer per update"
-        raise InvalidInput("problems", problems, f"an update takes {prompts} of them", remedy)
-    if args.max_grad_norm != optimizer.max_norm:
-        remedy = f"give {optimizer.max_norm} twice"
-        raise InvalidInput("max_grad_norm", args.max_grad_norm, "not optimizer.max_norm", remedy)
-
-
-def _check_one_world(
-    model: Any, simulator: LanguageModelSimulator, args: GRPOConfig, loss: LossSettings
-) -> None:
-    """Refuse to learn from another law than is sampled from.
-
-    Raises:
-        InvalidInput: naming what differs.
-    """
-    if not args.use_vllm and getattr(simulator.sampler, "model", model) is not model:
-        remedy = "give both the same object: rollouts must follow what is learned"
-        raise InvalidInput("model", type(model).__name__, "not the sampler's", remedy)
-    found = {args.temperature, loss.temperature, simulator.sampling.temperature}
-    if len(found) > 1:
-        remedy = "set those of sampling, loss and TRL alike"
-        raise InvalidInput("temperature", sorted(found), "more than one", remedy)
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in a folder that TRL saved into; None without one.
-
-    The trainer's state is written last: without it a checkpoint was cut off.
-    """
-    found: list[tuple[int, Path]] = []
-    for state in folder.glob("checkpoint-*/trainer_state.json"):
-        with contextlib.suppress(json.JSONDecodeError, ValueError):
-            json.loads(state.read_text())
-            found.append((int(state.parent.name.rpartition("-")[2]), state.parent))
-    return max(found)[1] if found else None
 
 
 def turn_of(problems: int, prompts: int, number: int, key: Key) -> list[int]:

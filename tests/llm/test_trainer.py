@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -361,13 +362,44 @@ def test_the_sampler_must_share_the_model(tmp_path):
         )
 
 
+class Follower:
+    """A sampler with a copy of the model, as engines of their own have."""
+
+    def __init__(self, inner):
+        self.inner, self.copy, self.syncs = inner, copy.deepcopy(inner.model), 0
+        self.eos, self.context, self.work = inner.eos, inner.context, inner.work
+
+    def sync(self, model):
+        self.copy.load_state_dict(model.state_dict())
+        self.syncs += 1
+
+    def generate(self, requests, sampling):
+        trained, self.inner.model = self.inner.model, self.copy
+        done = self.inner.generate(requests, sampling)
+        self.inner.model = trained
+        return done
+
+
+def test_a_sampler_with_a_copy_is_told_of_every_update(tmp_path):
+    whole, world = trainer(tmp_path, updates=3), simulator()
+    whole.train()
+    model, world.sampler = world.sampler.model, Follower(world.sampler)
+    settings = TrlSettings(updates=3, prompts=3, quiet=True)
+    args = trl_config(settings, OPTIMIZER, RESETS, tmp_path)
+    problems = world.task.problems("train", 6, 0)
+    ours = ResetTrainer(model, RESETS, world, problems, args, OPTIMIZER, SEQUENCE, KEY)
+    ours.train()
+    assert world.sampler.syncs == 3
+    assert torch.equal(weights(model), weights(whole.model))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"problems": 2}, "problems = 2: an update takes 3"),
         ({"loss": LossSettings(temperature=0.7)}, "temperature"),
         ({"more": {"num_generations": 4}}, "num_generations = 4.*up to 6 rows"),
-        ({"more": {"num_generations": 7, "per_device_train_batch_size": 6}}, "more.*divisible"),
+        ({"more": {"generation_batch_size": 20}}, "more.*generation_batch_size"),
         ({"more": {"nonsense": 1}}, "more.*nonsense"),
         (
             {
