@@ -3,7 +3,7 @@
 Tables of the run: ``resets`` (one row per parent and kind of reset; see
 :func:`experiments.anatomy_samples.reset_rows`), ``tree`` (see
 :func:`experiments.anatomy_tree.tree_rows`), and what :mod:`experiments.anatomy_summary` makes of
-the first: ``accuracy``, ``deviations``, ``corrections``, ``gaps`` and ``passk``.
+them: ``accuracy``, ``deviations``, ``corrections``, ``gaps``, ``passk`` and ``signals``.
 """
 
 from __future__ import annotations
@@ -91,21 +91,24 @@ def run(config: AnatomyConfig, output: Path, execution: Execution, console: Cons
         specs = config.specs()
         rows = sweep(reset_rows, specs, record, "resets", execution, console)
         trees = [TreeSpec(specs[0], config.loss)]
-        sweep(tree_rows, trees, record, "tree", execution, console)
-        tables = summarise(rows, record, config.resamples, Key.of(config.seed))
+        tree = sweep(tree_rows, trees, record, "tree", execution, console)
+        tables = summarise(rows, tree, record, config.resamples, Key.of(config.seed))
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
 
 
-def summarise(rows: Sequence[Row], record: Run, resamples: int, key: Key) -> dict[str, list[Row]]:
-    """All tables made of the resets, stored."""
+def summarise(
+    rows: Sequence[Row], tree: Sequence[Row], record: Run, resamples: int, key: Key
+) -> dict[str, list[Row]]:
+    """All tables made of the resets and the tree, stored."""
     parts: dict[str, Callable[[], list[Row]]] = {
         "accuracy": lambda: summary.accuracy(rows),
         "deviations": lambda: summary.deviations(rows),
         "corrections": lambda: summary.corrections(rows),
         "gaps": lambda: summary.gaps(rows, resamples, key),
         "passk": lambda: summary.passk(rows),
+        "signals": lambda: summary.signals(tree, resamples, key),
     }
     return {table: record.write(table, compute()) for table, compute in parts.items()}
 

@@ -22,6 +22,9 @@ from experiments.store import Row
 REACH = 4
 """Deviations beyond it are counted with it."""
 
+_RATE_REACH = 2
+"""The same for correction rates, which take more resets than a share of them."""
+
 LEVEL = 0.95
 
 _NAMING = ("self", "random", "first hard")
@@ -51,11 +54,11 @@ def pass_at(k: int, successes: int, trials: int) -> float:
     return 1.0 - math.comb(trials - successes, k) / math.comb(trials, k)
 
 
-def deviation(row: Row) -> int | None:
-    """Reset step less first error, cut at :data:`REACH`; None where either is not known."""
+def deviation(row: Row, reach: int = REACH) -> int | None:
+    """Reset step less first error, cut at `reach`; None where either is not known."""
     if row["step"] is None or row["first_error"] is None:
         return None
-    return max(-REACH, min(REACH, int(row["step"] - row["first_error"])))
+    return max(-reach, min(reach, int(row["step"] - row["first_error"])))
 
 
 def accuracy(rows: Sequence[Row]) -> list[Row]:
@@ -101,13 +104,13 @@ def corrections(rows: Sequence[Row]) -> list[Row]:
     """How often suffixes succeed, over all resets of a kind and by deviation.
 
     A control is sorted by the deviation of the reset that it is the control of. Rows: `world`,
-    `kind`, `deviation` (null: all), `rate` with `lower` and `upper`, `resets`, `prompts`.
+    `kind`, `deviation` (cut at 2; null: all), `rate` with `lower` and `upper`, `resets`, `prompts`.
     """
     found = []
     for world, kind, chosen in _by_kind(rows):
         sorted_by = kind.removesuffix(CONTROL)
-        offs = {_parent(r): deviation(r) for r in _of(rows, world, sorted_by)}
-        for at in (None, *range(-REACH, REACH + 1)):
+        offs = {_parent(r): deviation(r, _RATE_REACH) for r in _of(rows, world, sorted_by)}
+        for at in (None, *range(-_RATE_REACH, _RATE_REACH + 1)):
             some = [r for r in chosen if r["rewards"] and at in (None, offs[_parent(r)])]
             if some:
                 found.append({"world": world, "kind": kind, "deviation": at} | _rate(some))
@@ -172,11 +175,7 @@ def _at_equal_depth(
         totals[1] += n * m / both
     with np.errstate(invalid="ignore"):
         values = np.where(totals[1] > 0, totals[0] / np.maximum(totals[1], 1e-300), np.nan)
-    if not np.isfinite(values[0]):
-        return Interval(math.nan, math.nan, math.nan)
-    tail = (1 - LEVEL) / 2
-    low, high = np.nanquantile(values[1:], [tail, 1 - tail])
-    return Interval(float(values[0]), float(low), float(high))
+    return _of_resamples(values)
 
 
 def _totals(
@@ -218,6 +217,48 @@ def _prefixes(rows: Sequence[Row], world: str) -> dict[str, list[Row]]:
         found[name + CONTROL] = [control[_parent(r)] for r in chosen if _parent(r) in control]
     found["start"] = [r for r in _of(rows, world, "start") if r["rewards"]]
     return found
+
+
+def signals(tree: Sequence[Row], resamples: int, key: Key) -> list[Row]:
+    """How hard the loss pulls at a token of base groups and of reset groups.
+
+    Rows: `world`, `quantity` ("base", "suffix": norm of the loss gradient in a token's logits, in
+    the mean over all tokens of such groups, constant groups included; "suffix / base": their
+    ratio), `estimate` with `lower` and `upper` (bootstrap over prompts), and `informative`, the
+    share of groups that teach anything.
+    """
+    rows = [r for r in tree if r["kind"] == "signal"]
+    if not rows:
+        return []
+    prompts = 1 + max(r["prompt"] for r in rows)
+    resampling = Resampling.of(prompts, resamples, key.child("signals"))
+    found, means = [], {}
+    for role in ("base", "suffix"):
+        chosen = [r for r in rows if r["role"] == role]
+        signal, tokens = (_by_prompt(chosen, name, prompts) for name in ("signal", "tokens"))
+        means[role] = resampling.ratio(signal, tokens)
+        share = sum(r["informative"] for r in chosen) / len(chosen) if chosen else None
+        labels = {"world": rows[0]["world"], "quantity": role, "informative": share}
+        found.append(labels | _ends(_of_resamples(means[role])))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = means["suffix"] / means["base"]
+    labels = {"world": rows[0]["world"], "quantity": "suffix / base", "informative": None}
+    return [*found, labels | _ends(_of_resamples(ratio))]
+
+
+def _by_prompt(rows: Sequence[Row], name: str, prompts: int) -> NDArray[np.float64]:
+    where = np.array([r["prompt"] for r in rows], dtype=np.int64)
+    return np.bincount(where, [r[name] for r in rows], prompts)
+
+
+def _of_resamples(values: NDArray[np.float64]) -> Interval:
+    """The value of the sample itself with percentiles of those resamples that have one."""
+    drawn = values[1:][np.isfinite(values[1:])]
+    if not np.isfinite(values[0]) or not len(drawn):
+        return Interval(math.nan, math.nan, math.nan)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return Interval(float(values[0]), float(low), float(high))
 
 
 def is_clean(row: Row) -> bool:

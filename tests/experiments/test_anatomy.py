@@ -12,7 +12,15 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments.anatomy import AnatomyConfig, run
 from experiments.anatomy_samples import AnatomySpec, Failures, LanguageSite, reset_rows
-from experiments.anatomy_summary import accuracy, corrections, deviations, gaps, pass_at, passk
+from experiments.anatomy_summary import (
+    accuracy,
+    corrections,
+    deviations,
+    gaps,
+    pass_at,
+    passk,
+    signals,
+)
 from experiments.anatomy_tree import TreeSpec, tree_rows
 from experiments.store import Run
 from experiments.sweep import Execution
@@ -201,6 +209,21 @@ def test_a_tree_shows_one_prompt_with_its_signal():
     assert all((r["signal"] > 0) == r["informative"] for r in signals)
 
 
+def test_signals_are_means_over_tokens_with_constant_groups_in():
+    tree = []
+    for prompt in range(6):
+        for role, tokens, signal in (("base", 50, 5.0), ("suffix", 10, 4.0 * (prompt % 2))):
+            row = {"kind": "signal", "world": "w", "prompt": prompt, "role": role}
+            tree.append(row | {"tokens": tokens, "signal": signal, "informative": signal > 0})
+    found = signals(tree, 100, Key.of(0))
+    base, suffix = one(found, quantity="base"), one(found, quantity="suffix")
+    assert (base["estimate"], base["informative"]) == (pytest.approx(0.1), 1)
+    assert (suffix["estimate"], suffix["informative"]) == (pytest.approx(0.2), 0.5)
+    ratio = one(found, quantity="suffix / base")
+    assert ratio["estimate"] == pytest.approx(2)
+    assert ratio["lower"] < 2 < ratio["upper"]
+
+
 def test_a_run_is_stored_and_continued(tmp_path):
     config = AnatomyConfig(
         worlds=("short",), prompts=5, rollouts=4, suffixes=2, resamples=20, more=(SHORT,)
@@ -209,6 +232,7 @@ def test_a_run_is_stored_and_continued(tmp_path):
     assert run(config, tmp_path, Execution(workers=1), quiet) == 0
     record = Run.existing(tmp_path, "anatomy")
     tables = {"resets", "tree", "accuracy", "deviations", "corrections", "gaps", "passk"}
+    tables.add("signals")
     assert set(record.tables()) == tables
     before = {table: record.read(table) for table in tables}
     shards = sorted(record.directory.rglob("shards/*/*"))
