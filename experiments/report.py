@@ -15,6 +15,7 @@ from cpi_theory.checks import InvalidInput
 from experiments.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
 from experiments.report_diagnose import diagnose_section, order_section, validate_section
 from experiments.report_frontier import frontier_section
+from experiments.report_language import anatomy_section, train_section
 from experiments.report_sections import compare_section, learn_section, verify_section
 from experiments.store import Run
 from experiments.sweep import Execution
@@ -28,6 +29,8 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("compare", compare_section),
     ("learn", learn_section),
     ("frontier", frontier_section),
+    ("train", train_section),
+    ("anatomy", anatomy_section),
     ("diagnose", diagnose_section),
     ("diagnose-validate", validate_section),
     ("diagnose-order", order_section),
@@ -40,9 +43,9 @@ class FiguresConfig:
 
     Attributes:
         name: folder of figures and report below the output folder.
-        verify, compare, learn, frontier, diagnose: names of the runs to read; where `verify` or
-            `frontier` is not there, its quick form (e.g. "verify-quick") is read, and with
-            `diagnose` its validation and order.
+        verify, compare, learn, frontier, train, anatomy, diagnose: names of the runs to read;
+            where `verify` or `frontier` is not there, its quick form (e.g. "verify-quick") is
+            read, and with `diagnose` its validation and order.
     """
 
     name: str = "report"
@@ -50,6 +53,8 @@ class FiguresConfig:
     compare: str = "compare"
     learn: str = "learn"
     frontier: str = "frontier"
+    train: str = "train"
+    anatomy: str = "anatomy"
     diagnose: str = "diagnose"
 
 
@@ -84,6 +89,7 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
     names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
     names += [("compare", config.compare), ("learn", config.learn)]
     names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
+    names += [("train", config.train), ("anatomy", config.anatomy)]
     names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
     runs = {
         kind: Run.existing(output, name)

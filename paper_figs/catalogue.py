@@ -17,11 +17,19 @@ from paper_figs.exponents import gain_figure, samples_figure
 from paper_figs.frontier import accuracy_figure, rule_figure
 from paper_figs.hero import hero_figure
 from paper_figs.imperfect import imperfect_figure
+from paper_figs.language import credit_figure, localization_figure, pass_curves_figure
 from paper_figs.learning import (
     curves_figure,
     differences_figure,
     informative_figure,
     localiser_figure,
+    training_differences_figure,
+)
+from paper_figs.resets import (
+    correction_figure,
+    deviation_figure,
+    passk_figure,
+    relative_positions_figure,
 )
 from paper_figs.tightness import tightness_figure
 from paper_figs.trees import layouts_figure, positions_figure, reset_figure
@@ -190,6 +198,84 @@ FIGURES: tuple[Entry, ...] = (
         "What four more rollouts are expected to teach after four failures, by where they start: "
         "before the deepest named step, the second deepest, ..., or from the start. Bold: the best "
         "choice at that accuracy. Pass rate 1 %, ten steps.",
+    ),
+    Entry(
+        "train-curves",
+        "train",
+        (("train", "bands"),),
+        pass_curves_figure,
+        "A language model learns: pass rate on held-out problems against rollouts and against "
+        "tokens generated (localisation included), interquartile mean over seeds with 95 % "
+        "bootstrap bands. All methods start from the same checkpoint and use the same loss, "
+        "optimiser and number of rollouts per update; every seed has its own held-out problems.",
+    ),
+    Entry(
+        "train-differences",
+        "train",
+        (("train", "pairs"),),
+        training_differences_figure,
+        "Difference of the mean pass rate over the run, paired by seed, with 95 % intervals. A "
+        "filled marker: the interval excludes 0. The intervals are not corrected for their number.",
+    ),
+    Entry(
+        "train-informative",
+        "train",
+        (("train", "groups"),),
+        informative_figure,
+        "Share of groups whose rewards differ while the language model learns.",
+    ),
+    Entry(
+        "train-localization",
+        "train",
+        (("train", "localization"),),
+        localization_figure,
+        "How often the policy names the first error of its own failures while it learns to solve, "
+        "not to localise; bands: 95 % over seeds. Dotted: how often the first hard step of the "
+        "question would have been right for the same failures, without looking at them.",
+    ),
+    Entry(
+        "anatomy-tree",
+        "anatomy",
+        (("anatomy", "tree"),),
+        credit_figure,
+        "One prompt under SRPO, thought by thought: rewards, advantages and how hard the loss "
+        "pulls at each thought (norm of its gradient in the thought's logits). What is kept has "
+        "none. The first prompt whose groups both teach something: how it works, not how often.",
+    ),
+    Entry(
+        "anatomy-positions",
+        "anatomy",
+        (("anatomy", "resets"),),
+        relative_positions_figure,
+        "Where failures are reset, relative to their length: steps named by the model against "
+        "random ones. Positions on an edge count to the part that begins there.",
+    ),
+    Entry(
+        "anatomy-deviations",
+        "anatomy",
+        (("anatomy", "deviations"),),
+        deviation_figure,
+        "How far reset steps are from the first error that an exact checker finds, with 95 % "
+        "intervals over problems. Beside the model's own answer: the first hard step of the "
+        "question, which takes no localiser, and a random step.",
+    ),
+    Entry(
+        "anatomy-corrections",
+        "anatomy",
+        (("anatomy", "corrections"),),
+        correction_figure,
+        "How often suffixes succeed by the deviation of the reset step, with 95 % intervals over "
+        "problems; beside each named step the same depth of another failure. Intervals of fewer "
+        "than 8 resets may leave the panel.",
+    ),
+    Entry(
+        "anatomy-passk",
+        "anatomy",
+        (("anatomy", "passk"),),
+        passk_figure,
+        "pass@k (unbiased) of suffixes after clean and erroneous prefixes, with 95 % intervals "
+        "over problems. Hollow: resets of another failure of the same depth, whatever its own "
+        "prefix, and fresh rollouts of the same problems.",
     ),
     Entry(
         "diagnose",

@@ -13,6 +13,7 @@ from paper_figs.rows import Row, distinct, select, sorted_by
 from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, look, panels, styled, thousands
 
 AXES = {"rollouts": "rollouts generated", "steps": "steps generated"}
+_LABELS = AXES | {"tokens": "tokens generated"}
 
 
 def draw_curves(ax: Axes, bands: Sequence[Row], methods: Sequence[str]) -> None:
@@ -41,25 +42,31 @@ def draw_curves(ax: Axes, bands: Sequence[Row], methods: Sequence[str]) -> None:
 
 
 @styled
-def curves_figure(bands: Sequence[Row], methods: Sequence[str] | None = None) -> Figure:
-    """Learning curves against rollouts (left) and against generated steps (right), per world.
+def curves_figure(
+    bands: Sequence[Row],
+    methods: Sequence[str] | None = None,
+    value: str = "J of the policy",
+) -> Figure:
+    """Learning curves against what was generated, a column per axis of the bands, per world.
 
     Args:
         bands: rows of the table ``bands``.
         methods: which to draw; all by default.
+        value: what the curves show.
     """
     chosen = [r for r in bands if methods is None or r["method"] in methods]
     worlds, names = distinct(chosen, "world"), distinct(chosen, "method")
-    figure, axes = panels(len(worlds), 2, FULL_WIDTH, 2.1, sharey="row")
+    along = distinct(chosen, "axis")
+    figure, axes = panels(len(worlds), len(along), FULL_WIDTH, 2.1, sharey="row")
     for row, world in zip(axes, worlds, strict=True):
-        for ax, axis in zip(row, AXES, strict=True):
+        for ax, axis in zip(row, along, strict=True):
             draw_curves(ax, select(chosen, world=world, axis=axis), names)
             ax.set_xlim(left=0)
             ax.xaxis.set_major_formatter(thousands)
         row[0].set_title(world)
-        row[0].set_ylabel("J of the policy")
-    for ax, label in zip(axes[-1], AXES.values(), strict=True):
-        ax.set_xlabel(label)
+        row[0].set_ylabel(value)
+    for ax, axis in zip(axes[-1], along, strict=True):
+        ax.set_xlabel(_LABELS[axis])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
@@ -77,6 +84,15 @@ def differences_figure(pairs: Sequence[Row]) -> Figure:
     return _differences([r for r in pairs if {r["first"], r["second"]} <= _PLAIN])
 
 
+def training_differences_figure(pairs: Sequence[Row]) -> Figure:
+    """Differences among all methods that trained a language model.
+
+    Args:
+        pairs: rows of the table ``pairs`` of a ``train`` run.
+    """
+    return _differences(pairs, "difference in mean pass rate over the run")
+
+
 def localiser_figure(pairs: Sequence[Row]) -> Figure:
     """Differences that involve SRPO with a localiser that errs.
 
@@ -87,12 +103,15 @@ def localiser_figure(pairs: Sequence[Row]) -> Figure:
 
 
 @styled
-def _differences(pairs: Sequence[Row]) -> Figure:
-    """Difference of mean J over the curve, paired by seed; filled where the interval excludes 0."""
+def _differences(
+    pairs: Sequence[Row], label: str = "difference in mean J over the curve"
+) -> Figure:
+    """Difference of means over the curve, paired by seed; filled where the interval excludes 0."""
     contrasts = list(dict.fromkeys((r["first"], r["second"]) for r in pairs))
-    worlds = distinct(pairs, "world")
-    figure, axes = panels(1, 2, FULL_WIDTH, 0.9 + 0.2 * len(contrasts) * len(worlds), sharey=True)
-    for ax, axis in zip(axes[0], AXES, strict=True):
+    worlds, along = distinct(pairs, "world"), distinct(pairs, "axis")
+    height = 0.9 + 0.2 * len(contrasts) * len(worlds)
+    figure, axes = panels(1, max(len(along), 1), FULL_WIDTH, height, sharey=True)
+    for ax, axis in zip(axes[0], along, strict=False):
         rows = select(pairs, axis=axis)
         for height, world in enumerate(reversed(worlds)):
             offsets = np.linspace(0.36, -0.36, len(contrasts))
@@ -102,7 +121,7 @@ def _differences(pairs: Sequence[Row]) -> Figure:
                     _contrast(ax, height + offsets[index], found[0], index)
         ax.axvline(0, color=INK, lw=1, zorder=0.9)
         ax.set_title(f"Per {axis[:-1]}")
-        ax.set_xlabel("difference in mean J over the curve")
+        ax.set_xlabel(label)
         ax.grid(axis="y", visible=False)
         for height in range(1, len(worlds)):
             ax.axhline(height - 0.5, color=MUTED, lw=0.4)
