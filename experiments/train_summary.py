@@ -32,7 +32,8 @@ def localization(curves: Iterable[Curves]) -> list[Row]:
 
     Rows: `world`, `method`, `x` (rollouts at the later record), the counts of
     :class:`~experiments.localization_meter.LocalizationTally`, and `exact_rate` with `lower` and
-    `upper`, seeds as clusters (null where nothing was asked). Methods that ask nobody have none.
+    `upper`, seeds as clusters (null where fewer than two seeds asked). Methods that ask nobody
+    have none.
     """
     rows = []
     for one in curves:
@@ -46,9 +47,10 @@ def localization(curves: Iterable[Curves]) -> list[Row]:
 
 def _rates(tallies: Sequence[Row]) -> Row:
     counts = {name: sum(tally[name] for tally in tallies) for name in tallies[0]}
-    share = clustered_proportion(
-        [tally["exact"] for tally in tallies], [tally["asked"] for tally in tallies]
-    )
+    asking = [tally for tally in tallies if tally["asked"]]
+    if len(asking) < 2:  # late in a run a seed may have no failure left to ask about
+        return counts | {"exact_rate": None, "lower": None, "upper": None}
+    share = clustered_proportion(*([t[name] for t in asking] for name in ("exact", "asked")))
     return counts | {
         "exact_rate": share.estimate,
         "lower": share.lower,
