@@ -78,7 +78,8 @@ def sweep(
     Args:
         task: a function of a module (so that workers can import it) of one spec; its rows hold
             what JSON can hold. All its randomness comes from its spec. A field "seconds" of its
-            rows goes to the timings, where numbers stand that differ from run to run.
+            rows goes to the timings, where numbers stand that differ from run to run. What a
+            `functools.partial` binds, such as a folder, must not change the rows.
         specs: distinct frozen dataclasses.
         run: where shards and the table are stored.
         table: name of the table.

@@ -7,6 +7,7 @@ Tables of the run: ``curves`` (one row per world, method, seed and point; see
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cpi_theory.checks import check_count
+from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key
 from experiments import learn_summary as shared
 from experiments import train_summary as summary
@@ -24,6 +25,7 @@ from experiments.config import named_values
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
+from experiments.train_engine import Checkpoints, Engine, TrlOptions
 from experiments.train_worlds import TINY, LanguageWorld, choose
 from llm.losses import LossSettings
 from llm.models import ModelSettings
@@ -46,6 +48,11 @@ class TrainConfig:
         model: what is trained, the warm-started tiny model by default.
         optimizer, loss: the same for all methods.
         budget: how long runs are.
+        engine: what takes the updates: lean, a bare loop for models as small as the tiny one, or
+            trl, for real ones; both give the same curves up to rounding.
+        trl: of that engine.
+        checkpoint_every: updates between checkpoints, from which an interrupted run goes on, in the
+            folder `models` of the run, with the best and the last model; 0: none.
         resamples: bootstrap resamples.
         more: further worlds, in configuration files only.
     """
@@ -60,6 +67,9 @@ class TrainConfig:
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(rate=3e-4))
     loss: LossSettings = field(default_factory=LossSettings)
     budget: TrainBudget = field(default_factory=TrainBudget)
+    engine: Engine = "lean"
+    trl: TrlOptions = field(default_factory=TrlOptions)
+    checkpoint_every: int = 0
     resamples: int = 1000
     more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
 
@@ -70,13 +80,24 @@ class TrainConfig:
             check_count(f"seeds_by_world.{name}", count, minimum=2)
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)
+        check_count("checkpoint_every", self.checkpoint_every, minimum=0)
         named_values("methods", self.methods, METHODS)
         choose("worlds", self.worlds, self.more)
 
     def specs(self) -> list[TrainSpec]:
         """One per world, seed and method: what is compared in pairs is finished together."""
         return [
-            TrainSpec(world, method, self.model, self.optimizer, self.loss, self.budget, seed)
+            TrainSpec(
+                world,
+                method,
+                self.model,
+                self.optimizer,
+                self.loss,
+                self.budget,
+                seed,
+                self.engine,
+                self.trl,
+            )
             for world in choose("worlds", self.worlds, self.more)
             for seed in range(
                 self.seed, self.seed + self.seeds_by_world.get(world.name, self.seeds)
@@ -89,11 +110,29 @@ def run(config: TrainConfig, output: Path, execution: Execution, console: Consol
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
     with record.timed("train"):
-        rows = sweep(training_curve, config.specs(), record, "curves", execution, console)
+        task = functools.partial(
+            training_curve, checkpoints=_checkpoints(config, record, execution)
+        )
+        rows = sweep(task, config.specs(), record, "curves", execution, console)
         tables = summarise(rows, record, config.resamples, Key.of(config.seed))
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
+
+
+def _checkpoints(config: TrainConfig, record: Run, execution: Execution) -> Checkpoints | None:
+    """Where runs are stored while they are under way.
+
+    Raises:
+        InvalidInput: on a cluster, whose workers need not see this disk.
+    """
+    if not config.checkpoint_every:
+        return None
+    if execution.cluster is not None:
+        remedy = "leave it at 0 on a cluster, or train on this machine"
+        problem = "workers of a cluster do not share a disk"
+        raise InvalidInput("checkpoint_every", config.checkpoint_every, problem, remedy)
+    return Checkpoints((record.directory / "models").resolve(), config.checkpoint_every)
 
 
 def summarise(rows: Sequence[Row], record: Run, resamples: int, key: Key) -> dict[str, list[Row]]:

@@ -8,9 +8,10 @@ loss on them; after some updates the model is evaluated on held-out problems.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,18 +21,20 @@ from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
-from experiments.localization_meter import MeteredLocalizer
+from experiments.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.store import Row
+from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
 from experiments.train_worlds import LanguageWorld
 from llm.batches import training_rows
-from llm.lean import LeanTrainer
+from llm.lean import LeanTrainer, StepReport
 from llm.localization import OracleLocalizer
 from llm.losses import LossSettings
 from llm.models import ModelSettings, load_model
 from llm.optimizer import OptimizerSettings
 from llm.sampling import GREEDY, Sampling
-from llm.simulator import LanguageModelSimulator
+from llm.simulator import LanguageModelSimulator, Usage
 from llm.tasks import Problem, StepChecker
+from llm.thoughts import Finish
 from llm.transformers_sampler import TransformersSampler
 
 
@@ -101,6 +104,8 @@ class TrainSpec:
         world, method, model, optimizer, loss, budget: see there.
         seed: of problems and rollouts; methods of one seed see the same problems, so they can be
             compared in pairs.
+        engine: what takes the updates.
+        trl: of that engine.
     """
 
     world: LanguageWorld
@@ -110,6 +115,8 @@ class TrainSpec:
     loss: LossSettings
     budget: TrainBudget
     seed: int
+    engine: Engine = "lean"
+    trl: TrlOptions = field(default_factory=TrlOptions)
 
 
 @dataclass(slots=True)
@@ -148,7 +155,8 @@ class Training:
         spec: what it depends on.
         update: updates made so far.
         simulator: the model as a world, under its current weights.
-        trainer: takes the optimiser steps.
+        model: the model.
+        key: of all randomness.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
@@ -159,7 +167,7 @@ class Training:
         """
         self.spec = spec
         self.update = 0
-        self._key = Key.of(spec.seed).child("train", spec.world.name)
+        self.key = Key.of(spec.seed).child("train", spec.world.name)
         model, vocabulary = load_model(spec.model)
         task = spec.world.task()
         sampler = TransformersSampler(model, vocabulary)
@@ -180,28 +188,41 @@ class Training:
             spec.seed,
             chat=spec.world.chat,
         )
-        self.trainer = LeanTrainer(model, spec.optimizer, spec.loss)
+        self.model = model
         self._account = _Account()
         self._losses: dict[str, float] = {}
+        self._began, self._work = time.perf_counter(), 0
+
+    @functools.cached_property
+    def trainer(self) -> LeanTrainer:
+        """The lean loop's optimiser and loss."""
+        return LeanTrainer(self.model, self.spec.optimizer, self.spec.loss)
+
+    def begin(self, update: int) -> list[Problem]:
+        """The problems of an update; what is done from here on is accounted for."""
+        self._began, self._work = time.perf_counter(), self.simulator.sampler.work.forward
+        key = self.key.child("problems", update)
+        return self.problems("train", self.spec.budget.prompts, key)
 
     def advance(self) -> None:
-        """One update: collect groups and step along their gradient."""
-        began, work = time.perf_counter(), self.simulator.sampler.work.forward
-        self.update += 1
-        key, budget = self._key, self.spec.budget
-        problems = self.problems("train", budget.prompts, key.child("problems", self.update))
-        starts = self.simulator.start_states(problems)
+        """One update of the lean loop: collect groups and step along their gradient."""
+        update = self.update + 1
+        starts = self.simulator.start_states(self.begin(update))
         collection = self.spec.method.algorithm.collect(
-            self.simulator, starts, key.child("collect", self.update)
+            self.simulator, starts, self.key.child("collect", update)
         )
-        report = self.trainer.step(training_rows(collection))
+        self.learned(update, collection, self.trainer.step(training_rows(collection)))
+
+    def learned(self, update: int, collection: Collection, report: StepReport) -> None:
+        """Account for an update: what was collected since it began, and what learning did."""
+        self.update = update
         account, usage = self._account, self.simulator.usage
         account.add(collection)
         account.tokens = usage.generated
         account.localization_tokens = usage.localization_tokens
-        account.forward_tokens += self.simulator.sampler.work.forward - work
+        account.forward_tokens += self.simulator.sampler.work.forward - self._work
         account.forward_tokens += report.forward_tokens
-        account.seconds += time.perf_counter() - began
+        account.seconds += time.perf_counter() - self._began
         self._losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
 
     def problems(self, split: str, count: int, key: Key) -> list[Problem]:
@@ -211,7 +232,7 @@ class Training:
     def record(self) -> Row:
         """Evaluate the model and tell what happened since the last record."""
         budget = self.spec.budget
-        problems = self.problems("test", budget.held_out, self._key.child("held out"))
+        problems = self.problems("test", budget.held_out, self.key.child("held out"))
         ends = self.update in (0, budget.updates)
         return {
             "update": self.update,
@@ -222,38 +243,53 @@ class Training:
             **self._losses,
         }
 
+    def state(self) -> Row:
+        """All but the model that another run of the same needs to go on, as JSON can hold it."""
+        usage = self.simulator.usage
+        return {
+            "update": self.update,
+            "account": dataclasses.asdict(self._account) | {"refusals": self._account.refusals},
+            "usage": {f.name: getattr(usage, f.name) for f in dataclasses.fields(usage)}
+            | {"finishes": {finish.value: n for finish, n in usage.finishes.items()}},
+            "tally": dataclasses.asdict(self.meter.tally),
+            "losses": self._losses,
+        }
+
+    def restore(self, state: Row) -> None:
+        """Go on from a :meth:`state`."""
+        self.update, self._losses = state["update"], dict(state["losses"])
+        refusals = Counter(state["account"]["refusals"])
+        self._account = _Account(**state["account"] | {"refusals": refusals})
+        finishes = Counter({Finish(name): n for name, n in state["usage"]["finishes"].items()})
+        self.simulator.usage = Usage(**state["usage"] | {"finishes": finishes})
+        self.meter.tally = LocalizationTally(**state["tally"])
+
     def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
         """Mean reward on `problems`, one rollout each, at no cost to the account."""
         ours = self.simulator
         judge = LanguageModelSimulator(
             ours.sampler, ours.vocabulary, ours.task, ours.form, sampling, chat=ours.chat
         )
-        keys = self._key.child("evaluate", self.update).integers(len(problems))
+        keys = self.key.child("evaluate", self.update).integers(len(problems))
         rollouts = judge.rollout(judge.start_states(problems), keys)
         return sum(r.reward for r in rollouts) / len(rollouts)
 
 
-def training_curve(spec: TrainSpec) -> list[Row]:
+def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> list[Row]:
     """Records of one run, the model before any update first.
+
+    With `checkpoints` the run goes on from what an interrupted one left there.
 
     Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the pass rate on
     held-out problems sampled once each, and at the first and last point `greedy`; until then
     `rollouts`, `tokens` (sampled, localisation included), `forward_tokens` (through the model,
     in collecting and learning), `localizations`, `localization_tokens` and `seconds` (of
-    collecting and learning); since the point before `groups`, `informative`, `refusals` by
-    reason, and `localization` (see
+    collecting and learning; a sweep moves it to the timings); since the point before `groups`,
+    `informative`, `refusals` by reason, and `localization` (see
     :class:`~experiments.localization_meter.LocalizationTally`); `loss` and `gradient_norm` of the
     last update.
     """
     labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
-    points = _points(Training(spec))
-    return [labels | {"point": number} | point for number, point in enumerate(points)]
-
-
-def _points(training: Training) -> Iterator[Row]:
-    budget = training.spec.budget
-    yield training.record()
-    while training.update < budget.updates:
-        training.advance()
-        if training.update % budget.every == 0 or training.update == budget.updates:
-            yield training.record()
+    curve = Curve(Training(spec), checkpoints)
+    (run_trl if spec.engine == "trl" else run_lean)(curve)
+    return [labels | {"point": number} | point for number, point in enumerate(curve.rows)]

@@ -70,7 +70,7 @@ def test_methods_of_a_seed_share_problems_and_the_first_evaluation():
     ours, theirs = Training(spec("GRPO")), Training(spec("SRPO"))
     for training in (ours, theirs):
         training.advance()
-    assert ours.problems("test", 5, ours._key) == theirs.problems("test", 5, theirs._key)
+    assert ours.problems("test", 5, ours.key) == theirs.problems("test", 5, theirs.key)
     assert training_curve(spec("GRPO"))[0]["value"] == training_curve(spec("RRPO"))[0]["value"]
 
 
@@ -109,6 +109,11 @@ def test_a_run_is_stored_and_continued(tmp_path):
     before = record.read("curves")
     assert run(config(), tmp_path, Execution(workers=1), quiet) == 0
     assert record.read("curves") == before
+    # Wall time differs from run to run: it stands with the timings, a value for every record.
+    assert not any("seconds" in row for row in before)
+    clocks = [row["points"] for row in record.timings() if row["label"].startswith("curves/")]
+    assert [len(points) for points in clocks] == [3] * 4
+    assert all(sorted(points) == points for points in clocks)
     (sampled, *_) = record.read("finals")
     firsts = [r["value"] for r in before if r["method"] == "GRPO" and r["point"] == 0]
     assert sampled["before"] == pytest.approx(np.mean(firsts))
