@@ -110,15 +110,22 @@ def _load(settings: ModelSettings) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(settings.path)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            settings.path, dtype=getattr(torch, settings.precision), output_loading_info=True
+            settings.path,
+            dtype=getattr(torch, settings.precision),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # found out below, with a name
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise _unusable(settings, f"cannot be loaded ({reason.strip()})") from error
     model, found = loaded
-    missing = sorted(found["missing_keys"])
-    if missing:  # they would be left at random values
+    # Either kind would be left at random values.
+    if missing := sorted(found["missing_keys"]):
         raise _unusable(settings, f"lacks {len(missing)} weights, such as {missing[0]}")
+    if other := sorted(found["mismatched_keys"], key=str):
+        name, stored, wanted = other[0]
+        problem = f"holds {name} of shape {tuple(stored)}, its config.json says {tuple(wanted)}"
+        raise _unusable(settings, problem)
     return tokenizer, model
 
 
