@@ -93,16 +93,26 @@ class Audit:
 
     def first_by(self, step: int) -> Labelled:
         """Rollouts of which a step up to `step` is improvable, among those judged whole."""
+        owners, firsts = self._firsts
         return self._labelled(
             [
-                [
-                    (one.prompt, float(labels[kind, : step + 1].any()), 1.0)
-                    for one, labels in zip(self.visited, self.visits, strict=True)
-                    if one.whole
-                ]
-                for kind in range(3)
+                [(p, float(h <= step), 1.0) for p, h in zip(owners, row, strict=True)]
+                for row in firsts
             ]
         )
+
+    @cached_property
+    def _firsts(self) -> tuple[list[int], NDArray[np.float64]]:
+        """Prompts of the rollouts judged whole, and their first improvable steps, shape (3, n)."""
+        judged = zip(self.visited, self.visits, strict=True)
+        whole = [(one.prompt, labels) for one, labels in judged if one.whole]
+        firsts = [
+            np.where(labels.any(axis=1), labels.argmax(axis=1), np.inf)
+            if labels.size
+            else np.full(3, np.inf)
+            for _, labels in whole
+        ]
+        return [prompt for prompt, _ in whole], np.array(firsts).reshape(-1, 3).T
 
     @cached_property
     def longest(self) -> int:

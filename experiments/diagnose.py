@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
@@ -25,30 +25,17 @@ from cpi_theory.diagnosis import DiagnosisSettings, diagnose
 from cpi_theory.diagnosis_records import Diagnosis
 from cpi_theory.randomness import Key
 from cpi_theory.statistics import Interval
-from experiments.diagnose_order import (
-    METHODS,
-    MeasurementSpec,
-    PredictionSpec,
-    agreement_of,
-    measured_rows,
-    order_rows,
-    predicted_rows,
-)
-from experiments.diagnose_validate import ValidationSpec, coverage_rows, validation_rows
+from experiments.diagnose_checks import compare_orders, validate
 from experiments.diagnose_verdict import verdict
-from experiments.diagnose_worlds import SETTINGS, VALIDATION, Case, Site, open_case
-from experiments.learn_curves import Budget
+from experiments.diagnose_worlds import Case, Site, open_case
 from experiments.learn_worlds import choose
 from experiments.store import Row, Run
-from experiments.sweep import Execution, sweep
+from experiments.sweep import Execution
 from experiments.train_worlds import TINY, LanguageWorld
 from experiments.train_worlds import choose as choose_task
 
-_BLOCK = 10
-_FEW = 10
-"""Resamples where the order of methods is not looked at."""
-_LEAST = 0.9
-"""Share of repetitions in which a 95 % interval should cover at least."""
+if TYPE_CHECKING:
+    from llm.models import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -101,7 +88,8 @@ class DiagnoseConfig:
         sampling: what is drawn and counted.
         validate: instead, diagnose worlds of which everything is known over and over and count how
             often the intervals cover the truth.
-        order: instead, compare the predicted order of methods with learning curves in 18 settings.
+        order: instead, compare the predicted order of methods with learning curves, in 18 tabular
+            settings or, with `model`, in 12 settings of its arithmetic.
         repetitions: of the validation.
         curves: seeds per method of the order.
         updates: of each of its learning curves.
@@ -157,11 +145,17 @@ class DiagnoseConfig:
         if self.model is None:
             return open_case(self.case(), self.prompts, key)
         from experiments.diagnose_model import ModelSite  # torch, for language models alone
+
+        site = ModelSite(self.language_world(), self.model_settings(), self.temperature)
+        return site.open(self.prompts, key)
+
+    def model_settings(self) -> ModelSettings:
+        """The language model."""
         from llm.models import ModelSettings
 
+        assert self.model is not None
         path = str(TINY) if self.model == "tiny" else self.model
-        settings = ModelSettings(path, device=self.device)
-        return ModelSite(self.language_world(), settings, self.temperature).open(self.prompts, key)
+        return ModelSettings(path, device=self.device)
 
 
 def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -170,9 +164,9 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
     A validation returns 1 if an interval covers less often than it should.
     """
     if config.validate:
-        return _validate(config, output, execution, console)
+        return validate(config, output, execution, console)
     if config.order:
-        return _order(config, output, execution, console)
+        return compare_orders(config, output, execution, console)
     record = Run.open(output, config.name, config, config.seed)
     key = Key.of(config.seed).child("diagnose", config.world or "")
     with record.lock():
@@ -261,71 +255,3 @@ def in_percent(share: Interval) -> str:
         return "-"
     ends = rf"\[{100 * share.lower:.3g}, {100 * share.upper:.3g}]"
     return f"{100 * share.estimate:.3g} {ends}"
-
-
-def _validate(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
-    record = Run.open(output, f"{config.name}-validate", config, config.seed)
-    settings = dataclasses.replace(config.sampling.settings(), resamples=_FEW)
-    specs = [
-        ValidationSpec(
-            case.label,
-            case,
-            settings,
-            config.prompts,
-            first,
-            min(_BLOCK, config.repetitions - first),
-            config.seed,
-        )
-        for case in VALIDATION
-        for first in range(0, config.repetitions, _BLOCK)
-    ]
-    with record.timed("validate"):
-        rows = sweep(validation_rows, specs, record, "intervals", execution, console)
-        coverage = record.once("coverage", lambda: coverage_rows(rows))
-    short = [row for row in coverage if row["covered"] < _LEAST]
-    table = Table("world", "numbers", "least", "median", "below 90 %", box=None)
-    for case in VALIDATION:
-        here = sorted(r["covered"] for r in coverage if r["case"] == case.label)
-        below = sum(c < 0.9 for c in here)
-        middle = here[len(here) // 2]
-        table.add_row(case.label, str(len(here)), f"{here[0]:.3f}", f"{middle:.3f}", f"{below}")
-    console.print(table)
-    for row in short:
-        console.print(f"{row['case']}, {row['section']}, {row['name']}: {row['covered']:.3f}")
-    console.print(f"records: {record.directory}")
-    return 1 if short else 0
-
-
-def _order(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
-    record = Run.open(output, f"{config.name}-order", config, config.seed)
-    budget = Budget(updates=config.updates, every=4)
-    predictions = [PredictionSpec(case, config.prompts, config.seed) for case in SETTINGS]
-    measurements = [
-        MeasurementSpec(case, method, budget, seed)
-        for case in SETTINGS
-        for method in METHODS
-        for seed in range(config.seed, config.seed + config.curves)
-    ]
-    with record.timed("order"):
-        predicted = sweep(predicted_rows, predictions, record, "predicted", execution, console)
-        measured = sweep(measured_rows, measurements, record, "measured", execution, console)
-        rows = record.once("settings", lambda: order_rows(predicted, measured))
-        (found,) = record.once("agreement", lambda: [dataclasses.asdict(agreement_of(rows))])
-    table = Table("setting", "success", *METHODS, "SRPO - GRPO", "predicted", box=None)
-    for row in rows:
-        gap = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
-        means = [f"{row[f'measured {m}']:.3f}" for m in METHODS]
-        guess = f"{row['srpo_over_grpo']:.2f}"
-        table.add_row(row["setting"], f"{row['success']:.4f}", *means, gap, guess)
-    console.print(table)
-    shown = [row for row in rows if row["shown"]]
-    console.print(
-        f"\nmean Kendall tau {found['kendall']:.2f} over {found['settings']} settings; by chance "
-        f"p = {found['chance']:.4f}; the best fixed order reaches {found['fixed']:.2f}, and "
-        f"predictions dealt to other settings do as well with p = {found['between']:.4f}\n"
-        f"SRPO against GRPO: {sum(r['agree'] for r in rows)} of {len(rows)} settings as "
-        f"predicted, {sum(r['agree'] for r in shown)} of the {len(shown)} in which a difference "
-        "is shown"
-    )
-    console.print(f"records: {record.directory}")
-    return 0

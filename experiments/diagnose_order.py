@@ -13,6 +13,7 @@ import numpy as np
 
 from cpi_theory.agreement import RankAgreement, rank_agreement
 from cpi_theory.diagnosis import DiagnosisSettings, diagnose, standard_methods
+from cpi_theory.diagnosis_records import Diagnosis
 from cpi_theory.randomness import Key
 from cpi_theory.statistics import paired_difference
 from experiments.diagnose_worlds import Case, open_case
@@ -60,15 +61,18 @@ def predicted_rows(spec: PredictionSpec) -> list[Row]:
     key = Key.of(spec.seed).child("order", spec.case.world.name)
     site = open_case(spec.case, spec.prompts, key)
     found = diagnose(site.simulator, site.starts, key, DiagnosisSettings())
-    return [
-        {
-            "setting": site.label,
-            "success": found.success.estimate,
-            "rollouts": found.cost.rollouts,
-            **{report.method: report.signal.estimate for report in found.methods},
-            "srpo_over_grpo": found.order.certainty("SRPO", "GRPO"),
-        }
-    ]
+    return [prediction_row(site.label, found)]
+
+
+def prediction_row(setting: str, found: Diagnosis) -> Row:
+    """What a diagnosis predicts of the order of :data:`METHODS`."""
+    return {
+        "setting": setting,
+        "success": found.success.estimate,
+        "rollouts": found.cost.rollouts,
+        **{report.method: report.signal.estimate for report in found.methods},
+        "srpo_over_grpo": found.order.certainty("SRPO", "GRPO"),
+    }
 
 
 def measured_rows(spec: MeasurementSpec) -> list[Row]:
@@ -76,17 +80,21 @@ def measured_rows(spec: MeasurementSpec) -> list[Row]:
     accuracy = spec.case.accuracy if spec.method == "SRPO" else 1.0
     method = GroupMethod(spec.method, standard_methods()[spec.method], accuracy)  # type: ignore[arg-type]
     curve = learning_curve(CurveSpec(spec.case.world, method, Adam(0.2), spec.budget, spec.seed))
-    values = np.array([row["value"] for row in curve])
-    x = np.array([row["rollouts"] for row in curve], dtype=np.float64)
-    mean = float(np.trapezoid(values, x) / x[-1])
     return [
         {
             "setting": spec.case.world.name,
             "method": spec.method,
             "seed": spec.seed,
-            "mean": mean,
+            "mean": mean_along(curve),
         }
     ]
+
+
+def mean_along(curve: Sequence[Row]) -> float:
+    """Mean value of a learning curve over the rollouts that it took."""
+    values = np.array([row["value"] for row in curve])
+    x = np.array([row["rollouts"] for row in curve], dtype=np.float64)
+    return float(np.trapezoid(values, x) / x[-1])
 
 
 def order_rows(predicted: Sequence[Row], measured: Sequence[Row]) -> list[Row]:

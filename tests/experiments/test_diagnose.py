@@ -245,6 +245,8 @@ def test_figures_show_the_numbers(tmp_path: Path) -> None:
         (["--prompts", "3"], "prompts = 3"),
         (["--sampling.tau", "-1"], "tau = -1"),
         (["--validate", "--order"], "validate is set too"),
+        (["--model", "tiny", "--world", "tree-sparse"], "choose among"),
+        (["--model", "/no/such/model"], "no/such/model"),
     ],
 )
 def test_mistakes_are_explained(
@@ -280,3 +282,48 @@ def test_the_verdict_follows_the_numbers() -> None:
 def test_shares_are_written_with_their_interval() -> None:
     assert percent(Interval(0.0321, 0.0211, 0.049)) == "3.21 % [2.11, 4.9]"
     assert percent(Interval(float("nan"), 0.0, 1.0)) == "an unknown share"
+
+
+# --- language models ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_tiny_model_is_diagnosed_by_the_same_function(tmp_path: Path) -> None:
+    sampling = Sampling(audited=2, traced=1, parents=1, suffixes=2)
+    config = DiagnoseConfig(model="tiny", prompts=8, sampling=sampling)
+    assert run(config, tmp_path, ONE, quiet()) == 0
+    record = Run.existing(tmp_path, "diagnose")
+    (summary,) = record.read("summary")
+    assert summary["world"] == "natural"
+    assert not summary["exact"]
+    found = {(row["section"], row["name"]): row for row in record.read("estimates")}
+    assert 0 < found["rollouts", "success"]["upper"] < 0.9  # a weak model, as it was warm-started
+    assert any(name.startswith("deviation 0") for _, name in found)
+    assert render(diagnosis_figure(record.read("estimates")), "png")
+
+
+@pytest.mark.slow
+def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
+    from experiments.diagnose_model import ModelSite
+    from experiments.diagnose_order_model import SETTINGS as TASKS
+    from experiments.diagnose_order_model import (
+        ModelPredictionSpec,
+        measurement_specs,
+        model_measured_rows,
+        model_predicted_rows,
+    )
+    from experiments.train_worlds import TINY as MODEL
+    from llm.models import ModelSettings
+
+    model = ModelSettings(str(MODEL))
+    predicted = model_predicted_rows(ModelPredictionSpec(ModelSite(TASKS[1], model), 8, 0))
+    specs = measurement_specs(TASKS[1:2], model, 1, (0, 1))
+    short = [
+        dataclasses.replace(s, budget=dataclasses.replace(s.budget, prompts=1, held_out=4))
+        for s in specs
+    ]
+    measured = [row for spec in short for row in model_measured_rows(spec)]
+    (row,) = order_rows(predicted, measured)
+    assert row["setting"] == TASKS[1].name
+    assert {f"measured {m}" for m in METHODS} <= set(row)
+    assert len({world.name for world in TASKS}) == len(TASKS) >= 12
