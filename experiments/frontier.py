@@ -59,7 +59,7 @@ class FrontierConfig:
     worlds: tuple[str, ...] = tuple(TREES)
     methods: tuple[str, ...] = ("GRPO", "SRPO", "deepest", "Frontier")
     accuracies: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4, 0.1)
-    seeds: int = 24
+    seeds: int = 20
     seed: int = 0
     rate: float = 0.03
     prompts: int = 4
