@@ -50,7 +50,7 @@ def _rates(tallies: Sequence[Row]) -> Row:
     asking = [tally for tally in tallies if tally["asked"]]
     if len(asking) < 2:  # late in a run a seed may have no failure left to ask about
         return counts | {"exact_rate": None, "lower": None, "upper": None}
-    share = clustered_proportion(*([t[name] for t in asking] for name in ("exact", "asked")))
+    share = clustered_proportion([t["exact"] for t in asking], [t["asked"] for t in asking])
     return counts | {
         "exact_rate": share.estimate,
         "lower": share.lower,
