@@ -20,7 +20,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cpi_theory.checks import InvalidInput, check_count, check_probability
+from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
 from cpi_theory.diagnosis import DiagnosisSettings, diagnose
 from cpi_theory.diagnosis_records import Diagnosis
 from cpi_theory.randomness import Key
@@ -115,6 +115,7 @@ class DiagnoseConfig:
 
     def __post_init__(self) -> None:
         check_probability("accuracy", self.accuracy)
+        check_positive("temperature", self.temperature)
         check_count("prompts", self.prompts, minimum=8)
         check_count("repetitions", self.repetitions)
         check_count("curves", self.curves, minimum=2)
@@ -144,10 +145,10 @@ class DiagnoseConfig:
         """
         if self.model is None:
             return open_case(self.case(), self.prompts, key)
-        from experiments.diagnose_model import ModelSite  # torch, for language models alone
+        from experiments.language_sites import open_model  # torch, for language models alone
 
-        site = ModelSite(self.language_world(), self.model_settings(), self.temperature)
-        return site.open(self.prompts, key)
+        world, model = self.language_world(), self.model_settings()
+        return open_model(world, model, self.prompts, key, self.temperature)
 
     def model_settings(self) -> ModelSettings:
         """The language model."""

@@ -107,13 +107,10 @@ def _on_model(
     config: DiagnoseConfig, record: Run, execution: Execution, console: Console
 ) -> tuple[list[Row], list[Row]]:
     from experiments import diagnose_order_model as on_model  # torch, for language models alone
-    from experiments.diagnose_model import ModelSite
 
     settings, model = on_model.SETTINGS, config.model_settings()
     predictions = [
-        on_model.ModelPredictionSpec(
-            ModelSite(world, model, config.temperature), config.prompts, config.seed
-        )
+        on_model.ModelPredictionSpec(world, model, config.prompts, config.seed)
         for world in settings
     ]
     seeds = range(config.seed, config.seed + config.curves)

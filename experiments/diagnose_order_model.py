@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cpi_theory.diagnosis import DiagnosisSettings, diagnose
 from cpi_theory.randomness import Key
-from experiments.diagnose_model import ModelSite
 from experiments.diagnose_order import METHODS, mean_along, prediction_row
+from experiments.language_sites import open_model
 from experiments.store import Row
 from experiments.train_curves import METHODS as LANGUAGE_METHODS
 from experiments.train_curves import TrainBudget, TrainSpec, training_curve
@@ -42,20 +42,22 @@ class ModelPredictionSpec:
     """One diagnosis of a model in a setting.
 
     Attributes:
-        site: the model and its task.
+        world: its task.
+        model: which model.
         prompts: of the diagnosis.
         seed: of every draw.
     """
 
-    site: ModelSite
+    world: ArithmeticWorld
+    model: ModelSettings
     prompts: int
     seed: int
 
 
 def model_predicted_rows(spec: ModelPredictionSpec) -> list[Row]:
     """As :func:`experiments.diagnose_order.predicted_rows`."""
-    key = Key.of(spec.seed).child("order", spec.site.world.name)
-    site = spec.site.open(spec.prompts, key)
+    key = Key.of(spec.seed).child("order", spec.world.name)
+    site = open_model(spec.world, spec.model, spec.prompts, key)
     found = diagnose(site.simulator, site.starts, key, _SETTINGS)
     return [prediction_row(site.label, found)]
 

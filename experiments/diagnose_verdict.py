@@ -96,8 +96,17 @@ def _groups(found: Diagnosis) -> str:
     steps = [f"{r.method} {r.steps:.0f}" for r in found.methods]
     return (
         f"Groups that teach anything: {', '.join(shares)}. Steps generated per prompt: "
-        f"{', '.join(steps)}."
+        f"{', '.join(steps)}; {_per_step(found)}."
     )
+
+
+def _per_step(found: Diagnosis) -> str:
+    """The order by signal per generated step, where it differs from that per rollout."""
+    gains = {r.method: r.signal.estimate / r.steps for r in found.methods if r.steps > 0}
+    order = tuple(sorted(gains, key=lambda method: -gains[method]))
+    if order == found.order.methods:
+        return f"per step, too, the predicted order is {', '.join(order)}"
+    return f"per step the predicted order is {', '.join(order)}"
 
 
 def _theory(found: Diagnosis) -> str:

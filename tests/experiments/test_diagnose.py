@@ -267,6 +267,10 @@ def test_the_verdict_follows_the_numbers() -> None:
     sure = dataclasses.replace(found.order, ahead=(("GRPO", "SRPO", 0.99),))
     assert verdict(dataclasses.replace(found, order=sure))[0].startswith("Resets are not worth it")
     assert "it knows where to look" in sentences[2]
+    assert "per step, too, the predicted order is GRPO, SRPO, RRPO" in sentences[4]
+    dear = [dataclasses.replace(r, steps=900 * (r.method == "GRPO") + 1) for r in found.methods]
+    cheap = verdict(dataclasses.replace(found, methods=tuple(dear)))[4]
+    assert "per step the predicted order is SRPO, RRPO, GRPO" in cheap
     swapped = dataclasses.replace(found, localizer=found.random, random=found.localizer)
     assert "it is worse than chance" in verdict(swapped)[2]
     alike = dataclasses.replace(found, localizer=found.random)
@@ -304,7 +308,6 @@ def test_the_tiny_model_is_diagnosed_by_the_same_function(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
-    from experiments.diagnose_model import ModelSite
     from experiments.diagnose_order_model import SETTINGS as TASKS
     from experiments.diagnose_order_model import (
         ModelPredictionSpec,
@@ -316,7 +319,7 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
     from llm.models import ModelSettings
 
     model = ModelSettings(str(MODEL))
-    predicted = model_predicted_rows(ModelPredictionSpec(ModelSite(TASKS[1], model), 8, 0))
+    predicted = model_predicted_rows(ModelPredictionSpec(TASKS[1], model, 8, 0))
     specs = measurement_specs(TASKS[1:2], model, 1, (0, 1))
     short = [
         dataclasses.replace(s, budget=dataclasses.replace(s.budget, prompts=1, held_out=4))
