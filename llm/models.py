@@ -97,6 +97,8 @@ def _check_folder(path: str) -> None:
     folder = Path(path).expanduser()
     local = path[:1] in ("/", ".", "~") or path.count("/") > 1
     remedy = "give a folder that a model was saved in, or the name of a model on the hub"
+    if local:
+        recover(folder)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise InvalidInput("model.path", path, "holds no config.json", remedy)
     if local and not folder.is_dir():

@@ -21,7 +21,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Collection
+from cpi_theory.seam import Algorithm, Collection, Reason
 from llm.batches import TrainingRow, training_rows
 from llm.lean import check_trainable, diverged
 from llm.losses import LossSettings, Totals, policy_loss
@@ -268,21 +268,27 @@ class ResetTrainer(GRPOTrainer):
         return output.log_probs[:, -length:]
 
     def _count(self, collection: Collection, rows: Sequence[TrainingRow]) -> None:
-        """Add to what is logged at the next logging step."""
+        """Add to what is logged at the next logging step, over all processes."""
         rewards = [r.reward for group in collection for r in group.rollouts]
         usage = self.simulator.usage
+        own = [sum(rewards), len(rewards), sum(g.informative for g in collection), len(collection)]
+        own += [usage.rollouts, usage.generated, usage.localizations]
+        own += [sum(row.advantage != 0 for row in rows)]
+        own += [collection.refusals[reason] for reason in Reason]
+        tensor = torch.tensor(own, dtype=torch.float32, device=self.accelerator.device)
+        total = self.accelerator.reduce(tensor, reduction="sum").tolist()
         metrics = {
-            "reward": sum(rewards) / max(len(rewards), 1),
-            "informative_groups": sum(g.informative for g in collection) / max(len(collection), 1),
-            "generated_rollouts": float(usage.rollouts),
-            "generated_tokens": float(usage.generated),
-            "localizations": float(usage.localizations),
-            "taught_rows": float(sum(row.advantage != 0 for row in rows)),
+            "reward": total[0] / max(total[1], 1),
+            "informative_groups": total[2] / max(total[3], 1),
+            "generated_rollouts": total[4],
+            "generated_tokens": total[5],
+            "localizations": total[6],
+            "taught_rows": total[7],
         }
+        refused = zip(Reason, total[8:], strict=True)
+        metrics |= {f"refusals/{reason.value}": n for reason, n in refused if n}
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
-        for reason, count in collection.refusals.items():
-            self._metrics["train"][f"refusals/{reason.value}"].append(float(count))
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"

@@ -113,7 +113,7 @@ def trl_config(
 
     Raises:
         InvalidInput: if the rows cannot be divided so, are fewer than the algorithm trains on or
-            not known, or if there is no GPU for bfloat16.
+            not known, if there is no GPU for bfloat16, or not as many processes as said.
     """
     if settings.bf16 and not torch.cuda.is_available():
         raise InvalidInput("bf16", True, "torch sees no GPU", "leave it off on a CPU")
@@ -123,12 +123,16 @@ def trl_config(
     if rows % optimizer.parts:
         problem = f"{rows} rows per process cannot be split so"
         raise InvalidInput("parts", optimizer.parts, problem, "choose a divisor")
+    arguments = _arguments(settings, optimizer, folder, count, rows, temperature)
     try:
-        return GRPOConfig(
-            **_arguments(settings, optimizer, folder, count, rows, temperature) | more
-        )
+        config = GRPOConfig(**arguments | more)
     except (ValueError, TypeError) as error:
         raise InvalidInput("more", more, str(error), "take it out or change it") from error
+    if config.world_size != settings.processes:
+        # A launcher that falls back to one process says nothing.
+        problem = f"{config.world_size} were launched"
+        raise InvalidInput("processes", settings.processes, problem, "launch as many: torchrun")
+    return config
 
 
 def _count(algorithm: Algorithm, given: int | None) -> int:

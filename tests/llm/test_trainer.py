@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -457,3 +461,27 @@ def test_rows_per_prompt_are_what_a_collection_holds(algorithm, rows):
     starts = world.start_states(world.task.problems("train", 4, 0))
     found = training_rows(algorithm.collect(world, starts, 0))
     assert rows <= len(found) <= 4 * rows
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_updates_of_one(tmp_path):
+    script = str(Path(__file__).with_name("trl_processes.py"))
+    root = str(Path(__file__).parents[2])
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += [f"--nproc-per-node={processes}", script, str(tmp_path)]
+        subprocess.run(
+            [*command, str(processes), "token-mean"],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+        )
+    one, two = (torch.load(tmp_path / f"{n}.pt") for n in (1, 2))
+    assert relative(two, one) < 1e-5
+    assert relative(two - start(), one - start()) < 1e-2
+    assert not torch.equal(one, start())
+
+
+def test_fewer_processes_than_said_are_noticed(tmp_path):
+    with pytest.raises(InvalidInput, match=r"processes = 2: 1 were launched"):
+        trainer(tmp_path, processes=2, prompts=4)
