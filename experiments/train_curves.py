@@ -157,6 +157,7 @@ class Training:
         simulator: the model as a world, under its current weights.
         model: the model.
         key: of all randomness.
+        losses: loss and gradient norm of the last update.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
@@ -190,7 +191,7 @@ class Training:
         )
         self.model = model
         self._account = _Account()
-        self._losses: dict[str, float] = {}
+        self.losses: dict[str, float] = {}
         self._began, self._work = time.perf_counter(), 0
 
     @functools.cached_property
@@ -204,7 +205,7 @@ class Training:
         key = self.key.child("problems", update)
         return self.problems("train", self.spec.budget.prompts, key)
 
-    def advance(self) -> None:
+    def advance(self) -> Collection:
         """One update of the lean loop: collect groups and step along their gradient."""
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
@@ -212,6 +213,7 @@ class Training:
             self.simulator, starts, self.key.child("collect", update)
         )
         self.learned(update, collection, self.trainer.step(training_rows(collection)))
+        return collection
 
     def learned(self, update: int, collection: Collection, report: StepReport) -> None:
         """Account for an update: what was collected since it began, and what learning did."""
@@ -223,7 +225,17 @@ class Training:
         account.forward_tokens += self.simulator.sampler.work.forward - self._work
         account.forward_tokens += report.forward_tokens
         account.seconds += time.perf_counter() - self._began
-        self._losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
+        self.losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
+
+    @property
+    def tokens(self) -> int:
+        """Sampled so far, localisation included."""
+        return self._account.tokens
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Sampled so far per second of collecting and learning."""
+        return self._account.tokens / max(self._account.seconds, 1e-9)
 
     def problems(self, split: str, count: int, key: Key) -> list[Problem]:
         """`count` problems of a split, drawn by `key`."""
@@ -240,7 +252,7 @@ class Training:
             "greedy": self._pass_rate(problems, GREEDY) if ends else None,
             **self._account.take(),
             "localization": dataclasses.asdict(self.meter.take()),
-            **self._losses,
+            **self.losses,
         }
 
     def state(self) -> Row:
@@ -252,12 +264,12 @@ class Training:
             "usage": {f.name: getattr(usage, f.name) for f in dataclasses.fields(usage)}
             | {"finishes": {finish.value: n for finish, n in usage.finishes.items()}},
             "tally": dataclasses.asdict(self.meter.tally),
-            "losses": self._losses,
+            "losses": self.losses,
         }
 
     def restore(self, state: Row) -> None:
         """Go on from a :meth:`state`."""
-        self.update, self._losses = state["update"], dict(state["losses"])
+        self.update, self.losses = state["update"], dict(state["losses"])
         refusals = Counter(state["account"]["refusals"])
         self._account = _Account(**state["account"] | {"refusals": refusals})
         finishes = Counter({Finish(name): n for name, n in state["usage"]["finishes"].items()})

@@ -6,8 +6,10 @@ precision and trackers. Both store a run every so many updates, and the model wh
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -38,14 +40,20 @@ class TrlOptions:
     bf16: bool = False
     trackers: tuple[Tracker, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in self.trackers:
+            if importlib.util.find_spec(name) is None:
+                remedy = f"install it (pip install {name}), or leave it out"
+                raise InvalidInput("trl.trackers", name, "is not installed", remedy)
+
 
 @dataclass(frozen=True)
 class Checkpoints:
     """Where runs are stored, so that they can go on and their models be used.
 
     Each run has a folder of its own below `folder`, with the models `best` (where the pass rate on
-    held-out problems was highest after an update) and `last` in Hugging Face format, and what the
-    engine needs to go on.
+    held-out problems was highest after an update) and `last` in Hugging Face format, what the
+    engine needs to go on, and `log.jsonl`, a line per update to follow it by.
 
     Attributes:
         folder: of all runs.
@@ -93,20 +101,44 @@ class Curve:
         self.folder = checkpoints.of(training.spec) if checkpoints else None
         self.rows: list[Row] = []
         self.best = -1.0
+        self._began: tuple[float, int] | None = None
 
     def begin(self) -> None:
         """Record the model before any update."""
         self.rows.append(self.training.record())
 
-    def point(self) -> None:
-        """After an update: evaluate and record if it is time to."""
+    def point(self, collection: Collection) -> None:
+        """After an update: log it, and evaluate and record if it is time to."""
         update, budget = self.training.update, self.training.spec.budget
+        self._log(collection)
         if update % budget.every == 0 or update == budget.updates:
             row = self.training.record()
             self.rows.append(row)
             if row["value"] > self.best:
                 self.best = row["value"]
                 self.save("best")
+
+    def _log(self, collection: Collection) -> None:
+        """A line on this update; seconds are those of this process, evaluations included."""
+        if self.folder is None:
+            return
+        now, update, tokens = time.perf_counter(), self.training.update, self.training.tokens
+        if self._began is None:
+            self._began = (now, update)
+        since = update - self._began[1]
+        each = (now - self._began[0]) / since if since else None
+        rewards = [r.reward for group in collection for r in group.rollouts]
+        left = self.training.spec.budget.updates - update
+        line = {
+            "update": update,
+            "reward": sum(rewards) / max(len(rewards), 1),
+            "tokens": tokens,
+            "tokens_per_second": self.training.tokens_per_second,
+            "seconds_left": None if each is None else round(each * left, 1),
+            **self.training.losses,
+        }
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(canonical(line) + "\n")
 
     def save(self, name: str) -> None:
         """Store the model under a name, where anything is stored."""
@@ -135,8 +167,7 @@ def run_lean(curve: Curve) -> None:
     if not _restore(curve):
         curve.begin()
     while training.update < training.spec.budget.updates:
-        training.advance()
-        curve.point()
+        curve.point(training.advance())
         ends = training.update == training.spec.budget.updates
         if curve.every and (training.update % curve.every == 0 or ends):
             _store(curve)
@@ -197,7 +228,7 @@ def _run_trl(curve: Curve, folder: Path) -> None:
 
     def learned(update: int, collection: Collection, report: StepReport) -> None:
         training.learned(update, collection, report)
-        curve.point()
+        curve.point(collection)
 
     if last_checkpoint(folder) is None:
         curve.begin()

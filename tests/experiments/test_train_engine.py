@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 
 import pytest
@@ -64,6 +65,10 @@ def test_a_killed_run_goes_on_to_the_same_records(tmp_path, monkeypatch, engine)
     assert updates == [3, 4]
     assert without_seconds(training_curve(one, checkpoints)) == without_seconds(whole)
     assert updates == [3, 4]
+    log = [json.loads(line) for line in (checkpoints.of(one) / "log.jsonl").open()]
+    assert [line["update"] for line in log] == [1, 2, 3, 4]  # the third was killed before its line
+    assert log[-1]["tokens"] == whole[-1]["tokens"]
+    assert log[-1]["seconds_left"] == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -111,6 +116,12 @@ def test_the_command_trains_with_trl_and_keeps_models(tmp_path):
         assert (models / f"short-SRPO-{seed}" / "last" / "model.safetensors").is_file()
     made = json.loads((record.directory / "run.json").read_text())
     assert "checkpoint_every" in json.dumps(made)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is there")
+def test_a_tracker_that_is_not_installed_is_refused():
+    with pytest.raises(InvalidInput, match=r"trl\.trackers = 'wandb'.*pip install wandb"):
+        config(trl=TrlOptions(trackers=("tensorboard", "wandb")))
 
 
 def test_checkpoints_on_a_cluster_are_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -78,9 +80,9 @@ def run(
     return report, world, diary
 
 
-def lean(algorithm=RESETS, loss=LossSettings(), optimizer=OPTIMIZER, updates=3):
+def lean(algorithm=RESETS, loss=LossSettings(), optimizer=OPTIMIZER, updates=3, world=None):
     """The same in the lean loop."""
-    world, diary = simulator(), Diary()
+    world, diary = world or simulator(), Diary()
     trainer = LeanTrainer(world.sampler.model, optimizer, loss)
     problems = problems_of(world.task)
     for number in range(1, updates + 1):
@@ -103,6 +105,23 @@ def test_a_run_is_that_of_the_lean_loop(tmp_path, kind, algorithm):
     assert report.last.rows == diary.entries[-1][-1]
 
 
+class Dropping(GRPO):
+    """Loses the last group, as resets do where nothing fails."""
+
+    def collect(self, *args, **kwargs):
+        collection = super().collect(*args, **kwargs)
+        return dataclasses.replace(collection, groups=collection.groups[:-1])
+
+
+def test_rows_that_are_missing_count_for_nothing(tmp_path):
+    _, world, diary = run(tmp_path, algorithm=Dropping(6))
+    other, expected = lean(Dropping(6))
+    assert [rows for *_, rows in diary.entries] == [12] * 3  # of 18
+    assert relative(weights(world.sampler.model), weights(other.sampler.model)) < 1e-5
+    for found, wanted in zip(diary.entries, expected.entries, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6)
+
+
 def test_updates_from_parts_of_a_collection_are_those_of_the_lean_loop(tmp_path):
     loss = LossSettings("clipped", "sequence-mean")
     optimizer = OptimizerSettings(rate=3e-3, parts=3, epochs=2, micro_batch=4)
@@ -119,10 +138,29 @@ def test_a_run_leaves_the_forward_pass_as_it_was(tmp_path):
     assert "forward" not in vars(world.sampler.model)
 
 
-def adapted():
+def adapted(dropout=0.2, checkpointing=True):
     torch.manual_seed(0)
-    settings = ModelSettings("tiny", lora=LoraSettings(4, 8, dropout=0.2), checkpointing=True)
+    lora = LoraSettings(4, 8, dropout=dropout)
+    settings = ModelSettings("tiny", lora=lora, checkpointing=checkpointing)
     return simulator(prepared=lambda model: prepare(model, settings))
+
+
+def adapters(world):
+    trained = [p for p in world.sampler.model.parameters() if p.requires_grad]
+    return torch.cat([p.detach().flatten() for p in trained])
+
+
+def test_adapters_alone_learn_whether_or_not_activations_are_kept(tmp_path):
+    before = dict(adapted(0.0).sampler.model.named_parameters())
+    _, saving, _ = run(tmp_path, adapted(0.0))
+    _, keeping, _ = run(tmp_path, adapted(0.0, checkpointing=False))
+    other, _ = lean(world=adapted(0.0))
+    after = dict(saving.sampler.model.named_parameters())
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {name for name in before if "lora_" in name}
+    for world in (keeping, other):
+        assert relative(adapters(saving), adapters(world)) < 1e-5
+    assert relative(adapters(saving), adapters(adapted(0.0))) > 1e-3
 
 
 @pytest.mark.parametrize("world", [simulator, adapted], ids=["all", "lora"])
