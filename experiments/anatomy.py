@@ -53,7 +53,7 @@ class AnatomyConfig:
     worlds: tuple[str, ...] = ("natural", "sparse", "early")
     model: ModelSettings = field(default_factory=lambda: ModelSettings(str(TINY)))
     loss: LossSettings = field(default_factory=LossSettings)
-    prompts: int = 110
+    prompts: int = 100
     rollouts: int = 4
     parents: int = 1
     suffixes: int = 4

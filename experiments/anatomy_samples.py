@@ -26,7 +26,7 @@ from llm.transformers_sampler import TransformersSampler
 CONTROL = " control"
 """Ending of the name of a kind whose depth is another's and whose failure is not."""
 
-CONTROLLED = ("self", "oracle")
+CONTROLLED = ("self", "random", "oracle")
 """Kinds that have a control."""
 
 
@@ -46,7 +46,7 @@ class AnatomySpec:
 
     world: LanguageWorld
     model: ModelSettings
-    prompts: int = 110
+    prompts: int = 100
     rollouts: int = 4
     parents: int = 1
     suffixes: int = 4
@@ -219,7 +219,7 @@ def reset_rows(spec: AnatomySpec) -> list[Row]:
 
     Kinds: "self" (the step that the model names), "oracle" (the first error), "random" (a uniform
     step), "first hard" (the first hard step of the question, which takes no localiser), "start"
-    (no reset), and the depth-matched "self control" and "oracle control" (see
+    (no reset), and the depth-matched "self control", "random control" and "oracle control" (see
     :meth:`Failures.control`).
 
     Rows: `world`, `prompt`, `parent` (number of the rollout), `kind`, `source` (prompt and number

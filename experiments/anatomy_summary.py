@@ -32,6 +32,7 @@ _NAMING = ("self", "random", "first hard")
 
 _CONTRASTS = (
     ("self", "self control"),
+    ("random", "random control"),
     ("oracle", "oracle control"),
     ("self", "random"),
     ("self", "first hard"),
@@ -189,9 +190,10 @@ def _totals(
 def passk(rows: Sequence[Row]) -> list[Row]:
     """pass@k of what follows clean and erroneous prefixes, and of their controls.
 
-    Prefixes: "clean" and "erroneous" (self resets whose step is at or before, or after, the first
-    error), "clean control" and "erroneous control" (another failure of the same depth, whatever its
-    own prefix), and "start" (the same parents' prompts from scratch). Rows: `world`, `prefix`, `k`,
+    Prefixes: "clean" and "erroneous" (self and random resets whose step is at or before, or after,
+    the first error), "clean control" and "erroneous control" (another failure of the same depth,
+    whatever its own prefix: if depth alone decided, it would do as well), and "start" (the same
+    parents' prompts from scratch). Rows: `world`, `prefix`, `k`,
     `value` with `lower` and `upper` over prompts, `resets`.
     """
     found = []
@@ -208,15 +210,19 @@ def passk(rows: Sequence[Row]) -> list[Row]:
 
 
 def _prefixes(rows: Sequence[Row], world: str) -> dict[str, list[Row]]:
-    own = [r for r in _of(rows, world, "self") if deviation(r) is not None]
-    control = {_parent(r): r for r in _of(rows, world, "self" + CONTROL) if r["rewards"]}
-    found: dict[str, list[Row]] = {}
-    for name, clean in (("clean", True), ("erroneous", False)):
-        chosen = [r for r in own if is_clean(r) == clean]
-        found[name] = chosen
-        found[name + CONTROL] = [control[_parent(r)] for r in chosen if _parent(r) in control]
+    found: dict[str, list[Row]] = {name + end: [] for name in _PREFIXES for end in ("", CONTROL)}
+    for kind in ("self", "random"):
+        own = [r for r in _of(rows, world, kind) if deviation(r) is not None]
+        control = {_parent(r): r for r in _of(rows, world, kind + CONTROL) if r["rewards"]}
+        for row in own:
+            name = _PREFIXES[0] if is_clean(row) else _PREFIXES[1]
+            found[name].append(row)
+            found[name + CONTROL] += [control[_parent(row)]] if _parent(row) in control else []
     found["start"] = [r for r in _of(rows, world, "start") if r["rewards"]]
     return found
+
+
+_PREFIXES = ("clean", "erroneous")
 
 
 def signals(tree: Sequence[Row], resamples: int, key: Key) -> list[Row]:

@@ -265,17 +265,17 @@ FIGURES: tuple[Entry, ...] = (
         (("anatomy", "corrections"),),
         correction_figure,
         "How often suffixes succeed by the deviation of the reset step, with 95 % intervals over "
-        "problems; beside each named step the same depth of another failure. Intervals of fewer "
-        "than 8 resets may leave the panel.",
+        "problems. Hollow, with the deviation of the reset that it controls: as many thoughts kept "
+        "of another failure. Intervals of fewer than 8 resets may leave the panel.",
     ),
     Entry(
         "anatomy-passk",
         "anatomy",
         (("anatomy", "passk"),),
         passk_figure,
-        "pass@k (unbiased) of suffixes after clean and erroneous prefixes, with 95 % intervals "
-        "over problems. Hollow: resets of another failure of the same depth, whatever its own "
-        "prefix, and fresh rollouts of the same problems.",
+        "pass@k (unbiased) after clean and erroneous prefixes of named and random resets, with "
+        "95 % intervals over problems. Hollow: as many thoughts kept of another failure, whatever "
+        "its own prefix, and fresh rollouts of the same problems.",
     ),
     Entry(
         "diagnose",

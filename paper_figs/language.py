@@ -57,7 +57,7 @@ def localization_figure(localization: Sequence[Row]) -> Figure:
             rows = select(localization, world=world, method=method)
             _accuracy_line(ax, [r for r in rows if r["asked"]], method, index)
         ax.set_title(world)
-        ax.set_ylim(0, 1)
+        ax.set_ylim(0, 1.03)
         ax.set_xlim(left=0)
         ax.xaxis.set_major_formatter(thousands)
         ax.set_xlabel("rollouts generated")

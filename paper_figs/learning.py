@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from paper_figs.rows import Row, distinct, select, sorted_by
 from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, look, panels, styled, thousands
@@ -122,6 +123,7 @@ def _differences(
         ax.axvline(0, color=INK, lw=1, zorder=0.9)
         ax.set_title(f"Per {axis[:-1]}")
         ax.set_xlabel(label)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.grid(axis="y", visible=False)
         for height in range(1, len(worlds)):
             ax.axhline(height - 0.5, color=MUTED, lw=0.4)

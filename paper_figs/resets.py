@@ -24,13 +24,11 @@ from paper_figs.style import (
 
 BINS = 10
 
-_CONTROL_LOOK = Look("another failure, at the named step's depth", "#8C6D31", "o", "--")
 _LOOKS = {
     "self": look("first_error"),
     "random": look("uniform"),
     "oracle": look("oracle"),
     "start": look("start"),
-    "self control": _CONTROL_LOOK,
     "first hard": Look("first hard step", "#CC79A7", "v", "-."),
 }
 
@@ -109,7 +107,7 @@ def deviation_figure(deviations: Sequence[Row]) -> Figure:
 
 @styled
 def correction_figure(corrections: Sequence[Row]) -> Figure:
-    """How often suffixes of self resets succeed by deviation, beside resets of the same depth.
+    """How often suffixes succeed by the deviation of the step, beside resets of the same depth.
 
     Args:
         corrections: rows of the table ``corrections``.
@@ -119,24 +117,28 @@ def correction_figure(corrections: Sequence[Row]) -> Figure:
         here = [r for r in select(corrections, world=world) if r["rate"] is not None]
         by_deviation = [r for r in here if r["deviation"] is not None]
         tops = [0.01]
-        for kind, shift in (("self", -0.2), ("self control", 0.0), ("random", 0.2)):
-            rows = sorted_by(select(by_deviation, kind=kind), "deviation")
-            _points(ax, rows, "rate", _LOOKS[kind], _name(kind), shift)
-            tops += [r["upper"] for r in rows if r["resets"] >= _MANY]
+        for kind, shift in (("self", -0.2), ("random", 0.12)):
+            for end, hollow in (("", False), (" control", True)):
+                rows = sorted_by(select(by_deviation, kind=kind + end), "deviation")
+                label = f"as deep as a {_SHORT[kind]}" if hollow else _name(kind)
+                _points(ax, rows, "rate", _LOOKS[kind], label, shift + 0.1 * hollow, hollow)
+                tops += [r["upper"] for r in rows if r["resets"] >= _MANY]
         for kind in ("oracle", "start"):
             for row in select(here, kind=kind, deviation=None):
-                style, label = _LOOKS[kind], f"{_name(kind)}, all resets"
+                style, label = _LOOKS[kind], _REFERENCES[kind]
                 ax.axhline(100 * row["rate"], color=style.color, lw=1.1, ls=":", label=label)
                 tops.append(row["upper"])
         _deviation_ticks(ax, corrections, [_count(by_deviation, kind) for kind in _COUNTED])
         ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
         ax.set_ylim(0, min(100, 115 * max(tops)))
     flat[0][0].set_ylabel("suffixes that succeed (%)")
-    _finish(figure, flat, "reset step less first error; below: number of self and random resets")
+    _finish(figure, flat, "reset step less first error; below: how many named and random")
     return figure
 
 
 _COUNTED = ("self", "random")
+_SHORT = {"self": "named step, another failure", "random": "random step, another failure"}
+_REFERENCES = {"oracle": "mean of exact first errors", "start": "mean from the start"}
 
 _MANY = 8
 """Resets from which on an interval is to fit into the panel; those of fewer run off its top."""
@@ -165,7 +167,8 @@ def passk_figure(passk: Sequence[Row]) -> Figure:
             found = select(passk, world=world, prefix=prefix)
             rows = sorted_by([r for r in found if r["value"] is not None], "k")
             shift = 0.07 * (index - 2)
-            _points(ax, rows, "value", style, style.label, shift, of="k", line=style.dash)
+            hollow = style.dash != "-"
+            _points(ax, rows, "value", style, style.label, shift, hollow, "k", style.dash)
         ax.set_xticks(range(1, most + 1))
         ax.set_ylim(bottom=0)
     flat[0][0].set_ylabel("pass@k (%)")
@@ -194,14 +197,17 @@ def _points(
     style: Look,
     label: str,
     shift: float,
+    hollow: bool,
     of: str = "deviation",
     line: str = "",
 ) -> None:
-    """Estimates in per cent with their intervals; hollow for what is drawn with a broken line."""
+    """Estimates in per cent with their intervals, joined by a line if one is given."""
+    if not rows:
+        return
     x = np.array([r[of] for r in rows]) + shift
     _whiskers(ax, x, rows, name, style.color)
-    face = style.color if line in ("", "-") else "white"
     y = [100 * r[name] for r in rows]
+    face = "white" if hollow else style.color
     ax.plot(x, y, style.marker, ls=line, color=style.color, mfc=face, label=label)
 
 

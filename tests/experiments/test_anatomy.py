@@ -29,7 +29,8 @@ from llm.models import ModelSettings
 
 SHORT = ArithmeticWorld("short", horizon=5, hard_steps=2)
 SPEC = AnatomySpec(SHORT, ModelSettings(str(TINY)), prompts=10, rollouts=6, parents=2, suffixes=3)
-KINDS = {"self", "random", "start", "oracle", "first hard", "self control", "oracle control"}
+KINDS = {"self", "random", "start", "oracle", "first hard"}
+KINDS |= {"self control", "random control", "oracle control"}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_the_oracle_resets_to_the_first_error_and_the_start_to_the_start(rows):
             assert row["step"] == 0
 
 
-@pytest.mark.parametrize("kind", ["self", "oracle"])
+@pytest.mark.parametrize("kind", ["self", "random", "oracle"])
 def test_controls_keep_as_many_thoughts_of_another_failure(rows, kind):
     site, key = LanguageSite.open(SPEC), SPEC.key
     failures = Failures.draw(site, SPEC.rollouts, key).by_prompt
@@ -182,7 +183,7 @@ def test_gaps_compare_parents_that_drew_both():
 def test_passk_splits_prefixes_and_their_controls():
     rows = [made(i, "self", 3, [1, 0]) for i in range(3)]
     rows += [made(i, "self control", 3, [0, 0]) for i in range(3)]
-    rows += [made(3 + i, "self", 7, [0, 0]) for i in range(3)]
+    rows += [made(i, "random", 7, [0, 0]) for i in range(3)]
     found = passk(rows)
     assert one(found, prefix="clean", k=1)["value"] == 0.5
     assert one(found, prefix="clean", k=2)["value"] == 1
