@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/language_models.md")
 EXAMPLES = [
     pytest.param(code, id=f"{page}-{i}")
     for page in PAGES
