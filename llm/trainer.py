@@ -286,7 +286,7 @@ class ResetTrainer(GRPOTrainer):
             "taught_rows": total[7],
         }
         refused = zip(Reason, total[8:], strict=True)
-        metrics |= {f"refusals/{reason.value}": n for reason, n in refused if n}
+        metrics |= {f"refusals/{reason.value}": number for reason, number in refused}
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
