@@ -1,0 +1,226 @@
+"""Sampling with the real engine against the model's own forward pass in transformers."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from llm.sampling import GREEDY, Request, Sampling
+from llm.tiny import TinyModel, save
+from llm.vllm_sampler import VllmSampler, VllmSettings
+from tests.llm.words import vocabulary
+
+WORDS = vocabulary(*(f"w{i}" for i in range(61)))
+EOS = 1
+SHAPE = {"width": 64, "layers": 2, "heads": 2, "feed_forward": 48, "context": 512, "spread": 0.3}
+KEYS = [int(key) for key in Key.of(5).integers(64)]
+PROMPTS = [(3, 4, 5), (6, 7, 8, 9, 10, 11), (3, 4, 5), (12,)]
+
+
+def start(folder, tied=False, **options):
+    model = TinyModel(**SHAPE, tied=tied).build(WORDS.tokenizer, seed=0).eval()
+    save(model, WORDS.tokenizer, folder)
+    settings = VllmSettings(str(folder), dtype="float32", context=512, eager=True, **options)
+    return VllmSampler(settings, WORDS), model
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory):
+    return start(tmp_path_factory.mktemp("untied"))
+
+
+@pytest.fixture(scope="module")
+def tied(tmp_path_factory):
+    return start(tmp_path_factory.mktemp("tied"), tied=True)
+
+
+def requests(count=16, most=12, follow=None):
+    return [Request(PROMPTS[i % 4], most, KEYS[i], follow) for i in range(count)]
+
+
+def reference(model, request, completion, temperature=1.0):
+    ids = torch.tensor([[*request.tokens, *completion.tokens]])
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[0, len(request.tokens) - 1 : -1]
+    logprobs = torch.log_softmax(logits / temperature, dim=-1)
+    return logprobs[torch.arange(len(completion.tokens)), ids[0, len(request.tokens) :]].numpy()
+
+
+def gap(engine, model, sampling=Sampling(), **options):
+    """Mean distance between the engine's log-probabilities and those of the model."""
+    asked = requests(**options)
+    pairs = zip(asked, engine.generate(asked, sampling), strict=True)
+    temperature = sampling.temperature or 1.0
+    return np.mean(
+        [np.abs(c.logprobs - reference(model, r, c, temperature)).mean() for r, c in pairs]
+    )
+
+
+def changed(model):
+    """A copy of the model with every weight moved, as after many updates."""
+    other = copy.deepcopy(model)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    return other
+
+
+def test_greedy_equals_generate_of_transformers(untied):
+    engine, model = untied
+    for request, completion in zip(requests(4), engine.generate(requests(4), GREEDY), strict=True):
+        ids = torch.tensor([request.tokens])
+        whole = model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False
+        )
+        assert completion.tokens == tuple(whole[0, ids.shape[1] :].tolist())
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(), Sampling(0.7, 0.8), Sampling(1.5), GREEDY], ids=str
+)
+def test_logprobs_are_those_at_the_temperature_before_top_p(untied, sampling):
+    engine, model = untied
+    asked = requests()
+    temperature = sampling.temperature or 1.0
+    for request, completion in zip(asked, engine.generate(asked, sampling), strict=True):
+        expected = reference(model, request, completion, temperature)
+        np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)
+
+
+def test_frequencies_are_the_models_at_its_temperature_cut_at_top_p(untied):
+    engine, model = untied
+    sampling, count = Sampling(0.7, 0.8), 4000
+    asked = [Request((3, 4, 5), 1, int(key)) for key in Key.of(9).integers(count)]
+    drawn = np.bincount([c.tokens[0] for c in engine.generate(asked, sampling)], minlength=64)
+    with torch.no_grad():
+        law = torch.softmax(model(input_ids=torch.tensor([[3, 4, 5]])).logits[0, -1] / 0.7, -1)
+    law = law.numpy()
+    order = np.argsort(-law)
+    kept = order[: np.searchsorted(np.cumsum(law[order]), 0.8) + 1]
+    expected = np.zeros(64)
+    expected[kept] = law[kept] / law[kept].sum()
+    assert drawn[expected == 0].sum() == 0
+    error = np.sqrt(expected * (1 - expected) / count)
+    assert np.all(np.abs(drawn / count - expected) <= 4.5 * error + 1e-12)
+
+
+def test_ends_are_told_apart_and_the_end_token_is_kept(untied):
+    engine, _ = untied
+    completions = engine.generate(requests(64 - 1, most=200), Sampling(3.0))
+    assert {c.ended for c in completions} == {"eos", "length"}
+    for completion in completions:
+        ended_by_token = completion.tokens[-1] == EOS
+        assert (completion.ended == "eos") == ended_by_token
+        assert EOS not in completion.tokens[:-1]
+        assert completion.ended == "eos" or len(completion.tokens) == 200
+        assert len(completion.logprobs) == len(completion.tokens)
+
+
+def test_a_completion_stops_where_the_context_ends(untied):
+    engine, _ = untied
+    (completion,) = engine.generate([Request((3,) * 505, 100, 7)], Sampling(0.1))
+    assert len(completion.tokens) <= 7
+
+
+def test_stop_rules_are_asked_token_by_token(untied):
+    engine, _ = untied
+    whole = engine.generate(requests(most=30), Sampling())
+    before = engine.work.decoded
+    cut = engine.generate(requests(most=30, follow=lambda: _after(5)), Sampling())
+    for one, other in zip(whole, cut, strict=True):
+        assert other.tokens == one.tokens[:5]
+        assert other.ended == ("stop" if len(one.tokens) > 5 else one.ended)
+    assert engine.work.decoded - before == sum(len(c.tokens) for c in cut)
+
+
+def _after(count):
+    seen = []
+    return lambda token: seen.append(token) or len(seen) >= count
+
+
+def test_completions_depend_on_their_keys_alone(untied):
+    engine, _ = untied
+    whole = engine.generate(requests(), Sampling())
+    again = engine.generate(requests()[::-1], Sampling())[::-1]
+    alone = [engine.generate([request], Sampling())[0] for request in requests(6)]
+    assert [c.tokens for c in whole] == [c.tokens for c in again]
+    assert [c.tokens for c in whole[:6]] == [c.tokens for c in alone]
+    assert len({c.tokens for c in whole}) == len(whole)
+
+
+def test_prefixes_that_were_read_are_not_read_again(untied):
+    engine, _ = untied
+    prompt = tuple(3 + i % 50 for i in range(300))
+    engine.generate([Request(prompt, 1, 1)], Sampling())
+    prefilled, cached = engine.work.prefilled, engine.cached
+    engine.generate([Request((*prompt, 7, 8), 1, 2)], Sampling())
+    assert engine.cached - cached >= 256
+    assert engine.work.prefilled - prefilled + engine.cached - cached == 302
+
+
+@pytest.mark.parametrize("kind", ["untied", "tied"])
+def test_weights_follow_the_model(kind, request):
+    engine, model = request.getfixturevalue(kind)
+    other = changed(model)
+    assert gap(engine, model) < 1e-3
+    assert gap(engine, other) > 0.1  # what an engine that was not told samples from
+    engine.sync(other)
+    assert gap(engine, other) < 1e-3
+    assert gap(engine, other, Sampling(0.7)) < 1e-3
+    engine.sync(model)
+    assert gap(engine, model) < 1e-3
+
+
+def test_what_was_cached_under_old_weights_is_forgotten(untied):
+    engine, model = untied
+    asked = [Request(tuple(3 + i % 50 for i in range(300)), 8, 3)]
+    engine.generate(asked, Sampling())
+    other = changed(model)
+    engine.sync(other)
+    (completion,) = engine.generate(asked, Sampling())
+    np.testing.assert_allclose(
+        completion.logprobs, reference(other, asked[0], completion), atol=1e-3
+    )
+    engine.sync(model)
+
+
+def test_weights_of_another_architecture_are_refused_and_change_nothing(untied):
+    engine, model = untied
+    other = TinyModel(**{**SHAPE, "layers": 3}).build(WORDS.tokenizer, seed=0)
+    with pytest.raises(InvalidInput, match="num_hidden_layers"):
+        engine.sync(other)
+    assert gap(engine, model) < 1e-3
+
+
+def test_stop_texts_end_a_completion_and_stay_in_it(tmp_path):
+    engine, _ = start(tmp_path, stop=("w7",))
+    completions = engine.generate(requests(32, most=100), Sampling(2.0))
+    stopped = [c for c in completions if c.ended == "stop"]
+    assert stopped
+    for completion in completions:
+        texts = [WORDS.piece(token) for token in completion.tokens]
+        assert not any("w7" in text for text in texts[:-1])
+        assert ("w7" in texts[-1]) == (completion.ended == "stop")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"vllm\.device"):
+        VllmSampler(VllmSettings(str(tmp_path), device="cuda"), WORDS)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="model"):
+        VllmSampler(VllmSettings(str(tmp_path)), WORDS)
+
+
+def test_heads_that_the_engine_cannot_compute_are_refused_at_once(tmp_path):
+    save(TinyModel(width=32, heads=2).build(WORDS.tokenizer, seed=0), WORDS.tokenizer, tmp_path)
+    with pytest.raises(InvalidInput, match="heads have size 16"):
+        VllmSampler(VllmSettings(str(tmp_path), context=512, eager=True), WORDS)
