@@ -165,8 +165,10 @@ def test_a_loss_on_everything_read_is_seen_by_that_check():
     assert max(given) > 0
 
 
-def test_logprobs_are_those_of_unpadded_rows():
-    model, rows = tiny_model(), random_rows()
+@pytest.mark.parametrize("shortest", [1, 4])
+def test_logprobs_are_those_of_unpadded_rows(shortest):
+    model, rows = tiny_model(), [r for r in random_rows(30) if len(r.prompt) >= shortest]
+    assert min(len(row.prompt) for row in rows) == shortest
     batch = pad_rows(rows)
     found = completion_logprobs(model, batch, 0.8)
     for i, row in enumerate(rows):
