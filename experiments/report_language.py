@@ -95,11 +95,11 @@ def anatomy_section(run: Run) -> list[Block]:
     return [
         Heading("Resets of a language model's own failures"),
         Paragraph(
-            "The untrained checkpoint's failures on held-out problems, reset to the step that it "
-            "names itself, to a random step, to the first error and to the first hard step of the "
-            "question; suffixes are drawn from each. A control keeps as many thoughts of another "
-            "failure. Steps are judged by an exact checker. Intervals are over problems: suffixes "
-            "of one problem are not independent."
+            "Failures on held-out problems, before any training with rewards, are reset to the "
+            "step that the model names itself, to a random step, to the first error and to the "
+            "first hard step of the question; suffixes are drawn from each. A control keeps as "
+            "many thoughts of another failure. Steps are judged by an exact checker. Intervals are "
+            "over problems: suffixes of one problem are not independent."
         ),
         Verdicts((*accuracy_verdicts(accuracy), *gap_verdicts(gaps))),
         Verdicts(signal_verdicts(run.read("signals"))),

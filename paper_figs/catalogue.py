@@ -266,7 +266,7 @@ FIGURES: tuple[Entry, ...] = (
         correction_figure,
         "How often suffixes succeed by the deviation of the reset step, with 95 % intervals over "
         "problems. Hollow, with the deviation of the reset that it controls: as many thoughts kept "
-        "of another failure. Intervals of fewer than 8 resets may leave the panel.",
+        "of another failure. Intervals of fewer than 20 resets may leave the panel.",
     ),
     Entry(
         "anatomy-passk",

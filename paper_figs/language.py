@@ -177,22 +177,27 @@ def _outcome(ax: Axes, row: Row, y: float, widest: int) -> None:
 
 
 def _reset_arrow(ax: Axes, rows: Sequence[Row], heights: Sequence[float]) -> None:
-    """From the thought that the parent is reset to, to the first suffix."""
+    """Where the parent is cut, and down to the first suffix; it runs between the boxes."""
     suffixes = [i for i, r in enumerate(rows) if r["role"] == "suffix"]
     for row, y in zip(rows, heights, strict=True):
         if row["reset"] is None or not suffixes:
             continue
+        x = row["reset"] - 0.5
         ax.annotate(
             "",
-            xy=(row["reset"], heights[suffixes[0]] + 0.42),
-            xytext=(row["reset"], y - 0.42),
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": INK,
-                "lw": 1.2,
-                "connectionstyle": "arc3,rad=-0.3",
-            },
+            xy=(x, heights[suffixes[0]] + 0.36),
+            xytext=(x, y + 0.42),
+            arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.4, "shrinkA": 0, "shrinkB": 0},
             zorder=3,
+        )
+        ax.text(
+            x - 0.08,
+            min(h for h, r in zip(heights, rows, strict=True) if r["role"] != "suffix") - 0.62,
+            "reset",
+            ha="right",
+            va="center",
+            fontsize=7,
+            color=INK,
         )
 
 

@@ -120,9 +120,10 @@ def correction_figure(corrections: Sequence[Row]) -> Figure:
         for kind, shift in (("self", -0.2), ("random", 0.12)):
             for end, hollow in (("", False), (" control", True)):
                 rows = sorted_by(select(by_deviation, kind=kind + end), "deviation")
-                label = f"as deep as a {_SHORT[kind]}" if hollow else _name(kind)
+                label = _name(kind + end)
                 _points(ax, rows, "rate", _LOOKS[kind], label, shift + 0.1 * hollow, hollow)
                 tops += [r["upper"] for r in rows if r["resets"] >= _MANY]
+                tops += [1.1 * r["rate"] for r in rows]
         for kind in ("oracle", "start"):
             for row in select(here, kind=kind, deviation=None):
                 style, label = _LOOKS[kind], _REFERENCES[kind]
@@ -137,10 +138,9 @@ def correction_figure(corrections: Sequence[Row]) -> Figure:
 
 
 _COUNTED = ("self", "random")
-_SHORT = {"self": "named step, another failure", "random": "random step, another failure"}
 _REFERENCES = {"oracle": "mean of exact first errors", "start": "mean from the start"}
 
-_MANY = 8
+_MANY = 20
 """Resets from which on an interval is to fit into the panel; those of fewer run off its top."""
 
 
@@ -212,8 +212,16 @@ def _points(
 
 
 def _name(kind: str) -> str:
-    names = {"self": "step named by the model", "random": "random step", "oracle": "first error"}
-    return names.get(kind, _LOOKS[kind].label)
+    return _NAMES[kind] if kind in _NAMES else _LOOKS[kind].label
+
+
+_NAMES = {
+    "self": "step named by the model",
+    "random": "random step",
+    "oracle": "first error",
+    "self control": "same depth as named",
+    "random control": "same depth as random",
+}
 
 
 def _whiskers(ax: Axes, x: NDArray[np.float64], rows: Sequence[Row], name: str, color: str) -> None:
