@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,10 @@ class Sampler(Protocol):
         Raises:
             InvalidInput: a request is empty or does not fit into the context.
         """
+        ...
+
+    def sync(self, model: Any) -> None:
+        """Sample from the weights that the model has now; engines that share them do nothing."""
         ...
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,9 @@ class ScriptedSampler:
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
         return [self._complete(request, sampling) for request in requests]
+
+    def sync(self, model: Any) -> None:
+        """A script has no weights."""
 
     def _complete(self, request: Request, sampling: Sampling) -> Completion:
         follow = request.follow() if request.follow else (lambda token: False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -32,18 +32,9 @@ from llm.tasks import Problem
 from llm.trl_checks import check_layout, check_one_world, last_checkpoint
 from llm.trl_sampler import TrlSampler
 
-__all__ = ["Follows", "Outputs", "ResetTrainer", "last_checkpoint", "turn_of"]
+__all__ = ["Outputs", "ResetTrainer", "last_checkpoint", "turn_of"]
 
 Outputs = dict[str, Tensor]
-
-
-@runtime_checkable
-class Follows(Protocol):
-    """A sampler with weights of its own, such as :class:`llm.vllm_sampler.VllmSampler`."""
-
-    def sync(self, model: Any) -> None:
-        """Sample from the weights that this model has now."""
-        ...
 
 
 class ResetTrainer(GRPOTrainer):
@@ -52,7 +43,7 @@ class ResetTrainer(GRPOTrainer):
     Attributes:
         algorithm: what collects.
         simulator: the world; its sampler holds the model that is trained, or a copy that it
-            brings up to date when told to (:class:`Follows`), or uses TRL's own engine
+            brings up to date before each collection, or uses TRL's own engine
             (:class:`llm.trl_sampler.TrlSampler`).
         problems: what is trained on; the id of a prompt is its place here.
         held_out: what is evaluated on.
@@ -175,10 +166,7 @@ class ResetTrainer(GRPOTrainer):
         """Bring an engine with weights of its own up to date."""
         if self._synced == self.state.global_step:
             return
-        if self.use_vllm:
-            self.vllm_generation.sync_weights()
-        elif isinstance(self.simulator.sampler, Follows):
-            self.simulator.sampler.sync(self.accelerator.unwrap_model(self.model))
+        self.simulator.sampler.sync(self.accelerator.unwrap_model(self.model))
         self._synced = self.state.global_step
 
     def _outputs(self, rows: Sequence[TrainingRow], real: int) -> Outputs:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cpi_theory.checks import check_count
+from cpi_theory.checks import InvalidInput, check_count
 from llm.noise import uniforms
 from llm.rollouts import Tokens
 from llm.sampling import Completion, Ended, Follower, Request, Sampling, Work, check_requests
@@ -71,6 +71,17 @@ class TransformersSampler:
                 batch = _Batch(self, [requests[i] for i in part], sampling)
                 done.update(zip(part, batch.run(), strict=True))
         return [done[i] for i in range(len(requests))]
+
+    def sync(self, model: Any) -> None:
+        """Nothing is copied: the model is sampled in place.
+
+        Raises:
+            InvalidInput: if it is another one.
+        """
+        if model is not self.model:
+            raise InvalidInput(
+                "model", type(model).__name__, "not the one sampled from", "make a new sampler"
+            )
 
 
 @contextlib.contextmanager

@@ -68,6 +68,10 @@ class TrlSampler:
         rows = zip(requests, sampled, logprobs, strict=True)
         return [self._cut(request, tokens, ranked) for request, tokens, ranked in rows]
 
+    def sync(self, model: Any) -> None:
+        """Hand the trainer's weights to its engine; which model it is the engine knows itself."""
+        self._engine.sync_weights()
+
     def _cut(self, request: Request, tokens: Sequence[int], ranked: Sequence[Any]) -> Completion:
         """A completion up to where it should have ended."""
         follow = request.follow() if request.follow else None
