@@ -106,7 +106,7 @@ class TinyModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = LlamaForCausalLM(config)
-        with torch.no_grad():  # copying words, half of the task, is learnt sooner from here
+        with torch.no_grad():  # as if tied: half of the task is to copy words
             model.lm_head.weight.copy_(model.model.embed_tokens.weight)
         return model
 

@@ -37,8 +37,6 @@ class WarmStart:
         clip: largest norm of the gradient.
         curriculum: share of the steps in which chains grow from 2 thoughts to full length.
         shorter: share of the chains in every step that are of some shorter length, one per step.
-            (Whole batches of shorter chains, one in ten, went with a localiser that was exact in
-            .48 of failures after 600 steps, and .97 without them. Other settings differed too.)
         seed: of weights and demonstrations.
     """
 
