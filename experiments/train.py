@@ -27,6 +27,7 @@ from experiments.sweep import Execution, sweep
 from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
 from experiments.train_engine import Checkpoints, Engine, TrlOptions
 from experiments.train_worlds import TINY, LanguageWorld, choose
+from llm.engines import SamplerSettings
 from llm.losses import LossSettings
 from llm.models import ModelSettings
 from llm.optimizer import OptimizerSettings
@@ -48,6 +49,7 @@ class TrainConfig:
         model: what is trained, the warm-started tiny model by default.
         optimizer, loss: the same for all methods.
         budget: how long runs are.
+        sampler: what samples: transformers, or vllm beside the model that is trained.
         engine: what takes the updates: lean, a bare loop for models as small as the tiny one, or
             trl, for real ones; both give the same curves up to rounding.
         trl: of that engine.
@@ -67,6 +69,7 @@ class TrainConfig:
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(rate=3e-4))
     loss: LossSettings = field(default_factory=LossSettings)
     budget: TrainBudget = field(default_factory=TrainBudget)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
     checkpoint_every: int = 0
@@ -95,6 +98,7 @@ class TrainConfig:
                 self.loss,
                 self.budget,
                 seed,
+                self.sampler,
                 self.engine,
                 self.trl,
             )

@@ -26,6 +26,7 @@ from experiments.store import Row
 from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
 from experiments.train_worlds import LanguageWorld
 from llm.batches import training_rows
+from llm.engines import SamplerSettings, make_sampler
 from llm.lean import LeanTrainer, StepReport
 from llm.localization import OracleLocalizer
 from llm.losses import LossSettings
@@ -35,7 +36,6 @@ from llm.sampling import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage
 from llm.tasks import Problem, StepChecker
 from llm.thoughts import Finish
-from llm.transformers_sampler import TransformersSampler
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class TrainSpec:
         world, method, model, optimizer, loss, budget: see there.
         seed: of problems and rollouts; methods of one seed see the same problems, so they can be
             compared in pairs.
+        sampler: the engine that samples.
         engine: what takes the updates.
         trl: of that engine.
     """
@@ -115,6 +116,7 @@ class TrainSpec:
     loss: LossSettings
     budget: TrainBudget
     seed: int
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
 
@@ -171,7 +173,7 @@ class Training:
         self.key = Key.of(spec.seed).child("train", spec.world.name)
         model, vocabulary = load_model(spec.model)
         task = spec.world.task()
-        sampler = TransformersSampler(model, vocabulary)
+        sampler = make_sampler(spec.sampler, model, vocabulary, spec.model)
         form = spec.world.form()
         oracle = None
         if isinstance(task, StepChecker):
@@ -209,6 +211,7 @@ class Training:
         """One update of the lean loop: collect groups and step along their gradient."""
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
+        self.simulator.sampler.sync(self.model)
         collection = self.spec.method.algorithm.collect(
             self.simulator, starts, self.key.child("collect", update)
         )
@@ -243,6 +246,7 @@ class Training:
 
     def record(self) -> Row:
         """Evaluate the model and tell what happened since the last record."""
+        self.simulator.sampler.sync(self.model)
         budget = self.spec.budget
         problems = self.problems("test", budget.held_out, self.key.child("held out"))
         ends = self.update in (0, budget.updates)
