@@ -25,8 +25,9 @@ def tiny_model(seed=0, **changes):
         "eos_token_id": 1,
         "bos_token_id": None,
     }
-    torch.manual_seed(seed)
-    return LlamaForCausalLM(LlamaConfig(**shape | changes)).eval()
+    with torch.random.fork_rng():  # what else draws random numbers must not start anew
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(LlamaConfig(**shape | changes)).eval()
 
 
 def random_rows(count=12, seed=0, prompts=4, advantages=None, shift=0.0):

@@ -218,6 +218,9 @@ def test_a_stored_state_is_a_copy():
     other.step(random_rows(seed=2))
     for name, value in kept["weights"].items():
         assert torch.equal(state["weights"][name], value)
+    for i, averages in kept["optimizer"]["state"].items():
+        for name, value in averages.items():
+            assert torch.equal(state["optimizer"]["state"][i][name], value)
 
 
 def test_the_state_of_another_model_is_refused():
@@ -238,6 +241,20 @@ def test_adapters_learn_and_the_rest_does_not():
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert moved == {n for n in before if "lora_" in n}
     assert set(steps.state_dict()["weights"]) == moved
+
+
+def test_dropout_acts_while_learning_only():
+    def adapted(dropout):
+        torch.manual_seed(0)
+        lora = LoraSettings(4, 8, dropout=dropout)
+        return prepare(tiny_model(), ModelSettings("tiny", lora=lora))
+
+    rows = random_rows()
+    norms = [trainer(adapted(dropout)).step(rows).gradient_norm for dropout in (0.0, 0.5, 0.5)]
+    assert norms[0] != norms[1] == norms[2]
+    model = adapted(0.5)
+    trainer(model).step(rows)
+    assert not model.training
 
 
 def test_activation_checkpointing_gives_the_same_update():
