@@ -24,7 +24,7 @@ from experiments.anatomy_samples import AnatomySpec, reset_rows
 from experiments.anatomy_tree import TreeSpec, tree_rows
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
-from experiments.train_worlds import TINY, LanguageWorld, choose
+from experiments.train_worlds import TINY_NAME, LanguageWorld, choose
 from llm.losses import LossSettings
 from llm.models import ModelSettings
 
@@ -51,7 +51,7 @@ class AnatomyConfig:
 
     name: str = "anatomy"
     worlds: tuple[str, ...] = ("natural", "sparse", "early")
-    model: ModelSettings = field(default_factory=lambda: ModelSettings(str(TINY)))
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
     loss: LossSettings = field(default_factory=LossSettings)
     prompts: int = 100
     rollouts: int = 4

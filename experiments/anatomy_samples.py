@@ -14,9 +14,9 @@ from cpi_theory.collecting import Account, Request
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Localization, Reason, Refusal
 from experiments.store import Row
-from experiments.train_worlds import LanguageWorld
+from experiments.train_worlds import LanguageWorld, load_named
 from llm.localization import OracleLocalizer
-from llm.models import ModelSettings, load_model
+from llm.models import ModelSettings
 from llm.rollouts import TextRollout, TextState
 from llm.sampling import Sampling
 from llm.simulator import LanguageModelSimulator
@@ -86,7 +86,7 @@ class LanguageSite:
         Raises:
             InvalidInput: whatever model, task or problems refuse.
         """
-        model, vocabulary = load_model(spec.model)
+        model, vocabulary = load_named(spec.model)
         task, form = spec.world.task(), spec.world.form()
         sampler = TransformersSampler(model, vocabulary)
         simulator = LanguageModelSimulator(

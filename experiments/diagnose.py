@@ -31,7 +31,7 @@ from experiments.diagnose_worlds import Case, Site, open_case
 from experiments.learn_worlds import choose
 from experiments.store import Row, Run
 from experiments.sweep import Execution
-from experiments.train_worlds import TINY, LanguageWorld
+from experiments.train_worlds import LanguageWorld
 from experiments.train_worlds import choose as choose_task
 
 if TYPE_CHECKING:
@@ -155,8 +155,7 @@ class DiagnoseConfig:
         from llm.models import ModelSettings
 
         assert self.model is not None
-        path = str(TINY) if self.model == "tiny" else self.model
-        return ModelSettings(path, device=self.device)
+        return ModelSettings(self.model, device=self.device)
 
 
 def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:

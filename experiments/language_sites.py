@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cpi_theory.randomness import Key
 from experiments.diagnose_worlds import Site
-from experiments.train_worlds import LanguageWorld
+from experiments.train_worlds import LanguageWorld, load_named
 from llm.localization import Localizer, OracleLocalizer
-from llm.models import ModelSettings, load_model
+from llm.models import ModelSettings
 from llm.sampling import Sampling
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import StepChecker
@@ -28,7 +28,7 @@ def open_model(
     Raises:
         InvalidInput: whatever model and task refuse.
     """
-    model, vocabulary = load_model(settings)
+    model, vocabulary = load_named(settings)
     sampler = TransformersSampler(model, vocabulary)
     task = world.task()
 

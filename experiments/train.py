@@ -26,7 +26,7 @@ from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
 from experiments.train_engine import Checkpoints, Engine, TrlOptions
-from experiments.train_worlds import TINY, LanguageWorld, choose
+from experiments.train_worlds import TINY_NAME, LanguageWorld, choose
 from llm.engines import SamplerSettings
 from llm.losses import LossSettings
 from llm.models import ModelSettings
@@ -65,7 +65,7 @@ class TrainConfig:
     seeds: int = 2
     seeds_by_world: Annotated[dict[str, int], tyro.conf.Suppress] = field(default_factory=dict)
     seed: int = 0
-    model: ModelSettings = field(default_factory=lambda: ModelSettings(str(TINY)))
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(rate=3e-4))
     loss: LossSettings = field(default_factory=LossSettings)
     budget: TrainBudget = field(default_factory=TrainBudget)

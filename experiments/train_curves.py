@@ -24,13 +24,13 @@ from cpi_theory.seam import Collection
 from experiments.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.store import Row
 from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
-from experiments.train_worlds import LanguageWorld
+from experiments.train_worlds import LanguageWorld, found, load_named
 from llm.batches import training_rows
 from llm.engines import SamplerSettings, make_sampler
 from llm.lean import LeanTrainer, StepReport
 from llm.localization import OracleLocalizer
 from llm.losses import LossSettings
-from llm.models import ModelSettings, load_model
+from llm.models import ModelSettings
 from llm.optimizer import OptimizerSettings
 from llm.sampling import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage
@@ -171,9 +171,9 @@ class Training:
         self.spec = spec
         self.update = 0
         self.key = Key.of(spec.seed).child("train", spec.world.name)
-        model, vocabulary = load_model(spec.model)
+        model, vocabulary = load_named(spec.model)
         task = spec.world.task()
-        sampler = make_sampler(spec.sampler, model, vocabulary, spec.model)
+        sampler = make_sampler(spec.sampler, model, vocabulary, found(spec.model))
         form = spec.world.form()
         oracle = None
         if isinstance(task, StepChecker):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cpi_theory.checks import check_count, check_probability
 from experiments.config import named_values
 
 if TYPE_CHECKING:
     from llm.localization import Localizer
+    from llm.models import ModelSettings
     from llm.sampling import Sampler
     from llm.tasks import Task
     from llm.thoughts import ThoughtFormat
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 
 TINY = Path(__file__).parent / "models" / "tiny-arithmetic"
 """The warm-started model that comes with the package."""
+
+TINY_NAME = "tiny"
+"""Its name in settings and records, which shall not depend on where the package lies."""
+
+
+def load_named(settings: ModelSettings) -> tuple[Any, Vocabulary]:
+    """The model of these settings, or the tiny one by its name; see `llm.models.load_model`."""
+    from llm.models import load_model
+
+    return load_model(found(settings))
+
+
+def found(settings: ModelSettings) -> ModelSettings:
+    """The settings with the tiny model's folder in place of its name."""
+    return replace(settings, path=str(TINY)) if settings.path == TINY_NAME else settings
 
 
 @dataclass(frozen=True)
