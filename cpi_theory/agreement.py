@@ -69,6 +69,34 @@ def rank_agreement(
     )
 
 
+def rank_correlation(
+    first: ArrayLike, second: ArrayLike, permutations: int = 9999, key: Key | int = 0
+) -> tuple[float, float]:
+    """Spearman's correlation with its one-sided permutation p-value.
+
+    Args:
+        first, second: shape (n,), n >= 3; ties get their mean rank.
+        permutations, key: as for :func:`rank_agreement`.
+
+    Raises:
+        InvalidInput: if the arrays do not match or are too short.
+    """
+    from scipy.stats import rankdata  # imported late: `import cpi_theory` stays quick
+
+    x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    check_count("permutations", permutations)
+    if x.ndim != 1 or x.shape != y.shape or len(x) < 3:
+        raise InvalidInput("first", x.shape, f"second has {y.shape}", "give two (n >= 3,) arrays")
+    ranks, others = (rankdata(v) - (len(v) + 1) / 2 for v in (x, y))
+    size = np.sqrt((ranks @ ranks) * (others @ others))
+    if size == 0:
+        raise InvalidInput("first", x, "constant, or second is", "give values that differ")
+    rng = Key.of(key).child("rank correlation").generator()
+    drawn = [float(rng.permutation(ranks) @ others) / size for _ in range(permutations)]
+    found = float(ranks @ others) / size
+    return float(found), _p_value(found, drawn)
+
+
 def _signs(scores: Array) -> Array:
     """Which of each pair of methods is ahead, shape (settings, pairs): 1, -1, or 0 for a tie."""
     i, j = np.triu_indices(scores.shape[1], 1)

@@ -14,7 +14,7 @@ from experiments.diagnose_order import (
     METHODS,
     MeasurementSpec,
     PredictionSpec,
-    agreement_of,
+    agreement_row,
     measured_rows,
     order_rows,
     predicted_rows,
@@ -80,7 +80,7 @@ def compare_orders(
             config, record, execution, console
         )
         rows = record.once("settings", lambda: order_rows(predicted, measured))
-        (found,) = record.once("agreement", lambda: [dataclasses.asdict(agreement_of(rows))])
+        (found,) = record.once("agreement", lambda: [agreement_row(rows)])
     _print_orders(rows, console)
     for sentence in order_sentences(rows, found):
         console.print(f"- {sentence}", markup=False)

@@ -6,12 +6,13 @@ curves from the same base policies then measure it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.agreement import RankAgreement, rank_agreement
+from cpi_theory.agreement import rank_agreement, rank_correlation
 from cpi_theory.diagnosis import DiagnosisSettings, diagnose, standard_methods
 from cpi_theory.diagnosis_records import Diagnosis
 from cpi_theory.randomness import Key
@@ -131,9 +132,17 @@ def _by_setting(measured: Sequence[Row]) -> Mapping[str, dict[str, list[float]]]
     return found
 
 
-def agreement_of(rows: Sequence[Row]) -> RankAgreement:
-    """Rank agreement of predicted signals and measured means over the settings."""
-    return rank_agreement(
+def agreement_row(rows: Sequence[Row]) -> Row:
+    """How well predictions and measurements agree over the settings.
+
+    The fields of :class:`cpi_theory.agreement.RankAgreement`, and `spearman` with `spearman_p`: the
+    rank correlation over settings of the predicted advantage of SRPO over GRPO, as a share of both
+    signals, with the measured one.
+    """
+    found = rank_agreement(
         [[row[m] for m in METHODS] for row in rows],
         [[row[f"measured {m}"] for m in METHODS] for row in rows],
     )
+    leads = [(row["SRPO"] - row["GRPO"]) / max(row["SRPO"] + row["GRPO"], 1e-12) for row in rows]
+    rho, p = rank_correlation(leads, [row["difference"] for row in rows])
+    return {**dataclasses.asdict(found), "spearman": rho, "spearman_p": p}

@@ -76,5 +76,6 @@ def order_sentences(rows: Sequence[Row], found: Row) -> tuple[str, ...]:
         f"other settings do as well with p = {found['between']:.4f}.",
         f"SRPO against GRPO: {sum(row['agree'] for row in rows)} of {len(rows)} settings as "
         f"predicted, {sum(row['agree'] for row in shown)} of the {len(shown)} in which the "
-        "measured difference is shown.",
+        "measured difference is shown. Spearman correlation over settings of SRPO's predicted and "
+        f"measured lead: {found['spearman']:.2f} (p = {found['spearman_p']:.4f}).",
     )

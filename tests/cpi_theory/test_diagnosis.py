@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpi_theory.advantages import group_advantages
-from cpi_theory.agreement import rank_agreement
+from cpi_theory.agreement import rank_agreement, rank_correlation
 from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis import DiagnosisSettings, diagnose, standard_methods
 from cpi_theory.diagnosis_samples import Named, Remembering, draw_samples, spread_out
@@ -385,6 +385,15 @@ def test_agreement_of_noise_is_not_beyond_chance():
     rng = np.random.default_rng(1)
     values = [rank_agreement(*rng.random((2, 10, 3)), 99, k).chance for k in range(100)]
     assert 0.3 < np.mean(values) < 0.7
+
+
+def test_spearman_s_correlation_by_hand():
+    # Ranks 1, 2, 3, 4 and 2, 1, 4, 3: 1 - 6 * 4 / (4 * 15) = 0.6.
+    rho, p = rank_correlation([1.0, 2.0, 30.0, 40.0], [20.0, 10.0, 40.0, 30.0])
+    assert rho == pytest.approx(0.6)
+    assert p == pytest.approx(5 / 24, abs=0.015)  # five of the 24 orders do as well
+    with pytest.raises(InvalidInput, match="constant"):
+        rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])
 
 
 def test_agreement_refuses_tables_that_do_not_match():

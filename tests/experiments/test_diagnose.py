@@ -22,7 +22,7 @@ from experiments.diagnose_order import (
     METHODS,
     MeasurementSpec,
     PredictionSpec,
-    agreement_of,
+    agreement_row,
     measured_rows,
     order_rows,
     predicted_rows,
@@ -35,6 +35,7 @@ from experiments.learn_curves import Budget
 from experiments.learn_worlds import WORLDS, TreeWorld
 from experiments.report import FiguresConfig
 from experiments.report import run as figures
+from experiments.report_diagnose import order_sentences
 from experiments.store import Run
 from experiments.sweep import Execution
 from paper_figs.diagnosis import diagnosis_coverage_figure, diagnosis_figure, diagnosis_order_figure
@@ -147,9 +148,13 @@ def test_coverage_counts_hits_and_errors() -> None:
 # --- order ----------------------------------------------------------------------------------------
 
 
-def test_orders_of_two_settings() -> None:
+def test_orders_of_three_settings() -> None:
     budget = Budget(prompts=2, updates=4, every=2)
-    cases = (TINY, Case(TreeWorld("other", horizon=4, hard_steps=1, problems=2, facts=12)))
+    cases = (
+        TINY,
+        Case(TreeWorld("other", horizon=4, hard_steps=1, problems=2, facts=12)),
+        Case(TreeWorld("third", horizon=3, hard_steps=1, problems=2, facts=12)),
+    )
     predicted = [row for case in cases for row in predicted_rows(PredictionSpec(case, 16, 0))]
     measured = [
         row
@@ -157,14 +162,19 @@ def test_orders_of_two_settings() -> None:
         for row in measured_rows(MeasurementSpec(case, method, budget, seed))
     ]
     rows = order_rows(predicted, measured)
-    assert [row["setting"] for row in rows] == ["tiny", "other"]
+    assert [row["setting"] for row in rows] == ["tiny", "other", "third"]
     for row in rows:
         own = [r["mean"] for r in measured if r["setting"] == row["setting"]]
         assert row["measured GRPO"] == pytest.approx(np.mean(own[:3]))
         assert row["difference"] == pytest.approx(row["measured SRPO"] - row["measured GRPO"])
         assert row["agree"] == ((row["difference"] > 0) == (row["SRPO"] > row["GRPO"]))
         assert row["seeds"] == 3
-    assert agreement_of(rows).settings == 2
+    found = agreement_row(rows)
+    assert found["settings"] == 3
+    assert len(order_sentences(rows, found)) == 3
+    own = [{**row, "difference": row["SRPO"] - row["GRPO"]} for row in rows]
+    own = [{**row, "SRPO": row["GRPO"] * (1 + i), "difference": i} for i, row in enumerate(own)]
+    assert agreement_row(own)["spearman"] == pytest.approx(1)
 
 
 def test_settings_differ_in_their_names_and_dials() -> None:
