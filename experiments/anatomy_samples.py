@@ -101,8 +101,9 @@ class LanguageSite:
         )
         number = int(spec.key.child("problems").integers(1)[0] >> 1)
         starts = simulator.start_states(task.problems("test", spec.prompts, number))
-        known = isinstance(task, StepChecker)
-        oracle = OracleLocalizer(task, vocabulary, form.delimiter) if known else None
+        oracle = None
+        if isinstance(task, StepChecker):
+            oracle = OracleLocalizer(task, vocabulary, form.delimiter)
         return cls(simulator, starts, oracle)
 
     def first_errors(self, rollouts: Sequence[TextRollout], key: Key) -> list[int | None]:

@@ -148,11 +148,11 @@ def _paired(first: Sequence[Row], second: Sequence[Row]) -> Interval:
 
 def _prefix_gaps(world: str, pool: Sequence[Row], resamples: int, key: Key) -> list[Row]:
     known = [r for r in pool if r["rewards"] and r["first_error"] is not None]
-    parts = [[r for r in known if is_clean(r) == clean] for clean in (True, False)]
-    if not all(parts):
+    clean, spoilt = ([r for r in known if is_clean(r) == sound] for sound in (True, False))
+    if not clean or not spoilt:
         return []
-    plain = difference(*(_share(_successes(part)) for part in parts))
-    equal = _at_equal_depth(*parts, resamples, key)
+    plain = difference(_share(_successes(clean)), _share(_successes(spoilt)))
+    equal = _at_equal_depth(clean, spoilt, resamples, key)
     return [
         _gap(world, "clean prefix", "erroneous prefix", plain),
         _gap(world, "clean prefix, equal depth", "erroneous prefix", equal),
@@ -254,7 +254,7 @@ def signals(tree: Sequence[Row], resamples: int, key: Key) -> list[Row]:
 
 def _by_prompt(rows: Sequence[Row], name: str, prompts: int) -> NDArray[np.float64]:
     where = np.array([r["prompt"] for r in rows], dtype=np.int64)
-    return np.bincount(where, [r[name] for r in rows], prompts)
+    return np.bincount(where, [r[name] for r in rows], prompts).astype(np.float64)
 
 
 def _of_resamples(values: NDArray[np.float64]) -> Interval:

@@ -119,6 +119,7 @@ class TextRollout(Rollout):
             self.tokens[begin:],
             tuple((a - begin, b - begin) for a, b in self.spans[step:]),
         )
+        assert isinstance(self.states, ThoughtStates)
         return replace(
             self,
             states=ThoughtStates(self.states[step], tokens, spans),
