@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,13 @@ from rich.console import Console
 
 from experiments.provenance import environment
 
-MODULES = ("bench_startup", "bench_evaluation", "bench_rollouts")
+TABLES = {
+    "tabular": ("bench_startup", "bench_evaluation", "bench_rollouts"),
+    "llm": ("bench_llm",),
+}
+"""Name of each table and what it is made of."""
+
+MODULES = tuple(module for modules in TABLES.values() for module in modules)
 Row = dict[str, Any]
 
 
@@ -74,16 +81,32 @@ def main() -> int:
     parser.add_argument("--only", choices=MODULES, action="append", help="some modules only")
     parser.add_argument("--output", type=Path, default=Path("docs/measurements"))
     options = parser.parse_args()
-    rows = [row for name in options.only or MODULES for row in measure(name, options.quick)]
-    about = {"date": datetime.now(UTC).date().isoformat(), **_flat(environment())}
+    for name, modules in TABLES.items():
+        chosen = [m for m in modules if m in (options.only or MODULES)]
+        rows = [row for module in chosen for row in measure(module, options.quick)]
+        if rows:
+            report(name, rows, None if options.quick else options.output)
+    return 0
+
+
+def report(name: str, rows: list[Row], folder: Path | None) -> None:
+    """Print a table and write it and its rows, unless there is no folder."""
+    about = {"date": datetime.now(UTC).date().isoformat(), **_flat(environment()), **_more(name)}
     table = as_markdown(rows, about)
     Console(highlight=False).print(table, markup=False, soft_wrap=True)
-    if not options.quick:
-        options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "tabular.md").write_text(table)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(table)
         lines = [json.dumps(row, sort_keys=True) for row in rows]
-        (options.output / "tabular.jsonl").write_text("\n".join([*lines, ""]))
-    return 0
+        (folder / f"{name}.jsonl").write_text("\n".join([*lines, ""]))
+
+
+def _more(name: str) -> Row:
+    """Versions of what the language models run on."""
+    if name != "llm":
+        return {}
+    found = {package: metadata.version(package) for package in ("torch", "transformers")}
+    return _flat({"language models": found})
 
 
 if __name__ == "__main__":
