@@ -147,7 +147,7 @@ def letter(axes: Sequence[Axes], size: float | None = None) -> None:
         ax.set_title(text, loc="left", size=size)
 
 
-def thousands(value: float, position: int | None = None) -> str:
+def thousands(value: float, position: float | None = None) -> str:
     """Tick labels like 1.5k and 2M."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:g}M"
