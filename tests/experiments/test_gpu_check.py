@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.cli import main
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so_and_measures_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["gpu-check", "--folder", str(tmp_path)]) == 2
+    assert "0 GPUs are visible to torch" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_model_is_not_measured_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gpu-check", "--device", "cpu"]) == 2
+    assert "add --smoke" in capsys.readouterr().err
+
+
+def test_the_check_itself_works_on_a_cpu(tmp_path: Path) -> None:
+    assert main(["gpu-check", "--device", "cpu", "--smoke", "--folder", str(tmp_path)]) == 0
+    (file,) = tmp_path.iterdir()
+    found = json.loads(file.read_text())
+    assert file.name == f"gpu-{found['date']}-cpu-smoke.json"
+    assert found["packages"]["torch"] == metadata.version("torch")
+    assert found["tiny"]["steps"] == 2
+    assert found["tiny"]["gradient_norm"] > 0
+    rollouts, training = found["model"]["rollouts"]["transformers"], found["model"]["training"]
+    assert rollouts["requests"] == training["rows"] == 4
+    assert 4 <= rollouts["tokens"] <= 32
+    assert training["tokens"] == 4 * 16
+    assert training["seconds_per_step"] > 0
