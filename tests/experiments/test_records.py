@@ -1,0 +1,57 @@
+"""The committed records of long runs: read by today's code, and what it makes of them is stored."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from experiments import learn_summary as shared
+from experiments import train_summary as summary
+from experiments.frontier import goals
+from experiments.report import FiguresConfig, run
+from experiments.store import Run
+from experiments.sweep import Execution
+from paper_figs.catalogue import FIGURES
+
+RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"
+
+
+@pytest.mark.slow
+def test_every_figure_of_theirs_is_drawn_without_running_anything(tmp_path):
+    shutil.copytree(RECORDS, tmp_path, dirs_exist_ok=True)
+    assert run(FiguresConfig(), tmp_path, Execution(), Console(quiet=True)) == 0
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    runs = {path.parent.name for path in RECORDS.glob("*/run.json")}
+    ours = {entry.name for entry in FIGURES if {command for command, _ in entry.tables} <= runs}
+    assert drawn == ours
+    assert {name.split("-")[0] for name in drawn} >= {"train", "anatomy", "frontier"}
+
+
+def test_summaries_of_the_training_runs_follow_from_their_curves():
+    record = Run.existing(RECORDS, "train")
+    curves = shared.gather(record.read("curves"))
+    seeds = {world: len(one.seeds) for (world, _), one in curves.items()}
+    assert seeds == {"sparse": 20, "early": 10, "natural": 10}
+    for table, made in (
+        ("pairs", shared.pairs(curves, summary.AXES, summary.CONTRASTS)),
+        ("finals", summary.finals(curves)),
+    ):
+        for stored, row in zip(record.read(table), made, strict=True):
+            assert {k: pytest.approx(v) if isinstance(v, float) else v for k, v in row.items()} == (
+                stored
+            )
+
+
+def test_every_method_had_the_same_budget():
+    for row in Run.existing(RECORDS, "train").read("collections"):
+        assert row["rollouts"] == 40 * 8 * 8
+
+
+def test_the_goals_of_frontier_follow_from_its_means():
+    record = Run.existing(RECORDS, "frontier")
+    for stored, row in zip(record.read("goals"), goals(record.read("means")), strict=True):
+        assert stored["met"] == row["met"]
+        assert stored["difference"] == pytest.approx(row["difference"])
