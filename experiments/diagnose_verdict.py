@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cpi_theory.diagnosis_records import Diagnosis, Selection
+from cpi_theory.diagnosis_records import Diagnosis
+from cpi_theory.prompt_shares import product
 from cpi_theory.statistics import Interval
 
 _SURE, _LIKELY = 0.975, 0.8
@@ -55,7 +56,7 @@ def _open(first: str, second: str, sure: float) -> str:
 
 def _rarity(found: Diagnosis) -> str:
     share = percent(found.coverage)
-    how = "chosen on a quarter of the prompts" if found.tau_chosen else "as given"
+    how = "chosen on a quarter of the prompts" if found.tau_chosen else "as set beforehand"
     return (
         f"{share} of the visited states are improvable by at least {found.tau:.3g} ({how}); plain "
         f"rollouts succeed in {percent(found.success)}."
@@ -66,15 +67,12 @@ def _localiser(found: Diagnosis) -> str:
     q, r = found.localizer.precision, found.random.precision
     said = f"The localiser names an improvable state in {percent(q)} of its answers"
     beside = f"a random step of a failure is one in {percent(r)}"
-    if _apart(found.localizer, found.random):
+    ratio = product((q, 1), (r, -1))
+    if ratio.lower > 1:
         return f"{said}; {beside}: it knows where to look."
-    if q.upper < r.lower:
+    if ratio.upper < 1:
         return f"{said}; {beside}: it is worse than chance."
     return f"{said}; {beside}: it is not shown to be better than chance."
-
-
-def _apart(first: Selection, second: Selection) -> bool:
-    return bool(first.precision.lower > second.precision.upper)
 
 
 def _correcting(found: Diagnosis) -> str:
