@@ -167,11 +167,11 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(
     profile: Path, whole: Path, tmp_path: Path
 ) -> None:
     kills, rng = 0, random.Random(0)
-    while kills < 8:
+    while kills < 6:
         process = start(profile, tmp_path)
-        # Each start needs about two seconds for imports; kills fall into and after them.
+        # Each start needs some seconds for imports; kills fall into and after them.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=rng.uniform(1.0, 4.0))
+            process.wait(timeout=rng.uniform(2.0, 9.0))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)
@@ -248,8 +248,9 @@ def test_the_largest_exit_code_is_kept(
 
 
 def test_profiles_name_every_command_and_are_found_by_name() -> None:
-    # A committed model is warm-started once; everything else is part of every profile.
-    assert set(COMMANDS) == {"reproduce", "warm-start", *Profile.__dataclass_fields__}
+    # A committed model is warm-started once, and not every machine has a GPU to check.
+    elsewhere = {"reproduce", "warm-start", "gpu-check"}
+    assert set(COMMANDS) == elsewhere | set(Profile.__dataclass_fields__)
     for name in ("quick", "full"):
         profile = load_config(Profile, ReproduceConfig(name).path())
         assert profile.learn.seeds >= 20
