@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpi_theory.checks import check_count, check_probability
 from experiments.config import named_values
+from llm.datasets import Duplicates, Fields, load_task
 
 if TYPE_CHECKING:
     from llm.localization import Localizer
@@ -90,20 +91,27 @@ class DatasetWorld:
 
     Attributes:
         name: in records and figures.
-        source: a JSONL or parquet file, or the name of a data set.
+        source: a JSONL or parquet file, a folder, or the name of a data set.
+        test_source: where held-out questions are; None: a share of `source` is held out.
+        test_share: that share.
+        fields: which field of a record holds what.
+        duplicates: whether a question that comes again is an error ("refuse"), or only its first
+            record counts ("first").
         max_thoughts, max_tokens, thought_tokens: see :class:`llm.thoughts.ThoughtFormat`.
         chat: whether prompts are put into the model's chat template.
-        test_share: share of the questions that is held out.
         localization_temperature, localization_tokens: of the model's own localisations.
     """
 
     name: str
     source: str
+    test_source: str | None = None
+    test_share: float = 0.2
+    fields: Fields = field(default_factory=Fields)
+    duplicates: Duplicates = "refuse"
     max_thoughts: int = 20
     max_tokens: int = 5120
     thought_tokens: int | None = None
     chat: bool = False
-    test_share: float = 0.2
     localization_temperature: float = 0.3
     localization_tokens: int = 4096
 
@@ -113,9 +121,13 @@ class DatasetWorld:
 
     def task(self) -> Task:
         """The questions."""
-        from llm.datasets import load_task
-
-        return load_task(self.source, test_share=self.test_share)
+        return load_task(
+            self.source,
+            self.test_source,
+            self.test_share,
+            fields=self.fields,
+            duplicates=self.duplicates,
+        )
 
     def form(self) -> ThoughtFormat:
         """Format of solutions."""

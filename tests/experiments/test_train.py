@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
+from experiments.config import load_config
 from experiments.store import Run
 from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
@@ -157,3 +159,35 @@ def test_a_missing_model_is_a_clear_error(tmp_path, capsys):
     code = main(["train", "--model.path", str(tmp_path / "none"), "--output", str(tmp_path)])
     assert code == 2
     assert "none" in capsys.readouterr().err
+
+
+def test_questions_of_ones_own_are_read_as_the_configuration_says(tmp_path):
+    rows = [
+        {"problem": f"What is {i} + 1?", "solution": f"Count on. #### {i + 1}"} for i in range(10)
+    ]
+    source = tmp_path / "questions.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        f"""
+worlds = ["mine"]
+[[more]]
+type = "DatasetWorld"
+name = "mine"
+source = "{source}"
+test_share = 0.3
+fields = {{ question = "problem", answer = "solution", answer_after = "####" }}
+"""
+    )
+    (world,) = choose("worlds", ("mine",), load_config(TrainConfig, file).more)
+    task = world.task()
+    train, test = task.problems("train", 7, 0), task.problems("test", 3, 0)
+    assert len({p.question for p in (*train, *test)}) == 10
+    for problem in (*train, *test):
+        number = int(problem.question.split()[2])
+        assert problem.answer == str(number + 1)
+        assert task.verify(problem, f"so \\boxed{{{number + 1}.0}}").reward == 1
+    file.write_text(file.read_text().replace('"problem"', '"text"'))
+    (world,) = load_config(TrainConfig, file).more
+    with pytest.raises(InvalidInput, match=r"line 1.*text"):
+        world.task()
