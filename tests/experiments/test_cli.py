@@ -214,3 +214,16 @@ def test_numerics_use_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     cli.main(["--help"])
     assert os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_packages_that_only_language_models_need_are_named_where_they_are_missing(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; from experiments.cli import main; "
+        f"sys.exit(main(['train', '--output', {str(tmp_path)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "torch is not installed; run pip install 'cpi-resets[llm]'" in done.stderr
+    assert "Traceback" not in done.stderr
