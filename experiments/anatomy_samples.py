@@ -13,15 +13,13 @@ from cpi_theory.checks import check_count, check_positive
 from cpi_theory.collecting import Account, Request
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Localization, Reason, Refusal
+from experiments.language_worlds import open_world
 from experiments.store import Row
-from experiments.train_worlds import LanguageWorld, load_named
+from experiments.train_worlds import LanguageWorld
 from llm.localization import OracleLocalizer
 from llm.models import ModelSettings
 from llm.rollouts import TextRollout, TextState
-from llm.sampling import Sampling
 from llm.simulator import LanguageModelSimulator
-from llm.tasks import StepChecker
-from llm.transformers_sampler import TransformersSampler
 
 CONTROL = " control"
 """Ending of the name of a kind whose depth is another's and whose failure is not."""
@@ -86,25 +84,9 @@ class LanguageSite:
         Raises:
             InvalidInput: whatever model, task or problems refuse.
         """
-        model, vocabulary = load_named(spec.model)
-        task, form = spec.world.task(), spec.world.form()
-        sampler = TransformersSampler(model, vocabulary)
-        simulator = LanguageModelSimulator(
-            sampler,
-            vocabulary,
-            task,
-            form,
-            Sampling(spec.temperature),
-            spec.world.localizer(sampler, vocabulary),
-            spec.seed,
-            chat=spec.world.chat,
-        )
-        number = int(spec.key.child("problems").integers(1)[0] >> 1)
-        starts = simulator.start_states(task.problems("test", spec.prompts, number))
-        oracle = None
-        if isinstance(task, StepChecker):
-            oracle = OracleLocalizer(task, vocabulary, form.delimiter)
-        return cls(simulator, starts, oracle)
+        opened = open_world(spec.world, spec.model, spec.temperature, spec.seed)
+        problems = opened.problems("test", spec.prompts, spec.key.child("problems"))
+        return cls(opened.simulator, opened.simulator.start_states(problems), opened.oracle)
 
     def first_errors(self, rollouts: Sequence[TextRollout], key: Key) -> list[int | None]:
         """The step at which each first goes wrong; None where nobody knows or none is wrong."""

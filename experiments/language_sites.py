@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from cpi_theory.randomness import Key
 from experiments.diagnose_worlds import Site
-from experiments.train_worlds import LanguageWorld, load_named
-from llm.localization import Localizer, OracleLocalizer
+from experiments.language_worlds import open_world
+from experiments.train_worlds import LanguageWorld
 from llm.models import ModelSettings
-from llm.sampling import Sampling
-from llm.simulator import LanguageModelSimulator
-from llm.tasks import StepChecker
-from llm.transformers_sampler import TransformersSampler
 
 
 def open_model(
@@ -28,25 +24,8 @@ def open_model(
     Raises:
         InvalidInput: whatever model and task refuse.
     """
-    model, vocabulary = load_named(settings)
-    sampler = TransformersSampler(model, vocabulary)
-    task = world.task()
-
-    def simulator(localizer: Localizer) -> LanguageModelSimulator:
-        return LanguageModelSimulator(
-            sampler,
-            vocabulary,
-            task,
-            world.form(),
-            Sampling(temperature),
-            localizer,
-            chat=world.chat,
-        )
-
-    own = simulator(world.localizer(sampler, vocabulary))
-    reference = None
-    if isinstance(task, StepChecker):
-        reference = simulator(OracleLocalizer(task, vocabulary, own.form.delimiter))
-    seed = int(key.child("problems").integers(1)[0] >> 1)
-    starts = own.start_states(task.problems("test", prompts, seed))
-    return Site(world.name, own, starts, reference)
+    opened = open_world(world, settings, temperature)
+    problems = opened.problems("test", prompts, key.child("problems"))
+    starts = opened.simulator.start_states(problems)
+    reference = None if opened.oracle is None else opened.with_localizer(opened.oracle)
+    return Site(world.name, opened.simulator, starts, reference)

@@ -21,20 +21,20 @@ from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
+from experiments.language_worlds import open_world
 from experiments.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.store import Row
 from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
-from experiments.train_worlds import LanguageWorld, found, load_named
+from experiments.train_worlds import LanguageWorld
 from llm.batches import training_rows
-from llm.engines import SamplerSettings, make_sampler
+from llm.engines import SamplerSettings
 from llm.lean import LeanTrainer, StepReport
-from llm.localization import OracleLocalizer
 from llm.losses import LossSettings
 from llm.models import ModelSettings
 from llm.optimizer import OptimizerSettings
 from llm.sampling import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage
-from llm.tasks import Problem, StepChecker
+from llm.tasks import Problem
 from llm.thoughts import Finish
 
 
@@ -158,6 +158,7 @@ class Training:
         update: updates made so far.
         simulator: the model as a world, under its current weights.
         model: the model.
+        problems: draws problems of a split by a key.
         key: of all randomness.
         losses: loss and gradient norm of the last update.
     """
@@ -171,27 +172,15 @@ class Training:
         self.spec = spec
         self.update = 0
         self.key = Key.of(spec.seed).child("train", spec.world.name)
-        model, vocabulary = load_named(spec.model)
-        task = spec.world.task()
-        sampler = make_sampler(spec.sampler, model, vocabulary, found(spec.model))
-        form = spec.world.form()
-        oracle = None
-        if isinstance(task, StepChecker):
-            oracle = OracleLocalizer(task, vocabulary, form.delimiter)
-        own = spec.world.localizer(sampler, vocabulary)
-        inner = oracle if spec.method.localizer == "oracle" and oracle else own
-        self.meter = MeteredLocalizer(inner, oracle, getattr(task, "hard_places", None))
-        self.simulator = LanguageModelSimulator(
-            sampler,
-            vocabulary,
-            task,
-            form,
-            Sampling(spec.budget.temperature),
-            self.meter,
-            spec.seed,
-            chat=spec.world.chat,
-        )
-        self.model = model
+        temperature = spec.budget.temperature
+        world = open_world(spec.world, spec.model, temperature, spec.seed, spec.sampler)
+        own = world.simulator.localizer
+        assert own is not None
+        inner = world.oracle or own if spec.method.localizer == "oracle" else own
+        hard_places = getattr(world.simulator.task, "hard_places", None)
+        self.meter = MeteredLocalizer(inner, world.oracle, hard_places)
+        self.simulator = world.with_localizer(self.meter)
+        self.model, self.problems = world.model, world.problems
         self._account = _Account()
         self.losses: dict[str, float] = {}
         self._began, self._work = time.perf_counter(), 0
@@ -239,10 +228,6 @@ class Training:
     def tokens_per_second(self) -> float:
         """Sampled so far per second of collecting and learning."""
         return self._account.tokens / max(self._account.seconds, 1e-9)
-
-    def problems(self, split: str, count: int, key: Key) -> list[Problem]:
-        """`count` problems of a split, drawn by `key`."""
-        return self.simulator.task.problems(split, count, int(key.integers(1)[0] >> 1))
 
     def record(self) -> Row:
         """Evaluate the model and tell what happened since the last record."""
