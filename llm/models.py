@@ -108,7 +108,9 @@ def _check_folder(path: str) -> None:
 def _load(settings: ModelSettings) -> tuple[Any, Any]:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a bar per load would bury what the commands say
     try:
         tokenizer = AutoTokenizer.from_pretrained(settings.path)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
