@@ -83,6 +83,7 @@ def _corrections(ax: Axes, estimates: Sequence[Row], kind: str, title: str) -> N
         _marks(ax, np.arange(len(labels)) + shift, chosen, style)
     ticks = [_short(label.removeprefix(kind).strip()) for label in labels]
     ax.set_xticks(range(len(labels)), ticks)
+    ax.set_xlim(-0.7, len(labels) - 0.3)
     ax.set_title(title)
     ax.set_ylabel("suffixes that succeed (%)")
     ax.set_ylim(bottom=0)
