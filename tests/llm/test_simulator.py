@@ -178,6 +178,15 @@ def test_a_tail_is_the_rollout_from_its_later_state():
         rollout.tail(len(rollout))
 
 
+def test_no_more_is_asked_for_than_a_state_has_left():
+    simulator = world(Deaf)
+    parents = simulator.rollout(begin(simulator, 100), Key.of(3).integers(100))
+    states = [r.states[-1] for r in parents]
+    suffixes = simulator.rollout(states, Key.of(4).integers(100))
+    for state, suffix in zip(states, suffixes, strict=True):
+        assert len(state.kept) + len(suffix.tokens) + suffix.discarded <= 12
+
+
 def test_logprobs_are_those_of_the_script():
     simulator = world(sampling=Sampling(0.5))
     for rollout in simulator.rollout(begin(simulator, 50), Key.of(3).integers(50)):
