@@ -8,11 +8,17 @@ from cpi_theory.statistics import Interval
 
 _SURE, _LIKELY = 0.975, 0.8
 
+_CAUTION = (
+    " How sure this is speaks of the drawn prompts alone: on the tiny language model the predicted "
+    "order of GRPO and SRPO was not borne out (docs/measurements/diagnose.md)."
+)
+"""For worlds that hide their advantages, as language models do."""
+
 
 def verdict(found: Diagnosis) -> tuple[str, ...]:
     """Sentences, the answer first."""
     return (
-        _answer(found),
+        _answer(found) + ("" if found.exact else _CAUTION),
         _rarity(found),
         _localiser(found),
         _correcting(found),

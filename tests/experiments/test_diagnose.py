@@ -291,6 +291,8 @@ def test_the_verdict_follows_the_numbers() -> None:
     assert verdict(dataclasses.replace(found, order=order))[0].startswith("Resets are worth it")
     unsure = dataclasses.replace(order, ahead=(("SRPO", "GRPO", 0.6),))
     assert "do not decide it" in verdict(dataclasses.replace(found, order=unsure))[0]
+    assert "not borne out" not in sentences[0]
+    assert "not borne out" in verdict(dataclasses.replace(found, exact=False))[0]
 
 
 def test_shares_are_written_with_their_interval() -> None:
