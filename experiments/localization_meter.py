@@ -66,8 +66,10 @@ class MeteredLocalizer:
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
         """See :class:`llm.localization.Localizer`."""
         located = self.inner.locate(rollouts, keys)
-        truths = self.oracle.locate(rollouts, keys) if self.oracle else []
-        for rollout, one, truth in zip(rollouts, located, truths, strict=False):
+        if self.oracle is None:
+            return located
+        truths = self.oracle.locate(rollouts, keys)
+        for rollout, one, truth in zip(rollouts, located, truths, strict=True):
             if isinstance(truth.answer, Localization):
                 named = one.answer.step if isinstance(one.answer, Localization) else None
                 kept = len(rollout.start.ends)

@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cpi_theory.checks import check_count, check_positive
+from cpi_theory.checks import InvalidInput, check_count, check_positive
 from cpi_theory.first_errors import FirstErrorModel
 from cpi_theory.frontier import FrontierGRPO
 from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
-from experiments.language_worlds import open_world
+from experiments.language_worlds import OpenWorld, open_world
 from experiments.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.store import Row
 from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
@@ -29,6 +29,7 @@ from experiments.train_worlds import LanguageWorld
 from llm.batches import training_rows
 from llm.engines import SamplerSettings
 from llm.lean import LeanTrainer, StepReport
+from llm.localization import Localizer
 from llm.losses import LossSettings
 from llm.models import ModelSettings
 from llm.optimizer import OptimizerSettings
@@ -174,11 +175,8 @@ class Training:
         self.key = Key.of(spec.seed).child("train", spec.world.name)
         temperature = spec.budget.temperature
         world = open_world(spec.world, spec.model, temperature, spec.seed, spec.sampler)
-        own = world.simulator.localizer
-        assert own is not None
-        inner = world.oracle or own if spec.method.localizer == "oracle" else own
         hard_places = getattr(world.simulator.task, "hard_places", None)
-        self.meter = MeteredLocalizer(inner, world.oracle, hard_places)
+        self.meter = MeteredLocalizer(_localizer(spec, world), world.oracle, hard_places)
         self.simulator = world.with_localizer(self.meter)
         self.model, self.problems = world.model, world.problems
         self._account = _Account()
@@ -274,6 +272,20 @@ class Training:
         keys = self.key.child("evaluate", self.update).integers(len(problems))
         rollouts = judge.rollout(judge.start_states(problems), keys)
         return sum(r.reward for r in rollouts) / len(rollouts)
+
+
+def _localizer(spec: TrainSpec, world: OpenWorld) -> Localizer:
+    """Who names first errors for the method of `spec`.
+
+    Raises:
+        InvalidInput: if that is the exact step checker and the task has none.
+    """
+    chosen = world.oracle if spec.method.localizer == "oracle" else world.simulator.localizer
+    if chosen is None:
+        remedy = "leave the method out, or use a task with first_error"
+        problem = f"the task of {spec.world.name} has no exact step checker"
+        raise InvalidInput("method", spec.method.name, problem, remedy)
+    return chosen
 
 
 def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> list[Row]:

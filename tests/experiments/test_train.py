@@ -183,6 +183,8 @@ fields = {{ question = "problem", answer = "solution", answer_after = "####" }}
     task = world.task()
     train, test = task.problems("train", 7, 0), task.problems("test", 3, 0)
     assert len({p.question for p in (*train, *test)}) == 10
+    with pytest.raises(InvalidInput, match=r"ORACLE.*no exact step checker"):
+        Training(spec("ORACLE", world=world))
     for problem in (*train, *test):
         number = int(problem.question.split()[2])
         assert problem.answer == str(number + 1)
