@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpi_theory.checks import check_count, check_probability
 from experiments.config import named_values
+from llm.arithmetic import REGIMES, ArithmeticTask
 from llm.datasets import Duplicates, Fields, load_task
 
 if TYPE_CHECKING:
@@ -54,21 +55,15 @@ class ArithmeticWorld:
     hard_steps: int | None = None
     hard_within: int | None = None
 
-    def task(self) -> Task:
+    def task(self) -> ArithmeticTask:
         """The task; its facts are those that the tiny model was warm-started with."""
-        from llm.arithmetic import ArithmeticTask
-
         return ArithmeticTask(
             horizon=self.horizon, hard_steps=self.hard_steps, hard_within=self.hard_within
         )
 
     def form(self) -> ThoughtFormat:
         """Format of solutions."""
-        from llm.arithmetic import ArithmeticTask
-
-        task = self.task()
-        assert isinstance(task, ArithmeticTask)
-        return task.form
+        return self.task().form
 
     def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
         """The model's own, in the words that it was warm-started with."""
@@ -153,13 +148,10 @@ class DatasetWorld:
 LanguageWorld = ArithmeticWorld | DatasetWorld
 
 WORLDS: Mapping[str, LanguageWorld] = {
-    world.name: world
-    for world in (
-        ArithmeticWorld("natural"),
-        ArithmeticWorld("sparse", hard_steps=4),
-        ArithmeticWorld("early", hard_steps=3, hard_within=5),
-    )
+    name: ArithmeticWorld(name, task.horizon, task.hard_steps, task.hard_within)
+    for name, task in REGIMES.items()
 }
+"""The worlds that `train` knows by name."""
 
 
 def choose(

@@ -18,6 +18,7 @@ from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
 from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec, training_curve
 from experiments.train_worlds import TINY, WORLDS, ArithmeticWorld, choose
+from llm.arithmetic import REGIMES
 from llm.losses import LossSettings
 from llm.models import ModelSettings
 from llm.optimizer import OptimizerSettings
@@ -130,6 +131,7 @@ def test_worlds_can_have_seeds_of_their_own():
 
 
 def test_the_worlds_have_the_coverage_that_their_names_promise():
+    assert {name: world.task() for name, world in WORLDS.items()} == REGIMES
     for world, hard in (("sparse", 4), ("early", 3)):
         task = WORLDS[world].task()
         for problem in task.problems("train", 20, 0):

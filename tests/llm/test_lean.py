@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from cpi_theory.checks import InvalidInput
-from llm.lean import LeanTrainer, OptimizerSettings, TrainingDiverged
+from llm.lean import LeanTrainer, TrainingDiverged
 from llm.losses import LossSettings
 from llm.models import LoraSettings, ModelSettings, prepare
+from llm.optimizer import OptimizerSettings
 from tests.llm.rows import (
     gradient,
     random_rows,
