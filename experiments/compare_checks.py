@@ -11,7 +11,7 @@ from cpi_theory.statistics import wilson_interval
 from experiments.compare_lines import Row, rollouts_per_sample, trial_law
 from experiments.compare_settings import Setting
 from experiments.compare_worlds import world
-from tabular.simulation import TabularSimulator
+from tabular.conservative import ConservativeTabular
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def check_samples(spec: CheckSpec) -> list[Row]:
     """
     place = world(spec.setting)
     law = trial_law(place, spec.setting)
-    simulator = TabularSimulator(place.mdp, place.policy)
+    simulator = ConservativeTabular(place.mdp, place.policy)
     key = Key.of(spec.seed).child("check", repr(spec.setting))
     count = round(spec.samples)
     trials = simulator.draw_trials(

@@ -21,8 +21,8 @@ from experiments.compare_settings import (
 )
 from experiments.compare_worlds import World, world
 from tabular.evaluation import Evaluation, evaluate
+from tabular.induced_weights import reset_weight
 from tabular.mdp import FiniteHorizonMDP
-from tabular.reset_weights import reset_weight
 from tabular.weights import deviation_probabilities, mix, reset_step
 
 Row = dict[str, Any]

@@ -18,8 +18,8 @@ from experiments.compare_lines import Row, one_step
 from tabular.evaluation import Evaluation, evaluate
 from tabular.families import combination_lock, reasoning_tree
 from tabular.gym import from_gymnasium
+from tabular.induced_weights import reset_weight
 from tabular.mdp import FiniteHorizonMDP, uniform_policy
-from tabular.reset_weights import reset_weight
 from tabular.weights import coverage, greedy_on, improvable, visit_counts
 
 Kind = Literal["gymnasium", "tree", "lock"]

@@ -9,7 +9,8 @@ from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, Rollout, Simulator, State
 from experiments.learn_worlds import WORLDS, TreeWorld, World, build
-from tabular.simulation import Localizer, TabularSimulator
+from tabular.localizer import Localizer
+from tabular.simulation import TabularSimulator
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def open_case(case: Case, prompts: int, key: Key) -> Site:
         Blind(simulator) if case.blind else simulator,
         simulator.start_states(prompts, key.child("starts")),
         reference,
-        simulator.reward_bound,
+        float(simulator.mdp.reward_bound),
     )
 
 

@@ -25,7 +25,9 @@ from cpi_theory.resets import ImprovableReset, UniformReset
 from cpi_theory.seam import Collection
 from experiments.learn_worlds import Instance, World, build
 from experiments.store import Row
-from tabular.simulation import Localizer, TabularSimulator
+from tabular.conservative import ConservativeTabular
+from tabular.localizer import Localizer
+from tabular.simulation import TabularSimulator
 from tabular.softmax import Adam, Sgd, SoftmaxPolicy
 
 
@@ -219,7 +221,7 @@ def _conservative_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterat
     """Records of all iterations, or every few of them where nothing is sampled."""
     assert isinstance(spec.method, ConservativeMethod)
     budget, exact = spec.budget, spec.method.exact
-    world = TabularSimulator(
+    world = ConservativeTabular(
         instance.problem.mdp, instance.problem.policy, success=instance.success
     )
     algorithm = spec.method.algorithm(instance, budget.trials)

@@ -28,6 +28,7 @@ from tabular.families import (
     two_state_trap,
 )
 from tabular.gym import from_gymnasium
+from tabular.induced_weights import reset_weight
 from tabular.mdp import (
     DiscountedMDP,
     FiniteHorizonMDP,
@@ -36,7 +37,6 @@ from tabular.mdp import (
     uniform_policy,
 )
 from tabular.optimal import solve
-from tabular.reset_weights import reset_weight
 from tabular.weights import greedy_on
 
 Rng = np.random.Generator

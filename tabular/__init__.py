@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tabular.conservative import ConservativeTabular as ConservativeTabular
     from tabular.evaluation import Evaluation as Evaluation
     from tabular.evaluation import evaluate as evaluate
     from tabular.evaluation import evaluate_many as evaluate_many
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tabular.families import reasoning_tree as reasoning_tree
     from tabular.families import two_state_trap as two_state_trap
     from tabular.gym import from_gymnasium as from_gymnasium
+    from tabular.induced_weights import reset_weight as reset_weight
     from tabular.localizer import Localizer as Localizer
     from tabular.mdp import DiscountedMDP as DiscountedMDP
     from tabular.mdp import FiniteHorizonMDP as FiniteHorizonMDP
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from tabular.optimal import Solution as Solution
     from tabular.optimal import solve as solve
     from tabular.reset_weights import ResetWeight as ResetWeight
-    from tabular.reset_weights import reset_weight as reset_weight
     from tabular.scaling import rescale as rescale
     from tabular.scaling import rescale_discounted as rescale_discounted
     from tabular.simulation import TabularSimulator as TabularSimulator
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from tabular.weights import visit_counts as visit_counts
 
 _NAMES = {
+    "conservative": ("ConservativeTabular",),
     "evaluation": (
         "Evaluation",
         "evaluate",
@@ -87,10 +89,8 @@ _NAMES = {
         "Solution",
         "solve",
     ),
-    "reset_weights": (
-        "ResetWeight",
-        "reset_weight",
-    ),
+    "induced_weights": ("reset_weight",),
+    "reset_weights": ("ResetWeight",),
     "scaling": (
         "rescale",
         "rescale_discounted",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, singledispatch
 from statistics import NormalDist
 from typing import Any
 
@@ -20,8 +21,8 @@ from cpi_theory.resets import (
     StartReset,
     UniformReset,
 )
-from cpi_theory.seam import Refusal, ResetPolicy
-from tabular.evaluation import Evaluation, evaluate
+from cpi_theory.seam import Refusal, ResetPolicy, Simulator, State
+from tabular.evaluation import Evaluation
 from tabular.first_errors import first_error_weight
 from tabular.localizer import Localizer
 from tabular.mdp import FiniteHorizonMDP
@@ -47,75 +48,100 @@ class ResetWeight:
         return np.array(self.values, dtype=dtype) if copy else np.asarray(self.values, dtype=dtype)
 
 
-def reset_weight(
+def exact_reset_weight(
     mdp: FiniteHorizonMDP,
-    policy: ArrayLike,
+    evaluation: Evaluation,
     reset: ResetPolicy,
-    *,
     localizer: Localizer | None = None,
     success: Exact | None = None,
-    samples: int = 20_000,
-    key: Key | int = 0,
-) -> ResetWeight:
-    """The reset weight that `reset` induces on the rollouts of `policy` from the start.
-
-    Exact for `StartReset`, `UniformReset`, every `AdvantageBasedReset` and, as long as rollouts
-    have few distinct returns, for `FirstErrorReset`; Monte Carlo with 95 % intervals otherwise.
+) -> ResetWeight | None:
+    """The reset weight that `reset` induces, by a recursion; None where none is known.
 
     Args:
         mdp: the world.
-        policy: shape (H, S, A) or (S, A).
+        evaluation: of the policy that rolls out from the start.
         reset: any reset policy.
-        localizer: how the world names first errors (`tabular.localizer.Localizer`); by default
-            exactly.
+        localizer: how the world names first errors; by default exactly.
         success: a rollout fails if its return is below this; by default `reward_bound` less 1e-9.
-        samples: number of rollouts if Monte Carlo is needed.
-        key: their random stream.
-
-    Raises:
-        InvalidInput: if `policy` does not fit the MDP.
     """
-    evaluation = evaluate(mdp, policy)
-    values = _exact_weight(mdp, evaluation, reset, localizer, success)
+    values = exact_weight(reset, mdp, evaluation, localizer or Localizer(), success)
     if values is None:
-        return sampled_reset_weight(
-            mdp, policy, reset, localizer=localizer, success=success, samples=samples, key=key
-        )
+        return None
     values.setflags(write=False)
     return ResetWeight(values, values, values, exact=True)
 
 
-def _exact_weight(
+@singledispatch
+def exact_weight(
+    reset: ResetPolicy,
     mdp: FiniteHorizonMDP,
     evaluation: Evaluation,
-    reset: ResetPolicy,
-    localizer: Localizer | None,
+    localizer: Localizer,
     success: Exact | None,
 ) -> Array | None:
-    """The weight by a recursion, or None where none is known."""
-    steps = np.broadcast_to(~mdp.terminal, evaluation.values.shape)
-    if isinstance(reset, StartReset):
-        table: Any = steps & (np.arange(mdp.horizon) == 0)[:, None]
-    elif isinstance(reset, UniformReset):
-        table = steps
-    elif isinstance(reset, AdvantageBasedReset):
-        table = np.where(steps, _advantage_weight(mdp, evaluation, reset), 0)
-    elif isinstance(reset, FirstErrorReset):
-        return first_error_weight(mdp, evaluation, reset.offset, localizer or Localizer(), success)
-    else:
-        return None
-    table = table.astype(np.int64) if table.dtype == bool else table
-    visited = np.asarray(evaluation.visits > 0, dtype=bool)
-    return np.array(as_numbers("weight", np.where(visited, table, 0), mdp.exact))
+    """w(s, h) = E[weight of step h | s_h = s], shape (H, S), or None where no recursion is known.
+
+    The law of a new reset policy is added from anywhere by ``@exact_weight.register``; a policy
+    without one is sampled.
+    """
+    return None
 
 
+@exact_weight.register
+def _start_weight(
+    reset: StartReset,
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    localizer: Localizer,
+    success: Exact | None,
+) -> Array:
+    return _on_visits(mdp, evaluation, (np.arange(mdp.horizon) == 0)[:, None])
+
+
+@exact_weight.register
+def _uniform_weight(
+    reset: UniformReset,
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    localizer: Localizer,
+    success: Exact | None,
+) -> Array:
+    return _on_visits(mdp, evaluation, np.True_)
+
+
+@exact_weight.register
 def _advantage_weight(
-    mdp: FiniteHorizonMDP, evaluation: Evaluation, reset: AdvantageBasedReset
+    reset: AdvantageBasedReset,
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    localizer: Localizer,
+    success: Exact | None,
 ) -> Array:
     best = evaluation.best_advantages
     if not isinstance(reset, ImprovableReset | ImperfectReset):
-        best = best.astype(np.float64)
-    return reset.weights_at(best, reset.calibrate(partial(step_coverage, mdp, evaluation)))
+        best = best.astype(np.float64)  # a softmax has no exact fractions
+    calibration = reset.calibrate(partial(step_coverage, mdp, evaluation))
+    return _on_visits(mdp, evaluation, reset.weights_at(best, calibration))
+
+
+@exact_weight.register
+def _first_error_weight(
+    reset: FirstErrorReset,
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    localizer: Localizer,
+    success: Exact | None,
+) -> Array | None:
+    return first_error_weight(mdp, evaluation, reset.offset, localizer, success)
+
+
+def _on_visits(mdp: FiniteHorizonMDP, evaluation: Evaluation, weight: ArrayLike) -> Array:
+    """A weight that depends on (s, h) alone, shape (H, S): 0 at ends and where nobody comes."""
+    acting = np.broadcast_to(~mdp.terminal, evaluation.values.shape)
+    visited = np.asarray(evaluation.visits > 0, dtype=bool)
+    table = np.asarray(weight)
+    table = table.astype(np.int64) if table.dtype == bool else table
+    return np.array(as_numbers("weight", np.where(acting & visited, table, 0), mdp.exact))
 
 
 def step_coverage(mdp: FiniteHorizonMDP, evaluation: Evaluation, tau: float) -> float:
@@ -131,50 +157,46 @@ def step_coverage(mdp: FiniteHorizonMDP, evaluation: Evaluation, tau: float) -> 
 
 
 def sampled_reset_weight(
-    mdp: FiniteHorizonMDP,
-    policy: ArrayLike,
+    simulator: Simulator,
+    starts: Sequence[State],
     reset: ResetPolicy,
+    shape: tuple[int, int],
     *,
-    localizer: Localizer | None = None,
-    success: Exact | None = None,
-    samples: int = 20_000,
     key: Key | int = 0,
-    confidence: float = 0.95,
+    level: float = 0.95,
 ) -> ResetWeight:
     """The induced reset weight of any reset policy, as means over sampled rollouts.
 
     The limits are Wilson's, which for weights between 0 and 1 are at least as wide as for hits.
 
     Args:
-        mdp, policy, reset, localizer, success, samples, key: as for `reset_weight`.
-        confidence: of each limit pair, in (0, 1).
+        simulator: a world whose states are pairs (h, s).
+        starts: where the rollouts start, one each.
+        reset: any reset policy.
+        shape: (H, S).
+        key: of the rollouts and of the reset policy.
+        level: of each pair of limits, in (0, 1).
 
     Raises:
-        InvalidInput: if an argument is out of range or `policy` does not fit the MDP.
+        InvalidInput: if there is no start or `level` is out of range.
     """
-    check_count("samples", samples)
-    check_probability("confidence", confidence)
-    from tabular.simulation import TabularSimulator  # which imports this module
-
-    bar = None if success is None else float(success)
-    simulator = TabularSimulator(mdp, policy, localizer=localizer, success=bar)
-    streams = Key.of(key)
-    starts = simulator.start_states(samples, streams.child("starts"))
+    check_count("starts", len(starts))
+    check_probability("level", level)
+    streams, samples = Key.of(key), len(starts)
     rollouts = simulator.rollout(starts, streams.child("rollouts").integers(samples))
     weights = reset.step_weights(rollouts, simulator, streams.child("reset").integers(samples))
-    visits = np.zeros((mdp.horizon, mdp.states))
-    total = np.zeros_like(visits)
+    visits, total = np.zeros(shape), np.zeros(shape)
     for rollout, weight in zip(rollouts, weights, strict=True):
         where = tuple(np.array(rollout.states, dtype=np.int64).reshape(-1, 2).T)
         visits[where] += 1
         if not isinstance(weight, Refusal):
             total[where] += weight
-    return _with_limits(total, visits, confidence)
+    return _with_limits(total, visits, level)
 
 
-def _with_limits(total: Array, visits: Array, confidence: float) -> ResetWeight:
+def _with_limits(total: Array, visits: Array, level: float) -> ResetWeight:
     """Means with Wilson limits; [0, 1] where nothing was seen."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    z = NormalDist().inv_cdf((1 + level) / 2)
     seen = np.maximum(visits, 1)
     mean = total / seen
     centre = (mean + z * z / (2 * seen)) / (1 + z * z / seen)

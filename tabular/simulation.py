@@ -1,26 +1,28 @@
-"""The simulator seam on a finite MDP: rollouts, first errors, and conservative updates."""
+"""The simulator seam on a finite MDP: rollouts, first errors and reset weights."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cpi_theory.bounds import ResetStep
-from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range
-from cpi_theory.conservative import Candidate, Trials
+from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
 from tabular import sampling_kernels as kernels
 from tabular.evaluation import Evaluation, evaluate
 from tabular.localizer import Localizer, best_advantages
-from tabular.mdp import FiniteHorizonMDP, deterministic_policy
-from tabular.reset_weights import ResetWeight, reset_weight, step_coverage
+from tabular.mdp import FiniteHorizonMDP
+from tabular.reset_weights import (
+    ResetWeight,
+    exact_reset_weight,
+    sampled_reset_weight,
+    step_coverage,
+)
 from tabular.rollouts import TabularState, as_rollouts
 from tabular.sampling import (
     Arcs,
@@ -32,9 +34,7 @@ from tabular.sampling import (
     make_sampler,
     numbered_keys,
 )
-from tabular.trials import draw_trials
 from tabular.validation import check_shape
-from tabular.weights import mix, reset_step
 
 _START, _ROLLOUT, _LOCATE = (
     Key.of(0).child("tabular", name).integers(1)[0] for name in ("start", "rollout", "locate")
@@ -97,9 +97,9 @@ class TabularSimulator:
         self._sampler = make_sampler(self.arcs, self.layered_policy, table_memory, threads)
         self._rolled = self._located = 0
 
-    def with_policy(self, policy: ArrayLike) -> TabularSimulator:
+    def with_policy(self, policy: ArrayLike) -> Self:
         """The same world under another policy; keyless rollouts go on numbering from here."""
-        other = TabularSimulator(
+        other = type(self)(
             self.mdp,
             policy,
             self.seed,
@@ -116,21 +116,6 @@ class TabularSimulator:
     def horizon(self) -> int:
         """H, the number of layers."""
         return self.mdp.horizon
-
-    @property
-    def reward_bound(self) -> float:
-        """R_max, in reward units."""
-        return float(self.mdp.reward_bound)
-
-    @property
-    def action_count(self) -> int:
-        """|A|."""
-        return self.mdp.actions
-
-    @property
-    def observation_count(self) -> int:
-        """O, the number of observations."""
-        return self.mdp.observation_count
 
     @property
     def policy(self) -> NDArray[Any]:
@@ -216,61 +201,28 @@ class TabularSimulator:
         """p_tau: share of the steps taken at which the best advantage is at least `tau`."""
         return step_coverage(self.mdp, self.evaluation, tau)
 
-    def reset_weight(self, reset: ResetPolicy) -> ResetWeight:
-        """The reset weight w(s, h) that `reset` induces here, shape (H, S)."""
-        return reset_weight(
-            self.mdp, self._policy, reset, localizer=self.localizer, success=self.success
-        )
-
-    def draw_trials(self, reset: ResetPolicy, count: int, key: Key) -> Trials:
-        """`count` trials at states drawn from the reset distribution of `reset` (T4).
-
-        Fewer, perhaps none, if `reset` selects hardly anything.
-        """
-        return draw_trials(self, reset, count, key)
-
-    def mix(self, candidate: Candidate, reset: ResetPolicy, alpha: Exact) -> TabularSimulator:
-        """The world under pi_alpha = (1 - alpha w) pi + alpha w pi', w induced by `reset`.
-
-        Args:
-            candidate: action per observation, shape (O,).
-            reset: any reset policy.
-            alpha: step size in [0, 1].
-        """
-        step = Fraction(alpha) if self.mdp.exact else float(alpha)
-        weight = self.reset_weight(reset)
-        return self.with_policy(mix(self.policy, self._as_candidate(candidate), weight, step))
-
-    def exact_step(
-        self, reset: ResetPolicy, candidate: Candidate | None = None
-    ) -> tuple[Candidate, ResetStep]:
-        """The candidate with its exact `ResetStep`.
+    def reset_weight(
+        self, reset: ResetPolicy, *, samples: int = 20_000, key: Key | int = 0
+    ) -> ResetWeight:
+        """The reset weight w(s, h) that `reset` induces here, shape (H, S).
 
         Args:
             reset: any reset policy.
-            candidate: action per observation, shape (O,); None takes the one of largest reset
-                advantage, ties to the lowest action.
+            samples: rollouts, where no recursion is known.
+            key: of them.
         """
-        weight = self.reset_weight(reset)
-        chosen = self._best_candidate(np.asarray(weight)) if candidate is None else candidate
-        step = reset_step(self.evaluation, self._as_candidate(chosen), weight)
-        return chosen, cast(ResetStep, step)
+        exact = exact_reset_weight(self.mdp, self.evaluation, reset, self.localizer, self.success)
+        if exact is not None:
+            return exact
+        check_count("samples", samples)
+        streams = Key.of(key)
+        starts = self.start_states(samples, streams.child("starts"))
+        shape = (self.mdp.horizon, self.mdp.states)
+        return sampled_reset_weight(self, starts, reset, shape, key=streams)
 
     def value(self) -> float:
         """J of the policy, exact, in reward units."""
         return float(self.evaluation.value)
-
-    def _as_candidate(self, candidate: Candidate) -> NDArray[Any]:
-        table = np.asarray(candidate)
-        check_shape("candidate", table.shape, [(self.observation_count,)])
-        return deterministic_policy(self.mdp, table[self.mdp.observations])
-
-    def _best_candidate(self, weight: NDArray[Any]) -> Candidate:
-        """The action with the largest weighted advantage, summed over each observation's states."""
-        gains = (self.evaluation.occupancy * weight)[..., None] * self.evaluation.advantages
-        sums = np.zeros((self.observation_count, self.action_count), dtype=gains.dtype)
-        np.add.at(sums, self.mdp.observations, gains)
-        return np.asarray(sums.argmax(axis=1), np.int64)
 
     def _as_keys(self, keys: Keys | None, count: int, purpose: np.uint64, counter: str) -> Keys:
         """The keys given, or the next ones of this simulator's seed."""
@@ -319,6 +271,3 @@ def _checked_states(
 def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Contiguous and writeable, whatever was given: kernels are compiled for that form alone."""
     return np.require(array, dtype, ["C", "W"])
-
-
-__all__ = ["Localizer", "TabularSimulator"]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import singledispatch
 
 import numpy as np
 
 from cpi_theory.checks import check_count
 from cpi_theory.conservative import Trials
-from cpi_theory.randomness import Key
+from cpi_theory.randomness import Key, Keys
 from cpi_theory.resets import AdvantageBasedReset, FirstErrorReset, StartReset, UniformReset
 from cpi_theory.seam import Refusal, ResetPolicy
 from tabular.rollouts import FlatSteps, as_rollouts
 from tabular.sampling import Floats, Integers, Paths, numbered_keys
-
-if TYPE_CHECKING:
-    from tabular.simulation import TabularSimulator
+from tabular.simulation import TabularSimulator
 
 _ROUND = 1 << 16
 """Most rollouts in flight while reset states are drawn."""
@@ -102,7 +100,7 @@ def _round(simulator: TabularSimulator, reset: ResetPolicy, size: int, key: Key)
     states = np.full(size, -1, np.int64)
     states[reached] = paths.states[reached, layers[reached]]
     weights = np.zeros(size)
-    weights[reached] = _weights(simulator, reset, paths, reached, layers, states, key)
+    weights[reached] = _weights(simulator, reset, paths, reached, layers, key)
     chosen = coins < weights
     total, steps = float(weights.sum()), int(paths.lengths.sum())
     return _Selected(layers[chosen], states[chosen], total, size, steps)
@@ -114,24 +112,54 @@ def _weights(
     paths: Paths,
     reached: Integers,
     layers: Integers,
-    states: Integers,
     key: Key,
 ) -> Floats:
     """Weight that `reset` gives to the drawn step of each rollout in `reached`."""
-    if isinstance(reset, StartReset | UniformReset | AdvantageBasedReset):
-        # Their weight is a function of the state, so the rollouts need not be looked at.
-        table = np.asarray(simulator.reset_weight(reset), np.float64)
-        return table[layers[reached], states[reached]]
     part, keys = paths.take(reached), numbered_keys(key.child("reset"), len(paths))[reached]
-    steps = layers[reached]
-    if isinstance(reset, FirstErrorReset):
-        named = simulator.localizer.name(FlatSteps.of_paths(part), simulator.advantages, keys)
-        hit = (named >= 0) & (np.maximum(named - reset.offset, 0) == steps)
-        return np.asarray(hit & (part.returns < simulator.success), np.float64)
-    given = reset.step_weights(as_rollouts(part, simulator.success), simulator, keys)
+    return drawn_weights(reset, simulator, part, layers[reached], keys)
+
+
+@singledispatch
+def drawn_weights(
+    reset: ResetPolicy, simulator: TabularSimulator, paths: Paths, steps: Integers, keys: Keys
+) -> Floats:
+    """Weight that `reset` gives to one step of each path, shape (n,).
+
+    Faster ways for some reset policies are registered below; they give the same numbers.
+
+    Args:
+        reset: any reset policy.
+        simulator: where the paths were drawn.
+        paths: n rollouts from the start.
+        steps: index of the step of each, shape (n,).
+        keys: of the reset policy, shape (n,).
+    """
+    given = reset.step_weights(as_rollouts(paths, simulator.success), simulator, keys)
     return np.array(
         [0.0 if isinstance(w, Refusal) else w[h] for w, h in zip(given, steps, strict=True)]
     )
+
+
+@drawn_weights.register(StartReset)
+@drawn_weights.register(UniformReset)
+@drawn_weights.register(AdvantageBasedReset)
+def _weights_of_states(
+    reset: ResetPolicy, simulator: TabularSimulator, paths: Paths, steps: Integers, keys: Keys
+) -> Floats:
+    """Their weight is a function of the state, so the rollouts need not be looked at."""
+    assert paths.states is not None
+    table = np.asarray(simulator.reset_weight(reset), np.float64)
+    return table[steps, paths.states[np.arange(len(paths)), steps]]
+
+
+@drawn_weights.register
+def _weights_of_first_errors(
+    reset: FirstErrorReset, simulator: TabularSimulator, paths: Paths, steps: Integers, keys: Keys
+) -> Floats:
+    """The localizer on whole arrays, without a `Rollout` for each path."""
+    named = simulator.localizer.name(FlatSteps.of_paths(paths), simulator.advantages, keys)
+    hit = (named >= 0) & (np.maximum(named - reset.offset, 0) == steps)
+    return np.asarray(hit & (paths.returns < simulator.success), np.float64)
 
 
 def _try_actions(
@@ -140,7 +168,7 @@ def _try_actions(
     """Return and action of one trial at each state, and the number of actions sampled."""
     n, arcs = layers.size, simulator.arcs
     lottery = key.child("try").generator()
-    actions = lottery.integers(simulator.action_count, size=n)
+    actions = lottery.integers(simulator.mdp.actions, size=n)
     after = arcs.after(layers, states, actions, lottery.random(n))
     rewards = arcs.rewards[layers if arcs.rewards.shape[0] > 1 else 0, states, actions]
     returns = np.array(rewards)

@@ -17,22 +17,7 @@ from cpi_theory.bounds import DiscountedResetStep, ResetStep
 from cpi_theory.checks import Exact, InvalidInput, check_positive, check_probability
 from tabular.evaluation import Evaluation, push
 from tabular.mdp import FiniteHorizonMDP, as_policy
-from tabular.reset_weights import ResetWeight, reset_weight, sampled_reset_weight
 from tabular.validation import TOLERANCE, Array, as_numbers, check_shape, is_exact
-
-__all__ = [
-    "ResetWeight",
-    "as_weight",
-    "coverage",
-    "deviation_probabilities",
-    "greedy_on",
-    "improvable",
-    "mix",
-    "reset_step",
-    "reset_weight",
-    "sampled_reset_weight",
-    "visit_counts",
-]
 
 
 def as_weight(weight: ArrayLike, shape: tuple[int, ...], exact: bool) -> Array:

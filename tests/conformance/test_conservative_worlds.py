@@ -17,9 +17,9 @@ from cpi_theory.conservative import (
 from cpi_theory.estimators import SampledJudge, estimate_coverage, localizer_quality
 from cpi_theory.randomness import Key
 from cpi_theory.resets import FirstErrorReset, ImperfectReset, ImprovableReset, UniformReset
+from tabular.conservative import ConservativeTabular
 from tabular.families import reasoning_tree
 from tabular.mdp import FiniteHorizonMDP
-from tabular.simulation import TabularSimulator
 from tests.conformance.test_reset_policies import POLICIES
 from tests.conformance.worlds import CONSERVATIVE
 from tests.cpi_theory.small_world import SmallWorld
@@ -88,7 +88,7 @@ def test_exact_iteration_improves_monotonically(make, reset):
 )
 def test_sampled_iteration_improves_the_tree(reset):
     problem = reasoning_tree(5, 3, 1, 0.3, 0.95, problems=2, seed=5)
-    world = TabularSimulator(problem.mdp, problem.policy)
+    world = ConservativeTabular(problem.mdp, problem.policy)
     cpi = ConservativePolicyIteration(reset, target=0.01, samples=20_000)
     value, stepped = world.value(), 0
     for step in cpi.run(world, 4, 3):
@@ -101,7 +101,7 @@ def test_sampled_iteration_improves_the_tree(reset):
 
 def test_the_oracle_gains_more_per_sampled_step_than_random_resets():
     problem = reasoning_tree(12, 3, 1, 0.3, 1.0, seed=5)
-    world = TabularSimulator(problem.mdp, problem.policy)
+    world = ConservativeTabular(problem.mdp, problem.policy)
     gains = {}
     for reset in (UniformReset(), ImprovableReset(0.3)):
         cpi = ConservativePolicyIteration(reset, target=0.01, samples=20_000)
@@ -111,7 +111,7 @@ def test_the_oracle_gains_more_per_sampled_step_than_random_resets():
 
 def test_exact_iteration_stays_exact_on_rational_worlds():
     problem = reasoning_tree(3, 2, 1, Fraction(1, 3), Fraction(9, 10), seed=1)
-    world = TabularSimulator(problem.mdp, problem.policy)
+    world = ConservativeTabular(problem.mdp, problem.policy)
     cpi = ConservativePolicyIteration(UniformReset(), target=Fraction(1, 100), exact=True)
     step = cpi.improve(world, 0)
     assert isinstance(step.alpha, Fraction)
@@ -127,7 +127,7 @@ def test_two_implementations_agree_to_rounding(seed, reset):
     """The tabular world against the tests' own, which shares no code with it."""
     small = SmallWorld.random(seed, 4, 3, 3)
     mdp = FiniteHorizonMDP(small.transitions, small.rewards, np.eye(3)[0], 4)
-    world = TabularSimulator(mdp, small.policy)
+    world = ConservativeTabular(mdp, small.policy)
     assert world.value() == pytest.approx(small.value(), abs=1e-12)
     ours, theirs = world.exact_step(reset), small.exact_step(reset)
     reached = small.visits() > 1e-12  # candidates may differ where nothing is at stake
@@ -181,7 +181,7 @@ def test_localiser_quality_agrees_with_the_induced_weight(name, reset):
 def test_a_world_without_advantages_is_judged_by_sampling():
     """As for a language model: rollouts alone, first errors named by the world itself."""
     problem = reasoning_tree(5, 3, 1, 0.4, 1.0, seed=2)
-    world = TabularSimulator(problem.mdp, problem.policy)
+    world = ConservativeTabular(problem.mdp, problem.policy)
     rollouts = world.rollout(world.start_states(80, 1), Key.of(2).integers(80))
     quality = localizer_quality(
         world, rollouts, 0.3, 3, judge=SampledJudge(branches=12, completions=60)

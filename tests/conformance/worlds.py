@@ -11,6 +11,7 @@ from llm.localization import OracleLocalizer
 from llm.simulator import LanguageModelSimulator
 from llm.thoughts import ThoughtFormat
 from llm.transformers_sampler import TransformersSampler
+from tabular.conservative import ConservativeTabular
 from tabular.families import garnet, reasoning_tree
 from tabular.gym import from_gymnasium
 from tabular.localizer import Localizer
@@ -32,34 +33,34 @@ def blind_chain():
 
 def tree():
     problem = reasoning_tree(6, 3, 2, 0.4, 0.9, problems=4, seed=1)
-    return TabularSimulator(problem.mdp, problem.policy)
+    return ConservativeTabular(problem.mdp, problem.policy)
 
 
 def blurred_tree():
     problem = reasoning_tree(6, 3, 2, 0.4, 0.9, 0.3, problems=4, seed=2)
-    return TabularSimulator(problem.mdp, problem.policy, localizer=Localizer(accuracy=0.5))
+    return ConservativeTabular(problem.mdp, problem.policy, localizer=Localizer(accuracy=0.5))
 
 
 def frozen_lake():
     """Rollouts end early; the policy is on the way from uniform to good."""
     mdp = from_gymnasium("FrozenLake", 12, is_slippery=False)
-    world = TabularSimulator(mdp, uniform_policy(mdp))
+    world = ConservativeTabular(mdp, uniform_policy(mdp))
     for _ in range(2):
         candidate, _ = world.exact_step(UniformReset())
         world = world.mix(candidate, UniformReset(), 0.5)
-    return TabularSimulator(mdp, world.policy)
+    return ConservativeTabular(mdp, world.policy)
 
 
 def random_garnet():
     """Rewards on the way; a success is a return above one half."""
     problem = garnet(8, 3, 2, 4, seed=3)
-    return TabularSimulator(problem.mdp, problem.policy, success=0.5)
+    return ConservativeTabular(problem.mdp, problem.policy, success=0.5)
 
 
 def replayed_tree():
     """A language model that says what a tree's policy does."""
     problem = reasoning_tree(5, 3, 1, 0.5, 0.9, problems=4, seed=3)
-    return replayed(TabularSimulator(problem.mdp, problem.policy), problem)
+    return replayed(ConservativeTabular(problem.mdp, problem.policy), problem)
 
 
 def tiny_transformer():

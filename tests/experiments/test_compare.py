@@ -28,7 +28,7 @@ from experiments.store import Run
 from experiments.sweep import Execution
 from tabular.evaluation import evaluate
 from tabular.families import aliased
-from tabular.reset_weights import reset_weight
+from tabular.induced_weights import reset_weight
 from tabular.weights import coverage, improvable, reset_step
 
 COVERAGES = (1 / 8, 1 / 16, 1 / 32, 1 / 64)

@@ -13,9 +13,9 @@ from experiments.compare_places import Place, PlaceSpec, build, measure_place, s
 from experiments.compare_settings import Setting
 from experiments.compare_summary import bounds_against_facts, imperfect_oracles
 from experiments.compare_worlds import world
+from tabular.conservative import ConservativeTabular
 from tabular.evaluation import evaluate
-from tabular.reset_weights import reset_weight
-from tabular.simulation import TabularSimulator
+from tabular.induced_weights import reset_weight
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_the_exact_law_is_the_simulators(setting: Setting) -> None:
     """Chi-square of simulated (observation, action, success) counts against the law's cells."""
     place = world(setting)
     law = trial_law(place, setting)
-    simulator = TabularSimulator(place.mdp, place.policy)
+    simulator = ConservativeTabular(place.mdp, place.policy)
     trials = simulator.draw_trials(setting.reset, 40_000, Key.of(3))
     assert set(np.unique(trials.returns)) <= {0.0, 1.0}
     counts = np.zeros(law.success.shape)

@@ -20,9 +20,11 @@ from cpi_theory.seam import Reason, Refusal, ResetPolicy
 from tabular import first_errors
 from tabular.evaluation import evaluate
 from tabular.first_errors import Returns
+from tabular.induced_weights import reset_weight
 from tabular.localizer import Localizer
 from tabular.mdp import FiniteHorizonMDP
-from tabular.reset_weights import _with_limits, reset_weight, sampled_reset_weight
+from tabular.reset_weights import _with_limits, sampled_reset_weight
+from tabular.simulation import TabularSimulator
 from tabular.weights import coverage, improvable, mix, reset_step
 
 F = Fraction
@@ -297,9 +299,9 @@ def test_recursions_lie_inside_the_sampled_limits(reset, localizer):
     mdp, policy = random_world(3, horizon=4)
     options = {"success": F(1, 3), "localizer": localizer}
     exact = np.asarray(reset_weight(mdp, policy, reset, **options)).astype(float)
-    sampled = sampled_reset_weight(
-        mdp, policy, reset, samples=3000, key=5, confidence=0.9999, **options
-    )
+    simulator = TabularSimulator(mdp, policy, localizer=localizer, success=1 / 3)
+    starts = simulator.start_states(3000, 7)
+    sampled = sampled_reset_weight(simulator, starts, reset, exact.shape, key=5, level=0.9999)
     assert (sampled.lower <= exact + 1e-12).all()
     assert (exact <= sampled.upper + 1e-12).all()
 

@@ -23,11 +23,11 @@ from cpi_theory.resets import (
     UniformReset,
 )
 from cpi_theory.seam import ResetPolicy
+from tabular.conservative import ConservativeTabular
 from tabular.evaluation import evaluate
 from tabular.families import garnet, reasoning_tree
 from tabular.localizer import Localizer
 from tabular.mdp import FiniteHorizonMDP
-from tabular.simulation import TabularSimulator
 
 RESETS = {
     "start": StartReset(),
@@ -42,12 +42,12 @@ RESETS = {
 
 def tree_world(**settings):
     tree = reasoning_tree(horizon=5, hard_steps=2, right_probability=0.4, branching=3)
-    return TabularSimulator(tree.mdp, np.asarray(tree.policy), **settings)
+    return ConservativeTabular(tree.mdp, np.asarray(tree.policy), **settings)
 
 
 def garnet_world():
     problem = garnet(6, 3, 2, 4, layered=True, seed=4)
-    return TabularSimulator(problem.mdp, problem.policy, success=0.5)
+    return ConservativeTabular(problem.mdp, problem.policy, success=0.5)
 
 
 def blurred_tree():
@@ -63,7 +63,7 @@ def ending_world(localizer=None):
     rewards[:, 2] = 0
     mdp = FiniteHorizonMDP(rows, rewards, [0.6, 0.3, 0.1], 3, terminal=[False, False, True])
     policy = rng.dirichlet(np.ones(2), (3, 3))
-    return TabularSimulator(mdp, policy, success=0.4, localizer=localizer)
+    return ConservativeTabular(mdp, policy, success=0.4, localizer=localizer)
 
 
 def blurred_ending():
@@ -172,7 +172,7 @@ def test_a_reset_that_selects_nothing_gives_no_trials():
     always_right[..., :] = np.asarray(evaluate(tree.mdp, tree.policy).q_values.argmax(-1))[
         ..., None
     ] == np.arange(tree.mdp.actions)
-    simulator = TabularSimulator(tree.mdp, always_right)
+    simulator = ConservativeTabular(tree.mdp, always_right)
     for reset in (ImprovableReset(0.1), FirstErrorReset()):
         trials = simulator.draw_trials(reset, 100, Key.of(0))
         assert len(trials) == 0
@@ -204,7 +204,7 @@ def test_the_exact_candidate_is_the_best_of_its_class(reset):
     tree = reasoning_tree(
         horizon=4, hard_steps=2, right_probability=0.4, branching=2, facts=5, problems=2
     )
-    simulator = TabularSimulator(tree.mdp, np.asarray(tree.policy))
+    simulator = ConservativeTabular(tree.mdp, np.asarray(tree.policy))
     _, best = simulator.exact_step(reset)
     assert simulator.observation_count < tree.mdp.horizon * tree.mdp.states
     every = product(range(simulator.action_count), repeat=simulator.observation_count)
@@ -214,7 +214,7 @@ def test_the_exact_candidate_is_the_best_of_its_class(reset):
 
 def test_exact_worlds_stay_exact():
     tree = reasoning_tree(horizon=3, right_probability=Fraction(1, 3))
-    rational = TabularSimulator(tree.mdp, tree.policy)
+    rational = ConservativeTabular(tree.mdp, tree.policy)
     if not tree.mdp.exact:
         pytest.skip("the family computes in floats")
     candidate, step = rational.exact_step(UniformReset())
