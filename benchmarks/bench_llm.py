@@ -35,7 +35,8 @@ from typing import Any
 
 import torch
 
-from cpi_theory.group_relative import GRPO, SRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.randomness import Key
 from experiments.train_worlds import TINY, WORLDS
 from llm.batches import TrainingRow, training_rows

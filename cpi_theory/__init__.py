@@ -5,66 +5,73 @@ policies (`resets`), group-relative and conservative algorithms (`group_relative
 `conservative`), and what can be estimated from rollouts alone (`estimators`, `statistics`).
 """
 
-from cpi_theory.advantages import Normalization, group_advantages
-from cpi_theory.bounds import (
+from cpi_theory.algorithms.advantages import Normalization, group_advantages
+from cpi_theory.algorithms.conservative import (
+    ConservativePolicyIteration,
+    ConservativeStep,
+    Decision,
+    EmpiricalChooser,
+    iteration_confidence,
+)
+from cpi_theory.algorithms.frontier import FrontierGRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.parent_choice import (
+    FirstErrorModel,
+    accuracy_of,
+    best_rank,
+    parent_lessons,
+)
+from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
+from cpi_theory.algorithms.trials import Candidate, ConservativeWorld, Trials
+from cpi_theory.bounds.chooser import (
+    aliased_lower_bound,
+    chooser_error,
+    samples_for,
+    uniform_accuracy,
+)
+from cpi_theory.bounds.discounted import (
     DiscountedResetStep,
-    ResetStep,
-    best_step,
     discounted_best_step,
     discounted_improvement_lower_bound,
+    sharp_discounted_best_step,
+    sharp_discounted_improvement_lower_bound,
+    uniform_discounted_deviation,
+)
+from cpi_theory.bounds.finite_horizon import (
+    ResetStep,
+    best_step,
     greedy_improvement_lower_bound,
     improvement_lower_bound,
     sharp_best_step,
-    sharp_discounted_best_step,
-    sharp_discounted_improvement_lower_bound,
     sharp_improvement_lower_bound,
     uniform_deviation_probabilities,
-    uniform_discounted_deviation,
 )
-from cpi_theory.checks import InvalidInput
-from cpi_theory.conservative import (
-    Candidate,
-    ConservativePolicyIteration,
-    ConservativeStep,
-    ConservativeWorld,
-    Decision,
-    EmpiricalChooser,
-    Trials,
-    iteration_confidence,
-)
-from cpi_theory.estimators import (
-    ExactJudge,
-    LocalizerQuality,
-    SampledJudge,
-    best_advantage_lower_bounds,
-    estimate_coverage,
-    localizer_quality,
-)
-from cpi_theory.first_errors import FirstErrorModel, accuracy_of, best_rank, parent_lessons
-from cpi_theory.frontier import FrontierGRPO
-from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
-from cpi_theory.plans import (
+from cpi_theory.bounds.plans import (
     Plan,
     PlanRatios,
-    aliased_lower_bound,
-    chooser_error,
     compare_plans,
     imperfect_oracle_plan,
     oracle_reset_plan,
     random_reset_plan,
-    samples_for,
-    uniform_accuracy,
+)
+from cpi_theory.checks import InvalidInput
+from cpi_theory.diagnosis.branching import best_advantage_lower_bounds
+from cpi_theory.diagnosis.localizers import (
+    ExactJudge,
+    LocalizerQuality,
+    SampledJudge,
+    estimate_coverage,
+    localizer_quality,
 )
 from cpi_theory.randomness import Key, Keys
-from cpi_theory.resets import (
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import (
     AdvantageBasedReset,
     AdvantageReset,
-    FirstErrorReset,
     ImperfectReset,
     ImprovableReset,
-    StartReset,
-    UniformReset,
 )
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import (
     Algorithm,
     Collection,
@@ -80,15 +87,17 @@ from cpi_theory.seam import (
     Simulator,
     State,
 )
-from cpi_theory.statistics import (
-    Interval,
-    bernstein_interval,
+from cpi_theory.statistics.bootstrap import (
     bootstrap_interval,
-    chernoff_interval,
-    clustered_proportion,
     interquartile_mean,
     log_log_slope,
     paired_difference,
+)
+from cpi_theory.statistics.intervals import (
+    Interval,
+    bernstein_interval,
+    chernoff_interval,
+    clustered_proportion,
     wilson_interval,
 )
 

@@ -59,3 +59,10 @@ def check_count(field: str, value: int, minimum: int = 1) -> None:
         raise InvalidInput(
             field, value, f"not an integer >= {minimum}", f"choose {minimum} or more"
         )
+
+
+def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a text that is none of `choices`, naming all of them."""
+    if value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise InvalidInput(field, value, "unknown", f"choose one of {known}")

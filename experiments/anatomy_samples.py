@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cpi_theory.algorithms.collecting import Account, Request
 from cpi_theory.checks import check_count, check_positive
-from cpi_theory.collecting import Account, Request
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Localization, Reason, Refusal
 from experiments.language_worlds import open_world

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.prompt_shares import Counts, Resampling, difference
 from cpi_theory.randomness import Key
-from cpi_theory.statistics import Interval
+from cpi_theory.statistics.by_prompt import Counts, Resampling, difference
+from cpi_theory.statistics.intervals import Interval
 from experiments.anatomy_samples import CONTROL
 from experiments.store import Row
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cpi_theory.group_relative import SRPO
+from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.seam import Collection, Group
 from experiments.anatomy_samples import AnatomySpec, LanguageSite
 from experiments.store import Row

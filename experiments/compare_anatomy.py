@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import check_count
-from cpi_theory.group_relative import GRPO, ResetGRPO
 from cpi_theory.randomness import Key
-from cpi_theory.resets import AdvantageReset, FirstErrorReset, ImprovableReset, UniformReset
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import AdvantageReset, ImprovableReset
+from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import Algorithm, Collection, Refusal, ResetPolicy, Rollout
 from experiments.compare_lines import Row
 from tabular.families import ReasoningTree, reasoning_tree

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from cpi_theory.algorithms.conservative import EmpiricalChooser
+from cpi_theory.algorithms.trials import Trials
 from cpi_theory.checks import check_count, check_positive
-from cpi_theory.conservative import EmpiricalChooser, Trials
 from cpi_theory.randomness import Key
-from cpi_theory.statistics import wilson_interval
+from cpi_theory.statistics.intervals import wilson_interval
 from experiments.compare_lines import Row, rollouts_per_sample, trial_law
 from experiments.compare_settings import Setting
 from experiments.compare_worlds import world

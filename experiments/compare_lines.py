@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from cpi_theory.bounds import ResetStep, best_step, sharp_improvement_lower_bound
-from cpi_theory.plans import Plan, aliased_lower_bound, imperfect_oracle_plan
+from cpi_theory.bounds.chooser import aliased_lower_bound
+from cpi_theory.bounds.finite_horizon import ResetStep, best_step, sharp_improvement_lower_bound
+from cpi_theory.bounds.plans import Plan, imperfect_oracle_plan
 from cpi_theory.randomness import Key
 from experiments.chooser_samples import SamplesToReach, TrialLaw, fit_exponent, samples_to_reach
 from experiments.compare_settings import (

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.bounds import greedy_improvement_lower_bound
+from cpi_theory.bounds.finite_horizon import greedy_improvement_lower_bound
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key
-from cpi_theory.resets import FirstErrorReset, ImprovableReset, StartReset, UniformReset
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import ImprovableReset
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import ResetPolicy
 from experiments.chooser_samples import TrialLaw, samples_to_reach
 from experiments.compare_lines import Row, one_step

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
-from cpi_theory.resets import ImperfectReset, ImprovableReset, UniformReset
+from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
+from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import ResetPolicy
 
 Family = Literal["one decision", "tree"]

@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
-from cpi_theory.diagnosis import DiagnosisSettings, diagnose
-from cpi_theory.diagnosis_records import Diagnosis
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
+from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.randomness import Key
-from cpi_theory.statistics import Interval
+from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose_checks import compare_orders, validate
 from experiments.diagnose_verdict import verdict
 from experiments.diagnose_worlds import Case, Site, open_case
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sampling:
-    """What is drawn and counted; see :class:`cpi_theory.diagnosis.DiagnosisSettings`.
+    """What is drawn and counted; see :class:`cpi_theory.diagnosis.diagnose.DiagnosisSettings`.
 
     Attributes:
         tau: level of improvability, in reward units; by default found from the data.

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.agreement import rank_agreement, rank_correlation
-from cpi_theory.diagnosis import DiagnosisSettings, diagnose, standard_methods
-from cpi_theory.diagnosis_records import Diagnosis
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
+from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.randomness import Key
-from cpi_theory.statistics import paired_difference
+from cpi_theory.statistics.bootstrap import paired_difference
+from cpi_theory.statistics.rank_agreement import rank_agreement, rank_correlation
 from experiments.diagnose_worlds import Case, open_case
 from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_curve
 from experiments.store import Row
@@ -135,9 +135,9 @@ def _by_setting(measured: Sequence[Row]) -> Mapping[str, dict[str, list[float]]]
 def agreement_row(rows: Sequence[Row]) -> Row:
     """How well predictions and measurements agree over the settings.
 
-    The fields of :class:`cpi_theory.agreement.RankAgreement`, and `spearman` with `spearman_p`: the
-    rank correlation over settings of the predicted advantage of SRPO over GRPO, as a share of both
-    signals, with the measured one.
+    The fields of :class:`cpi_theory.statistics.rank_agreement.RankAgreement`, and `spearman` with
+    `spearman_p`: the rank correlation over settings of the predicted advantage of SRPO over
+    GRPO, as a share of both signals, with the measured one.
     """
     found = rank_agreement(
         [[row[m] for m in METHODS] for row in rows],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cpi_theory.diagnosis import DiagnosisSettings, diagnose
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
 from cpi_theory.randomness import Key
 from experiments.diagnose_order import METHODS, mean_along, prediction_row
 from experiments.language_sites import open_model

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from cpi_theory.resets import FirstErrorReset
+from cpi_theory.resets.first_error import FirstErrorReset
 from tabular.evaluation import push
 from tabular.simulation import TabularSimulator
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cpi_theory.diagnosis import DiagnosisSettings, diagnose
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
 from cpi_theory.randomness import Key
-from cpi_theory.statistics import Interval, wilson_interval
+from cpi_theory.statistics.intervals import Interval, wilson_interval
 from experiments.diagnose_truth import Truth
 from experiments.diagnose_worlds import Case, open_case
 from experiments.store import Row

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cpi_theory.diagnosis_records import Diagnosis
-from cpi_theory.prompt_shares import product
-from cpi_theory.statistics import Interval
+from cpi_theory.diagnosis.records import Diagnosis
+from cpi_theory.statistics.by_prompt import product
+from cpi_theory.statistics.intervals import Interval
 
 _SURE, _LIKELY = 0.975, 0.8
 

@@ -17,9 +17,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cpi_theory.algorithms.parent_choice import FirstErrorModel, rank_lessons
 from cpi_theory.checks import InvalidInput, check_count, check_probability
-from cpi_theory.first_errors import FirstErrorModel, rank_lessons
-from cpi_theory.statistics import paired_difference
+from cpi_theory.statistics.bootstrap import paired_difference
 from experiments.frontier_worlds import METHODS, TREES
 from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_curve
 from experiments.learn_worlds import TreeWorld

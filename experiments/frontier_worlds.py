@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cpi_theory.first_errors import FirstErrorModel
-from cpi_theory.frontier import FrontierGRPO, FrontierParent
-from cpi_theory.group_relative import GRPO, SRPO, ResetGRPO
+from cpi_theory.algorithms.frontier import FrontierGRPO, FrontierParent
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.parent_choice import FirstErrorModel
+from cpi_theory.algorithms.reset_grpo import SRPO, ResetGRPO
 from experiments.learn_worlds import TreeWorld
 
 GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO

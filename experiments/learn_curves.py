@@ -15,13 +15,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cpi_theory.algorithms.conservative import (
+    ConservativePolicyIteration,
+    ConservativeStep,
+    Decision,
+)
+from cpi_theory.algorithms.frontier import FrontierGRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.parent_choice import FirstErrorModel
+from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.checks import check_count
-from cpi_theory.conservative import ConservativePolicyIteration, ConservativeStep, Decision
-from cpi_theory.first_errors import FirstErrorModel
-from cpi_theory.frontier import FrontierGRPO
-from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
-from cpi_theory.resets import ImprovableReset, UniformReset
+from cpi_theory.resets.oracle import ImprovableReset
+from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import Collection
 from experiments.learn_worlds import Instance, World, build
 from experiments.store import Row

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
-from cpi_theory.statistics import (
+from cpi_theory.statistics.bootstrap import (
     bootstrap_interval,
-    clustered_proportion,
     interquartile_mean,
     paired_difference,
 )
+from cpi_theory.statistics.intervals import clustered_proportion
 from experiments.store import Row
 
 Floats = NDArray[np.float64]

@@ -45,7 +45,13 @@ class MutationConfig:
         first: mutants to try at most per module; 0 for all.
     """
 
-    modules: tuple[str, ...] = ("cpi_theory.bounds", "cpi_theory.plans", "cpi_theory.advantages")
+    modules: tuple[str, ...] = (
+        "cpi_theory.bounds.finite_horizon",
+        "cpi_theory.bounds.discounted",
+        "cpi_theory.bounds.chooser",
+        "cpi_theory.bounds.plans",
+        "cpi_theory.algorithms.advantages",
+    )
     seconds: int = 120
     first: int = 0
 

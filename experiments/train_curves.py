@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cpi_theory.algorithms.frontier import FrontierGRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.parent_choice import FirstErrorModel
+from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.checks import InvalidInput, check_count, check_positive
-from cpi_theory.first_errors import FirstErrorModel
-from cpi_theory.frontier import FrontierGRPO
-from cpi_theory.group_relative import GRPO, RRPO, SRPO, ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
 from experiments.language_worlds import OpenWorld, open_world

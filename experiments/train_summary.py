@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from cpi_theory.statistics import clustered_proportion, paired_difference
+from cpi_theory.statistics.bootstrap import paired_difference
+from cpi_theory.statistics.intervals import clustered_proportion
 from experiments.learn_summary import Curves
 from experiments.store import Row
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from cpi_theory import bounds, plans
-from cpi_theory.bounds import DiscountedResetStep, ResetStep
+from cpi_theory import bounds
+from cpi_theory.bounds.discounted import DiscountedResetStep
+from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.checks import Exact
 from experiments.verify_instances import Instance
 
@@ -133,7 +134,7 @@ def planned_step(instance: Instance) -> Readings:
     yield from _offers(instance)
     p, precision, recall = _dials(instance)
     bound = instance.mdp.reward_bound
-    plan = plans.imperfect_oracle_plan(
+    plan = bounds.imperfect_oracle_plan(
         precision,
         recall,
         p,

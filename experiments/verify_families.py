@@ -14,7 +14,7 @@ from scipy import sparse
 
 from cpi_theory.checks import Exact
 from cpi_theory.randomness import Key
-from cpi_theory.resets import FirstErrorReset
+from cpi_theory.resets.first_error import FirstErrorReset
 from experiments.verify_instances import Array, Instance
 from tabular.evaluation import Evaluation, evaluate
 from tabular.families import (

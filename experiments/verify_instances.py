@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.bounds import DiscountedResetStep, ResetStep
+from cpi_theory.bounds.discounted import DiscountedResetStep
+from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.checks import Exact
 from tabular.discounted import discounted_deviation
 from tabular.evaluation import Evaluation, evaluate

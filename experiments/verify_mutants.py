@@ -14,8 +14,10 @@ from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from cpi_theory import bounds, plans
-from cpi_theory.bounds import DiscountedResetStep, ResetStep
+from cpi_theory import bounds
+from cpi_theory.bounds import chooser, plans, rounding
+from cpi_theory.bounds.discounted import DiscountedResetStep
+from cpi_theory.bounds.finite_horizon import ResetStep
 from experiments import verify_claims as claims
 from experiments import verify_sampling as sampling
 from experiments.mutation import Mutant, mutants
@@ -137,19 +139,19 @@ TARGETS: dict[str, Target] = {
     ),
     "T2": _of_steps(bounds.best_step, claims.best_step),
     "T2 and T8, step": Target(
-        bounds._capped,
+        rounding.capped,
         (claims.best_step, claims.discounted_best_step),
         _parabola,
         result=_second,
     ),
     "T2s": _of_steps(bounds.sharp_best_step, claims.sharp_best_step),
     "T3": Target(bounds.greedy_improvement_lower_bound, (claims.greedy_improvement,), _visit_law),
-    "T4": Target(plans.uniform_accuracy, (), _chooser, _TAILS, pinned=False),
-    "T4, error": Target(plans.chooser_error, (), _chooser, _TAILS, pinned=False),
-    "T4, terms": Target(plans._bernstein, (), _terms, _TAILS, pinned=False),
+    "T4": Target(bounds.uniform_accuracy, (), _chooser, _TAILS, pinned=False),
+    "T4, error": Target(bounds.chooser_error, (), _chooser, _TAILS, pinned=False),
+    "T4, terms": Target(chooser.bernstein_terms, (), _terms, _TAILS, pinned=False),
     "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
     "T7": Target(
-        plans.aliased_lower_bound,
+        bounds.aliased_lower_bound,
         (),
         _aliased,
         (sampling.aliased_learners_need_samples,),

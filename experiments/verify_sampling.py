@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from cpi_theory import plans
+from cpi_theory.bounds import chooser
 from cpi_theory.randomness import Key
 from experiments.verify_claims import GAIN, Reading, Readings
 from experiments.verify_families import make_instance
@@ -33,7 +33,9 @@ def accuracy_fails_rarely() -> Readings:
         for samples in _SAMPLES:
             for confidence in _CONFIDENCES:
                 for policies in _POLICIES:
-                    radius = plans.uniform_accuracy(samples, actions, policies, confidence, _BOUND)
+                    radius = chooser.uniform_accuracy(
+                        samples, actions, policies, confidence, _BOUND
+                    )
                     worst = _worst_tails(samples, actions, radius / (_BOUND * actions))
                     yield Reading("T4", GAIN, 0, worst, confidence / policies)
 
@@ -55,14 +57,14 @@ def sizes_invert_accuracies() -> Readings:
             for policies in _POLICIES:
                 arguments = (actions, policies, confidence, _BOUND)
                 for accuracy in (1.7, 0.3, 0.011):
-                    enough = plans.samples_for(accuracy, *arguments)
-                    reached = plans.chooser_error(enough, *arguments)
+                    enough = chooser.samples_for(accuracy, *arguments)
+                    reached = chooser.chooser_error(enough, *arguments)
                     yield Reading("T4", "enough samples", 0, reached, accuracy)
                     if enough > 1:
-                        before = plans.chooser_error(enough - 1, *arguments)
+                        before = chooser.chooser_error(enough - 1, *arguments)
                         yield Reading("T4", "no sample too many", 0, accuracy, before)
-                error = plans.chooser_error(100, *arguments)
-                twice = 2 * plans.uniform_accuracy(100, *arguments)
+                error = chooser.chooser_error(100, *arguments)
+                twice = 2 * chooser.uniform_accuracy(100, *arguments)
                 yield Reading("T4", "error is twice the accuracy, at least", 0, twice, error)
                 yield Reading("T4", "error is twice the accuracy, at most", 0, error, twice)
 
@@ -86,10 +88,10 @@ def chooser_covers(seed: int, index: int, trials: int = 300, policies: int = 12)
     estimates = right.shape[-1] * (wins @ candidates.T) / samples
     truths = candidates @ mass[: mass.size // 2] * right.shape[-1]
     misses = np.abs(estimates - truths)
-    accuracy = plans.uniform_accuracy(samples, right.shape[-1], policies, confidence)
+    accuracy = chooser.uniform_accuracy(samples, right.shape[-1], policies, confidence)
     failures = int((misses.max(axis=1) > accuracy).sum())
     picked = truths[estimates.argmax(axis=1)]
-    error = plans.chooser_error(samples, right.shape[-1], policies, confidence)
+    error = chooser.chooser_error(samples, right.shape[-1], policies, confidence)
     shortfalls = int((truths.max() - picked > error).sum())
     most = float(binom.isf(_UNLIKELY, trials, confidence))
     yield Reading("T4", "simulated misses", 0, failures, most)
@@ -113,7 +115,7 @@ def aliased_learners_need_samples() -> Readings:
     for coverage in (1.0, 0.5, 0.1, 0.02):
         for tau in (0.25, 0.1, 0.02):
             for confidence in (0.24, 0.1, 0.01, 1e-6):
-                bound = plans.aliased_lower_bound(coverage, tau * _BOUND, confidence, _BOUND)
+                bound = chooser.aliased_lower_bound(coverage, tau * _BOUND, confidence, _BOUND)
                 needed = _samples_needed(coverage * tau, confidence)
                 yield Reading("T7", GAIN, 0, bound, needed)
 

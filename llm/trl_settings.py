@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args
 import torch
 from trl.trainer.grpo_config import GRPOConfig
 
+from cpi_theory.algorithms.frontier import FrontierGRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput, check_count
-from cpi_theory.frontier import FrontierGRPO
-from cpi_theory.group_relative import GRPO, ResetGRPO
 from cpi_theory.seam import Algorithm
 from llm.optimizer import OptimizerSettings
 

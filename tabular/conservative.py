@@ -8,9 +8,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.bounds import ResetStep
+from cpi_theory.algorithms.trials import Candidate, Trials
+from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.checks import Exact
-from cpi_theory.conservative import Candidate, Trials
 from cpi_theory.randomness import Key
 from cpi_theory.seam import ResetPolicy
 from tabular.mdp import deterministic_policy
@@ -21,7 +21,7 @@ from tabular.weights import mix, reset_step
 
 
 class ConservativeTabular(TabularSimulator):
-    """A tabular simulator as a :class:`~cpi_theory.conservative.ConservativeWorld`."""
+    """A tabular simulator as a :class:`~cpi_theory.algorithms.trials.ConservativeWorld`."""
 
     @property
     def reward_bound(self) -> float:

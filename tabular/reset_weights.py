@@ -13,14 +13,9 @@ from numpy.typing import ArrayLike
 
 from cpi_theory.checks import Exact, check_count, check_probability
 from cpi_theory.randomness import Key
-from cpi_theory.resets import (
-    AdvantageBasedReset,
-    FirstErrorReset,
-    ImperfectReset,
-    ImprovableReset,
-    StartReset,
-    UniformReset,
-)
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import AdvantageBasedReset, ImperfectReset, ImprovableReset
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import Refusal, ResetPolicy, Simulator, State
 from tabular.evaluation import Evaluation
 from tabular.first_errors import first_error_weight

@@ -7,10 +7,12 @@ from functools import singledispatch
 
 import numpy as np
 
+from cpi_theory.algorithms.trials import Trials
 from cpi_theory.checks import check_count
-from cpi_theory.conservative import Trials
 from cpi_theory.randomness import Key, Keys
-from cpi_theory.resets import AdvantageBasedReset, FirstErrorReset, StartReset, UniformReset
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import AdvantageBasedReset
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import Refusal, ResetPolicy
 from tabular.rollouts import FlatSteps, as_rollouts
 from tabular.sampling import Floats, Integers, Paths, numbered_keys

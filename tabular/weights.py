@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cpi_theory.bounds import DiscountedResetStep, ResetStep
+from cpi_theory.bounds.discounted import DiscountedResetStep
+from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.checks import Exact, InvalidInput, check_positive, check_probability
 from tabular.evaluation import Evaluation, push
 from tabular.mdp import FiniteHorizonMDP, as_policy

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cpi_theory.advantages import group_advantages
-from cpi_theory.first_errors import FirstErrorModel
-from cpi_theory.frontier import FrontierGRPO
-from cpi_theory.group_relative import GRPO, ResetGRPO
+from cpi_theory.algorithms.advantages import group_advantages
+from cpi_theory.algorithms.frontier import FrontierGRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.parent_choice import FirstErrorModel
+from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.randomness import Key
-from cpi_theory.resets import ImprovableReset
+from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.seam import OracleSimulator, Reason
 from tabular.families import reasoning_tree
 from tabular.simulation import TabularSimulator

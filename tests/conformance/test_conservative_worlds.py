@@ -7,16 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cpi_theory.bounds import improvement_lower_bound
-from cpi_theory.conservative import (
-    ConservativePolicyIteration,
-    ConservativeWorld,
-    Decision,
-    Trials,
-)
-from cpi_theory.estimators import SampledJudge, estimate_coverage, localizer_quality
+from cpi_theory.algorithms.conservative import ConservativePolicyIteration, Decision
+from cpi_theory.algorithms.trials import ConservativeWorld, Trials
+from cpi_theory.bounds.finite_horizon import improvement_lower_bound
+from cpi_theory.diagnosis.localizers import SampledJudge, estimate_coverage, localizer_quality
 from cpi_theory.randomness import Key
-from cpi_theory.resets import FirstErrorReset, ImperfectReset, ImprovableReset, UniformReset
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
+from cpi_theory.resets.uniform import UniformReset
 from tabular.conservative import ConservativeTabular
 from tabular.families import reasoning_tree
 from tabular.mdp import FiniteHorizonMDP

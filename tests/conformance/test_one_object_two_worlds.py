@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cpi_theory import GRPO, RRPO, SRPO, FirstErrorReset, ResetGRPO
-from cpi_theory.resets import StartReset
+from cpi_theory.resets.uniform import StartReset
 from tabular.simulation import TabularSimulator
 from tabular.trees import reasoning_tree
 from tests.conformance.replay import replayed, start

@@ -7,15 +7,14 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.resets import (
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import (
     AdvantageBasedReset,
     AdvantageReset,
-    FirstErrorReset,
     ImperfectReset,
     ImprovableReset,
-    StartReset,
-    UniformReset,
 )
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import Ending, OracleSimulator, Reason, Refusal, Rollout
 from tests.conformance.worlds import WORLDS, starts
 

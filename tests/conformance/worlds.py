@@ -6,7 +6,7 @@ Each is made afresh by a function, with start states to run from.
 
 from __future__ import annotations
 
-from cpi_theory.resets import UniformReset
+from cpi_theory.resets.uniform import UniformReset
 from llm.localization import OracleLocalizer
 from llm.simulator import LanguageModelSimulator
 from llm.thoughts import ThoughtFormat

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cpi_theory.bounds import ResetStep
-from cpi_theory.conservative import Trials
-from cpi_theory.resets import ImprovableReset, StartReset, UniformReset
+from cpi_theory.algorithms.trials import Trials
+from cpi_theory.bounds.finite_horizon import ResetStep
+from cpi_theory.resets.oracle import ImprovableReset
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import Ending, FailedLocalization, Reason, Rollout
 
 

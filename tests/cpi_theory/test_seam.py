@@ -51,7 +51,7 @@ def test_vanishing_weights_become_a_refusal_and_refusals_stay_what_they_are():
 
 
 def test_a_users_policy_runs_in_an_algorithm_without_localising():
-    from cpi_theory.group_relative import ResetGRPO
+    from cpi_theory.algorithms.reset_grpo import ResetGRPO
 
     class Last(ResetPolicy):
         def step_weights(self, rollouts, simulator, keys=None):

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from cpi_theory.bounds.chooser import samples_for
 from cpi_theory.checks import InvalidInput
-from cpi_theory.plans import samples_for
 from experiments.compare import CompareConfig, lines, run
 from experiments.compare_lines import (
     GainSpec,

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cpi_theory.diagnosis import DiagnosisSettings, diagnose, standard_methods
-from cpi_theory.diagnosis_samples import Remembering
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
+from cpi_theory.diagnosis.samples import Remembering
+from cpi_theory.diagnosis.signals import group_signals
 from cpi_theory.randomness import Key
-from cpi_theory.signal import group_signals
-from cpi_theory.statistics import Interval
+from cpi_theory.statistics.intervals import Interval
 from experiments import cli
 from experiments.diagnose import DiagnoseConfig, Sampling, run
 from experiments.diagnose_order import (

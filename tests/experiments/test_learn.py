@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.checks import InvalidInput
-from cpi_theory.group_relative import GRPO
 from cpi_theory.randomness import Key
 from experiments import learn_summary as summary
 from experiments.learn import LearnConfig, run

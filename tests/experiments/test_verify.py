@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from scipy.stats import binom
 
-from cpi_theory import bounds, plans
+from cpi_theory import bounds
+from cpi_theory.bounds import chooser
 from cpi_theory.checks import InvalidInput
 from experiments import verify_sampling as sampling
 from experiments.errors import CorruptFile
@@ -84,9 +85,9 @@ def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
         (bounds.greedy_improvement_lower_bound, "1 - alpha", "1 - alpha * 2", "T3"),
         (bounds.discounted_improvement_lower_bound, "2", "3", "T8"),
         (bounds.best_step, "2", "1", "T2"),
-        (plans.uniform_accuracy, "slow / math.sqrt(samples) + fast / samples", "fast / samples",
+        (bounds.uniform_accuracy, "slow / math.sqrt(samples) + fast / samples", "fast / samples",
          "T4"),
-        (plans.aliased_lower_bound, "32 * shift * shift", "shift", "T7"),
+        (bounds.aliased_lower_bound, "32 * shift * shift", "shift", "T7"),
     ],
 )  # fmt: skip
 def test_a_false_bound_is_caught_and_its_counterexample_replays(
@@ -294,6 +295,6 @@ def test_the_simulated_chooser_notices_an_accuracy_that_is_too_good(monkeypatch)
         return [r for r in found if r.says == "simulated misses" and sampling.contradicted(r)]
 
     assert not misses()
-    honest = plans.uniform_accuracy
-    monkeypatch.setattr(plans, "uniform_accuracy", lambda *a, **k: honest(*a, **k) / 4)
+    honest = chooser.uniform_accuracy
+    monkeypatch.setattr(chooser, "uniform_accuracy", lambda *a, **k: honest(*a, **k) / 4)
     assert len(misses()) >= 6

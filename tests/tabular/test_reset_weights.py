@@ -8,14 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cpi_theory.resets import (
-    AdvantageReset,
-    FirstErrorReset,
-    ImperfectReset,
-    ImprovableReset,
-    StartReset,
-    UniformReset,
-)
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import AdvantageReset, ImperfectReset, ImprovableReset
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import Reason, Refusal, ResetPolicy
 from tabular import first_errors
 from tabular.evaluation import evaluate

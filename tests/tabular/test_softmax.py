@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput
-from cpi_theory.group_relative import GRPO, ResetGRPO
 from cpi_theory.randomness import Key
-from cpi_theory.resets import FirstErrorReset, UniformReset
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import Collection, Ending, Group, Rollout
 from tabular.evaluation import evaluate
 from tabular.families import reasoning_tree

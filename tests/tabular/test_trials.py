@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 from scipy import special
 
-from cpi_theory.bounds import improvement_lower_bound
+from cpi_theory.algorithms.conservative import ConservativePolicyIteration, Decision
+from cpi_theory.algorithms.trials import ConservativeWorld
+from cpi_theory.bounds.finite_horizon import improvement_lower_bound
 from cpi_theory.checks import InvalidInput
-from cpi_theory.conservative import ConservativePolicyIteration, ConservativeWorld, Decision
 from cpi_theory.randomness import Key
-from cpi_theory.resets import (
-    AdvantageReset,
-    FirstErrorReset,
-    ImperfectReset,
-    ImprovableReset,
-    StartReset,
-    UniformReset,
-)
+from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.oracle import AdvantageReset, ImperfectReset, ImprovableReset
+from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import ResetPolicy
 from tabular.conservative import ConservativeTabular
 from tabular.evaluation import evaluate

@@ -7,13 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from cpi_theory.bounds import (
+from cpi_theory.bounds.discounted import (
     DiscountedResetStep,
-    ResetStep,
     discounted_improvement_lower_bound,
+    sharp_discounted_improvement_lower_bound,
+)
+from cpi_theory.bounds.finite_horizon import (
+    ResetStep,
     greedy_improvement_lower_bound,
     improvement_lower_bound,
-    sharp_discounted_improvement_lower_bound,
     sharp_improvement_lower_bound,
 )
 from cpi_theory.checks import InvalidInput

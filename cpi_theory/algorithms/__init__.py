@@ -1,0 +1,1 @@
+"""Algorithms that collect groups of rollouts, and conservative policy iteration."""

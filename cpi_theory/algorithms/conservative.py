@@ -1,0 +1,236 @@
+"""Conservative policy iteration with resets: the object that the bounds speak about.
+
+One iteration draws trials at reset states, lets the chooser pick a candidate, measures the
+candidate's reset advantage on fresh trials, and mixes it in with the step size that the bound
+guarantees at the lower confidence end. Random resets (CPI-RR) and the credit-assignment oracle
+(CPI-CARO) are the same object with another reset policy. `confidence` is the probability delta
+with which a statement may fail.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cpi_theory.algorithms.measurement import Measurement, measure
+from cpi_theory.algorithms.trials import Candidate, ConservativeWorld, Trials
+from cpi_theory.bounds.chooser import samples_for
+from cpi_theory.bounds.finite_horizon import best_step
+from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.randomness import Key
+from cpi_theory.seam import ResetPolicy
+from cpi_theory.statistics.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class EmpiricalChooser:
+    """The empirical maximiser over every map from observations to actions (T4).
+
+    Statement (T4): with n trials and probability >= 1 - delta the chosen candidate's reset
+    advantage is at most `chooser_error(n, ...)` below the best of the class, of |A|^O policies.
+    """
+
+    def log_policies(self, actions: int, observations: int) -> float:
+        """ln |Pi| = O ln |A|."""
+        return observations * math.log(actions)
+
+    def choose(self, trials: Trials, actions: int, observations: int, key: Key) -> Candidate:
+        """Per observation the action with the largest sum of returns; ties are drawn from `key`.
+
+        That maximises the mean of |A| 1[a = pi'(o)] G over the class. An observation without trials
+        is a tie of all actions, and always the first action would favour some worlds.
+        """
+        cells = trials.observations * actions + trials.actions
+        sums = np.bincount(cells, weights=trials.returns, minlength=observations * actions)
+        table = sums.reshape(observations, actions)
+        lottery = key.generator().random(table.shape)
+        ties = table >= table.max(axis=1, keepdims=True)
+        return np.argmax(np.where(ties, lottery, -1.0), axis=1)
+
+
+class Decision(enum.Enum):
+    """What an iteration did."""
+
+    STEPPED = "stepped"
+    """The advantage is surely positive: the candidate was mixed in."""
+    UNDECIDED = "undecided"
+    """The interval holds both 0 and the target: nothing was changed, more trials may tell."""
+    STOPPED = "stopped"
+    """The advantage is surely below the target: there is nothing left to gain here."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConservativeStep:
+    """Record of one iteration.
+
+    Attributes:
+        iteration: its number, from 0.
+        decision: what was done.
+        world: the world afterwards (the one before it unless the decision is STEPPED).
+        candidate: the candidate chosen, shape (O,).
+        advantage: reset advantage Abar_w of the candidate, in reward units, with its interval.
+        coverage: p_w with its interval.
+        remaining: L_w with its interval.
+        alpha: step size taken, 0 if none.
+        guaranteed_gain: what J rises by at least, in reward units.
+        confidence: probability with which anything said here may fail (0 in exact mode).
+        rollouts: rollouts generated.
+        generated_steps: actions sampled in them.
+    """
+
+    iteration: int
+    decision: Decision
+    world: ConservativeWorld
+    candidate: Candidate
+    advantage: Interval
+    coverage: Interval
+    remaining: Interval
+    alpha: Exact
+    guaranteed_gain: Exact
+    confidence: float
+    rollouts: int = 0
+    generated_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConservativePolicyIteration:
+    """Conservative policy iteration over a reset policy.
+
+    With probability at least 1 - `confidence` no step of a whole run, however long, makes J fall:
+    iteration t may fail with probability :func:`iteration_confidence`, which sum to `confidence`.
+
+    Attributes:
+        reset: `UniformReset()` is CPI-RR, `ImprovableReset(tau)` is CPI-CARO.
+        target: reset advantage worth going on for, in reward units: it stops once the advantage
+            is surely below. tau for the oracle, p tau for random resets (T5).
+        confidence: probability delta with which the run as a whole may fail, in (0, 1/2].
+        chooser: picks the candidate from trials.
+        samples: trials for the chooser and again for the fresh estimate; by default as many as T4
+            asks for a chooser error of target / 2.
+        exact: use the world's exact advantages; nothing is sampled and nothing can fail. In an
+            exact world (fractions) so are the step size and the guaranteed gain.
+        log_policies: ln |Pi| of the chooser's class, if the world restricts it further.
+
+    Source: Kakade and Langford, ICML 2002; T1, T2, T4, T5 for the reset weights.
+    """
+
+    reset: ResetPolicy
+    target: float
+    confidence: float = 0.05
+    chooser: EmpiricalChooser = field(default_factory=EmpiricalChooser)
+    samples: int | None = None
+    exact: bool = False
+    log_policies: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.reset, ResetPolicy):
+            raise InvalidInput(
+                "reset", self.reset, "not a reset policy", "give e.g. UniformReset()"
+            )
+        check_positive("target", self.target)
+        check_positive("confidence", self.confidence)
+        check_in_range("confidence", self.confidence, 0, 0.5)
+        if self.samples is not None:
+            check_count("samples", self.samples, minimum=2)
+
+    def run(
+        self, world: ConservativeWorld, key: Key | int | np.random.Generator, iterations: int
+    ) -> Iterator[ConservativeStep]:
+        """Iterate until stopped, at most `iterations` times; yields each record as it is made."""
+        check_count("iterations", iterations, minimum=0)
+        address = Key.of(key)
+        for iteration in range(iterations):
+            step = self.improve(world, address, iteration)
+            yield step
+            if step.decision is Decision.STOPPED:
+                return
+            world = step.world
+
+    def improve(
+        self,
+        world: ConservativeWorld,
+        key: Key | int | np.random.Generator,
+        iteration: int = 0,
+    ) -> ConservativeStep:
+        """One iteration; what it draws depends on (key, iteration) and the world alone."""
+        if self.exact:
+            return self._improve_exactly(world, iteration)
+        return self._improve_by_samples(world, Key.of(key).child(iteration), iteration)
+
+    def sample_size(self, world: ConservativeWorld, iteration: int = 0) -> int:
+        """Trials that iteration `iteration` gives to the chooser, and again to the estimate."""
+        if self.samples is not None:
+            return self.samples
+        log_policies = self.log_policies
+        if log_policies is None:
+            log_policies = self.chooser.log_policies(world.action_count, world.observation_count)
+        return samples_for(
+            self.target / 2,
+            world.action_count,
+            None,
+            iteration_confidence(self.confidence, iteration) / 2,
+            world.reward_bound,
+            log_policies=log_policies,
+        )
+
+    def _improve_exactly(self, world: ConservativeWorld, iteration: int) -> ConservativeStep:
+        candidate, step = world.exact_step(self.reset)
+        stop = step.coverage <= 0 or step.advantage < self.target
+        alpha, gain = (0, 0) if stop else best_step(step)
+        return ConservativeStep(
+            iteration,
+            Decision.STOPPED if stop else Decision.STEPPED,
+            world if stop else world.mix(candidate, self.reset, alpha),
+            candidate,
+            Interval(step.advantage, step.advantage, step.advantage),
+            Interval(step.coverage, step.coverage, step.coverage),
+            Interval(step.remaining, step.remaining, step.remaining),
+            alpha,
+            gain,
+            0.0,
+        )
+
+    def _improve_by_samples(
+        self, world: ConservativeWorld, key: Key, iteration: int
+    ) -> ConservativeStep:
+        actions, observations = world.action_count, world.observation_count
+        count, confidence = self.sample_size(world, iteration), self._share(iteration)
+        first = world.draw_trials(self.reset, count, key.child("choose"))
+        candidate = self.chooser.choose(first, actions, observations, key.child("ties"))
+        fresh = world.draw_trials(self.reset, count, key.child("estimate"))
+        baseline = float(first.returns.mean()) if len(first) else 0.0
+        measured = measure(fresh, candidate, world, baseline, confidence)
+        decision = self._decide(measured)
+        alpha, gain = measured.step() if decision is Decision.STEPPED else (0.0, 0.0)
+        return ConservativeStep(
+            iteration,
+            decision,
+            world.mix(candidate, self.reset, alpha) if alpha > 0 else world,
+            candidate,
+            measured.advantage,
+            measured.coverage,
+            measured.remaining,
+            alpha,
+            gain,
+            iteration_confidence(self.confidence, iteration),
+            first.rollouts + fresh.rollouts,
+            first.generated_steps + fresh.generated_steps,
+        )
+
+    def _share(self, iteration: int) -> float:
+        """Half of an iteration's confidence is the chooser's, half the fresh estimate's."""
+        return iteration_confidence(self.confidence, iteration) / 2
+
+    def _decide(self, measured: Measurement) -> Decision:
+        if measured.advantage.upper < self.target:
+            return Decision.STOPPED
+        return Decision.STEPPED if measured.advantage.lower > 0 else Decision.UNDECIDED
+
+
+def iteration_confidence(confidence: float, iteration: int) -> float:
+    """delta_t = delta 6 / (pi^2 (t + 1)^2) for iterations t = 0, 1, ...: they sum to delta."""
+    return confidence * 6 / (math.pi * (iteration + 1)) ** 2

@@ -1,0 +1,185 @@
+r"""How many samples the policy chooser needs, theorems T4 and T7.
+
+A *chooser* draws (s, h) from the reset distribution nu_w, an action uniformly, and rolls out pi
+from there; it then picks the candidate with the largest importance-weighted mean return. `actions`
+is |A|, `policies` the number of candidates, and `confidence` the probability delta with which a
+statement may fail (0.05, not 0.95). Rewards-to-go lie in [0, reward_bound].
+"""
+
+from __future__ import annotations
+
+import math
+
+from cpi_theory.checks import (
+    Exact,
+    InvalidInput,
+    check_count,
+    check_in_range,
+    check_positive,
+    check_probability,
+)
+
+_LARGEST_CONFIDENCE = 0.5
+
+_SMALLEST_ROOT = 1e-150
+
+
+def uniform_accuracy(
+    samples: int,
+    actions: int,
+    policies: int | None,
+    confidence: float,
+    reward_bound: float = 1.0,
+    *,
+    log_policies: float | None = None,
+) -> float:
+    r"""How far the chooser's estimate of any candidate is from the truth.
+
+    Statement (T4):  with l = ln(2 |Pi| / delta), with probability >= 1 - delta every candidate's
+    mean of X = |A| pi'(a|s) G over n draws is within
+    e(n) = sqrt(2 |A| R^2 l / n) + |A| R l / (3 n)  of its expectation (Bernstein and a union).
+    Assumptions:  A1 draws are independent; A2 candidates were fixed before drawing; A3 G in [0, R].
+
+    Args:
+        samples: n >= 1.
+        actions: |A| >= 1.
+        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
+        confidence: delta in (0, 1/2].
+        reward_bound: R; `e` has its unit.
+        log_policies: ln |Pi|, for classes too large to write down.
+
+    Raises: InvalidInput naming the argument outside its range.
+    """
+    check_count("samples", samples)
+    slow, fast = bernstein_terms(
+        actions, class_log_size(policies, log_policies), confidence, reward_bound
+    )
+    return slow / math.sqrt(samples) + fast / samples
+
+
+def chooser_error(
+    samples: int,
+    actions: int,
+    policies: int | None,
+    confidence: float,
+    reward_bound: float = 1.0,
+    *,
+    log_policies: float | None = None,
+) -> float:
+    """How much reset advantage the chosen candidate may lack compared with the best of its class.
+
+    Statement (T4):  Abar_w(chosen) >= max_Pi Abar_w - 2 e(n) with probability >= 1 - delta; this
+    function is 2 e(n). Arguments, unit and refusals as in :func:`uniform_accuracy`.
+    """
+    return 2 * uniform_accuracy(
+        samples, actions, policies, confidence, reward_bound, log_policies=log_policies
+    )
+
+
+def samples_for(
+    accuracy: float,
+    actions: int,
+    policies: int | None,
+    confidence: float,
+    reward_bound: float = 1.0,
+    *,
+    log_policies: float | None = None,
+) -> int:
+    r"""Fewest samples with which the chooser's error is at most `accuracy`.
+
+    Statement (T4):  n = 1 / u^2 with u = (-a + sqrt(a^2 + 2 b eps)) / (2 b),
+    a = sqrt(2 |A| R^2 l), b = |A| R l / 3; it grows like 8 |A| R^2 l / eps^2. The inverse of
+    :func:`chooser_error` in both directions: ``samples_for(chooser_error(n)) == n``, and the error
+    is above `accuracy` with one sample less.
+
+    Args:
+        accuracy: eps > 0, in the unit of `reward_bound`. The others as in `uniform_accuracy`.
+
+    Raises: InvalidInput naming the argument outside its range.
+    """
+    check_positive("accuracy", accuracy)
+    log_size = class_log_size(policies, log_policies)
+    slow, fast = bernstein_terms(actions, log_size, confidence, reward_bound)
+    # The root of 2 (slow u + fast u^2) = eps, written without a difference of near equals.
+    root = accuracy / (slow + math.sqrt(slow * slow + 2 * fast * accuracy))
+    if root < _SMALLEST_ROOT:
+        raise InvalidInput("accuracy", accuracy, "needs too many samples to count", "raise it")
+    samples = max(1, math.floor(root**-2))
+    grain = max(1, samples >> 50)  # beyond 2^50 floats no longer tell neighbours apart
+    while 2 * (slow / math.sqrt(samples) + fast / samples) > accuracy:
+        samples += grain
+    while samples > grain:
+        fewer = samples - grain
+        if 2 * (slow / math.sqrt(fewer) + fast / fewer) > accuracy:
+            break
+        samples = fewer
+    return samples
+
+
+def aliased_lower_bound(
+    coverage: Exact, tau: float, confidence: float, reward_bound: float = 1.0
+) -> float:
+    r"""Samples that random resets need at least when improvable states cannot be told apart.
+
+    Statement (T7):  two worlds in which the better of two actions on I_tau differs, with outcomes
+    R Bern(1/2 +- tau / R) there and R Bern(1/2) elsewhere, and one observation for all states:
+    whatever picks the better action with error probability <= delta in both worlds draws
+    n >= ln(1 / (4 delta)) 3 R^2 / (32 p^2 tau^2) samples.
+    Assumption:  p tau / R <= 1/4.
+
+    Args:
+        coverage: p in (0, 1].
+        tau: in (0, reward_bound / 2], so that the outcomes have probabilities.
+        confidence: delta in (0, 1/2]; from 1/4 on the statement is empty and 0 is returned.
+        reward_bound: R > 0.
+
+    Raises: InvalidInput naming the argument outside its range.
+    """
+    check_positive("reward_bound", reward_bound)
+    check_positive("coverage", coverage)
+    check_probability("coverage", coverage)
+    check_positive("tau", tau)
+    check_in_range("tau", tau, 0, reward_bound / 2)
+    check_confidence(confidence)
+    shift = coverage * tau / reward_bound
+    if shift > 1 / 4:
+        raise InvalidInput(
+            "coverage * tau / reward_bound", shift, "above 1/4", "lower coverage or tau"
+        )
+    return max(0.0, 3 * math.log(1 / (4 * confidence)) / (32 * shift * shift))
+
+
+def bernstein_terms(
+    actions: int, log_policies: float, confidence: float, reward_bound: float
+) -> tuple[float, float]:
+    """(a, b) of e(n) = a / sqrt(n) + b / n."""
+    check_count("actions", actions)
+    check_positive("reward_bound", reward_bound)
+    check_confidence(confidence)
+    log_terms = math.log(2 / confidence) + log_policies
+    slow = reward_bound * math.sqrt(2 * actions * log_terms)
+    return slow, actions * reward_bound * log_terms / 3
+
+
+def class_log_size(policies: int | None, log_policies: float | None) -> float:
+    """ln |Pi|, from exactly one of the two ways to say it."""
+    if (policies is None) == (log_policies is None):
+        raise InvalidInput(
+            "policies", policies, f"log_policies is {log_policies}", "give exactly one of the two"
+        )
+    if policies is not None:
+        check_count("policies", policies)
+        return math.log(policies)
+    check_in_range("log_policies", log_policies, 0, math.inf)  # type: ignore[arg-type]
+    return float(log_policies)  # type: ignore[arg-type]
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse a probability of failure outside (0, 1/2]."""
+    if not 0 < confidence <= _LARGEST_CONFIDENCE:
+        raise InvalidInput(
+            "confidence",
+            confidence,
+            "not a probability of failure in (0, 1/2]",
+            "give delta, e.g. 0.05 for statements that hold with probability 0.95",
+        )

@@ -1,0 +1,252 @@
+r"""What one conservative step costs and guarantees under a reset policy, theorems T5 and T6.
+
+Arguments as in :mod:`cpi_theory.bounds.chooser`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from cpi_theory.bounds.chooser import bernstein_terms, class_log_size, samples_for
+from cpi_theory.bounds.finite_horizon import ResetStep, best_step
+from cpi_theory.checks import (
+    Exact,
+    InvalidInput,
+    check_count,
+    check_in_range,
+    check_positive,
+    check_probability,
+)
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One conservative step, planned: how much to sample, how far to go, what it guarantees.
+
+    Attributes:
+        samples: draws of the chooser, the fewest that T4 allows.
+        leading_samples: 8 |A| R^2 l / accuracy^2, the leading term of `samples`.
+        accuracy: error left to the chooser: half of what the best candidate is known to offer.
+        step: inputs of T1 after choosing: advantage is the other half, spread is 2 R_max.
+        alpha: step size of T2.
+        guaranteed_gain: T2's gain in J; reward units.
+        reward_bound: R_max.
+    """
+
+    samples: int
+    leading_samples: float
+    accuracy: Exact
+    step: ResetStep
+    alpha: Exact
+    guaranteed_gain: Exact
+    reward_bound: Exact
+
+    @property
+    def worst_case_samples(self) -> float:
+        """Samples until J can rise no more: R_max / guaranteed_gain such steps at the longest."""
+        return self.samples * float(self.reward_bound / self.guaranteed_gain)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRatios:
+    """How one plan compares with a baseline; above 1 is better than the baseline.
+
+    Attributes:
+        samples: baseline's samples over the plan's.
+        leading_samples: the same of the leading terms, free of rounding and lower order.
+        gain: the plan's guaranteed gain over the baseline's.
+        total: baseline's worst-case samples over the plan's.
+    """
+
+    samples: float
+    leading_samples: float
+    gain: float
+    total: float
+
+
+def compare_plans(plan: Plan, baseline: Plan) -> PlanRatios:
+    """What `plan` saves against `baseline`.
+
+    Statement (T5), oracle against random resets:  leading_samples = 1 / p^2 and
+    gain = (H - 1) / (2 p L_I) >= 1 / (2 p), as long as neither step size is capped at 1.
+    Statement (T6), precision q and recall rho against random resets:  leading_samples = (q / p)^2
+    and gain = (rho q / p) (H - 1) / (2 L_w).
+    """
+    return PlanRatios(
+        samples=baseline.samples / plan.samples,
+        leading_samples=baseline.leading_samples / plan.leading_samples,
+        gain=float(plan.guaranteed_gain / baseline.guaranteed_gain),
+        total=baseline.worst_case_samples / plan.worst_case_samples,
+    )
+
+
+def random_reset_plan(
+    coverage: Exact,
+    tau: Exact,
+    horizon: int,
+    actions: int,
+    policies: int | None,
+    confidence: float,
+    reward_bound: Exact = 1.0,
+    *,
+    log_policies: float | None = None,
+) -> Plan:
+    r"""Plan of a step with random resets, w = 1.
+
+    Statement (T5):  a candidate with Abar >= tau on I_tau and >= 0 elsewhere has reset advantage
+    p tau; samples ~ 32 |A| R^2 l / (p tau)^2, gain >= H (p tau)^2 / (16 R (H - 1)).
+
+    Args:
+        coverage: p, the share of visits in I_tau, in (0, 1].
+        tau: level of improvement, in (0, reward_bound].
+        horizon: H >= 1. The others as in :func:`uniform_accuracy`.
+
+    Raises: InvalidInput naming the argument outside its range.
+    """
+    return imperfect_oracle_plan(
+        coverage,
+        _one(coverage),
+        coverage,
+        tau,
+        horizon,
+        actions,
+        policies,
+        confidence,
+        reward_bound,
+        remaining=(horizon - 1) * _one(coverage) / 2,
+        log_policies=log_policies,
+    )
+
+
+def oracle_reset_plan(
+    coverage: Exact,
+    tau: Exact,
+    horizon: int,
+    actions: int,
+    policies: int | None,
+    confidence: float,
+    reward_bound: Exact = 1.0,
+    remaining: Exact | None = None,
+    *,
+    log_policies: float | None = None,
+) -> Plan:
+    r"""Plan of a step with the credit-assignment oracle, w = 1 on I_tau and 0 elsewhere.
+
+    Statement (T5):  reset advantage tau; samples ~ 32 |A| R^2 l / tau^2,
+    gain >= H p tau^2 / (32 R L_I).
+
+    Args:
+        remaining: L_I, the mean remaining horizon at improvable visits, in [0, H - 1]; H - 1, the
+            worst, when None. The others as in :func:`random_reset_plan`.
+    """
+    return imperfect_oracle_plan(
+        _one(coverage),
+        _one(coverage),
+        coverage,
+        tau,
+        horizon,
+        actions,
+        policies,
+        confidence,
+        reward_bound,
+        remaining=remaining,
+        log_policies=log_policies,
+    )
+
+
+def imperfect_oracle_plan(
+    precision: Exact,
+    recall: Exact,
+    coverage: Exact,
+    tau: Exact,
+    horizon: int,
+    actions: int,
+    policies: int | None,
+    confidence: float,
+    reward_bound: Exact = 1.0,
+    remaining: Exact | None = None,
+    *,
+    log_policies: float | None = None,
+) -> Plan:
+    r"""Plan of a step whose reset policy finds improvable states with errors.
+
+    Statement (T6):  with precision q = P_{nu_w}(I_tau) and recall rho = E_d[w | I_tau], coverage
+    is p_w = rho p / q and the class offers q tau; samples ~ 32 |A| R^2 l / (q tau)^2,
+    gain >= H rho q p tau^2 / (32 R L_w). Random resets are q = p, rho = 1; the oracle q = rho = 1.
+
+    Args:
+        precision: q in (0, 1].
+        recall: rho in (0, 1].
+        coverage: p in (0, 1].
+        remaining: L_w in [0, H - 1]; H - 1, the worst, when None. The others as in
+            :func:`random_reset_plan`.
+
+    Raises:
+        InvalidInput: naming the argument outside its range; also when no reset weight w <= 1 has
+            this precision and recall at this coverage.
+    """
+    check_count("horizon", horizon)
+    _check_dials(precision=precision, recall=recall, coverage=coverage)
+    _check_level(tau, reward_bound)
+    offered = precision * tau
+    step = ResetStep(
+        horizon=horizon,
+        coverage=_reset_coverage(precision, recall, coverage),
+        advantage=offered / 2,
+        spread=2 * reward_bound,
+        remaining=horizon - 1 if remaining is None else remaining,
+    )
+    accuracy = offered / 2
+    log_size = class_log_size(policies, log_policies)
+    slow, _ = bernstein_terms(actions, log_size, confidence, float(reward_bound))
+    alpha, gain = best_step(step)
+    return Plan(
+        samples=samples_for(
+            float(accuracy),
+            actions,
+            policies,
+            confidence,
+            float(reward_bound),
+            log_policies=log_policies,
+        ),
+        leading_samples=(2 * slow / float(accuracy)) ** 2,
+        accuracy=accuracy,
+        step=step,
+        alpha=alpha,
+        guaranteed_gain=gain,
+        reward_bound=reward_bound,
+    )
+
+
+def _check_dials(**dials: Exact) -> None:
+    for field, value in dials.items():
+        check_positive(field, value)
+        check_probability(field, value)
+
+
+def _check_level(tau: Exact, highest: Exact) -> None:
+    check_positive("reward_bound", highest)
+    check_positive("tau", tau)
+    check_in_range("tau", tau, 0, highest)
+
+
+def _one(model: Exact) -> Exact:
+    """One, exact if the model is."""
+    return Fraction(1) if isinstance(model, Fraction) else 1.0
+
+
+def _reset_coverage(precision: Exact, recall: Exact, coverage: Exact) -> Exact:
+    """p_w = recall * coverage / precision, if some w <= 1 has it."""
+    selected = recall * coverage / precision
+    false_alarms = selected - recall * coverage
+    if false_alarms > (1 - coverage) * (1 + _ROUNDING) + _ROUNDING:
+        raise InvalidInput(
+            "precision",
+            precision,
+            f"recall {recall} at coverage {coverage} would select more than all other states",
+            f"raise it to at least {recall * coverage / (recall * coverage + 1 - coverage):.6g}",
+        )
+    return min(selected, 1)

@@ -1,0 +1,1 @@
+"""Are resets worth it? Estimates from rollouts alone, before anything is trained."""

@@ -1,0 +1,288 @@
+"""Are resets worth it for this model and this data? Estimates from rollouts of any simulator.
+
+Before anything is trained, a few thousand rollouts say how rare improvable states are (coverage p),
+how much better than chance the localiser finds them (precision q, recall), whether resetting there
+corrects failures, and which groups would teach anything. T5 and T6 turn p, q and recall into ratios
+of samples and guaranteed gains; :mod:`cpi_theory.diagnosis.signals` predicts the order of methods.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
+from cpi_theory.checks import check_count, check_in_range, check_positive
+from cpi_theory.diagnosis.estimates import (
+    Audit,
+    GroupCounts,
+    Lengths,
+    Visited,
+    corrections,
+    refusal_counts,
+    success_counts,
+)
+from cpi_theory.diagnosis.meters import UNKNOWN_LEVEL, Meter, all_steps, meter_for, promising_level
+from cpi_theory.diagnosis.records import Cost, Diagnosis, MethodReport, Prediction, Selection
+from cpi_theory.diagnosis.samples import Remembering, Samples, draw_samples, spread_out
+from cpi_theory.diagnosis.signals import Signals, group_signals, order_methods
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Algorithm, Rollout, Simulator, State
+from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, product
+from cpi_theory.statistics.intervals import Interval
+
+
+def standard_methods(rollouts: int = 8) -> dict[str, Algorithm]:
+    """GRPO, RRPO and SRPO at equal rollouts per prompt, half of them suffixes.
+
+    A prompt without a reset state spends its suffixes on fresh rollouts from the start.
+    """
+    half = rollouts // 2
+    split = {"base": rollouts - half, "suffix": half, "on_refusal": "fresh"}
+    return {"GRPO": GRPO(rollouts), "RRPO": RRPO(**split), "SRPO": SRPO(**split)}
+
+
+@dataclass(frozen=True)
+class DiagnosisSettings:
+    """What a diagnosis draws and counts.
+
+    Attributes:
+        tau: level of improvability in reward units. None: where the world knows its advantages,
+            half of the level at which T5 promises the oracle most
+            (:func:`~cpi_theory.diagnosis.meters.promising_level`), found on a quarter of the
+            prompts that is then left out of every number that depends on tau; elsewhere
+            :data:`~cpi_theory.diagnosis.meters.UNKNOWN_LEVEL`.
+        rollouts: per prompt and method.
+        methods: compared methods by name; None: :func:`standard_methods`.
+        parents: most failures of a prompt on which corrections are tried.
+        suffixes: from the named step of each, and from the control's.
+        audited: without exact advantages, visited states that are measured, one of each of so many
+            rollouts, and as many named states; each costs 56 to 152 rollouts by default.
+        traced: without exact advantages, rollouts of which every step is measured, for the law of
+            the first improvable step.
+        bins: equal parts of a rollout in which corrections are counted by depth.
+        reach: largest deviation from the reference that is counted on its own.
+        meter: how best advantages are measured; None: exactly where the world knows them, else by
+            :class:`~cpi_theory.diagnosis.meters.SampledMeter`.
+        reward_bound: R_max, in reward units.
+        level: of the intervals.
+        resamples: of the bootstrap over prompts.
+    """
+
+    tau: float | None = None
+    rollouts: int = 8
+    methods: Mapping[str, Algorithm] | None = None
+    parents: int = 2
+    suffixes: int = 4
+    audited: int = 64
+    traced: int = 8
+    bins: int = 4
+    reach: int = 3
+    meter: Meter | None = None
+    reward_bound: float = 1.0
+    level: float = 0.95
+    resamples: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.tau is not None:
+            check_positive("tau", self.tau)
+        check_count("rollouts", self.rollouts, minimum=4)
+        check_count("audited", self.audited, minimum=2)
+        for name in ("parents", "suffixes", "traced", "bins", "reach", "resamples"):
+            check_count(name, getattr(self, name))
+        check_positive("reward_bound", self.reward_bound)
+        check_in_range("level", self.level, 0.5, 0.9999)
+
+
+def diagnose(
+    simulator: Simulator,
+    starts: Sequence[State],
+    key: Key | int,
+    settings: DiagnosisSettings | None = None,
+    reference: Simulator | None = None,
+) -> Diagnosis:
+    """Estimate from rollouts of `simulator` what resets are worth under its current policy.
+
+    Assumptions: A1 prompts are drawn independently from the distribution of interest; intervals
+    see prompts alone, so rollouts of a prompt may be as alike as they please. A2 the simulator
+    keeps the seam's laws. Intervals hold one by one, not all at once.
+
+    Args:
+        simulator: any world under its policy.
+        starts: one start state per prompt, at least 8; a few hundred for narrow intervals.
+        key: of everything drawn.
+        settings: see :class:`DiagnosisSettings`.
+        reference: names first errors that deviations are measured from, such as an exact step
+            checker; None leaves deviations out.
+
+    Raises:
+        InvalidInput: if there are too few prompts.
+    """
+    plan, address = settings or DiagnosisSettings(), Key.of(key).child("diagnosis")
+    check_count("prompts", len(starts), minimum=8)
+    drawing = Remembering(simulator)
+    methods = plan.methods or standard_methods(plan.rollouts)
+    samples = draw_samples(
+        drawing, starts, address, methods, plan.rollouts, plan.parents, plan.suffixes, reference
+    )
+    drawn = drawing.rollouts
+    tau, audit = _audit(drawing, samples, plan, address)
+    resampling = Resampling.of(len(starts), plan.resamples, address)
+    lengths, level = Lengths.of(samples, audit.prompts), plan.level
+    coverage = audit.coverage().share(level)
+    localizer, random = _localizer(audit, lengths, level), _random(audit, lengths, level)
+    everywhere = lengths.remaining(level, "steps")
+    signals = {n: group_signals(c, samples.prompts) for n, c in samples.collections.items()}
+    return Diagnosis(
+        tau=tau,
+        tau_chosen=len(audit.prompts) < len(starts),
+        exact=audit.complete,
+        success=success_counts(samples).share(level),
+        coverage=coverage,
+        first_improvable=tuple(audit.first_by(h).share(level) for h in range(audit.longest)),
+        localizer=localizer,
+        random=random,
+        answered=answered_share(samples, level),
+        refusals={reason: n.share(level) for reason, n in refusal_counts(samples).items()},
+        corrections=corrections(samples, plan.bins, plan.reach, level),
+        methods=tuple(_report(n, samples, signals[n], level) for n in samples.collections),
+        theory=(
+            _prediction("random failures", random, coverage, everywhere),
+            _prediction("localiser", localizer, coverage, everywhere),
+        ),
+        order=order_methods(signals, resampling),
+        cost=Cost(
+            len(starts),
+            drawing.rollouts,
+            drawing.steps,
+            drawing.localizations,
+            drawing.rollouts - drawn,
+        ),
+    )
+
+
+def answered_share(samples: Samples, level: float) -> Interval:
+    """Failures in which the localiser named a step, among all failures."""
+    asked = [(p, 0.0, 1.0) for p, r in samples.base if r.failed]
+    named = [(one.prompt, 1.0, 0.0) for one in samples.named]
+    return Counts.of([*asked, *named], samples.prompts).share(level)
+
+
+def _audit(
+    simulator: Remembering, samples: Samples, plan: DiagnosisSettings, key: Key
+) -> tuple[float, Audit]:
+    """Choose tau and judge the states that are counted at it."""
+    world = simulator.simulator
+    meter = plan.meter or meter_for(world, plan.reward_bound)
+    prompts = np.arange(samples.prompts)
+    if meter.exact:
+        best = meter.measure(world, all_steps([r for _, r in samples.base]), key)
+        tau, prompts = _level(samples, best.estimate, plan)
+        kept = set(prompts.tolist())
+        visited = [_whole(p, r) for p, r in samples.base if p in kept]
+        named = [one for one in samples.named if one.prompt in kept]
+        source: Simulator = world
+    else:
+        tau = UNKNOWN_LEVEL * plan.reward_bound if plan.tau is None else plan.tau
+        visited = _choose_visited(samples, plan, key.child("visited"))
+        named = spread_out(samples.named, 1, key.child("audited"))[: plan.audited]
+        source = simulator
+    picks = [(one.rollout, step) for one in visited for step in one.steps]
+    picks += [(one.rollout, one.step) for one in named]
+    measured = meter.measure(source, picks, key.child("measure"), tau)
+    return tau, Audit.of(prompts, visited, named, measured, tau, meter.exact)
+
+
+def _whole(prompt: int, rollout: Rollout) -> Visited:
+    return Visited(prompt, rollout, range(len(rollout)))
+
+
+def _choose_visited(samples: Samples, plan: DiagnosisSettings, key: Key) -> list[Visited]:
+    """Whole rollouts to trace, and single steps of others, spread over the prompts."""
+    ordered = _in_turns(samples.base)
+    singles = ordered[plan.traced :][: plan.audited]
+    uniforms = key.generator().random(len(singles))
+    return [_whole(p, r) for p, r in ordered[: plan.traced]] + [
+        Visited(p, r, [int(u * len(r))] if len(r) else [])
+        for u, (p, r) in zip(uniforms, singles, strict=True)
+    ]
+
+
+def _level(
+    samples: Samples, best: Array, plan: DiagnosisSettings
+) -> tuple[float, NDArray[np.int64]]:
+    """The level and the prompts that it was not chosen on."""
+    prompts = np.arange(samples.prompts)
+    if plan.tau is not None:
+        return plan.tau, prompts
+    pilot = samples.prompts // 4
+    owners = np.repeat([p for p, _ in samples.base], [len(r) for _, r in samples.base])
+    level = promising_level(best[owners < pilot])
+    return level or UNKNOWN_LEVEL * plan.reward_bound, prompts[pilot:]
+
+
+def _in_turns(base: Sequence[tuple[int, Rollout]]) -> list[tuple[int, Rollout]]:
+    """The first rollout of each prompt, then the second, and so on."""
+    turns: Counter[int] = Counter()
+    ranked = []
+    for prompt, rollout in base:
+        ranked.append((turns[prompt], prompt, rollout))
+        turns[prompt] += 1
+    return [(prompt, r) for _, prompt, r in sorted(ranked, key=lambda row: row[:2])]
+
+
+def _localizer(audit: Audit, lengths: Lengths, level: float) -> Selection:
+    precision, selected = audit.precision().share(level), lengths.selected(level, "named")
+    if audit.complete:
+        recall = audit.found().share(level)
+    else:  # by the identity p_w = recall p / q
+        coverage = audit.coverage().share(level)
+        recall = _limited(product((precision, 1), (selected, 1), (coverage, -1)))
+    return Selection(precision, recall, selected, lengths.remaining(level, "named"))
+
+
+def _limited(interval: Interval) -> Interval:
+    """Cut to [0, 1]."""
+    ends = (interval.estimate, interval.lower, interval.upper)
+    return Interval(*(float(np.clip(end, 0.0, 1.0)) for end in ends))
+
+
+def _random(audit: Audit, lengths: Lengths, level: float) -> Selection:
+    return Selection(
+        audit.random_precision().share(level),
+        audit.random_found().share(level),
+        lengths.selected(level, "failures"),
+        lengths.remaining(level, "failures"),
+    )
+
+
+def _report(name: str, samples: Samples, signals: Signals, level: float) -> MethodReport:
+    collection = samples.collections[name]
+    counts = GroupCounts.of(collection, samples.prompts)
+    return MethodReport(
+        method=name,
+        informative=counts.informative.share(level),
+        base=counts.base.share(level),
+        suffix=counts.suffix.share(level),
+        used=counts.used.share(level),
+        corrected=counts.corrected.share(level),
+        signal=signals.interval(level),
+        steps=collection.generated_steps / samples.prompts,
+    )
+
+
+def _prediction(
+    resets: str, selection: Selection, coverage: Interval, everywhere: Interval
+) -> Prediction:
+    """T6 against random resets with w = 1, whose precision is p and whose recall is 1.
+
+    As recall is p_w q / p, the gain's ratio rho q L_1 / (p L_w) is p_w (q / p)^2 L_1 / L_w.
+    """
+    ratio = ((selection.precision, 2), (coverage, -2))
+    nearer = ((everywhere, 1), (selection.remaining, -1))
+    return Prediction(resets, product(*ratio), product((selection.selected, 1), *ratio, *nearer))

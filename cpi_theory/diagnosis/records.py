@@ -1,0 +1,145 @@
+"""The numbers of a diagnosis, each with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+from cpi_theory.diagnosis.estimates import Correction
+from cpi_theory.diagnosis.signals import Ordering
+from cpi_theory.seam import Reason
+from cpi_theory.statistics.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How a reset policy selects states; what T6 needs to know.
+
+    Attributes:
+        precision: share of the selected states that are improvable, q.
+        recall: weight given to a visited improvable state.
+        selected: weight given to a visited state, p_w.
+        remaining: mean number of steps after a selected state, L_w.
+    """
+
+    precision: Interval
+    recall: Interval
+    selected: Interval
+    remaining: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What T5 and T6 predict for resets against random ones (w = 1); above 1 is better.
+
+    Attributes:
+        resets: "random failures" (RRPO), "localiser" (SRPO) or "oracle".
+        samples: random resets' samples of a policy choice over these resets': (q / p)^2.
+        gain: guaranteed gain of a step over random resets': rho q L_1 / (p L_w).
+    """
+
+    resets: str
+    samples: Interval
+    gain: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class MethodReport:
+    """How one method's groups turn out as it collects them.
+
+    Attributes:
+        method: its name.
+        informative: share of groups that are not constant.
+        base, suffix: the same of groups from the start, and from reset states.
+        used: share of rollouts in informative groups.
+        corrected: success rate of suffixes.
+        signal: see :mod:`cpi_theory.diagnosis.signals`; per rollout.
+        steps: generated per prompt.
+    """
+
+    method: str
+    informative: Interval
+    base: Interval
+    suffix: Interval
+    used: Interval
+    corrected: Interval
+    signal: Interval
+    steps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a diagnosis drew.
+
+    Attributes:
+        prompts: start states.
+        rollouts, steps, localizations: drawn and asked for in all.
+        measuring: rollouts among them that measured best advantages.
+    """
+
+    prompts: int
+    rollouts: int
+    steps: int
+    localizations: int
+    measuring: int
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What can be said of resets before training.
+
+    Attributes:
+        tau: level of improvability, in reward units.
+        tau_chosen: whether it was chosen on prompts of its own.
+        exact: whether best advantages were known rather than sampled.
+        success: rate of plain rollouts.
+        coverage: p at tau.
+        first_improvable: entry h is P(the first improvable step of a rollout is at most h).
+        localizer: of first errors in failures.
+        random: a uniform step of each failure, as RRPO takes.
+        answered: share of failures in which the localiser named a step.
+        refusals: share of failures refused, by reason.
+        corrections: over all, by depth, by deviation from the reference.
+        methods: one report per method.
+        theory: predictions of T5 and T6.
+        order: methods by their predicted short-run gain.
+        cost: what was drawn.
+    """
+
+    tau: float
+    tau_chosen: bool
+    exact: bool
+    success: Interval
+    coverage: Interval
+    first_improvable: tuple[Interval, ...]
+    localizer: Selection
+    random: Selection
+    answered: Interval
+    refusals: Mapping[Reason, Interval]
+    corrections: tuple[Correction, ...]
+    methods: tuple[MethodReport, ...]
+    theory: tuple[Prediction, ...]
+    order: Ordering
+    cost: Cost
+
+    def estimates(self) -> Iterator[tuple[str, str, Interval]]:
+        """Every number as (section, name, interval); names repeat in no section."""
+        yield "rollouts", "success", self.success
+        yield "states", "coverage", self.coverage
+        for h, share in enumerate(self.first_improvable):
+            yield "first improvable step", f"at most {h}", share
+        for name, selection in (("localiser", self.localizer), ("random", self.random)):
+            for one in fields(selection):
+                yield name, one.name, getattr(selection, one.name)
+        yield "localiser", "answered", self.answered
+        for reason, share in self.refusals.items():
+            yield "refusals", reason.value, share
+        for row in self.corrections:
+            for name in ("own", "matched", "control", "difference"):
+                yield "correction", f"{row.kind} {row.label}, {name}", getattr(row, name)
+        for report in self.methods:
+            for name in ("informative", "base", "suffix", "used", "corrected", "signal"):
+                yield "methods", f"{report.method}, {name}", getattr(report, name)
+        for prediction in self.theory:
+            for name in ("samples", "gain"):
+                yield "theory", f"{prediction.resets}, {name}", getattr(prediction, name)

@@ -1,0 +1,104 @@
+r"""How much a method's groups teach: a prediction of the order of methods, per rollout.
+
+Let success from a state s need certain decisions f ahead, each taken rightly with probability
+rho_f, and let V = V(s). A group of k rollouts from s with c successes has advantages whose positive
+part sums to k std, std = sqrt(c / k (1 - c / k)). The score of decision f, d log pi / d logit of
+the right action, is 1 - rho_f in a success and -V (1 - rho_f) / (1 - V) on average in a failure, so
+the group's expected gradient at f is k std (1 - rho_f) / (1 - V). One step along the gradients of
+all groups hence raises log J, at first order and but for the factors 1 / (1 - V), in proportion to
+
+    sum over groups of  k std D(s),      D(s) = sum over decisions f ahead of s of (1 - rho_f)^2.
+
+A suffix group has more successes than a group from the start, but fewer decisions ahead: what is
+before its reset state is not trained. D is not known; decisions that are spread evenly over the
+steps make it proportional to the number of steps that are trained. The *signal* is therefore the
+mass of advantages over trained steps: half the sum of |A_i| times the length of rollout i, per
+rollout generated. Constant groups contribute nothing.
+
+That is a prediction of the short run, at equal normalisation, optimiser and rollouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cpi_theory.seam import Collection
+from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, scaled
+from cpi_theory.statistics.intervals import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """Totals per prompt, shape (prompts,) each.
+
+    Attributes:
+        signal: half the sum over rollouts of |advantage| times steps.
+        rollouts: in all groups.
+        most: most signal that a rollout can have.
+    """
+
+    signal: Array
+    rollouts: Array
+    most: float
+
+    def interval(self, level: float) -> Interval:
+        """Signal per rollout; it counts as a share of the most that it could be."""
+        share = Counts(self.signal, self.rollouts * self.most).share(level)
+        return scaled(share, self.most)
+
+    def per_rollout(self, resampling: Resampling) -> Array:
+        """Signal per rollout in every resample."""
+        return resampling.ratio(self.signal, self.rollouts)
+
+
+def group_signals(collection: Collection, prompts: int) -> Signals:
+    """The signals of a collection's groups."""
+    signal, rollouts, longest = np.zeros(prompts), np.zeros(prompts), 1.0
+    for group in collection:
+        lengths = np.array([len(r) for r in group.rollouts], dtype=np.float64)
+        signal[group.prompt] += float(np.abs(group.advantages) @ lengths) / 2
+        rollouts[group.prompt] += len(group.rollouts)
+        longest = max(longest, float(lengths.max()))
+    # Half of the absolute advantages of k rollouts is k std under "std", at most k / 2.
+    seen = float(np.max(signal / np.maximum(rollouts, 1)))
+    return Signals(signal, rollouts, max(longest / 2, seen))
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """Methods by their predicted short-run gain per rollout.
+
+    Attributes:
+        methods: best first.
+        ahead: (first, second, share of resamples in which the first is ahead) of each pair.
+    """
+
+    methods: tuple[str, ...]
+    ahead: tuple[tuple[str, str, float], ...]
+
+    def certainty(self, first: str, second: str) -> float:
+        """Share of resamples in which `first` is ahead of `second`; ties count half."""
+        for one, other, share in self.ahead:
+            if (one, other) == (first, second):
+                return share
+            if (other, one) == (first, second):
+                return 1 - share
+        raise KeyError((first, second))
+
+
+def order_methods(signals: Mapping[str, Signals], resampling: Resampling) -> Ordering:
+    """Order methods by signal per rollout, with a bootstrap over prompts for each pair."""
+    drawn = {name: np.nan_to_num(one.per_rollout(resampling)) for name, one in signals.items()}
+    names = sorted(drawn, key=lambda name: -drawn[name][0])
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    return Ordering(
+        tuple(names),
+        tuple((a, b, _share_ahead(drawn[a][1:], drawn[b][1:])) for a, b in pairs),
+    )
+
+
+def _share_ahead(first: Array, second: Array) -> float:
+    return float((first > second).mean() + (first == second).mean() / 2)

@@ -1,0 +1,1 @@
+"""Reset policies: which step of a rollout becomes a reset state."""

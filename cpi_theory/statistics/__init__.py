@@ -1,0 +1,1 @@
+"""Intervals, resampling and rank tests for rewards, runs and prompts."""

@@ -1,0 +1,129 @@
+"""Bootstrap intervals, paired differences and fitted exponents over runs, seeds or prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.randomness import Key
+from cpi_theory.statistics.intervals import Array, Interval
+from cpi_theory.statistics.quantiles import student_quantile, tail_probability
+
+Statistic = Callable[..., Any]
+"""A statistic of an array along `axis`, such as numpy.mean or :func:`interquartile_mean`."""
+
+_BATCH = 4_000_000
+
+
+def interquartile_mean(values: ArrayLike, axis: int = 0) -> Any:
+    """Mean of the middle half: the lowest and highest floor(n / 4) values are left out.
+
+    Less noisy than the median and less swayed by one lucky seed than the mean.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64), axis=axis)
+    n = ordered.shape[axis]
+    return np.take(ordered, range(n // 4, n - n // 4), axis=axis).mean(axis=axis)
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    statistic: Statistic = np.mean,
+    level: float = 0.95,
+    resamples: int = 2000,
+    key: Key | int = 0,
+) -> Interval:
+    """Percentile bootstrap over the first axis: runs, seeds or prompts that are independent.
+
+    Args:
+        values: shape (n, ...), n >= 2; the trailing axes are kept, so that learning curves of
+            shape (seeds, points) give a pointwise band.
+        statistic: called as ``statistic(array, axis=...)``.
+        resamples: number of resamples.
+        key: of the resampling; the same key gives the same interval.
+
+    Raises:
+        InvalidInput: naming the argument outside its range.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim == 0 or len(data) < 2:
+        raise InvalidInput("values", data.shape, "fewer than two to resample", "run more seeds")
+    check_count("resamples", resamples)
+    rng = Key.of(key).child("bootstrap").generator()
+    chunk = max(1, _BATCH // data.size)
+    drawn = []
+    for done in range(0, resamples, chunk):
+        picks = rng.integers(len(data), size=(min(chunk, resamples - done), len(data)))
+        drawn.append(statistic(data[picks], axis=1))
+    return _percentiles(statistic(data, axis=0), np.concatenate(drawn), level)
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
+    """Mean of first - second over pairs (the same seed or prompt) with a Student interval.
+
+    Args:
+        first: shape (n,), n >= 2.
+        second: shape (n,), entry i paired with entry i of `first`.
+
+    Raises:
+        InvalidInput: if the arrays do not pair up.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
+        raise InvalidInput(
+            "second", b.shape, f"does not pair with {a.shape}", "give two (n,) arrays"
+        )
+    difference = a - b
+    half = difference.std(ddof=1) / np.sqrt(len(a)) * student_quantile(level, len(a) - 1)
+    mean = float(difference.mean())
+    return Interval(mean, mean - float(half), mean + float(half))
+
+
+def log_log_slope(
+    x: ArrayLike,
+    y: ArrayLike,
+    level: float = 0.95,
+    resamples: int = 2000,
+    key: Key | int = 0,
+    *,
+    statistic: Statistic = np.mean,
+    paired: bool = False,
+) -> Interval:
+    """Exponent b of y ~ x^b by least squares through the logarithms, with a bootstrap interval.
+
+    Args:
+        x: shape (k,), positive, k >= 2 different ones.
+        y: shape (k, r), r >= 2 independent replicates at each x.
+        statistic: turns the replicates at one x into the positive number that is fitted.
+        paired: resample the replicates alike at every x (they share seeds).
+
+    Raises:
+        InvalidInput: if a logarithm does not exist, in the data or in a resample.
+    """
+    data, logs = np.asarray(y, dtype=np.float64), _positive_logs("x", np.asarray(x))
+    if data.ndim != 2 or len(data) != len(logs) or data.shape[1] < 2:
+        raise InvalidInput("y", data.shape, f"not ({len(logs)}, r >= 2)", "give replicates per x")
+    centred = logs - logs.mean()
+    if not (centred**2).sum() > 0:
+        raise InvalidInput("x", x, "has no two different values", "measure at more points")
+    slopes = centred / (centred**2).sum()
+    estimate = slopes @ _positive_logs("y", statistic(data, axis=1))
+    k, r = data.shape
+    rng = Key.of(key).child("log-log slope").generator()
+    picks = rng.integers(r, size=(resamples, 1 if paired else k, r))
+    drawn = np.take_along_axis(data[None], np.broadcast_to(picks, (resamples, k, r)), axis=2)
+    return _percentiles(estimate, _positive_logs("y", statistic(drawn, axis=2)) @ slopes, level)
+
+
+def _positive_logs(name: str, values: Array) -> Array:
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise InvalidInput(name, values, "not all positive", "measure longer or drop those points")
+    return np.log(values)
+
+
+def _percentiles(estimate: Any, drawn: Array, level: float) -> Interval:
+    tail = tail_probability(level)
+    return Interval(estimate, *np.quantile(drawn, [tail, 1 - tail], axis=0))

@@ -1,0 +1,174 @@
+"""Intervals for proportions and means: Wilson, over clusters, Bernstein, Chernoff."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.checks import (
+    InvalidInput,
+    check_count,
+    check_in_range,
+    check_positive,
+    check_probability,
+)
+from cpi_theory.statistics.quantiles import normal_quantile, student_quantile
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with a two-sided interval; arrays for a band over several points."""
+
+    estimate: Any
+    lower: Any
+    upper: Any
+
+    def __contains__(self, value: float) -> bool:
+        return bool(np.all(self.lower <= value) and np.all(value <= self.upper))
+
+
+def wilson_interval(successes: float, trials: float, level: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion from independent trials.
+
+    Unlike the normal interval it keeps its coverage near 0 and 1. A sum of values in [0, 1] may
+    stand for the successes; the interval is then conservative.
+
+    Args:
+        successes: in [0, trials].
+        trials: > 0; need not be whole (an effective number).
+
+    Raises:
+        InvalidInput: naming the argument outside its range.
+
+    Source: E. B. Wilson, JASA 22 (1927).
+    """
+    check_positive("trials", trials)
+    check_in_range("successes", successes, 0, trials)
+    return _wilson(successes / trials, trials, normal_quantile(level))
+
+
+def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
+    """Interval of a proportion whose trials come in clusters, such as attempts at one prompt.
+
+    Trials of a cluster are not independent. The variance of the ratio sum(successes) / sum(trials)
+    is estimated over clusters, turned into an effective number of trials, and that goes into the
+    Wilson formula with a Student quantile. It is never more than the number of trials (or clusters,
+    if that is larger); where all clusters agree on 0 or 1, every cluster counts as one trial.
+
+    Args:
+        successes: shape (clusters,), each in [0, trials] (values need not be whole).
+        trials: shape (clusters,), >= 0, at least two of them positive.
+
+    Raises:
+        InvalidInput: naming the argument that is no such array.
+
+    Source: the linearised ratio estimator, W. G. Cochran, Sampling Techniques (1977), section 6.
+    """
+    s, n = _clusters(successes, trials)
+    clusters, total = len(n), n.sum()
+    p = float(s.sum() / total)
+    variance = clusters / (clusters - 1) * float(((s - p * n) ** 2).sum()) / total**2
+    spread = p * (1 - p)
+    effective = float(clusters)
+    if spread > 0:
+        most = max(float(total), effective)
+        effective = spread / variance if variance * most > spread else most
+    return _wilson(p, effective, student_quantile(level, clusters - 1))
+
+
+def _clusters(successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
+    s, n = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    if s.ndim != 1 or s.shape != n.shape:
+        raise InvalidInput("successes", s.shape, f"trials have {n.shape}", "give one per cluster")
+    if not (np.isfinite(n).all() and (s >= 0).all() and (s <= n).all()):
+        raise InvalidInput("successes", s, "not all in [0, trials]", "count them per cluster")
+    kept = n > 0
+    if kept.sum() < 2:
+        raise InvalidInput("trials", n, "fewer than two clusters", "sample more clusters")
+    return s[kept], n[kept]
+
+
+def _wilson(p: float, n: float, z: float) -> Interval:
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    # At p = 0 and 1 the ends are exact; rounding must not put the estimate outside.
+    return Interval(
+        p, float(max(0.0, min(centre - half, p))), float(min(1.0, max(centre + half, p)))
+    )
+
+
+def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: float) -> Interval:
+    r"""Interval for the mean of bounded values that holds at any sample size.
+
+    Statement: with probability >= 1 - delta the mean of n i.i.d. values in [low, high] with sample
+    variance V is within sqrt(2 V ln(4 / delta) / n) + 7 (high - low) ln(4 / delta) / (3 (n - 1))
+    of its expectation (both sides).
+
+    Args:
+        values: shape (n,), n >= 2, all in [low, high].
+        low, high: known bounds of the values; the interval is cut there.
+        confidence: delta, the probability of missing.
+
+    Raises:
+        InvalidInput: if there are too few values or one lies outside.
+
+    Source: A. Maurer and M. Pontil, COLT 2009, theorem 4.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    _check_confidence(confidence)
+    if x.ndim != 1 or len(x) < 2:
+        raise InvalidInput("values", x.shape, "not two or more in a row", "draw more")
+    slack = 1e-9 * (high - low)
+    if not ((x >= low - slack) & (x <= high + slack)).all():
+        span = (float(x.min()), float(x.max()))
+        raise InvalidInput("values", span, f"outside [{low}, {high}]", "give the true bounds")
+    mean, log = float(x.mean()), math.log(4 / confidence)
+    half = math.sqrt(2 * x.var(ddof=1) * log / len(x)) + 7 * (high - low) * log / (3 * len(x) - 3)
+    return Interval(mean, max(low, mean - half), min(high, mean + half))
+
+
+def chernoff_interval(successes: float, trials: int, confidence: float) -> Interval:
+    """Interval for the mean of values in [0, 1] that holds at any sample size.
+
+    Statement: with probability >= 1 - delta the expectation p obeys
+    n kl(mean, p) <= ln(2 / delta), kl being the relative entropy of coins; it is narrow near 0.
+
+    Args:
+        successes: sum of the values, in [0, trials].
+        trials: n >= 1.
+        confidence: delta, the probability of missing.
+
+    Source: W. Hoeffding, JASA 58 (1963), theorem 1.
+    """
+    check_count("trials", trials)
+    check_in_range("successes", successes, 0, trials)
+    _check_confidence(confidence)
+    mean, limit = successes / trials, math.log(2 / confidence) / trials
+    return Interval(mean, _kl_end(mean, 0.0, limit), _kl_end(mean, 1.0, limit))
+
+
+def _check_confidence(confidence: float) -> None:
+    check_positive("confidence", confidence)
+    check_probability("confidence", confidence)
+
+
+def _kl_end(mean: float, end: float, limit: float) -> float:
+    """The point between `mean` and `end` at relative entropy `limit`, on the far side of it."""
+    inside, outside = mean, end
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if _kl(mean, middle) <= limit else (inside, middle)
+    return outside
+
+
+def _kl(q: float, p: float) -> float:
+    terms = [(q, p), (1 - q, 1 - p)]
+    if any(a > 0 and b <= 0 for a, b in terms):
+        return math.inf
+    return sum(a * math.log(a / b) for a, b in terms if a > 0)
