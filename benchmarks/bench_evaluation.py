@@ -37,9 +37,10 @@ from benchmarks.evaluation_peers import (
     scipy_peer,
     torch_peer,
 )
-from tabular.evaluation import evaluate, evaluate_many
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policies, as_policy
-from tabular.optimal import solve
+from tabular.evaluation.evaluate import evaluate, evaluate_many
+from tabular.evaluation.optimal import solve
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.policies import as_policies, as_policy
 
 TOLERANCE = 1e-10
 

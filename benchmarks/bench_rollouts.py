@@ -26,11 +26,11 @@ import numpy as np
 from numba import njit
 from scipy import sparse
 
-from tabular.families import reasoning_tree
-from tabular.gym import from_gymnasium
-from tabular.mdp import FiniteHorizonMDP
-from tabular.sampling_kernels import GOLDEN, mix
-from tabular.simulation import TabularSimulator
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.sampling.kernels import GOLDEN, mix
+from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.from_gymnasium import from_gymnasium
+from tabular.worlds.trees import reasoning_tree
 
 ACTIONS, BRANCHING = 4, 4
 MILLION = "M steps/s"

@@ -16,9 +16,9 @@ from cpi_theory.resets.oracle import AdvantageReset, ImprovableReset
 from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import Algorithm, Collection, Refusal, ResetPolicy, Rollout
 from experiments.compare_lines import Row
-from tabular.families import ReasoningTree, reasoning_tree
-from tabular.localizer import Localizer
-from tabular.simulation import TabularSimulator
+from tabular.resets.localizer import Localizer
+from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.trees import ReasoningTree, reasoning_tree
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from cpi_theory.statistics.intervals import wilson_interval
 from experiments.compare_lines import Row, rollouts_per_sample, trial_law
 from experiments.compare_settings import Setting
 from experiments.compare_worlds import world
-from tabular.conservative import ConservativeTabular
+from tabular.simulation.conservative import ConservativeTabular
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,12 @@ from experiments.compare_settings import (
     samples_factor,
 )
 from experiments.compare_worlds import World, world
-from tabular.evaluation import Evaluation, evaluate
-from tabular.induced_weights import reset_weight
-from tabular.mdp import FiniteHorizonMDP
-from tabular.weights import deviation_probabilities, mix, reset_step
+from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.resets.deviations import deviation_probabilities
+from tabular.resets.updates import mix, reset_step
+from tabular.simulation.reset_weight import reset_weight
 
 Row = dict[str, Any]
 

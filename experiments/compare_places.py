@@ -17,12 +17,16 @@ from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import ResetPolicy
 from experiments.chooser_samples import TrialLaw, samples_to_reach
 from experiments.compare_lines import Row, one_step
-from tabular.evaluation import Evaluation, evaluate
-from tabular.families import combination_lock, reasoning_tree
-from tabular.gym import from_gymnasium
-from tabular.induced_weights import reset_weight
-from tabular.mdp import FiniteHorizonMDP, uniform_policy
-from tabular.weights import coverage, greedy_on, improvable, visit_counts
+from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.mdp.policies import uniform_policy
+from tabular.resets.deviations import visit_counts
+from tabular.resets.updates import coverage, greedy_on, improvable
+from tabular.simulation.reset_weight import reset_weight
+from tabular.worlds.from_gymnasium import from_gymnasium
+from tabular.worlds.locks import combination_lock
+from tabular.worlds.trees import reasoning_tree
 
 Kind = Literal["gymnasium", "tree", "lock"]
 PolicyName = Literal["base", "uniform", "half greedy"]

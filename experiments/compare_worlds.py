@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.compare_settings import Setting
-from tabular.families import calibrated_tree
-from tabular.mdp import FiniteHorizonMDP
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.worlds.calibration import calibrated_tree
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from cpi_theory.statistics.rank_agreement import rank_agreement, rank_correlatio
 from experiments.diagnose_worlds import Case, open_case
 from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_curve
 from experiments.store import Row
-from tabular.softmax import Adam
+from tabular.learning.optimizers import Adam
 
 METHODS = ("GRPO", "RRPO", "SRPO")
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from cpi_theory.resets.first_error import FirstErrorReset
-from tabular.evaluation import push
-from tabular.simulation import TabularSimulator
+from tabular.mdp.operators import push
+from tabular.simulation.simulator import TabularSimulator
 
 Array = NDArray[np.float64]
 Names = tuple[str, str]

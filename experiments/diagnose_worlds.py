@@ -9,8 +9,8 @@ from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, Rollout, Simulator, State
 from experiments.learn_worlds import WORLDS, TreeWorld, World, build
-from tabular.localizer import Localizer
-from tabular.simulation import TabularSimulator
+from tabular.resets.localizer import Localizer
+from tabular.simulation.simulator import TabularSimulator
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_cu
 from experiments.learn_worlds import TreeWorld
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
-from tabular.softmax import Adam
+from tabular.learning.optimizers import Adam
 
 _BASELINES = ("GRPO", "SRPO")
 

@@ -34,7 +34,7 @@ from experiments.learn_summary import Curves
 from experiments.learn_worlds import World, choose
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
-from tabular.softmax import Adam, Sgd
+from tabular.learning.optimizers import Adam, Sgd
 
 _GROUP_METHODS = ("GRPO", "RRPO", "SRPO", "SRPO-70", "SRPO-40")
 _CONSERVATIVE = ("CPI-RR", "CPI-CARO")

@@ -31,10 +31,11 @@ from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import Collection
 from experiments.learn_worlds import Instance, World, build
 from experiments.store import Row
-from tabular.conservative import ConservativeTabular
-from tabular.localizer import Localizer
-from tabular.simulation import TabularSimulator
-from tabular.softmax import Adam, Sgd, SoftmaxPolicy
+from tabular.learning.optimizers import Adam, Sgd
+from tabular.learning.softmax import SoftmaxPolicy
+from tabular.resets.localizer import Localizer
+from tabular.simulation.conservative import ConservativeTabular
+from tabular.simulation.simulator import TabularSimulator
 
 
 @dataclass(frozen=True)

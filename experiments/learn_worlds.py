@@ -12,10 +12,12 @@ import numpy as np
 from cpi_theory.checks import check_positive
 from cpi_theory.randomness import Key
 from experiments.config import named_values
-from tabular.evaluation import evaluate
-from tabular.families import Problem, ReasoningTree, combination_lock, reasoning_tree
-from tabular.gym import from_gymnasium
-from tabular.mdp import uniform_policy
+from tabular.evaluation.evaluate import evaluate
+from tabular.mdp.policies import uniform_policy
+from tabular.worlds.from_gymnasium import from_gymnasium
+from tabular.worlds.locks import combination_lock
+from tabular.worlds.problem import Problem
+from tabular.worlds.trees import ReasoningTree, reasoning_tree
 
 
 @dataclass(frozen=True)

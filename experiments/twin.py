@@ -19,7 +19,7 @@ from cpi_theory.randomness import Key
 from llm.arithmetic import ArithmeticTask, parse_question
 from llm.arithmetic_facts import apply
 from llm.tasks import Problem
-from tabular.trees import ReasoningTree, build_tree, observe
+from tabular.worlds.trees import ReasoningTree, build_tree, observe
 
 
 def hard_steps(task: ArithmeticTask, problems: Sequence[Problem]) -> NDArray[np.bool_]:

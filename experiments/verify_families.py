@@ -16,28 +16,19 @@ from cpi_theory.checks import Exact
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from experiments.verify_instances import Array, Instance
-from tabular.evaluation import Evaluation, evaluate
-from tabular.families import (
-    Trap,
-    aliased,
-    combination_lock,
-    discounted_garnet,
-    discounted_trap,
-    garnet,
-    reasoning_tree,
-    two_state_trap,
-)
-from tabular.gym import from_gymnasium
-from tabular.induced_weights import reset_weight
-from tabular.mdp import (
-    DiscountedMDP,
-    FiniteHorizonMDP,
-    as_policy,
-    deterministic_policy,
-    uniform_policy,
-)
-from tabular.optimal import solve
-from tabular.weights import greedy_on
+from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.optimal import solve
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.policies import as_policy, deterministic_policy, uniform_policy
+from tabular.resets.updates import greedy_on
+from tabular.simulation.reset_weight import reset_weight
+from tabular.worlds.aliased import aliased
+from tabular.worlds.from_gymnasium import from_gymnasium
+from tabular.worlds.garnets import discounted_garnet, garnet
+from tabular.worlds.locks import combination_lock
+from tabular.worlds.traps import Trap, discounted_trap, two_state_trap
+from tabular.worlds.trees import reasoning_tree
 
 Rng = np.random.Generator
 

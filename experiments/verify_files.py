@@ -17,7 +17,7 @@ from experiments.errors import CorruptFile
 from experiments.store import read_bytes
 from experiments.verify_claims import Reading
 from experiments.verify_instances import Instance
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 
 _FORMAT = 1
 

@@ -13,17 +13,11 @@ from numpy.typing import NDArray
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.checks import Exact
-from tabular.discounted import discounted_deviation
-from tabular.evaluation import Evaluation, evaluate
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
-from tabular.weights import (
-    deviation_probabilities,
-    greedy_on,
-    improvable,
-    mix,
-    reset_step,
-    visit_counts,
-)
+from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.resets.deviations import deviation_probabilities, discounted_deviation, visit_counts
+from tabular.resets.updates import greedy_on, improvable, mix, reset_step
 
 Array = NDArray[Any]
 

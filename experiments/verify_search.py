@@ -27,7 +27,7 @@ from experiments.verify_claims import (
 )
 from experiments.verify_files import instance_to_json
 from experiments.verify_instances import Instance
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 
 _STATES, _ACTIONS = 2, 2
 _DISCOUNT = 0.75

@@ -29,17 +29,15 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tabular.families import (
-    Problem,
-    Trap,
-    aliased,
-    calibrated_tree,
-    combination_lock,
-    reasoning_tree,
-    two_state_trap,
-)
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP, as_policy
-from tabular.validation import Array
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.policies import as_policy
+from tabular.mdp.validation import Array
+from tabular.worlds.aliased import aliased
+from tabular.worlds.calibration import calibrated_tree
+from tabular.worlds.locks import combination_lock
+from tabular.worlds.problem import Problem
+from tabular.worlds.traps import Trap, two_state_trap
+from tabular.worlds.trees import reasoning_tree
 
 _FINEST = 6
 """Weights are integers 0.._FINEST: fine enough to differ, coarse enough to read and to collide."""

@@ -17,8 +17,8 @@ from llm.sampling import Completion, Work, check_requests
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import Problem, Verdict
 from llm.thoughts import ThoughtFormat
-from tabular.simulation import TabularSimulator
-from tabular.trees import ReasoningTree
+from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.trees import ReasoningTree
 from tests.llm.words import END, vocabulary
 
 DONE = "\\boxed{done}"

@@ -13,8 +13,8 @@ from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.seam import OracleSimulator, Reason
-from tabular.families import reasoning_tree
-from tabular.simulation import TabularSimulator
+from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.trees import reasoning_tree
 from tests.conformance.test_reset_policies import POLICIES
 from tests.conformance.worlds import LANGUAGE, WORLDS, fingerprint, plain, starts
 

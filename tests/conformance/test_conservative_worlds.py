@@ -15,9 +15,9 @@ from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
 from cpi_theory.resets.uniform import UniformReset
-from tabular.conservative import ConservativeTabular
-from tabular.families import reasoning_tree
-from tabular.mdp import FiniteHorizonMDP
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.simulation.conservative import ConservativeTabular
+from tabular.worlds.trees import reasoning_tree
 from tests.conformance.test_reset_policies import POLICIES
 from tests.conformance.worlds import CONSERVATIVE
 from tests.cpi_theory.small_world import SmallWorld

@@ -10,8 +10,8 @@ import pytest
 
 from cpi_theory import GRPO, RRPO, SRPO, FirstErrorReset, ResetGRPO
 from cpi_theory.resets.uniform import StartReset
-from tabular.simulation import TabularSimulator
-from tabular.trees import reasoning_tree
+from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.trees import reasoning_tree
 from tests.conformance.replay import replayed, start
 
 TREE = reasoning_tree(6, 3, 2, 0.6, 0.95, problems=4, seed=1)

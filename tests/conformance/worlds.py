@@ -11,12 +11,13 @@ from llm.localization import OracleLocalizer
 from llm.simulator import LanguageModelSimulator
 from llm.thoughts import ThoughtFormat
 from llm.transformers_sampler import TransformersSampler
-from tabular.conservative import ConservativeTabular
-from tabular.families import garnet, reasoning_tree
-from tabular.gym import from_gymnasium
-from tabular.localizer import Localizer
-from tabular.mdp import uniform_policy
-from tabular.simulation import TabularSimulator
+from tabular.mdp.policies import uniform_policy
+from tabular.resets.localizer import Localizer
+from tabular.simulation.conservative import ConservativeTabular
+from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.from_gymnasium import from_gymnasium
+from tabular.worlds.garnets import garnet
+from tabular.worlds.trees import reasoning_tree
 from tests.conformance.replay import replayed, start
 from tests.cpi_theory.chain import Blind, Chain
 from tests.llm.words import END, Boxes, random_model, vocabulary

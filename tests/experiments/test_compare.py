@@ -26,10 +26,10 @@ from experiments.compare_settings import Line, Setting
 from experiments.compare_worlds import world
 from experiments.store import Run
 from experiments.sweep import Execution
-from tabular.evaluation import evaluate
-from tabular.families import aliased
-from tabular.induced_weights import reset_weight
-from tabular.weights import coverage, improvable, reset_step
+from tabular.evaluation.evaluate import evaluate
+from tabular.resets.updates import coverage, improvable, reset_step
+from tabular.simulation.reset_weight import reset_weight
+from tabular.worlds.aliased import aliased
 
 COVERAGES = (1 / 8, 1 / 16, 1 / 32, 1 / 64)
 

@@ -13,9 +13,9 @@ from experiments.compare_places import Place, PlaceSpec, build, measure_place, s
 from experiments.compare_settings import Setting
 from experiments.compare_summary import bounds_against_facts, imperfect_oracles
 from experiments.compare_worlds import world
-from tabular.conservative import ConservativeTabular
-from tabular.evaluation import evaluate
-from tabular.induced_weights import reset_weight
+from tabular.evaluation.evaluate import evaluate
+from tabular.simulation.conservative import ConservativeTabular
+from tabular.simulation.reset_weight import reset_weight
 
 
 @pytest.mark.parametrize(

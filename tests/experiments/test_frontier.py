@@ -25,7 +25,7 @@ from experiments.frontier_worlds import METHODS, TREES
 from experiments.learn_curves import Budget
 from experiments.store import Row, Run
 from experiments.sweep import Execution
-from tabular.softmax import Adam
+from tabular.learning.optimizers import Adam
 
 TINY = FrontierConfig(
     worlds=("two hard", "five hard"),

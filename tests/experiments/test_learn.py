@@ -20,8 +20,8 @@ from experiments.learn_curves import METHODS, Budget, CurveSpec, GroupMethod, le
 from experiments.learn_worlds import WORLDS, GymWorld, LockWorld, TreeWorld, build, choose
 from experiments.store import Row, Run
 from experiments.sweep import Execution
-from tabular.evaluation import evaluate
-from tabular.softmax import Adam
+from tabular.evaluation.evaluate import evaluate
+from tabular.learning.optimizers import Adam
 
 SMALL = Budget(
     prompts=2, updates=3, every=2, trials=200, conservative_rollouts=1500, exact_updates=6,
@@ -125,8 +125,8 @@ def test_methods_of_a_seed_share_world_and_base_rollouts() -> None:
 
 def test_recorded_values_are_those_of_the_learnt_policy() -> None:
     """The first update redone by hand: collect, one Adam step, evaluate."""
-    from tabular.simulation import TabularSimulator
-    from tabular.softmax import SoftmaxPolicy
+    from tabular.learning.softmax import SoftmaxPolicy
+    from tabular.simulation.simulator import TabularSimulator
 
     budget = dataclasses.replace(SMALL, updates=1, every=1)
     key = Key.of(3).child("learn", "lock")

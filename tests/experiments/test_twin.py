@@ -19,8 +19,8 @@ from llm.rollouts import TextState
 from llm.simulator import LanguageModelSimulator
 from llm.tasks import Problem
 from llm.tiny import load
-from tabular.evaluation import evaluate
-from tabular.trees import ReasoningTree
+from tabular.evaluation.evaluate import evaluate
+from tabular.worlds.trees import ReasoningTree
 
 COUNT = 300
 SIGMAS = 4.0

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
-from tabular.evaluation import evaluate
-from tabular.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.evaluation.evaluate import evaluate
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.resets.updates import mix
 from tabular.strategies import (
     discounted_mdps,
     finite_horizon_mdps,
@@ -18,7 +19,6 @@ from tabular.strategies import (
     reset_weights,
     traps,
 )
-from tabular.weights import mix
 
 SEARCH = settings(
     max_examples=1500,

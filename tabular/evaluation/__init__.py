@@ -1,0 +1,1 @@
+"""Exact values, advantages and visits of a policy, and optimal policies."""

@@ -1,0 +1,97 @@
+"""Exact evaluation over a finite horizon: floats by kernels, fractions and batches by layers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.mdp.operators import csr_tables, pull, push
+from tabular.mdp.policies import as_policies, as_policy
+from tabular.mdp.validation import Array, as_numbers
+
+
+def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
+    """Any tables at all, layer by layer; policies (K, H, S, A)."""
+    values = np.zeros(policies.shape[:-1], dtype=policies.dtype)
+    q_values, visits = np.empty_like(policies), values.copy()
+    ahead = values[:, 0]
+    for h in reversed(range(mdp.horizon)):
+        q_values[:, h] = mdp.reward(h) + pull(mdp, h, ahead)
+        ahead = values[:, h] = (policies[:, h] * q_values[:, h]).sum(axis=2)
+    visits[:, 0] = mdp.start
+    for h in range(mdp.horizon - 1):
+        visits[:, h + 1] = push(mdp, h, visits[:, h, :, None] * policies[:, h])
+    advantages = q_values - values[..., None]
+    return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, policies)
+
+
+def evaluate_dense_many(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
+    """Dense float tables by a kernel; policies (K, H, S, A)."""
+    from tabular.evaluation.kernels import dense_many
+
+    policies = as_numbers("policy", given, exact=False)
+    shape = (mdp.horizon, mdp.states, mdp.actions)
+    if policies.shape[1:] != shape:
+        policies = as_policies(mdp, policies)
+    values, visits = np.empty(policies.shape[:-1]), np.empty(policies.shape[:-1])
+    q_values, advantages = np.empty(policies.shape), np.empty(policies.shape)
+    visits[:, 0] = mdp.start
+    rewards = mdp.rewards.reshape(-1, *shape[1:])
+    tables = mdp.transitions.reshape(-1, *shape[1:], mdp.states)
+    if dense_many(tables, rewards, policies, values, q_values, advantages, visits):
+        as_policies(mdp, policies)  # names the row that is no distribution
+    return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, policies)
+
+
+def evaluate_exact(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
+    """Tables of fractions; a checked policy (H, S, A)."""
+    values = np.full((mdp.horizon, mdp.states), Fraction(0), dtype=object)
+    visits, q_values = values.copy(), np.empty(policy.shape, dtype=object)
+    ahead = values[0]
+    for h in reversed(range(mdp.horizon)):
+        q_values[h] = mdp.reward(h) + mdp.kernel(h) @ ahead
+        ahead = values[h] = (policy[h] * q_values[h]).sum(axis=1)
+    visits[0] = mdp.start
+    for h in range(mdp.horizon - 1):
+        chosen = (visits[h][:, None] * policy[h]).reshape(-1)
+        visits[h + 1] = chosen @ mdp.kernel(h).reshape(-1, mdp.states)
+    advantages = q_values - values[:, :, None]
+    return Evaluation(mdp.start @ values[0], values, q_values, advantages, visits, policy)
+
+
+def evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
+    """Dense or sparse float tables by kernels, which check the policy (H, S, A) as they read it."""
+    policy = as_numbers("policy", given, exact=False)
+    shape = (mdp.horizon, mdp.states, mdp.actions)
+    if policy.shape != shape:
+        policy = as_policy(mdp, policy)
+    values = np.empty((mdp.horizon + 1, mdp.states))
+    values[mdp.horizon] = 0.0
+    visits = np.empty((mdp.horizon, mdp.states))
+    visits[0] = mdp.start
+    q_values, advantages = np.empty(shape), np.empty(shape)
+    rewards = mdp.rewards.reshape(-1, *shape[1:])
+    backward, forward, tables = _kernels(mdp)
+    if backward(*tables, rewards, policy, values, q_values, advantages):
+        as_policy(mdp, policy)  # names the row that is no distribution
+    forward(*tables, policy, visits)
+    value = float(mdp.start @ values[0])
+    return Evaluation(value, values[:-1], q_values, advantages, visits, policy)
+
+
+def _kernels(mdp: FiniteHorizonMDP) -> tuple[Any, Any, tuple[Array, ...]]:
+    """The backward and the forward loop for this MDP's tables, and the tables.
+
+    Two calls: one kernel around both loops compiles to slower code than the two.
+    """
+    from tabular.evaluation import kernels
+
+    if mdp.sparse:
+        return kernels.sparse_backward, kernels.sparse_forward, csr_tables(mdp)
+    tables = mdp.transitions.reshape(-1, mdp.states, mdp.actions, mdp.states)
+    return kernels.dense_backward, kernels.dense_forward, (tables,)

@@ -1,0 +1,61 @@
+"""What evaluating a policy gives: its value, tables of values and advantages, and visits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from cpi_theory.checks import Exact
+from tabular.mdp.validation import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a policy is worth and where it goes; exact fractions on an exact MDP.
+
+    Of a batch of K policies every array has a leading axis K. For a discounted MDP there is no
+    axis H, and `visits` is the discounted occupancy (1 - gamma) sum_t gamma^t P(s_t = s).
+
+    Attributes:
+        value: J, the expected return from the start distribution, in reward units; () or (K,).
+        values: V_h(s), shape (H, S).
+        q_values: Q_h(s, a), shape (H, S, A).
+        advantages: A_h(s, a) = Q_h(s, a) - V_h(s), shape (H, S, A).
+        visits: P(s_h = s), shape (H, S); every layer sums to one.
+        policy: the policy that was evaluated, shape (H, S, A).
+        discount: gamma, or None with a finite horizon.
+        error_bound: largest error of `values` beyond rounding; positive only for iterative solves.
+    """
+
+    value: Any
+    values: Array
+    q_values: Array
+    advantages: Array
+    visits: Array
+    policy: Array
+    discount: Exact | None = None
+    error_bound: float = 0.0
+
+    def __post_init__(self) -> None:
+        for table in (self.values, self.q_values, self.advantages, self.visits):
+            table.setflags(write=False)
+
+    @property
+    def horizon(self) -> int | None:
+        """Number of layers H; None in a discounted MDP."""
+        return None if self.discount is not None else int(self.values.shape[-2])
+
+    @cached_property
+    def occupancy(self) -> Array:
+        """d(s, h), shape as `visits`: a distribution over (s, h), or over s when discounted."""
+        if self.horizon is None:
+            return self.visits
+        exact = self.visits.dtype.hasobject
+        return self.visits * (Fraction(1, self.horizon) if exact else 1 / self.horizon)
+
+    @cached_property
+    def best_advantages(self) -> Array:
+        """max_a A_h(s, a), shape (H, S); never negative."""
+        return self.advantages.max(axis=-1)

@@ -1,0 +1,1 @@
+"""Softmax policies on MDPs, their exact and sampled gradients, and optimisers."""

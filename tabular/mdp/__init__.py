@@ -1,0 +1,1 @@
+"""Finite MDPs: tables, policies, scaling of rewards, storage and validation."""

@@ -1,0 +1,158 @@
+"""Saving MDPs to npz files and loading them: atomic, without pickle, exact tables included."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cpi_theory.checks import Exact, InvalidInput
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP, RewardScaling
+from tabular.mdp.validation import Array
+
+FORMAT = 1
+_CORRUPT = (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError, OSError)
+
+
+def save(mdp: FiniteHorizonMDP | DiscountedMDP, path: str | os.PathLike[str]) -> None:
+    """Write an MDP to one npz file, completely or not at all.
+
+    Args:
+        mdp: dense, sparse or exact; fractions are written as text.
+        path: the file; its folder must exist. An older file is replaced in one step.
+
+    Raises:
+        OSError: if the disk refuses; then nothing is left behind and an older file is intact.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **_pack(mdp))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def load(path: str | os.PathLike[str]) -> FiniteHorizonMDP | DiscountedMDP:
+    """The MDP that :func:`save` wrote, checked like any other.
+
+    Raises:
+        InvalidInput: if there is no such file, it is damaged, or was not written by `save`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise InvalidInput("path", str(path), "no such file", "check the name") from error
+    except _CORRUPT as error:
+        raise _damaged(path, error) from error
+    if int(parts.get("format", 0)) != FORMAT:
+        raise InvalidInput(
+            "path", str(path), "not an MDP in a known format", "write it with tabular.save"
+        )
+    try:
+        return _unpack(parts)
+    except _CORRUPT as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> InvalidInput:
+    problem = f"not a readable MDP file ({error})"
+    return InvalidInput("path", str(path), problem, "restore it or write it again")
+
+
+def _pack(mdp: FiniteHorizonMDP | DiscountedMDP) -> dict[str, Any]:
+    parts = {
+        "format": FORMAT,
+        "name": mdp.name,
+        "reward_bound": _text(mdp.reward_bound),
+        "rewards": _plain(mdp.rewards),
+        "start": _plain(mdp.start),
+        "exact": mdp.exact,
+        **_pack_transitions(mdp.transitions),
+    }
+    if isinstance(mdp, DiscountedMDP):
+        return parts | {"discount": _text(mdp.discount)}
+    scaling = [mdp.scaling.shift, mdp.scaling.scale, mdp.scaling.horizon]
+    return parts | {
+        "horizon": mdp.horizon,
+        "terminal": mdp.terminal,
+        "observations": mdp.observations,
+        "scaling": np.array(scaling, dtype=np.float64),
+    }
+
+
+def _pack_transitions(transitions: Any) -> dict[str, Any]:
+    if isinstance(transitions, np.ndarray):
+        return {"transitions": _plain(transitions)}
+    layers = transitions if isinstance(transitions, tuple) else (transitions,)
+    parts: dict[str, Any] = {"layers": len(layers) if isinstance(transitions, tuple) else 0}
+    for h, layer in enumerate(layers):
+        parts |= {f"{field}_{h}": getattr(layer, field) for field in ("data", "indices", "indptr")}
+    return parts
+
+
+def _unpack(parts: dict[str, Array]) -> FiniteHorizonMDP | DiscountedMDP:
+    exact = bool(parts["exact"])
+    rewards, start = (_restored(parts[field], exact) for field in ("rewards", "start"))
+    transitions = _unpack_transitions(parts, rewards, exact)
+    bound, name = _number(parts["reward_bound"], exact), str(parts["name"])
+    if "discount" in parts:
+        discount = _number(parts["discount"], exact)
+        return DiscountedMDP(transitions, rewards, start, discount, bound, name)
+    return FiniteHorizonMDP(
+        transitions,
+        rewards,
+        start,
+        int(parts["horizon"]),
+        bound,
+        terminal=parts["terminal"],
+        observations=parts["observations"],
+        name=name,
+        scaling=RewardScaling(*(float(x) for x in parts["scaling"])),
+    )
+
+
+def _unpack_transitions(parts: dict[str, Array], rewards: Array, exact: bool) -> Any:
+    if "transitions" in parts:
+        return _restored(parts["transitions"], exact)
+    states, actions = rewards.shape[-2:]
+    layers = int(parts["layers"])
+    matrices = [
+        sparse.csr_array(
+            (parts[f"data_{h}"], parts[f"indices_{h}"], parts[f"indptr_{h}"]),
+            shape=(states * actions, states),
+        )
+        for h in range(max(layers, 1))
+    ]
+    return matrices if layers else matrices[0]
+
+
+def _plain(table: Array) -> Array:
+    """A table without Python objects: fractions as text."""
+    return table.astype(np.str_) if table.dtype.hasobject else table
+
+
+def _restored(table: Array, exact: bool) -> Array:
+    if exact:
+        fractions = [Fraction(str(text)) for text in table.reshape(-1)]
+        return np.array(fractions, dtype=object).reshape(table.shape)
+    table.setflags(write=False)
+    return table
+
+
+def _text(number: Exact) -> str:
+    return str(number) if isinstance(number, Fraction) else float(number).hex()
+
+
+def _number(text: Array, exact: bool) -> Exact:
+    return Fraction(str(text)) if exact else float.fromhex(str(text))

@@ -1,0 +1,1 @@
+"""What reset policies induce on an MDP, and the conservative updates that they localise."""

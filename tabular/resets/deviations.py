@@ -1,0 +1,77 @@
+"""When a mixed policy has left the one it came from, and how often rollouts visit a set."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cpi_theory.checks import Exact, InvalidInput, check_probability
+from tabular.evaluation.discounted import DiscountedSystem
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.operators import push
+from tabular.mdp.policies import as_policy, as_weight
+from tabular.mdp.validation import Array
+
+
+def discounted_deviation(
+    mdp: DiscountedMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
+) -> Exact:
+    """sum_t gamma^t P(D_t), where D_t is "pi_alpha has left pi before time t" (T8, sharp form).
+
+    Equals 1 / (1 - gamma) minus the total discounted mass that follows pi throughout.
+
+    Raises:
+        InvalidInput: if an argument does not fit the MDP.
+    """
+    check_probability("alpha", alpha)
+    table = as_policy(mdp, policy)
+    stay = 1 - alpha * as_weight(weight, (mdp.states,), mdp.exact)
+    loyal = DiscountedSystem(mdp, table * stay[:, None]).solve_transposed(mdp.start)
+    total = 1 / (1 - mdp.discount)
+    return total - loyal.sum() if mdp.exact else max(0.0, float(total - loyal.sum()))
+
+
+def deviation_probabilities(
+    mdp: FiniteHorizonMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
+) -> Array:
+    """P(D_h), the probability that pi_alpha has left pi before layer h, shape (H,).
+
+    P(D_h) = 1 - E_pi[prod_{k<h} (1 - alpha w(s_k, k))], by a forward recursion (T1s).
+
+    Raises:
+        InvalidInput: if an argument does not fit the MDP.
+    """
+    check_probability("alpha", alpha)
+    table = as_policy(mdp, policy)
+    stay = 1 - alpha * as_weight(weight, table.shape[:-1], mdp.exact)
+    loyal, result = mdp.start, []
+    for h in range(mdp.horizon):
+        result.append(1 - loyal.sum())
+        loyal = push(mdp, h, (loyal * stay[h])[:, None] * table[h])
+    return np.array(result) if mdp.exact else np.clip(result, 0.0, 1.0)
+
+
+def visit_counts(mdp: FiniteHorizonMDP, policy: ArrayLike, mask: ArrayLike) -> Array:
+    """P(N = n) for n = 0..H, N the number of visits to `mask` in one rollout (T3).
+
+    Args:
+        mdp: the world.
+        policy: shape (H, S, A) or (S, A).
+        mask: bool, shape (H, S) or (S,).
+
+    Returns: shape (H + 1,).
+
+    Raises:
+        InvalidInput: if an argument does not fit the MDP.
+    """
+    table = as_policy(mdp, policy)
+    if np.asarray(mask).dtype != bool:
+        raise InvalidInput("mask", mask, "not boolean", "give True where a visit counts")
+    counted = as_weight(mask, table.shape[:-1], mdp.exact)
+    mass = np.zeros((mdp.horizon + 1, mdp.states), dtype=table.dtype)
+    mass[0] = mdp.start
+    for h in range(mdp.horizon):
+        moved = mass * (1 - counted[h])
+        moved[1:] += (mass * counted[h])[:-1]
+        mass = push(mdp, h, moved[:, :, None] * table[h])
+    return mass.sum(axis=1)

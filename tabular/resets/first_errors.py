@@ -1,0 +1,246 @@
+"""Where failed rollouts go wrong first: exact laws by recursions over (layer, return, state).
+
+Whether a rollout fails depends on its return, so the recursions carry the return so far. Its
+distinct values are few wherever rewards are outcomes; returns that already decide the outcome are
+merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.checks import Exact
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.mdp.operators import pull, push
+from tabular.mdp.validation import Array
+from tabular.resets.localizer import Localizer
+
+MAX_RETURNS = 512
+"""Most distinct returns per layer for which the recursion is worth its cost."""
+
+_SAFE, _DOOMED = float("inf"), float("-inf")
+
+Worths = tuple[list[Array], list[Array]]
+
+
+@dataclass(frozen=True, eq=False)
+class Returns:
+    """The distinct returns so far of rollouts, layer by layer.
+
+    Attributes:
+        levels: per layer h = 0..H the distinct returns, shape (n_h,); +inf and -inf stand for
+            those that can only succeed or fail.
+        after: per layer h < H the index into levels[h + 1] that follows, shape (n_h, S, A).
+        fails: per layer h = 0..H whether a rollout that ends there has failed, shape (n_h,).
+    """
+
+    levels: tuple[Array, ...]
+    after: tuple[NDArray[np.int64], ...]
+    fails: tuple[NDArray[np.bool_], ...]
+
+    @classmethod
+    def of(cls, mdp: FiniteHorizonMDP, success: Exact) -> Returns | None:
+        """The returns of an MDP, or None if they are too many."""
+        least, most = _rest(mdp, np.min), _rest(mdp, np.max)
+        levels = [np.array([mdp.start[0] * 0], dtype=mdp.rewards.dtype)]
+        after = []
+        for h in range(mdp.horizon):
+            sums = levels[h][:, None, None] + mdp.reward(h)
+            sums = np.where(sums + least[h + 1] >= success, _SAFE, sums)
+            sums = np.where(sums + most[h + 1] < success, _DOOMED, sums)
+            if not mdp.exact:
+                # The same rewards in another order may differ in the last digits.
+                sums = np.round(sums / float(mdp.reward_bound), 12) * float(mdp.reward_bound)
+            distinct, index = np.unique(sums, return_inverse=True)
+            if distinct.size > MAX_RETURNS:
+                return None
+            levels.append(distinct)
+            after.append(index.reshape(sums.shape))
+        fails = tuple(np.asarray(level < success, dtype=bool) for level in levels)
+        return cls(tuple(levels), tuple(after), fails)
+
+
+def _rest(mdp: FiniteHorizonMDP, extreme: Any) -> list[Any]:
+    """Least or greatest sum of rewards over the layers from h on, for h = 0..H."""
+    sums = [mdp.start[0] * 0]
+    for h in reversed(range(mdp.horizon)):
+        sums.append(sums[-1] + extreme(mdp.reward(h)))
+    return sums[::-1]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The law of the step that a localizer names in a failure of T steps that holds an error.
+
+    Every step is named with probability `anyhow(T)`, the first error with `right(T)` more.
+    """
+
+    right: Callable[[int], Exact]
+    anyhow: Callable[[int], Exact]
+    threshold: Exact
+
+    @classmethod
+    def of(cls, localizer: Localizer, exact: bool) -> Naming:
+        """The law that `Localizer` describes, in fractions if `exact`."""
+        number: Callable[[float], Exact] = Fraction if exact else float
+        threshold, accuracy = number(localizer.threshold), number(localizer.accuracy)
+        recall = number(1 if localizer.recall is None else localizer.recall)
+        if localizer.precision is None:
+            right, lost = recall * accuracy, recall * (1 - accuracy)
+            return cls(lambda steps: right, lambda steps: lost / steps, threshold)
+        precision = number(localizer.precision)
+
+        def other(steps: int) -> Exact:
+            return recall * (1 - precision) / (steps - 1) if steps > 1 else recall * 0
+
+        def right_beyond(steps: int) -> Exact:
+            return recall * precision - other(steps) if steps > 1 else recall
+
+        return cls(right_beyond, other, threshold)
+
+
+def first_error_weight(
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    offset: int,
+    localizer: Localizer,
+    success: Exact | None = None,
+) -> Array | None:
+    """w(s, h) = P(the rollout fails and its reset step is h | s_h = s), shape (H, S).
+
+    The reset step is the one that the localizer names, `offset` steps earlier but never before
+    the start.
+
+    Args:
+        mdp: the world.
+        evaluation: of the policy that rolls out.
+        offset: of the `FirstErrorReset`.
+        localizer: how the world names errors, blurred or not.
+        success: a rollout fails if its return is below this; by default R_max less 1e-9.
+
+    Returns: None if rollouts have too many distinct returns.
+    """
+    bar = mdp.reward_bound - (0 if mdp.exact else 1e-9) if success is None else success
+    returns = Returns.of(mdp, bar)
+    if returns is None:
+        return None
+    naming = Naming.of(localizer, mdp.exact)
+    errors = np.asarray(evaluation.advantages <= -naming.threshold, dtype=bool)
+    walk = _Walk(mdp, evaluation.policy, returns, errors)
+    joint = walk.selected(offset, *walk.first_errors(naming.right))
+    if not localizer.exact:
+        joint = joint + walk.selected(offset, *walk.any_steps(naming.anyhow))
+    return _given_visit(joint, evaluation.visits)
+
+
+def _given_visit(joint: Array, visits: Array) -> Array:
+    reached = np.asarray(visits > 0, dtype=bool)
+    result = joint * 0
+    result[reached] = joint[reached] / visits[reached]
+    return result if result.dtype.hasobject else np.clip(result, 0.0, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """Recursions over one layer at a time, forwards on mass and backwards on expectations.
+
+    Tables of layer h have shape (n_h, S), actions included (n_h, S, A), where n_h counts the
+    distinct returns so far.
+    """
+
+    mdp: FiniteHorizonMDP
+    policy: Array
+    returns: Returns
+    errors: NDArray[np.bool_]
+
+    def zeros(self, step: int) -> Array:
+        """An empty table of layer `step`."""
+        shape = (self.returns.levels[step].size, self.mdp.states)
+        return np.zeros(shape, dtype=self.policy.dtype)
+
+    def forward(self, step: int, mass: Array) -> Array:
+        """Mass (n, S, A) that takes an action, moved to the next layer."""
+        after = self.returns.after[step]
+        size = self.returns.levels[step + 1].size
+        gathered = np.zeros((size, *mass.shape[1:]), dtype=mass.dtype)
+        states, actions = np.ogrid[: mass.shape[1], : mass.shape[2]]
+        np.add.at(gathered, (after, states, actions), mass)
+        return push(self.mdp, step, gathered)
+
+    def backward(self, step: int, values: Array) -> Array:
+        """Expected (n, S, A) of what is worth `values` at the next layer, times the policy."""
+        ahead = pull(self.mdp, step, values)
+        states, actions = np.ogrid[: ahead.shape[1], : ahead.shape[2]]
+        return self.policy[step] * ahead[self.returns.after[step], states, actions]
+
+    def failing(self, payout: Callable[[int], Exact]) -> list[Array]:
+        """E[payout(T) 1{the rollout fails}] with T its length, per layer 0..H."""
+        worth: list[Array] = []
+        for h in reversed(range(self.mdp.horizon + 1)):
+            table = self.zeros(h)
+            table[self.returns.fails[h]] += payout(h) if h else 0
+            if h < self.mdp.horizon:
+                going = self.backward(h, worth[-1]).sum(axis=2)
+                table = np.where(self.mdp.terminal, table, going)
+            worth.append(table)
+        return worth[::-1]
+
+    def split(self, step: int, wrong: Array, right: Array) -> Array:
+        """What an action here is worth: `wrong` if it is an error, else `right`."""
+        one, other = self.backward(step, wrong), self.backward(step, right)
+        return np.where(self.errors[step], one, other).sum(axis=2) * ~self.mdp.terminal
+
+    def first_errors(self, payout: Callable[[int], Exact]) -> Worths:
+        """E[payout(T); failure, the first error is the action here], per layer 0..H-1.
+
+        Two tables per layer: for rollouts without, and with, an error before.
+        """
+        failing, nothing = self.failing(payout), self.nothing()
+        clean = [self.split(h, failing[h + 1], nothing[h + 1]) for h in range(self.mdp.horizon)]
+        return clean, nothing[:-1]
+
+    def any_steps(self, payout: Callable[[int], Exact]) -> Worths:
+        """E[payout(T); failure, an error somewhere], as `first_errors` for states that act."""
+        failing = self.failing(payout)
+        clean = [self.zeros(self.mdp.horizon)]
+        for h in reversed(range(self.mdp.horizon)):
+            clean.append(self.split(h, failing[h + 1], clean[-1]))
+        return clean[:0:-1], [table * ~self.mdp.terminal for table in failing[:-1]]
+
+    def nothing(self) -> list[Array]:
+        """Empty tables of the layers 0..H."""
+        return [self.zeros(h) for h in range(self.mdp.horizon + 1)]
+
+    def selected(self, offset: int, clean: list[Array], faulty: list[Array]) -> Array:
+        """Mass of (s, h) times what a step `offset` later is worth, shape (H, S).
+
+        At h = 0 all the steps up to `offset` count.
+        """
+        last = self.zeros(self.mdp.horizon)
+        at_start = clean[0]
+        for _ in range(offset):
+            errors, others = [*faulty[1:], last], [*clean[1:], last]
+            clean = [
+                self.split(h, e, c) for h, (e, c) in enumerate(zip(errors, others, strict=True))
+            ]
+            faulty = [self.split(h, e, e) for h, e in enumerate(errors)]
+            at_start = at_start + clean[0]
+        rows = zip(self.masses(), [at_start, *clean[1:]], faulty, strict=True)
+        return np.array([(m * c + n * f).sum(axis=0) for (m, n), c, f in rows])
+
+    def masses(self) -> Iterator[tuple[Array, Array]]:
+        """Mass of layers 0..H-1 without, and with, an error so far; what has ended stays in it."""
+        clean, faulty = self.zeros(0) + self.mdp.start, self.zeros(0)
+        for h in range(self.mdp.horizon):
+            yield clean, faulty
+            if h + 1 < self.mdp.horizon:
+                acting, spoilt = (m[:, :, None] * self.policy[h] for m in (clean, faulty))
+                clean = self.forward(h, np.where(self.errors[h], 0, acting))
+                faulty = self.forward(h, spoilt + np.where(self.errors[h], acting, 0))

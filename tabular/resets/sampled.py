@@ -1,0 +1,64 @@
+"""The reset weight that any reset policy induces, as means over sampled rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from cpi_theory.checks import check_count, check_probability
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Refusal, ResetPolicy, Simulator, State
+from tabular.mdp.validation import Array
+from tabular.resets.weights import ResetWeight
+
+
+def sampled_reset_weight(
+    simulator: Simulator,
+    starts: Sequence[State],
+    reset: ResetPolicy,
+    shape: tuple[int, int],
+    *,
+    key: Key | int = 0,
+    level: float = 0.95,
+) -> ResetWeight:
+    """The induced reset weight of any reset policy, as means over sampled rollouts.
+
+    The limits are Wilson's, which for weights between 0 and 1 are at least as wide as for hits.
+
+    Args:
+        simulator: a world whose states are pairs (h, s).
+        starts: where the rollouts start, one each.
+        reset: any reset policy.
+        shape: (H, S).
+        key: of the rollouts and of the reset policy.
+        level: of each pair of limits, in (0, 1).
+
+    Raises:
+        InvalidInput: if there is no start or `level` is out of range.
+    """
+    check_count("starts", len(starts))
+    check_probability("level", level)
+    streams, samples = Key.of(key), len(starts)
+    rollouts = simulator.rollout(starts, streams.child("rollouts").integers(samples))
+    weights = reset.step_weights(rollouts, simulator, streams.child("reset").integers(samples))
+    visits, total = np.zeros(shape), np.zeros(shape)
+    for rollout, weight in zip(rollouts, weights, strict=True):
+        where = tuple(np.array(rollout.states, dtype=np.int64).reshape(-1, 2).T)
+        visits[where] += 1
+        if not isinstance(weight, Refusal):
+            total[where] += weight
+    return _with_limits(total, visits, level)
+
+
+def _with_limits(total: Array, visits: Array, level: float) -> ResetWeight:
+    """Means with Wilson limits; [0, 1] where nothing was seen."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    seen = np.maximum(visits, 1)
+    mean = total / seen
+    centre = (mean + z * z / (2 * seen)) / (1 + z * z / seen)
+    half = z * np.sqrt(mean * (1 - mean) / seen + (z / (2 * seen)) ** 2) / (1 + z * z / seen)
+    lower = np.where(visits > 0, np.clip(centre - half, 0.0, mean), 0.0)
+    upper = np.where(visits > 0, np.clip(centre + half, mean, 1.0), 1.0)
+    return ResetWeight(mean, lower, upper, exact=False)

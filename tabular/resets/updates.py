@@ -1,0 +1,112 @@
+"""Improvable sets, candidates, and conservative updates localised by a reset weight.
+
+A reset weight w is an array (H, S) in [0, 1], or (S,) for every layer alike; a boolean mask is one
+too, and so is anything that turns into such an array, e.g. a `ResetWeight`. In a discounted MDP
+there is no axis H. Everything here is exact on an exact MDP.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.bounds.discounted import DiscountedResetStep
+from cpi_theory.bounds.finite_horizon import ResetStep
+from cpi_theory.checks import Exact, check_positive, check_probability
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.policies import as_weight
+from tabular.mdp.validation import Array, as_numbers, check_shape, is_exact
+
+
+def mix(policy: Array, candidate: Array, weight: ArrayLike, alpha: Exact = 1) -> Array:
+    """The localised conservative update pi_alpha = (1 - alpha w) pi + alpha w pi'.
+
+    Args:
+        policy: pi, shape (H, S, A).
+        candidate: pi', shape (H, S, A), or (S, A) for all layers.
+        weight: w, shape (H, S) or (S,).
+        alpha: step size in [0, 1]; a fraction (or an integer) for exact policies.
+
+    Returns: shape (H, S, A), read-only; exact if `policy` is.
+
+    Raises:
+        InvalidInput: if shapes do not fit, or alpha or a weight lies outside [0, 1].
+    """
+    check_probability("alpha", alpha)
+    policy = np.asarray(policy)
+    exact = is_exact(policy)
+    check_shape("candidate", np.shape(candidate), [policy.shape, policy.shape[-2:]])
+    step = (alpha * as_weight(weight, policy.shape[:-1], exact))[..., None]
+    mixed = (1 - step) * policy + step * as_numbers("candidate", candidate, exact)
+    mixed.setflags(write=False)
+    return mixed
+
+
+def improvable(evaluation: Evaluation, tau: Exact) -> NDArray[np.bool_]:
+    """The improvable set I_tau = {(s, h): max_a A_h(s, a) >= tau} as a mask of shape (H, S).
+
+    Raises:
+        InvalidInput: if tau is not positive.
+    """
+    check_positive("tau", tau)
+    return np.asarray(evaluation.best_advantages >= tau, dtype=bool)
+
+
+def coverage(evaluation: Evaluation, tau: Exact) -> Exact:
+    """On-policy coverage p_tau = P_d(I_tau), with d the occupancy over all H layers."""
+    return _number(evaluation.occupancy[improvable(evaluation, tau)].sum(), evaluation)
+
+
+def greedy_on(evaluation: Evaluation, mask: ArrayLike | None = None) -> Array:
+    """The candidate that is greedy for A^pi on `mask` (everywhere by default) and pi elsewhere.
+
+    Ties go to the action with the lowest index. Returns shape (H, S, A), read-only.
+    """
+    best = evaluation.advantages.argmax(axis=-1)
+    one_hot = np.eye(evaluation.policy.shape[-1], dtype=np.int64)[best]
+    chosen = np.broadcast_to(True if mask is None else np.asarray(mask), best.shape)
+    table = np.where(chosen[..., None], one_hot, evaluation.policy)
+    return as_numbers("candidate", table, is_exact(evaluation.policy))
+
+
+def reset_step(
+    evaluation: Evaluation, candidate: ArrayLike, weight: ArrayLike
+) -> ResetStep | DiscountedResetStep:
+    """The inputs of T1, T1s and T2 (T8 when discounted) for one update.
+
+    A weight that covers nothing gives coverage, advantage and remaining horizon zero.
+
+    Args:
+        evaluation: of the policy pi that is updated.
+        candidate: pi', shape (H, S, A) or (S, A).
+        weight: w, shape (H, S) or (S,).
+
+    Raises:
+        InvalidInput: if shapes do not fit or a weight lies outside [0, 1].
+    """
+    shape = evaluation.policy.shape
+    exact = is_exact(evaluation.policy)
+    check_shape("candidate", np.shape(candidate), [shape, shape[-2:]])
+    table = as_weight(weight, shape[:-1], exact)
+    gains = (as_numbers("candidate", candidate, exact) * evaluation.advantages).sum(axis=-1) * table
+    selected = evaluation.occupancy * table
+    covered = _number(selected.sum(), evaluation)
+    advantage = _mean(evaluation.occupancy * gains, covered, evaluation)
+    spread = _number(gains.max() - gains.min(), evaluation)
+    if evaluation.discount is not None:
+        return DiscountedResetStep(evaluation.discount, covered, advantage, spread)
+    # Python integers: a fraction times a numpy integer overflows without a word.
+    later = np.array(range(shape[0])[::-1], dtype=object if exact else np.float64)[:, None]
+    remaining = _mean(selected * later, covered, evaluation)
+    return ResetStep(shape[0], min(covered, 1), advantage, spread, min(remaining, shape[0] - 1))
+
+
+def _mean(masses: Array, covered: Exact, evaluation: Evaluation) -> Exact:
+    return _number(masses.sum(), evaluation) / covered if covered > 0 else covered * 0
+
+
+def _number(value: Any, evaluation: Evaluation) -> Exact:
+    return Fraction(value) if is_exact(evaluation.policy) else float(value)

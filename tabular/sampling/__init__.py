@@ -1,0 +1,1 @@
+"""Rollouts of an MDP as arrays, from reproducible parallel random numbers."""

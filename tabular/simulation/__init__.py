@@ -1,0 +1,1 @@
+"""MDPs as simulators on the seam of :mod:`cpi_theory.seam`."""

@@ -1,0 +1,261 @@
+"""The simulator seam on a finite MDP: rollouts, first errors and reset weights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from cpi_theory.randomness import Key, Keys
+from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
+from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.mdp.validation import Floats, Integers, check_shape
+from tabular.resets.localizer import Localizer, best_advantages
+from tabular.resets.sampled import sampled_reset_weight
+from tabular.resets.weights import ResetWeight, exact_reset_weight, step_coverage
+from tabular.sampling import kernels
+from tabular.sampling.paths import Arcs, Paths, checked_policy, layered, make_sampler, numbered_keys
+from tabular.sampling.rollouts import TabularState, as_rollouts
+
+_START, _ROLLOUT, _LOCATE = (
+    Key.of(0).child("tabular", name).integers(1)[0] for name in ("start", "rollout", "locate")
+)
+_TABLE_MEMORY = 1 << 30
+
+
+class TabularSimulator:
+    """A finite MDP under a policy, as the algorithms see worlds.
+
+    A state is the pair (h, s). Every rollout is a function of its start and its key: the same
+    bits come out for any number of threads, any split and any order of the batch.
+
+    Attributes:
+        mdp: the world.
+        policy: shape (H, S, A), or (S, A) for all layers.
+        seed: numbers the rollouts that are asked for without keys.
+        localizer: how the world names first errors.
+        success: a rollout fails if its return is below this, in reward units.
+        threads: most threads of one call.
+        table_memory: bytes that alias tables may take; bigger worlds are sampled by scanning
+            their rows, several times slower.
+        arcs: the MDP's transitions in the form that is sampled from.
+        layered_policy: the policy as floats, shape (L, S, A); L = 1 serves all layers.
+    """
+
+    def __init__(
+        self,
+        mdp: FiniteHorizonMDP,
+        policy: ArrayLike,
+        seed: int = 0,
+        localizer: Localizer | None = None,
+        success: float | None = None,
+        *,
+        threads: int = 1,
+        table_memory: int = _TABLE_MEMORY,
+        arcs: Arcs | None = None,
+    ) -> None:
+        """Check the policy and fill the tables.
+
+        Args:
+            mdp, policy, seed, localizer, success, threads, table_memory: see the class;
+                `success` is by default the reward bound less 1e-9.
+            arcs: of the same MDP, from another simulator, to spare making them again.
+
+        Raises:
+            InvalidInput: if the policy does not fit the MDP or a setting is out of range.
+        """
+        check_count("seed", seed, 0)
+        check_in_range("seed", int(seed), 0, 2**64 - 1)
+        check_count("threads", threads)
+        check_count("table_memory", table_memory, 0)
+        self.mdp, self.seed, self.threads, self.table_memory = mdp, seed, threads, table_memory
+        self.localizer = Localizer() if localizer is None else localizer
+        self.success = float(mdp.reward_bound) - 1e-9 if success is None else float(success)
+        check_in_range("success", self.success, -sys.float_info.max, sys.float_info.max)
+        self.arcs = Arcs.of(mdp) if arcs is None else arcs
+        self._policy = checked_policy(mdp, policy)
+        self.layered_policy = layered(self._policy)
+        self._sampler = make_sampler(self.arcs, self.layered_policy, table_memory, threads)
+        self._rolled = self._located = 0
+
+    def with_policy(self, policy: ArrayLike) -> Self:
+        """The same world under another policy; keyless rollouts go on numbering from here."""
+        other = type(self)(
+            self.mdp,
+            policy,
+            self.seed,
+            self.localizer,
+            self.success,
+            threads=self.threads,
+            table_memory=self.table_memory,
+            arcs=self.arcs,
+        )
+        other._rolled, other._located = self._rolled, self._located
+        return other
+
+    @property
+    def horizon(self) -> int:
+        """H, the number of layers."""
+        return self.mdp.horizon
+
+    @property
+    def policy(self) -> NDArray[Any]:
+        """The policy as checked, shape (H, S, A)."""
+        return self.evaluation.policy
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Exact values, advantages and visits of the policy."""
+        return evaluate(self.mdp, self._policy)
+
+    @cached_property
+    def advantages(self) -> Floats:
+        """A_h(s, a) as floats, shape (H, S, A)."""
+        return np.asarray(self.evaluation.advantages, np.float64)
+
+    def start_states(self, count: int, key: Key | int | np.random.Generator) -> list[TabularState]:
+        """`count` start states (0, s), drawn from the start distribution by `key`."""
+        return [(0, s) for s in self.draw_starts(count, key).tolist()]
+
+    def draw_starts(self, count: int, key: Key | int | np.random.Generator) -> Integers:
+        """The state indices of `start_states`, shape (count,)."""
+        check_count("count", count, 0)
+        u = np.empty(count)
+        kernels.uniforms(numbered_keys(Key.of(key), count), _START, u)
+        return np.searchsorted(self._start_cdf, u, side="right")
+
+    @cached_property
+    def _start_cdf(self) -> Floats:
+        start = np.asarray(self.mdp.start, np.float64)
+        total = np.cumsum(start)
+        total[np.flatnonzero(start)[-1] :] = 1.0
+        return total
+
+    def rollout(self, states: Sequence[Any], keys: Keys | None = None) -> list[Rollout]:
+        """One continuation of the policy from each state (h, s).
+
+        Raises:
+            InvalidInput: if a state is not one of the MDP or there is not one key per state.
+        """
+        pairs = _as_pairs(states)
+        return as_rollouts(self.simulate(pairs[:, 0], pairs[:, 1], keys), self.success)
+
+    def simulate(
+        self,
+        steps: ArrayLike,
+        states: ArrayLike,
+        keys: Keys | None = None,
+        *,
+        paths: bool = True,
+    ) -> Paths:
+        """The rollouts beneath `rollout`, as arrays.
+
+        Args:
+            steps: layer of each start, int, shape (n,), or one for all.
+            states: state index of each start, int, shape (n,).
+            keys: shape (n,); by default they are numbered from the seed.
+            paths: whether states and actions are kept; without them it is faster.
+
+        Raises:
+            InvalidInput: if a state is not one of the MDP or there is not one key per state.
+        """
+        places = np.asarray(states)
+        layers = np.asarray(steps)
+        if layers.ndim == 0:
+            layers = np.full(places.shape, layers)
+        layers, places = _checked_states(layers, places, self.mdp)
+        keys = self._as_keys(keys, places.size, _ROLLOUT, "_rolled")
+        return self._sampler.run(layers, places, keys, paths, self.threads)
+
+    def locate_first_error(
+        self, rollouts: Sequence[Rollout], keys: Keys | None = None
+    ) -> list[Localization | FailedLocalization]:
+        """The first error of each rollout as the localizer names it, or a typed refusal."""
+        keys = self._as_keys(keys, len(rollouts), _LOCATE, "_located")
+        return self.localizer.locate(rollouts, self.advantages, keys)
+
+    def best_advantages(self, rollouts: Sequence[Rollout]) -> list[Floats]:
+        """max_a A(s, a) at each state of each rollout: shape (len(rollout),) per rollout."""
+        return best_advantages(rollouts, np.asarray(self.evaluation.best_advantages, np.float64))
+
+    def improvable_coverage(self, tau: float) -> float:
+        """p_tau: share of the steps taken at which the best advantage is at least `tau`."""
+        return step_coverage(self.mdp, self.evaluation, tau)
+
+    def reset_weight(
+        self, reset: ResetPolicy, *, samples: int = 20_000, key: Key | int = 0
+    ) -> ResetWeight:
+        """The reset weight w(s, h) that `reset` induces here, shape (H, S).
+
+        Args:
+            reset: any reset policy.
+            samples: rollouts, where no recursion is known.
+            key: of them.
+        """
+        exact = exact_reset_weight(self.mdp, self.evaluation, reset, self.localizer, self.success)
+        if exact is not None:
+            return exact
+        check_count("samples", samples)
+        streams = Key.of(key)
+        starts = self.start_states(samples, streams.child("starts"))
+        shape = (self.mdp.horizon, self.mdp.states)
+        return sampled_reset_weight(self, starts, reset, shape, key=streams)
+
+    def value(self) -> float:
+        """J of the policy, exact, in reward units."""
+        return float(self.evaluation.value)
+
+    def _as_keys(self, keys: Keys | None, count: int, purpose: np.uint64, counter: str) -> Keys:
+        """The keys given, or the next ones of this simulator's seed."""
+        if keys is not None:
+            given = np.asarray(keys)
+            if given.shape != (count,) or given.dtype.kind not in "ui":
+                raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
+            return _plain(given, np.uint64)
+        first = getattr(self, counter)
+        setattr(self, counter, first + count)
+        numbered = np.empty(count, np.uint64)
+        kernels.number_keys(np.uint64(self.seed) ^ purpose, np.uint64(first), numbered)
+        return numbered
+
+
+def _as_pairs(states: Any) -> Integers:
+    """States as an integer array of (h, s), shape (n, 2)."""
+    try:
+        pairs = np.asarray(states).reshape(-1, 2) if len(states) == 0 else np.asarray(states)
+    except ValueError as error:
+        raise InvalidInput("states", states, str(error), "give (h, s) pairs") from error
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise InvalidInput("states", states, "not pairs", "give (h, s) pairs")
+    return pairs
+
+
+def _checked_states(
+    layers: NDArray[Any], places: NDArray[Any], mdp: FiniteHorizonMDP
+) -> tuple[Integers, Integers]:
+    """Layers and state indices, shape (n,), all of them states of the MDP."""
+    for name, array, limit in (("h", layers, mdp.horizon), ("s", places, mdp.states)):
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise InvalidInput("states", array, f"{name} not integers", "give (h, s) pairs")
+        check_shape("states", array.shape, [layers.shape])
+        if array.size and not 0 <= array.min() <= array.max() < limit:
+            i = int(np.argmax((array < 0) | (array >= limit)))
+            raise InvalidInput(
+                f"states[{i}]",
+                (int(layers[i]), int(places[i])),
+                "no state of this MDP",
+                f"give 0 <= h < {mdp.horizon} and 0 <= s < {mdp.states}",
+            )
+    return _plain(layers, np.int64), _plain(places, np.int64)
+
+
+def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Contiguous and writeable, whatever was given: kernels are compiled for that form alone."""
+    return np.require(array, dtype, ["C", "W"])

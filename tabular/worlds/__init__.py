@@ -1,0 +1,1 @@
+"""Families of MDPs with parameters: trees, locks, garnets, traps, Gymnasium environments."""
