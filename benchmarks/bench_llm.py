@@ -39,15 +39,15 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.randomness import Key
 from experiments.train_worlds import TINY, WORLDS
-from llm.batches import TrainingRow, training_rows
-from llm.lean import LeanTrainer
-from llm.losses import LossSettings
-from llm.models import ModelSettings, load_model
-from llm.optimizer import OptimizerSettings
-from llm.rollouts import TextState, Tokens
-from llm.sampling import GREEDY, Request, Sampling
+from llm.engines.lean import LeanTrainer
+from llm.models.load import ModelSettings, load_model
+from llm.sampling.base import GREEDY, Request, Sampling
+from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
-from llm.transformers_sampler import TransformersSampler
+from llm.text.rollouts import TextState, Tokens
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
+from llm.training.rows import TrainingRow, training_rows
 
 PROMPTS, ROLLOUTS = 8, 8
 VLLM = Path(".venv-vllm/bin/python")

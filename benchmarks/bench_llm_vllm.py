@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from cpi_theory.randomness import Key
-from llm.arithmetic import ArithmeticTask
-from llm.sampling import Sampling
+from llm.models.tiny import TinyModel, save, tokenizer
+from llm.sampling.base import Sampling
+from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
 from llm.simulator import LanguageModelSimulator
-from llm.thoughts import ThoughtFormat
-from llm.tiny import TinyModel, save, tokenizer
-from llm.vllm_sampler import VllmSampler, VllmSettings
-from llm.vocabulary import Vocabulary
+from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.text.thoughts import ThoughtFormat
+from llm.text.vocabulary import Vocabulary
 
 PROMPTS, ROLLOUTS, TOKENS = 8, 8, 96
 

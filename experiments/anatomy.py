@@ -25,8 +25,8 @@ from experiments.anatomy_tree import TreeSpec, tree_rows
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from experiments.train_worlds import TINY_NAME, LanguageWorld, choose
-from llm.losses import LossSettings
-from llm.models import ModelSettings
+from llm.models.load import ModelSettings
+from llm.training.losses import LossSettings
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from cpi_theory.seam import Localization, Reason, Refusal
 from experiments.language_worlds import open_world
 from experiments.store import Row
 from experiments.train_worlds import LanguageWorld
-from llm.localization import OracleLocalizer
-from llm.models import ModelSettings
-from llm.rollouts import TextRollout, TextState
+from llm.localizers.oracle import OracleLocalizer
+from llm.models.load import ModelSettings
 from llm.simulator import LanguageModelSimulator
+from llm.text.rollouts import TextRollout, TextState
 
 CONTROL = " control"
 """Ending of the name of a kind whose depth is another's and whose failure is not."""

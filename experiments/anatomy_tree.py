@@ -11,11 +11,11 @@ from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.seam import Collection, Group
 from experiments.anatomy_samples import AnatomySpec, LanguageSite
 from experiments.store import Row
-from llm.batches import training_rows
-from llm.gradient_signal import logit_gradient_norms
-from llm.localization import whole_solution
-from llm.losses import LossSettings
-from llm.rollouts import TextRollout
+from llm.localizers.base import whole_solution
+from llm.text.rollouts import TextRollout
+from llm.training.gradient_signal import logit_gradient_norms
+from llm.training.losses import LossSettings
+from llm.training.rows import training_rows
 
 
 @dataclass(frozen=True)

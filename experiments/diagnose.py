@@ -35,7 +35,7 @@ from experiments.train_worlds import LanguageWorld
 from experiments.train_worlds import choose as choose_task
 
 if TYPE_CHECKING:
-    from llm.models import ModelSettings
+    from llm.models.load import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class DiagnoseConfig:
 
     def model_settings(self) -> ModelSettings:
         """The language model."""
-        from llm.models import ModelSettings
+        from llm.models.load import ModelSettings
 
         assert self.model is not None
         return ModelSettings(self.model, device=self.device)

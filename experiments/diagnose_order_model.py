@@ -13,9 +13,9 @@ from experiments.store import Row
 from experiments.train_curves import METHODS as LANGUAGE_METHODS
 from experiments.train_curves import TrainBudget, TrainSpec, training_curve
 from experiments.train_worlds import ArithmeticWorld
-from llm.losses import LossSettings
-from llm.models import ModelSettings
-from llm.optimizer import OptimizerSettings
+from llm.models.load import ModelSettings
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
 
 # Only the order is wanted: the meter, which costs most, looks at as little as it can.
 _SETTINGS = DiagnosisSettings(audited=2, traced=1, parents=1, suffixes=1)

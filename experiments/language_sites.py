@@ -6,7 +6,7 @@ from cpi_theory.randomness import Key
 from experiments.diagnose_worlds import Site
 from experiments.language_worlds import open_world
 from experiments.train_worlds import LanguageWorld
-from llm.models import ModelSettings
+from llm.models.load import ModelSettings
 
 
 def open_model(

@@ -7,12 +7,13 @@ from typing import Any
 
 from cpi_theory.randomness import Key
 from experiments.train_worlds import LanguageWorld, found, load_named
-from llm.engines import SamplerSettings, make_sampler
-from llm.localization import Localizer, OracleLocalizer
-from llm.models import ModelSettings
-from llm.sampling import Sampling
+from llm.localizers.base import Localizer
+from llm.localizers.oracle import OracleLocalizer
+from llm.models.load import ModelSettings
+from llm.sampling.base import Sampling
+from llm.sampling.settings import SamplerSettings, make_sampler
 from llm.simulator import LanguageModelSimulator
-from llm.tasks import Problem, StepChecker
+from llm.task import Problem, StepChecker
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from cpi_theory.seam import Localization
 
 if TYPE_CHECKING:
     from cpi_theory.randomness import Keys
-    from llm.localization import Localizer, Located
-    from llm.rollouts import TextRollout
+    from llm.localizers.base import Localizer, Located
+    from llm.text.rollouts import TextRollout
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ class MeteredLocalizer:
     tally: LocalizationTally = field(default_factory=LocalizationTally)
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
-        """See :class:`llm.localization.Localizer`."""
+        """See :class:`llm.localizers.base.Localizer`."""
         located = self.inner.locate(rollouts, keys)
         if self.oracle is None:
             return located

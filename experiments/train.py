@@ -27,10 +27,10 @@ from experiments.sweep import Execution, sweep
 from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
 from experiments.train_engine import Checkpoints, Engine, TrlOptions
 from experiments.train_worlds import TINY_NAME, LanguageWorld, choose
-from llm.engines import SamplerSettings
-from llm.losses import LossSettings
-from llm.models import ModelSettings
-from llm.optimizer import OptimizerSettings
+from llm.models.load import ModelSettings
+from llm.sampling.settings import SamplerSettings
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
 
 
 @dataclass(frozen=True)

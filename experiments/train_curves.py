@@ -27,17 +27,17 @@ from experiments.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.store import Row
 from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
 from experiments.train_worlds import LanguageWorld
-from llm.batches import training_rows
-from llm.engines import SamplerSettings
-from llm.lean import LeanTrainer, StepReport
-from llm.localization import Localizer
-from llm.losses import LossSettings
-from llm.models import ModelSettings
-from llm.optimizer import OptimizerSettings
-from llm.sampling import GREEDY, Sampling
+from llm.engines.lean import LeanTrainer, StepReport
+from llm.localizers.base import Localizer
+from llm.models.load import ModelSettings
+from llm.sampling.base import GREEDY, Sampling
+from llm.sampling.settings import SamplerSettings
 from llm.simulator import LanguageModelSimulator, Usage
-from llm.tasks import Problem
-from llm.thoughts import Finish
+from llm.task import Problem
+from llm.text.thoughts import Finish
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
+from llm.training.rows import training_rows
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from experiments.store import Row, atomic_write
 if TYPE_CHECKING:
     from cpi_theory.seam import Collection
     from experiments.train_curves import Training, TrainSpec
-    from llm.lean import StepReport
+    from llm.engines.lean import StepReport
 
 Engine = Literal["lean", "trl"]
 Tracker = Literal["tensorboard", "wandb", "trackio"]
@@ -143,7 +143,7 @@ class Curve:
     def save(self, name: str) -> None:
         """Store the model under a name, where anything is stored."""
         if self.folder is not None:
-            from llm.models import save_model
+            from llm.models.folders import save_model
 
             save_model(self.training.model, self.training.simulator.vocabulary, self.folder / name)
 
@@ -175,7 +175,7 @@ def run_lean(curve: Curve) -> None:
 
 def _store(curve: Curve) -> None:
     """The model for use, then, in one file that appears whole, all that the run needs to go on."""
-    from llm.checkpoint import save_state
+    from llm.training.checkpoint import save_state
 
     assert curve.folder is not None
     curve.save("last")
@@ -185,7 +185,7 @@ def _store(curve: Curve) -> None:
 
 def _restore(curve: Curve) -> bool:
     """Whether there was something to go on from."""
-    from llm.checkpoint import load_state
+    from llm.training.checkpoint import load_state
 
     if curve.folder is None or not (curve.folder / "state.pt").exists():
         return False
@@ -210,9 +210,9 @@ def run_trl(curve: Curve) -> None:
 
 
 def _run_trl(curve: Curve, folder: Path) -> None:
-    from llm.trainer import last_checkpoint
-    from llm.trl_run import train_with_trl
-    from llm.trl_settings import TrlSettings
+    from llm.engines.trl.checks import last_checkpoint
+    from llm.engines.trl.run import train_with_trl
+    from llm.engines.trl.settings import TrlSettings
 
     training, spec = curve.training, curve.training.spec
     each = spec.optimizer.parts * spec.optimizer.epochs

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from cpi_theory.checks import check_count, check_probability
 from experiments.config import named_values
-from llm.arithmetic import REGIMES, ArithmeticTask
-from llm.datasets import Duplicates, Fields, load_task
+from llm.data.problems import Duplicates, Fields
+from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
+from llm.tasks.dataset import load_task
 
 if TYPE_CHECKING:
-    from llm.localization import Localizer
-    from llm.models import ModelSettings
-    from llm.sampling import Sampler
-    from llm.tasks import Task
-    from llm.thoughts import ThoughtFormat
-    from llm.vocabulary import Vocabulary
+    from llm.localizers.base import Localizer
+    from llm.models.load import ModelSettings
+    from llm.sampling.base import Sampler
+    from llm.task import Task
+    from llm.text.thoughts import ThoughtFormat
+    from llm.text.vocabulary import Vocabulary
 
 TINY = Path(__file__).parent / "models" / "tiny-arithmetic"
 """The warm-started model that comes with the package."""
@@ -28,8 +29,8 @@ TINY_NAME = "tiny"
 
 
 def load_named(settings: ModelSettings) -> tuple[Any, Vocabulary]:
-    """The model of these settings, or the tiny one by its name; see `llm.models.load_model`."""
-    from llm.models import load_model
+    """The model of these settings, or the tiny one by its name; see `load_model`."""
+    from llm.models.load import load_model
 
     return load_model(found(settings))
 
@@ -67,9 +68,9 @@ class ArithmeticWorld:
 
     def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
         """The model's own, in the words that it was warm-started with."""
-        from llm.arithmetic_locate import ArithmeticDialect
-        from llm.sampling import GREEDY
-        from llm.self_localization import SelfLocalizer
+        from llm.localizers.self_localizer import SelfLocalizer
+        from llm.sampling.base import GREEDY
+        from llm.tasks.arithmetic.locating import ArithmeticDialect
 
         dialect = ArithmeticDialect(self.task())
         return SelfLocalizer(sampler, vocabulary, dialect, GREEDY, max_tokens=8 * self.horizon)
@@ -92,7 +93,7 @@ class DatasetWorld:
         fields: which field of a record holds what.
         duplicates: whether a question that comes again is an error ("refuse"), or only its first
             record counts ("first").
-        max_thoughts, max_tokens, thought_tokens: see :class:`llm.thoughts.ThoughtFormat`.
+        max_thoughts, max_tokens, thought_tokens: see :class:`llm.text.thoughts.ThoughtFormat`.
         chat: whether prompts are put into the model's chat template.
         localization_temperature, localization_tokens: of the model's own localisations.
     """
@@ -126,7 +127,7 @@ class DatasetWorld:
 
     def form(self) -> ThoughtFormat:
         """Format of solutions."""
-        from llm.thoughts import ThoughtFormat
+        from llm.text.thoughts import ThoughtFormat
 
         return ThoughtFormat(
             max_thoughts=self.max_thoughts,
@@ -136,8 +137,8 @@ class DatasetWorld:
 
     def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
         """The model's own, told that the answer is wrong."""
-        from llm.sampling import Sampling
-        from llm.self_localization import SelfLocalizer
+        from llm.localizers.self_localizer import SelfLocalizer
+        from llm.sampling.base import Sampling
 
         sampling = Sampling(self.localization_temperature, 0.95)
         return SelfLocalizer(

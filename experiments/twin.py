@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key
-from llm.arithmetic import ArithmeticTask, parse_question
-from llm.arithmetic_facts import apply
-from llm.tasks import Problem
+from llm.task import Problem
+from llm.tasks.arithmetic.facts import apply
+from llm.tasks.arithmetic.task import ArithmeticTask, parse_question
 from tabular.worlds.trees import ReasoningTree, build_tree, observe
 
 
@@ -56,7 +56,7 @@ def twin(
         task: what they are problems of.
         problems: all equally likely.
         chances: P(right thought | on the right path), shape (problems, H): the model's own, of
-            :func:`llm.arithmetic_measures.right_chances`; or (2,): in an easy and in a hard step.
+            :func:`llm.evaluation.arithmetic.right_chances`; or (2,): in an easy and in a hard step.
         branching: actions per thought; one is right, one habitual in hard steps.
         seed: of the right actions.
 

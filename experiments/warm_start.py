@@ -2,7 +2,7 @@
 
 Files of the run: ``model/``, the model and its tokenizer in the Hugging Face format, and
 ``state.pt``, from which an interrupted run continues. Tables: ``losses`` (mean over every 20
-steps) and ``measurements`` (one row per regime, see :func:`llm.arithmetic_measures.measure`).
+steps) and ``measurements`` (one row per regime, see :func:`llm.evaluation.arithmetic.measure`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.store import Row, Run, atomic_write
 from experiments.sweep import Execution
-from llm.arithmetic import REGIMES, ArithmeticTask
-from llm.arithmetic_measures import measure
-from llm.tiny import load, save
-from llm.warm_start import Training, WarmStart, train
+from llm.evaluation.arithmetic import measure
+from llm.models.tiny import load, save
+from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
+from llm.training.warm_start import Training, WarmStart, train
 
 _WINDOW = 20
 

@@ -12,12 +12,12 @@ import numpy as np
 from cpi_theory.checks import InvalidInput, check_count, check_positive
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason
-from llm.localization import Localizer
-from llm.rollouts import TextRollout, TextState, ThoughtStates
-from llm.sampling import Completion, Follower, Request, Sampler, Sampling
-from llm.tasks import Problem, Task, Verdict
-from llm.thoughts import Finish, Segmenter, ThoughtFormat, segment
-from llm.vocabulary import Vocabulary
+from llm.localizers.base import Localizer
+from llm.sampling.base import Completion, Follower, Request, Sampler, Sampling
+from llm.task import Problem, Task, Verdict
+from llm.text.rollouts import TextRollout, TextState, ThoughtStates
+from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from llm.text.vocabulary import Vocabulary
 
 
 @dataclass(slots=True)
@@ -47,8 +47,8 @@ class Usage:
 class LanguageModelSimulator:
     """A language model and its task, as the algorithms see worlds.
 
-    A state is a :class:`~llm.rollouts.TextState`. Rollouts follow whatever weights the sampler's
-    model has at the time of the call.
+    A state is a :class:`~llm.text.rollouts.TextState`. Rollouts follow whatever weights the
+    sampler's model has at the time of the call.
 
     Attributes:
         sampler: the engine.

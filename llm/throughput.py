@@ -20,18 +20,18 @@ import torch
 
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from llm.arithmetic import ArithmeticTask
-from llm.batches import TrainingRow
-from llm.lean import LeanTrainer
-from llm.losses import LossSettings
-from llm.models import Precision, find_device
-from llm.optimizer import OptimizerSettings
-from llm.rollouts import Tokens
-from llm.sampling import Request, Sampler, Sampling
-from llm.tiny import tokenizer
-from llm.transformers_sampler import TransformersSampler
-from llm.vllm_sampler import VllmSampler, VllmSettings
-from llm.vocabulary import Vocabulary
+from llm.engines.lean import LeanTrainer
+from llm.models.load import Precision, find_device
+from llm.models.tiny import tokenizer
+from llm.sampling.base import Request, Sampler, Sampling
+from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.text.rollouts import Tokens
+from llm.text.vocabulary import Vocabulary
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
+from llm.training.rows import TrainingRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import math
 
 import numpy as np
 
-from llm.localization import OracleLocalizer
-from llm.rollouts import TextState
-from llm.sampling import Completion, Work, check_requests
+from llm.localizers.oracle import OracleLocalizer
+from llm.sampling.base import Completion, Work, check_requests
 from llm.simulator import LanguageModelSimulator
-from llm.tasks import Problem, Verdict
-from llm.thoughts import ThoughtFormat
+from llm.task import Problem, Verdict
+from llm.text.rollouts import TextState
+from llm.text.thoughts import ThoughtFormat
 from tabular.simulation.simulator import TabularSimulator
 from tabular.worlds.trees import ReasoningTree
 from tests.llm.words import END, vocabulary

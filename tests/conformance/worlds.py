@@ -7,10 +7,10 @@ Each is made afresh by a function, with start states to run from.
 from __future__ import annotations
 
 from cpi_theory.resets.uniform import UniformReset
-from llm.localization import OracleLocalizer
+from llm.localizers.oracle import OracleLocalizer
+from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
-from llm.thoughts import ThoughtFormat
-from llm.transformers_sampler import TransformersSampler
+from llm.text.thoughts import ThoughtFormat
 from tabular.mdp.policies import uniform_policy
 from tabular.resets.localizer import Localizer
 from tabular.simulation.conservative import ConservativeTabular

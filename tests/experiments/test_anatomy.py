@@ -25,7 +25,7 @@ from experiments.anatomy_tree import TreeSpec, tree_rows
 from experiments.store import Run
 from experiments.sweep import Execution
 from experiments.train_worlds import TINY, ArithmeticWorld
-from llm.models import ModelSettings
+from llm.models.load import ModelSettings
 
 SHORT = ArithmeticWorld("short", horizon=5, hard_steps=2)
 SPEC = AnatomySpec(SHORT, ModelSettings(str(TINY)), prompts=10, rollouts=6, parents=2, suffixes=3)

@@ -328,7 +328,7 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
         model_predicted_rows,
     )
     from experiments.train_worlds import TINY as MODEL
-    from llm.models import ModelSettings
+    from llm.models.load import ModelSettings
 
     model = ModelSettings(str(MODEL))
     predicted = model_predicted_rows(ModelPredictionSpec(TASKS[1], model, 8, 0))

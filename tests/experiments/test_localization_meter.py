@@ -7,7 +7,7 @@ import pytest
 
 from cpi_theory.seam import FailedLocalization, Localization, Reason
 from experiments.localization_meter import LocalizationTally, MeteredLocalizer
-from llm.localization import Located
+from llm.localizers.base import Located
 from tests.llm.canned import byte_vocabulary, rollout_of
 
 

@@ -18,10 +18,10 @@ from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
 from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec, training_curve
 from experiments.train_worlds import TINY, WORLDS, ArithmeticWorld, choose
-from llm.arithmetic import REGIMES
-from llm.losses import LossSettings
-from llm.models import ModelSettings
-from llm.optimizer import OptimizerSettings
+from llm.models.load import ModelSettings
+from llm.tasks.arithmetic.task import REGIMES
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
 
 SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
 BUDGET = TrainBudget(prompts=2, updates=3, every=2, held_out=12)

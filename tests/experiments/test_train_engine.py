@@ -17,7 +17,7 @@ from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
 from experiments.train_curves import Training, training_curve
 from experiments.train_engine import Checkpoints, TrlOptions
-from llm.models import ModelSettings, load_model
+from llm.models.load import ModelSettings, load_model
 from tests.experiments.test_train import BUDGET, SHORT, spec, without_seconds
 
 torch.set_num_threads(1)

@@ -13,12 +13,12 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments.train_worlds import TINY
 from experiments.twin import facts_asked, hard_steps, twin
-from llm.arithmetic import REGIMES, ArithmeticTask
-from llm.arithmetic_measures import Attempts, right_chances, world
-from llm.rollouts import TextState
+from llm.evaluation.arithmetic import Attempts, right_chances, world
+from llm.models.tiny import load
 from llm.simulator import LanguageModelSimulator
-from llm.tasks import Problem
-from llm.tiny import load
+from llm.task import Problem
+from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
+from llm.text.rollouts import TextState
 from tabular.evaluation.evaluate import evaluate
 from tabular.worlds.trees import ReasoningTree
 

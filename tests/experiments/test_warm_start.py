@@ -13,9 +13,9 @@ from experiments.config import load_config
 from experiments.store import Run
 from experiments.train_worlds import TINY, WORLDS
 from experiments.warm_start import WarmStartConfig
-from llm.arithmetic import REGIMES
-from llm.arithmetic_measures import measure
-from llm.tiny import load
+from llm.evaluation.arithmetic import measure
+from llm.models.tiny import load
+from llm.tasks.arithmetic.task import REGIMES
 
 SMALL = """
 problems = 8

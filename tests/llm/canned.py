@@ -9,11 +9,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from cpi_theory.seam import Ending
-from llm.rollouts import TextRollout, TextState, ThoughtStates
-from llm.sampling import Completion, Request, Sampling, Work, check_requests
-from llm.tasks import Problem
-from llm.thoughts import Finish
-from llm.vocabulary import Vocabulary
+from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
+from llm.task import Problem
+from llm.text.rollouts import TextRollout, TextState, ThoughtStates
+from llm.text.thoughts import Finish
+from llm.text.vocabulary import Vocabulary
 
 END = "</thought>"
 PROBLEM = Problem("p", "What is 2 + 2 * 3?", "8")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from llm.arithmetic import ArithmeticTask
-from llm.localization import OracleLocalizer
+from llm.localizers.oracle import OracleLocalizer
+from llm.models.tiny import TinyModel, tokenizer
+from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
-from llm.tasks import Verdict
-from llm.thoughts import ThoughtFormat
-from llm.tiny import TinyModel, tokenizer
-from llm.transformers_sampler import TransformersSampler
-from llm.vocabulary import Vocabulary
+from llm.task import Verdict
+from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.text.thoughts import ThoughtFormat
+from llm.text.vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True)

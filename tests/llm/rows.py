@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llm.batches import TrainingRow
+from llm.training.rows import TrainingRow
 
 VOCABULARY = 32
 

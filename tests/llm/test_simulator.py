@@ -12,12 +12,12 @@ from scipy import stats
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Ending, Reason
-from llm.localization import OracleLocalizer
-from llm.sampling import Request, Sampling
-from llm.scripted import ScriptedSampler
+from llm.localizers.oracle import OracleLocalizer
+from llm.sampling.base import Request, Sampling
+from llm.sampling.scripted import ScriptedSampler
 from llm.simulator import LanguageModelSimulator
-from llm.tasks import Problem, Verdict
-from llm.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from llm.task import Problem, Verdict
+from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, segment
 from tests.llm.words import END, Boxes, vocabulary
 
 WORDS = vocabulary("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}")

@@ -6,8 +6,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from llm.tasks import Problem, Verdict
-from llm.vocabulary import Vocabulary
+from llm.task import Problem, Verdict
+from llm.text.vocabulary import Vocabulary
 
 SPECIAL = ("<pad>", "<eos>", "<unk>")
 END = "</thought>"

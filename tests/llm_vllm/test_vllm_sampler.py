@@ -10,9 +10,9 @@ import torch
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from llm.sampling import GREEDY, Request, Sampling
-from llm.tiny import TinyModel, save
-from llm.vllm_sampler import VllmSampler, VllmSettings
+from llm.models.tiny import TinyModel, save
+from llm.sampling.base import GREEDY, Request, Sampling
+from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
 from tests.llm.words import vocabulary
 
 WORDS = vocabulary(*(f"w{i}" for i in range(61)))

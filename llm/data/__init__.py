@@ -1,0 +1,1 @@
+"""Questions with verifiable answers, from files or a hub, as checked problems."""

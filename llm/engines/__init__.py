@@ -1,0 +1,1 @@
+"""What takes the updates: a lean loop, and TRL."""

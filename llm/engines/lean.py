@@ -1,0 +1,255 @@
+"""A lean training loop: optimiser updates from rows of tokens with advantages.
+
+It takes the same loss as the TRL engine and does nothing else, for models so small that a general
+trainer's bookkeeping would take most of the time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from llm.models.memory import enough_memory
+from llm.training.losses import LossSettings, Totals, policy_loss
+from llm.training.optimizer import OptimizerSettings
+from llm.training.rows import PaddedRows, TrainingRow, pad_rows, split_by_prompt
+
+__all__ = ["LeanTrainer", "OptimizerSettings", "StepReport", "TrainingDiverged"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What one batch of rows did; sums over its updates, and means where it says so.
+
+    Attributes:
+        loss: mean over the updates.
+        gradient_norm: before it was scaled down, mean over the updates.
+        rows: rows given.
+        trained_rows: rows with an advantage other than 0; the others have no gradient and are not
+            computed.
+        trained_tokens: completion tokens of those.
+        forward_tokens: tokens that went through the model, prompts included.
+        updates: updates made; one in which no row has an advantage counts.
+    """
+
+    loss: float
+    gradient_norm: float
+    rows: int
+    trained_rows: int
+    trained_tokens: int
+    forward_tokens: int
+    updates: int = 1
+
+    @property
+    def skipped_rows(self) -> int:
+        """Rows that had nothing to teach."""
+        return self.rows - self.trained_rows
+
+
+class TrainingDiverged(InvalidInput):
+    """A loss or gradient that is not finite; the model keeps the weights of the last update."""
+
+
+class LeanTrainer:
+    """Trains a model in place.
+
+    Attributes:
+        model: the model.
+        settings: of the optimiser.
+        loss: which loss.
+        updates: made so far.
+    """
+
+    def __init__(self, model: Any, settings: OptimizerSettings, loss: LossSettings) -> None:
+        """Set up the optimiser over the parameters that require a gradient.
+
+        Raises:
+            InvalidInput: if there are none, or they are held in float16.
+        """
+        self.model, self.settings, self.loss = model, settings, loss
+        self.updates = 0
+        self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        check_trainable(self._trained.values())
+        self._parameters = list(self._trained.values())
+        self._optimizer = settings.build(self._parameters)
+
+    def step(self, rows: Sequence[TrainingRow]) -> StepReport:
+        """Learn from one batch of rows.
+
+        An update in which no row has an advantage changes nothing, the optimiser's averages
+        included.
+
+        Raises:
+            InvalidInput: if the rows cannot be split as the settings say, or do not fit into
+                memory.
+            TrainingDiverged: if a loss or gradient is not finite.
+        """
+        if not rows:
+            raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
+        parts = split_by_prompt(rows, self.settings.parts) * self.settings.epochs
+        with _learning(self.model), enough_memory("optimizer.micro_batch", self._size):
+            return _summary([self._update(part) for part in parts])
+
+    @property
+    def _size(self) -> int:
+        return self.settings.micro_batch
+
+    def _update(self, rows: Sequence[TrainingRow]) -> StepReport:
+        totals = Totals(len(rows), sum(len(row.completion) for row in rows))
+        taught = sorted((row for row in rows if row.advantage != 0), key=len)
+        loss = norm = 0.0
+        if taught:
+            with _keyed_dropout(self.model, self.updates):
+                loss = self._accumulate(taught, totals)
+            norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
+            self._check_finite(loss, norm)
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.settings.rate_at(self.updates)
+            self._optimizer.step()
+        self.updates += 1
+        tokens = sum(len(row.completion) for row in taught)
+        return StepReport(loss, norm, len(rows), len(taught), tokens, sum(map(len, taught)))
+
+    def _accumulate(self, rows: Sequence[TrainingRow], totals: Totals) -> float:
+        self._optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        for first in range(0, len(rows), self._size):
+            batch = pad_rows(rows[first : first + self._size], device=self.model.device)
+            part = loss_of(self.model, batch, totals, self.loss)
+            part.backward()
+            value += float(part.detach())
+        return value
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        for name, value in (("loss", loss), ("gradient_norm", norm)):
+            if not math.isfinite(value):
+                self._optimizer.zero_grad(set_to_none=True)
+                raise diverged(name, value, self.updates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that another trainer of the same model needs to go on to the digit; a copy.
+
+        Weights that are not trained, such as those below adapters, are left out.
+        """
+        return {
+            "weights": {name: p.detach().clone() for name, p in self._trained.items()},
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state_dict`.
+
+        Raises:
+            InvalidInput: if it is that of another model.
+        """
+        weights = state["weights"]
+        other = weights.keys() ^ self._trained.keys()
+        other |= {n for n, w in weights.items() if n not in other and self._differs(n, w)}
+        if other:
+            remedy = "load the model that it was saved from, with the same adapters"
+            raise InvalidInput("state", sorted(other)[:3], "weights of another model", remedy)
+        with torch.no_grad():
+            for name, parameter in self._trained.items():
+                parameter.copy_(weights[name])
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.updates = state["updates"]
+
+    def _differs(self, name: str, weight: Tensor) -> bool:
+        return weight.shape != self._trained[name].shape
+
+
+def check_trainable(parameters: Any) -> None:
+    """Refuse parameters that cannot be trained.
+
+    Raises:
+        InvalidInput: if there are none, or they are held in float16, where Adam divides by 0.
+    """
+    kinds = {p.dtype for p in parameters}
+    if not kinds:
+        raise InvalidInput("model", None, "has no weights to train", "unfreeze some")
+    if torch.float16 in kinds:
+        raise InvalidInput("precision", "float16", "cannot be trained", "use float32 or bfloat16")
+
+
+def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
+    """The error for a loss or gradient that is not finite after so many updates."""
+    return TrainingDiverged(
+        name,
+        value,
+        f"not finite in update {updates + 1}",
+        "lower the learning rate or clip; the model keeps its last good weights",
+    )
+
+
+def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSettings) -> Tensor:
+    """What these rows contribute to an update's loss, with its graph; see `policy_loss`."""
+    logprobs = completion_logprobs(model, batch, settings.temperature)
+    return policy_loss(
+        logprobs, batch.old_logprobs, batch.advantages, batch.completion_mask, totals, settings
+    )
+
+
+def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities of completion tokens under the model, with their graph.
+
+    Only the places that predict a completion token are worked out.
+
+    Returns:
+        Shape (n, W), 0 where there is no completion token.
+    """
+    ids, mask = batch.input_ids, batch.completion_mask
+    first = int(mask.any(dim=0).nonzero()[0])
+    kept = mask[:, first:]
+    logits = model(
+        input_ids=ids,
+        attention_mask=batch.attention_mask,
+        logits_to_keep=ids.shape[1] - first + 1,
+        use_cache=False,
+    ).logits
+    laws = torch.log_softmax(logits[:, :-1][kept].float() / temperature, dim=-1)
+    flat = laws.gather(1, ids[:, first:][kept][:, None])[:, 0]
+    return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
+
+
+@contextlib.contextmanager
+def _learning(model: Any) -> Iterator[None]:
+    """Training mode, without which neither dropout nor activation checkpointing does anything."""
+    training = model.training
+    model.train()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@contextlib.contextmanager
+def _keyed_dropout(model: Any, update: int) -> Iterator[None]:
+    """Random numbers of this update's own, whatever was drawn before; torch's go on after it."""
+    device = model.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(Key.of(update).child("dropout").integers(1)[0] >> 1))
+        yield
+
+
+def _summary(reports: Sequence[StepReport]) -> StepReport:
+    """All updates of a batch as one."""
+    count = len(reports)
+    return StepReport(
+        loss=sum(r.loss for r in reports) / count,
+        gradient_norm=sum(r.gradient_norm for r in reports) / count,
+        rows=sum(r.rows for r in reports),
+        trained_rows=sum(r.trained_rows for r in reports),
+        trained_tokens=sum(r.trained_tokens for r in reports),
+        forward_tokens=sum(r.forward_tokens for r in reports),
+        updates=count,
+    )

@@ -1,0 +1,1 @@
+"""Training with TRL: its trainer under our algorithms, advantages and losses."""

@@ -1,0 +1,365 @@
+"""The TRL engine: its trainer, with rollouts, advantages and loss of this project.
+
+TRL's ``GRPOTrainer`` brings data loading, distribution, adapters, checkpoints and logging. What it
+would generate and how it would score it is replaced: an algorithm object collects groups from a
+simulator, and its advantages are the only ones there are. A kept prefix is part of the prompt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import TrainerCallback
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Algorithm, Collection, Reason
+from llm.engines.lean import check_trainable, diverged
+from llm.engines.trl.checks import check_layout, check_one_world, last_checkpoint
+from llm.models.memory import enough_memory
+from llm.sampling.trl_sampler import TrlSampler
+from llm.simulator import LanguageModelSimulator
+from llm.task import Problem
+from llm.training.losses import LossSettings, Totals, policy_loss
+from llm.training.optimizer import OptimizerSettings
+from llm.training.rows import TrainingRow, training_rows
+
+__all__ = ["Outputs", "ResetTrainer", "last_checkpoint", "turn_of"]
+
+Outputs = dict[str, Tensor]
+
+
+class ResetTrainer(GRPOTrainer):
+    """Trains the model of a simulator with an algorithm object.
+
+    Attributes:
+        algorithm: what collects.
+        simulator: the world; its sampler holds the model that is trained, or a copy that it
+            brings up to date before each collection, or uses TRL's own engine
+            (:class:`llm.sampling.trl_sampler.TrlSampler`).
+        problems: what is trained on; the id of a prompt is its place here.
+        held_out: what is evaluated on.
+        loss: which loss.
+        key: of all rollouts; what is drawn for a batch hangs on it and the number of updates made,
+            so a resumed run draws the same.
+    """
+
+    args: Any
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    _buffered_inputs: Any
+
+    def __init__(
+        self,
+        model: Any,
+        algorithm: Algorithm,
+        simulator: LanguageModelSimulator,
+        problems: Sequence[Problem],
+        args: GRPOConfig,
+        optimizer: OptimizerSettings,
+        loss: LossSettings,
+        key: Key,
+        held_out: Sequence[Problem] = (),
+        **options: Any,
+    ) -> None:
+        """Set up the trainer.
+
+        Args:
+            model: see `simulator`.
+            algorithm, simulator, problems, loss, key, held_out: see the class.
+            args: how TRL runs; see :func:`llm.engines.trl.settings.trl_config`.
+            optimizer: takes the place of the optimiser and schedule in `args`.
+            options: further arguments of ``GRPOTrainer``, such as callbacks.
+
+        Raises:
+            InvalidInput: if the settings contradict each other or the number of problems, the
+                model cannot be trained, or vLLM is asked for and not installed.
+        """
+        check_layout(args, len(problems), optimizer)
+        check_trainable([p for p in model.parameters() if p.requires_grad])
+        check_one_world(model, simulator, args, loss)
+        self.algorithm, self.simulator, self.loss = algorithm, simulator, loss
+        self.problems, self.held_out = list(problems), list(held_out)
+        self.key, self._settings = key, optimizer
+        self._synced = -1
+        callbacks = [_Guard(self), *options.pop("callbacks", ())]
+        super().__init__(
+            model=model,
+            reward_funcs=_no_reward,
+            args=args,
+            train_dataset=_as_dataset(problems, simulator),
+            eval_dataset=_as_dataset(held_out, simulator) if held_out else None,
+            processing_class=simulator.vocabulary.tokenizer,
+            callbacks=callbacks,
+            **options,
+        )
+        if self.use_vllm:
+            assert isinstance(simulator.sampler, TrlSampler)
+            simulator.sampler.attach(self.vllm_generation)
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the training; see ``transformers.Trainer.train``.
+
+        Raises:
+            TrainingDiverged: a loss or gradient is not finite; the model keeps the weights of the
+                last update and what was saved stays as it is.
+            OutOfMemory: naming the setting to lower.
+        """
+        with enough_memory("per_device_train_batch_size", self.args.per_device_train_batch_size):
+            return super().train(*args, **kwargs)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimiser of the project's settings."""
+        if self.optimizer is None:
+            parameters = (self.model if model is None else model).parameters()
+            self.optimizer = self._settings.build(p for p in parameters if p.requires_grad)
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """The learning rates of the project's settings."""
+        if self.lr_scheduler is None:
+            first = self._settings.rate_at(0)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                self.optimizer if optimizer is None else optimizer,
+                lambda update: self._settings.rate_at(update) / first,
+            )
+        return self.lr_scheduler
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Outputs:
+        """What TRL calls for a batch of prompts: collect groups and hand their rows over.
+
+        Which prompts is not left to TRL's sampler: its order is lost when a run is resumed in a
+        later epoch.
+        """
+        collection = self._collect(self._places(len(inputs) // self.args.num_generations))
+        rows = training_rows(collection)
+        self._count(collection, rows)
+        return self._outputs(filled(rows, len(inputs)), len(rows))
+
+    def _places(self, own: int) -> list[int]:
+        """This process's share of the prompts whose turn it is, as many as `own`."""
+        args, processes = self.args, self.accelerator.num_processes
+        updates = args.steps_per_generation // args.gradient_accumulation_steps
+        number = self.state.global_step // (updates * args.num_iterations)
+        turn = turn_of(len(self.problems), own * processes, number, self.key)
+        first = own * self.accelerator.process_index
+        return turn[first : first + own]
+
+    def _collect(self, places: list[int]) -> Collection:
+        self._sync()
+        starts = self.simulator.start_states([self.problems[i] for i in places])
+        key = self.key.child("collect", self.state.global_step)
+        return self.algorithm.collect(self.simulator, starts, key, prompts=places)
+
+    def _sync(self) -> None:
+        """Bring an engine with weights of its own up to date."""
+        if self._synced == self.state.global_step:
+            return
+        self.simulator.sampler.sync(self.accelerator.unwrap_model(self.model))
+        self._synced = self.state.global_step
+
+    def _outputs(self, rows: Sequence[TrainingRow], real: int) -> Outputs:
+        """TRL's tensors: prompts padded on the left, completions on the right.
+
+        `counted` is 1 for rows that the algorithm returned, and 0 for those that fill up.
+        """
+        pad, device = self.simulator.vocabulary.pad, self.accelerator.device
+        prompts = [torch.tensor(row.prompt) for row in rows]
+        completions = [torch.tensor(row.completion) for row in rows]
+        old = [torch.as_tensor(row.logprobs, dtype=torch.float32) for row in rows]
+        outputs = {
+            "prompt_ids": _padded(prompts, pad, left=True),
+            "prompt_mask": _padded([torch.ones_like(p) for p in prompts], 0, left=True),
+            "completion_ids": _padded(completions, pad),
+            "completion_mask": _padded([torch.ones_like(c) for c in completions], 0),
+            "old_per_token_logps": _padded(old, 0.0),
+            "sampling_per_token_logps": _padded(old, 0.0),
+            "advantages": torch.tensor([row.advantage for row in rows], dtype=torch.float32),
+            "counted": torch.tensor([int(i < real) for i in range(len(rows))]),
+        }
+        return {name: tensor.to(device) for name, tensor in outputs.items()}
+
+    def _compute_loss(self, model: Any, inputs: Outputs) -> Tensor:
+        """The project's loss of one micro-batch, with averages over its whole update."""
+        totals = self._totals()
+        part = self._teaching(inputs)
+        logprobs = self._logprobs(model, part)
+        mask = part["completion_mask"].bool()
+        old, gains = part["old_per_token_logps"], part["advantages"]
+        loss = policy_loss(logprobs, old, gains, mask, totals, self.loss)
+        # Processes average their gradients, while each of these is a share of one sum.
+        loss = loss * self.accelerator.num_processes
+        if self.accelerator.num_processes == 1 and not math.isfinite(float(loss.detach())):
+            raise diverged("loss", float(loss.detach()), self.state.global_step)
+        return loss
+
+    def _totals(self) -> Totals:
+        """Rows and tokens of the update that the current micro-batch belongs to."""
+        assert self._buffered_inputs is not None
+        size = self.args.gradient_accumulation_steps
+        first = self._step % self.args.steps_per_generation // size * size
+        window = self._buffered_inputs[first : first + size]
+        counted = [part["counted"] for part in window]
+        lengths = [part["completion_mask"].sum(dim=1) for part in window]
+        own = torch.stack(
+            [
+                sum(c.sum() for c in counted),
+                sum((n * c).sum() for n, c in zip(lengths, counted, strict=True)),
+            ]
+        )
+        rows, tokens = self.accelerator.reduce(own, reduction="sum").tolist()
+        return Totals(rows, tokens)
+
+    def _teaching(self, inputs: Outputs) -> Outputs:
+        """The rows of a micro-batch that have a gradient, or one that has none; without margins."""
+        taught = inputs["advantages"] != 0
+        taught[0] |= not taught.any()  # backward needs a graph
+        part = {name: t[taught] for name, t in inputs.items() if t.ndim}
+        prompt = int(part["prompt_mask"].sum(dim=1).max())
+        longest = int(part["completion_mask"].sum(dim=1).max())
+        for name in ("prompt_ids", "prompt_mask"):
+            part[name] = part[name][:, -prompt:]
+        for name in ("completion_ids", "completion_mask", "old_per_token_logps"):
+            part[name] = part[name][:, :longest]
+        return part
+
+    def _logprobs(self, model: Any, part: Outputs) -> Tensor:
+        """Log-probabilities of the completions, (n, T), without ever holding all logits.
+
+        Left padding shifts a row's tokens, so their positions are given: not every model works
+        with differences of positions alone.
+        """
+        ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
+        mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
+        length = part["completion_ids"].shape[1]
+        labels = ids.masked_fill(mask == 0, -100)
+        labels[:, :-length] = -100
+        with self.accelerator.autocast():
+            output = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+                labels=labels,
+                fused_lm_head=True,
+            )
+        return output.log_probs[:, -length:]
+
+    def _count(self, collection: Collection, rows: Sequence[TrainingRow]) -> None:
+        """Add to what is logged at the next logging step, over all processes."""
+        rewards = [r.reward for group in collection for r in group.rollouts]
+        usage = self.simulator.usage
+        own = [sum(rewards), len(rewards), sum(g.informative for g in collection), len(collection)]
+        own += [usage.rollouts, usage.generated, usage.localizations]
+        own += [sum(row.advantage != 0 for row in rows)]
+        own += [collection.refusals[reason] for reason in Reason]
+        tensor = torch.tensor(own, dtype=torch.float32, device=self.accelerator.device)
+        total = self.accelerator.reduce(tensor, reduction="sum").tolist()
+        metrics = {
+            "reward": total[0] / max(total[1], 1),
+            "informative_groups": total[2] / max(total[3], 1),
+            "generated_rollouts": total[4],
+            "generated_tokens": total[5],
+            "localizations": total[6],
+            "taught_rows": total[7],
+        }
+        refused = zip(Reason, total[8:], strict=True)
+        metrics |= {f"refusals/{reason.value}": number for reason, number in refused}
+        for name, value in metrics.items():
+            self._metrics["train"][name].append(value)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Mean reward of one rollout per held-out problem, at no cost to the account.
+
+        Raises:
+            InvalidInput: if there are none.
+        """
+        if not self.held_out:
+            raise InvalidInput("held_out", 0, "nothing to evaluate on", "give some problems")
+        self._sync()
+        self.model.eval()  # what is logged from here on is an evaluation's
+        ours = self.simulator
+        judge = LanguageModelSimulator(
+            ours.sampler, ours.vocabulary, ours.task, ours.form, ours.sampling, chat=ours.chat
+        )
+        keys = self.key.child("evaluate", self.state.global_step).integers(len(self.held_out))
+        rollouts = judge.rollout(judge.start_states(self.held_out), keys)
+        metrics = {f"{metric_key_prefix}_reward": sum(r.reward for r in rollouts) / len(rollouts)}
+        self.log(dict(metrics))
+        self.model.train()
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+
+class _Guard(TrainerCallback):
+    """Looks at each gradient before it is applied."""
+
+    def __init__(self, trainer: ResetTrainer) -> None:
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stop at a gradient that is not finite; leave all as it is where there is none."""
+        gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
+        norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
+        if not math.isfinite(norm):
+            self.trainer.model.zero_grad(set_to_none=True)
+            raise diverged("gradient_norm", norm, state.global_step)
+        if norm == 0:  # no advantage in the whole update: averages of the optimiser stay too
+            self.trainer.model.zero_grad(set_to_none=True)
+
+
+def turn_of(problems: int, prompts: int, number: int, key: Key) -> list[int]:
+    """Places of the problems of a collection: each pass through all of them is in a new order.
+
+    Args:
+        problems: how many there are.
+        prompts: how many a collection takes; what is left over at the end of a pass sits out.
+        number: of the collection, 0-based.
+        key: of the run.
+    """
+    a_pass, turn = divmod(number, problems // prompts)
+    order = key.child("order", a_pass).generator().permutation(problems)
+    return order[turn * prompts : (turn + 1) * prompts].tolist()
+
+
+def _as_dataset(problems: Sequence[Problem], simulator: LanguageModelSimulator) -> Dataset:
+    """What TRL counts epochs by."""
+    return Dataset.from_dict({"prompt": [simulator.task.prompt(p) for p in problems]})
+
+
+def filled(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
+    """As many rows as TRL expects: what is missing is made up for by rows of advantage 0.
+
+    Raises:
+        InvalidInput: if there are none, or too many.
+    """
+    if not rows or len(rows) > places:
+        problem = f"the algorithm returned {len(rows)} rows for {places} places"
+        remedy = "set num_generations to the rows per prompt that the algorithm trains on"
+        raise InvalidInput("num_generations", places, problem, remedy)
+    return [*rows, *(replace(rows[0], advantage=0.0) for _ in range(places - len(rows)))]
+
+
+def _padded(parts: Sequence[Tensor], value: float, left: bool = False) -> Tensor:
+    side = "left" if left else "right"
+    return torch.nn.utils.rnn.pad_sequence(
+        list(parts), batch_first=True, padding_value=value, padding_side=side
+    )
+
+
+def _no_reward(**kwargs: Any) -> list[float | None]:
+    raise RuntimeError("rewards come with rollouts; TRL has no business asking for them")

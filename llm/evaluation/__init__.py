@@ -1,0 +1,1 @@
+"""How well a model does, measured exactly where the task allows it."""

@@ -1,0 +1,188 @@
+"""What a model of the arithmetic task can do: success, errors by kind of step, localisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Localization
+from llm.localizers.base import Localizer, whole_solution
+from llm.localizers.self_localizer import SelfLocalizer
+from llm.sampling.base import GREEDY, Sampling
+from llm.sampling.transformers_sampler import TransformersSampler
+from llm.simulator import LanguageModelSimulator
+from llm.task import Problem
+from llm.tasks.arithmetic.locating import ArithmeticDialect
+from llm.tasks.arithmetic.task import FILLERS, ArithmeticTask
+from llm.text.rollouts import TextRollout
+from llm.text.vocabulary import Vocabulary
+
+TRACE_TOKENS = 5
+"""Tokens of a localisation's reply per step of the chain."""
+
+
+def self_localizer(sampler: TransformersSampler, task: ArithmeticTask) -> SelfLocalizer:
+    """The model as the judge of its own chains, at temperature 0."""
+    return SelfLocalizer(
+        sampler,
+        sampler.vocabulary,
+        ArithmeticDialect(task),
+        GREEDY,
+        max_tokens=TRACE_TOKENS * task.horizon + 2,
+    )
+
+
+def world(
+    model: Any,
+    tokens: Any,
+    task: ArithmeticTask,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+) -> LanguageModelSimulator:
+    """The simulator of a model and a kind of questions, localising by itself.
+
+    Args:
+        model: a causal language model of transformers.
+        tokens: its tokenizer.
+        task: the questions.
+        sampling: of rollouts, by default at temperature 1.
+        seed: of rollouts without keys.
+    """
+    sampler = TransformersSampler(model, Vocabulary(tokens))
+    localizer = self_localizer(sampler, task)
+    return LanguageModelSimulator(
+        sampler, sampler.vocabulary, task, task.form, sampling, localizer, seed
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Attempts:
+    """Rollouts from the start of problems, and where they first go wrong.
+
+    Attributes:
+        rollouts: n of them.
+        rewards: shape (n,).
+        first_errors: 0-based step of the first error, -1 where every thought is right, (n,).
+        hard: which steps of the right solution ask for a hard fact, bool (n, H).
+    """
+
+    rollouts: tuple[TextRollout, ...]
+    rewards: NDArray[np.float64]
+    first_errors: NDArray[np.int64]
+    hard: NDArray[np.bool_]
+
+    @classmethod
+    def sample(
+        cls, simulator: LanguageModelSimulator, problems: Sequence[Problem], key: Key
+    ) -> Attempts:
+        """One attempt at each problem of an :class:`ArithmeticTask`."""
+        task = simulator.task
+        assert isinstance(task, ArithmeticTask)
+        starts = simulator.start_states(problems)
+        rollouts = tuple(simulator.rollout(starts, key.integers(len(starts))))
+        hard = np.zeros((len(problems), task.horizon), dtype=bool)
+        errors = np.full(len(problems), -1)
+        for i, (problem, rollout) in enumerate(zip(problems, rollouts, strict=True)):
+            hard[i, list(task.hard_places(problem))] = True
+            texts = whole_solution(rollout, simulator.vocabulary, simulator.form.delimiter)
+            error = task.first_error(problem, texts)
+            errors[i] = -1 if error is None else error
+        return cls(rollouts, np.array([r.reward for r in rollouts]), errors, hard)
+
+    @property
+    def visited(self) -> NDArray[np.bool_]:
+        """Steps that were taken on the right path, up to the first error, bool (n, H)."""
+        last = np.where(self.first_errors < 0, self.hard.shape[1], self.first_errors)
+        return np.asarray(np.arange(self.hard.shape[1]) <= last[:, None])
+
+    def right(self, hard: bool) -> float:
+        """Share of right thoughts among the hard, or easy, steps taken on the right path."""
+        asked = self.visited & (self.hard == hard)
+        wrong = asked & (np.arange(self.hard.shape[1]) == self.first_errors[:, None])
+        return float(1 - wrong.sum() / max(1, asked.sum()))
+
+
+def localization(localizer: Localizer, attempts: Attempts, key: Key) -> dict[str, float]:
+    """How well a localiser names the first errors of failed attempts.
+
+    Returns:
+        "asked": failures with an error; of them the shares "exact", "within one" and "refused";
+        "first hard step": the share that naming the first hard step would get right.
+    """
+    asked = [
+        i for i, r in enumerate(attempts.rollouts) if r.failed and attempts.first_errors[i] >= 0
+    ]
+    located = localizer.locate([attempts.rollouts[i] for i in asked], key.integers(len(asked)))
+    named = [one.answer.step if isinstance(one.answer, Localization) else None for one in located]
+    truth, hard = attempts.first_errors[asked], attempts.hard[asked]
+    off = np.array([np.inf if s is None else abs(s - t) for s, t in zip(named, truth, strict=True)])
+    guess = np.where(hard.any(axis=1), hard.argmax(axis=1), 0)
+    return {
+        "asked": float(len(asked)),
+        "exact": _share(off == 0),
+        "within one": _share(off <= 1),
+        "refused": _share(np.isinf(off)),
+        "first hard step": _share(guess == truth),
+    }
+
+
+def _share(hits: NDArray[np.bool_]) -> float:
+    return float(hits.mean()) if hits.size else 0.0
+
+
+def right_chances(
+    model: Any, tokens: Any, task: ArithmeticTask, problems: Sequence[Problem]
+) -> NDArray[np.float64]:
+    """P(the next thought is right | all before it are), without sampling, shape (problems, H).
+
+    Any filler word may lead a thought; what follows it is computed behind the first one.
+    """
+    prompts = [tokens.encode(task.prompt(problem)) for problem in problems]
+    solutions = [tokens.encode(" ".join(task.solution(problem))) for problem in problems]
+    ids = torch.tensor([p + s for p, s in zip(prompts, solutions, strict=True)])
+    with torch.inference_mode():
+        logits = model.eval()(input_ids=ids.to(model.device)).logits.double().cpu()
+    length = len(solutions[0])
+    chances = logits[:, -length - 1 : -1].softmax(dim=-1)
+    right = chances.gather(2, ids[:, -length:, None])[:, :, 0]
+    step = length // task.horizon  # filler, label, operation, value, and delimiter or answer
+    right[:, ::step] = chances[:, ::step][:, :, tokens.convert_tokens_to_ids(FILLERS)].sum(dim=-1)
+    return np.asarray(right.reshape(len(problems), task.horizon, step).prod(dim=-1).numpy())
+
+
+def measure(
+    model: Any, tokens: Any, task: ArithmeticTask, problems: int = 200, seed: int = 0
+) -> dict[str, Any]:
+    """Sampled and greedy success, chances per kind of step and localisation on held-out problems.
+
+    Args:
+        model, tokens, task: see :func:`world`.
+        problems: how many of the test split.
+        seed: of problems and rollouts.
+
+    Returns:
+        Shares of problems: "sampled pass", that of it "without error" (others pass because a
+        second error makes up for the first), and "greedy pass"; shares of right thoughts on the
+        right path, "right easy" and "right hard"; and of :func:`localization`.
+    """
+    key = Key.of(seed).child("measure")
+    held_out = task.problems("test", problems, seed)
+    sampled_world = world(model, tokens, task)
+    sampled = Attempts.sample(sampled_world, held_out, key.child("sampled"))
+    greedy = Attempts.sample(world(model, tokens, task, GREEDY), held_out, key.child("greedy"))
+    assert sampled_world.localizer is not None
+    return {
+        "problems": problems,
+        "sampled pass": float(sampled.rewards.mean()),
+        "without error": float((sampled.first_errors < 0).mean()),
+        "greedy pass": float(greedy.rewards.mean()),
+        "right easy": sampled.right(hard=False),
+        "right hard": sampled.right(hard=True),
+        "localization": localization(sampled_world.localizer, sampled, key.child("locate")),
+    }

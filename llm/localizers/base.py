@@ -1,0 +1,75 @@
+"""Naming the first wrong thought of a rollout: the localiser's signature and what it is made of.
+
+Whoever localises, the answer is a step of the rollout's own or a typed refusal, and it comes with
+what it cost. A solution is looked at as a whole: the thoughts that were kept when the rollout
+started come first, and an error among them is no step that the rollout could be reset to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from cpi_theory.randomness import Keys
+from cpi_theory.seam import FailedLocalization, Localization, Reason
+from llm.text.rollouts import TextRollout
+from llm.text.vocabulary import Vocabulary
+
+Answer = Localization | FailedLocalization
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What a localiser said of one rollout and what that cost.
+
+    Attributes:
+        answer: a step of the rollout (0-based among its own thoughts), or why there is none.
+        generated: tokens sampled for the reply.
+        prompt: tokens of the prompt that was replied to, 0 if nothing was asked.
+        text: the reply.
+    """
+
+    answer: Answer
+    generated: int = 0
+    prompt: int = 0
+    text: str = ""
+
+
+class Localizer(Protocol):
+    """Names first errors.
+
+    Laws:
+      1. ``locate(rollouts, keys)[i]`` depends on ``rollouts[i]`` and ``keys[i]`` alone.
+      2. Rollouts that did not fail are refused with NOT_FAILED, empty ones with EMPTY, at no cost.
+    """
+
+    def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
+        """One answer per rollout; every rollout is asked about in one batch.
+
+        Args:
+            rollouts: any number.
+            keys: the randomness of each answer, uint64 (len(rollouts),).
+        """
+        ...
+
+
+def whole_solution(rollout: TextRollout, vocabulary: Vocabulary, delimiter: str) -> list[str]:
+    """Texts of all thoughts, kept ones first, without delimiters and surrounding blanks."""
+    thoughts = rollout.start.thoughts + rollout.thoughts
+    return [vocabulary.decode(t).replace(delimiter, "").strip() for t in thoughts]
+
+
+def own_step(rollout: TextRollout, index: int) -> Answer:
+    """The answer that names thought `index` (0-based) of the whole solution."""
+    step = index - len(rollout.start.ends)
+    if not 0 <= step < len(rollout):
+        return FailedLocalization(Reason.OUT_OF_RANGE)
+    return Localization(step)
+
+
+def refusal_unasked(rollout: TextRollout) -> FailedLocalization | None:
+    """Why a rollout need not be asked about, None if it should be."""
+    if not rollout.failed:
+        return FailedLocalization(Reason.NOT_FAILED)
+    return None if len(rollout) else FailedLocalization(Reason.EMPTY)

@@ -1,0 +1,80 @@
+"""Localisation by another, stronger model behind an endpoint; nothing uses it unless asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cpi_theory.checks import check_count
+from cpi_theory.randomness import Keys
+from llm.localizers.base import Located, refusal_unasked, whole_solution
+from llm.localizers.chat_client import ChatClient, Reply
+from llm.localizers.self_localizer import Dialect, WrittenDialect, read_step
+from llm.sampling.base import Sampling
+from llm.text.rollouts import TextRollout
+from llm.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointLocalizer:
+    """Shows failed solutions to the model of an endpoint.
+
+    Replies are read as those of :class:`~llm.localizers.self_localizer.SelfLocalizer`, by their
+    last whole box. A reply depends on its rollout and key alone as far as the endpoint honours
+    seeds.
+
+    Attributes:
+        client: whom it asks.
+        vocabulary: tokenizer of the model that wrote the solutions; it also counts tokens where
+            the endpoint gives no counts.
+        dialect: how it is asked.
+        sampling: temperature and top-p of replies.
+        max_tokens: most tokens per reply.
+        delimiter: what thoughts end with; they are shown without it.
+    """
+
+    client: ChatClient
+    vocabulary: Vocabulary
+    dialect: Dialect = field(default_factory=lambda: WrittenDialect(own=False))
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
+    max_tokens: int = 4096
+    delimiter: str = "</thought>"
+
+    def __post_init__(self) -> None:
+        check_count("max_tokens", self.max_tokens)
+
+    def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
+        """See :class:`~llm.localizers.base.Localizer`.
+
+        Raises:
+            EndpointError: if the endpoint cannot be used; replies that came before are kept.
+        """
+        refusals = [refusal_unasked(rollout) for rollout in rollouts]
+        asked = [i for i, refusal in enumerate(refusals) if refusal is None]
+        bodies = [self._body(rollouts[i], int(keys[i])) for i in asked]
+        replies = dict(zip(asked, zip(bodies, self.client.ask(bodies), strict=True), strict=True))
+        return [
+            self._read(rollouts[i], *replies[i]) if refusal is None else Located(refusal)
+            for i, refusal in enumerate(refusals)
+        ]
+
+    def _body(self, rollout: TextRollout, key: int) -> dict[str, Any]:
+        thoughts = whole_solution(rollout, self.vocabulary, self.delimiter)
+        shown = self.dialect.render(rollout.start.problem, thoughts)
+        messages = [{"role": "user", "content": shown}] if isinstance(shown, str) else shown
+        return {
+            "messages": [dict(message) for message in messages],
+            "max_tokens": self.max_tokens,
+            "temperature": self.sampling.temperature,
+            "top_p": self.sampling.top_p,
+            "seed": key >> 33,  # endpoints take 31 bits
+        }
+
+    def _read(self, rollout: TextRollout, body: dict[str, Any], reply: Reply) -> Located:
+        generated, prompt = reply.generated, reply.prompt
+        if generated is None:
+            generated = len(self.vocabulary.encode(reply.text, special=False))
+        if prompt is None:
+            prompt = len(self.vocabulary.chat(body["messages"]))
+        return Located(read_step(rollout, reply.text, reply.cut), generated, prompt, reply.text)

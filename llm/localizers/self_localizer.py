@@ -1,0 +1,177 @@
+"""Self-localisation: the model reads its own numbered thoughts and names the first wrong one."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cpi_theory.checks import check_count
+from cpi_theory.randomness import Keys
+from cpi_theory.seam import FailedLocalization, Reason
+from llm.localizers.base import Answer, Located, own_step, refusal_unasked, whole_solution
+from llm.prompts import Prompt, shipped
+from llm.sampling.base import Completion, Follower, Request, Sampler, Sampling
+from llm.task import Problem
+from llm.text.rollouts import TextRollout, Tokens
+from llm.text.thoughts import boxed_span, holds_answer
+from llm.text.vocabulary import Vocabulary
+
+Messages = Sequence[Mapping[str, str]]
+"""A conversation: each message has a "role" and a "content"."""
+
+_INTEGER = re.compile(r"[0-9]+")
+_MANY_DIGITS = 9
+
+
+class Dialect(Protocol):
+    """How a model is asked where a solution first goes wrong.
+
+    It is to reply with the 1-based number of a thought in ``\\boxed{}``; 0 says that all are right.
+    """
+
+    def render(self, problem: Problem, thoughts: Sequence[str]) -> str | Messages:
+        """A text that the model continues, or a conversation for its chat template."""
+        ...
+
+
+class Level(enum.Enum):
+    """What the model is told about the attempt it is shown."""
+
+    ANSWER_SHOWN = "answer shown"
+    """That it is wrong, and the reference answer."""
+    TOLD_WRONG = "told wrong"
+    """That it is wrong."""
+    NOT_TOLD = "not told"
+    """Nothing: it may reply that every step is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDialect:
+    """Asks a model that follows written instructions, in one message from the user.
+
+    Attributes:
+        level: what it is told.
+        own: whether it is told that the attempt is its own.
+        prompt: wording with placeholders question, attempt (whose it is), count and steps, and
+            answer where it is shown; by default the one that comes with the package.
+    """
+
+    level: Level = Level.TOLD_WRONG
+    own: bool = True
+    prompt: Prompt | None = None
+
+    def render(self, problem: Problem, thoughts: Sequence[str]) -> Messages:
+        """See :class:`Dialect`."""
+        values = {
+            "question": problem.question,
+            "attempt": "an earlier attempt of yours" if self.own else "somebody else's attempt",
+            "count": str(len(thoughts)),
+            "steps": "\n".join(f"Step {i}: {text}" for i, text in enumerate(thoughts, 1)),
+        }
+        if self.level is Level.ANSWER_SHOWN:
+            values["answer"] = problem.answer
+        prompt = self.prompt or shipped(f"locate_{self.level.name.lower()}")
+        return [{"role": "user", "content": prompt.fill(**values)}]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfLocalizer:
+    """Asks the model that wrote the thoughts, all rollouts in one batched call.
+
+    A reply ends with its first whole box. It is refused if it holds none (TRUNCATED if it was cut
+    off, EMPTY if it says nothing, UNPARSABLE otherwise), if the box holds no integer (UNPARSABLE),
+    0 (NO_ERROR), or the number of no thought of the rollout's own (OUT_OF_RANGE). A solution too
+    long to be read within the model's context is refused with TRUNCATED too, without a call.
+
+    Attributes:
+        sampler: the engine with the model's current weights.
+        vocabulary: its tokenizer.
+        dialect: how it is asked.
+        sampling: temperature and top-p of replies.
+        max_tokens: most tokens per reply.
+        delimiter: what thoughts end with; the model is shown them without it.
+    """
+
+    sampler: Sampler
+    vocabulary: Vocabulary
+    dialect: Dialect = field(default_factory=WrittenDialect)
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.3, top_p=0.95))
+    max_tokens: int = 4096
+    delimiter: str = "</thought>"
+
+    def __post_init__(self) -> None:
+        check_count("max_tokens", self.max_tokens)
+
+    def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
+        """See :class:`~llm.localizers.base.Localizer`."""
+        located: list[Located | None] = [None] * len(rollouts)
+        requests: dict[int, Request] = {}
+        for i, (rollout, key) in enumerate(zip(rollouts, keys, strict=True)):
+            asked = refusal_unasked(rollout) or self._request(rollout, int(key))
+            if isinstance(asked, Request):
+                requests[i] = asked
+            else:
+                located[i] = Located(asked)
+        completions = self.sampler.generate(list(requests.values()), self.sampling)
+        for (i, request), completion in zip(requests.items(), completions, strict=True):
+            located[i] = self._read(rollouts[i], request, completion)
+        return [one for one in located if one is not None]
+
+    def prompt(self, rollout: TextRollout) -> Tokens:
+        """Ids of what the model is asked about a rollout."""
+        thoughts = whole_solution(rollout, self.vocabulary, self.delimiter)
+        asked = self.dialect.render(rollout.start.problem, thoughts)
+        if isinstance(asked, str):
+            return self.vocabulary.encode(asked)
+        return self.vocabulary.chat(asked)
+
+    def _request(self, rollout: TextRollout, key: int) -> Request | FailedLocalization:
+        prompt = self.prompt(rollout)
+        room = min(self.max_tokens, self.sampler.context - len(prompt))
+        if room < 1:
+            return FailedLocalization(Reason.TRUNCATED)
+        return Request(prompt, room, key, self._until_box)
+
+    def _until_box(self) -> Follower:
+        text = ""
+
+        def follow(token: int) -> bool:
+            nonlocal text
+            piece = self.vocabulary.piece(token)
+            text += piece
+            return "}" in piece and holds_answer(text)
+
+        return follow
+
+    def _read(self, rollout: TextRollout, request: Request, completion: Completion) -> Located:
+        follow = self._until_box()  # an engine may have gone on after the box
+        end = next((i for i, t in enumerate(completion.tokens, 1) if follow(t)), None)
+        text = self.vocabulary.decode(completion.tokens[:end])
+        answer = read_step(rollout, text, cut=completion.ended == "length")
+        return Located(answer, len(completion.tokens), len(request.tokens), text)
+
+
+def read_step(rollout: TextRollout, reply: str, cut: bool = False) -> Answer:
+    """What a reply says of the rollout's first wrong thought.
+
+    Args:
+        rollout: what it speaks of.
+        reply: its text, with the number of a thought of the whole solution in its last box.
+        cut: whether it was cut off at a limit.
+    """
+    span = boxed_span(reply)
+    if span is None:
+        if cut:
+            return FailedLocalization(Reason.TRUNCATED)
+        return FailedLocalization(Reason.UNPARSABLE if reply.strip() else Reason.EMPTY)
+    number = reply[slice(*span)].strip()
+    if not _INTEGER.fullmatch(number):
+        return FailedLocalization(Reason.UNPARSABLE)
+    if len(number) > _MANY_DIGITS:
+        return FailedLocalization(Reason.OUT_OF_RANGE)
+    if int(number) == 0:
+        return FailedLocalization(Reason.NO_ERROR)
+    return own_step(rollout, int(number) - 1)

@@ -1,0 +1,1 @@
+"""Models in folders: loading, saving, memory, and the tiny transformer."""

@@ -1,0 +1,215 @@
+"""Loading, preparing and saving causal language models in Hugging Face format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from cpi_theory.checks import InvalidInput, check_count, check_probability
+from llm.models.folders import recover
+from llm.models.memory import enough_memory
+from llm.text.vocabulary import Vocabulary
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """Low-rank adapters instead of training all weights.
+
+    Attributes:
+        rank, alpha: of the adapters.
+        dropout: in training.
+        targets: names of the layers that get one, or "all-linear": all but the output layer.
+    """
+
+    rank: int = 64
+    alpha: int = 64
+    dropout: float = 0.0
+    targets: str | tuple[str, ...] = "all-linear"
+
+    def __post_init__(self) -> None:
+        check_count("rank", self.rank)
+        check_count("alpha", self.alpha)
+        check_probability("dropout", self.dropout)
+        if "lm_head" in self.targets:
+            remedy = "leave it out: log-probabilities are worked out from its weights themselves"
+            raise InvalidInput("targets", self.targets, "holds the output layer", remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Which model, where and how it is held.
+
+    Attributes:
+        path: a folder in Hugging Face format, or the name of a model on the hub.
+        device: "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
+        precision: of the weights. Small steps are lost in bfloat16 weights: train all of them in
+            float32, or adapters (always float32) on top of bfloat16. float16 cannot be trained.
+        lora: train low-rank adapters; None: all weights.
+        checkpointing: recompute activations in the backward pass to save memory.
+    """
+
+    path: str
+    device: str = "cpu"
+    precision: Precision = "float32"
+    lora: LoraSettings | None = None
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise InvalidInput("model.path", self.path, "empty", "name a folder or a model")
+        if self.precision not in get_args(Precision):
+            known = ", ".join(get_args(Precision))
+            raise InvalidInput("precision", self.precision, "unknown", f"choose one of {known}")
+
+
+def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any, Vocabulary]:
+    """The model, ready to be sampled from and trained, with its tokenizer.
+
+    Args:
+        settings: which and how.
+        needed: texts that the tokenizer must be able to write, such as a delimiter.
+
+    Raises:
+        InvalidInput: no such model, one that is incomplete or of a kind that is not known, a
+            tokenizer that cannot end sequences or write what is needed, or a device that is not
+            there.
+        OutOfMemory: the model does not fit.
+    """
+    device = find_device(settings.device)
+    _check_folder(settings.path)
+    with enough_memory("model.path", settings.path):
+        tokenizer, model = _load(settings)
+        vocabulary = Vocabulary(tokenizer, _ends(model, tokenizer))
+        _check_fits(model, vocabulary, settings)
+        for text in needed:
+            check_writes(vocabulary, text)
+        return prepare(model, settings).to(device), vocabulary
+
+
+def _check_folder(path: str) -> None:
+    """Refuse what is meant as a folder but is none, rather than ask a hub for it."""
+    folder = Path(path).expanduser()
+    local = path[:1] in ("/", ".", "~") or path.count("/") > 1
+    remedy = "give a folder that a model was saved in, or the name of a model on the hub"
+    if local:
+        recover(folder)
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise InvalidInput("model.path", path, "holds no config.json", remedy)
+    if local and not folder.is_dir():
+        raise InvalidInput("model.path", path, "no such folder", remedy)
+
+
+def _load(settings: ModelSettings) -> tuple[Any, Any]:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar per load would bury what the commands say
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(settings.path)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            settings.path,
+            dtype=getattr(torch, settings.precision),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # found out below, with a name
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise _unusable(settings, f"cannot be loaded ({reason.strip()})") from error
+    model, found = loaded
+    # Either kind would be left at random values.
+    if missing := sorted(found["missing_keys"]):
+        raise _unusable(settings, f"lacks {len(missing)} weights, such as {missing[0]}")
+    if other := sorted(found["mismatched_keys"], key=str):
+        name, stored, wanted = other[0]
+        problem = f"holds {name} of shape {tuple(stored)}, its config.json says {tuple(wanted)}"
+        raise _unusable(settings, problem)
+    return tokenizer, model
+
+
+def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:
+    remedy = "give a whole causal language model in Hugging Face format, with its tokenizer"
+    return InvalidInput("model.path", settings.path, problem, remedy)
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """Ids that end a sequence: the tokenizer's, and those that the model was taught to end with."""
+    declared = model.generation_config.eos_token_id
+    ends = declared if isinstance(declared, list) else [declared]
+    return sorted({int(i) for i in [*ends, tokenizer.eos_token_id] if i is not None})
+
+
+def _check_fits(model: Any, vocabulary: Vocabulary, settings: ModelSettings) -> None:
+    known, ids = model.get_input_embeddings().num_embeddings, len(vocabulary.tokenizer)
+    if ids > known:
+        raise InvalidInput(
+            "model.path",
+            settings.path,
+            f"its tokenizer has {ids} ids, its embedding {known}",
+            "use the tokenizer that the model was trained with",
+        )
+
+
+def check_writes(vocabulary: Vocabulary, text: str) -> None:
+    """Refuse a tokenizer that has no ids for a text.
+
+    Raises:
+        InvalidInput: naming the text.
+    """
+    ids = vocabulary.encode(text, special=False)
+    pieces = "".join(vocabulary.piece(i) for i in ids)
+    if text not in pieces:
+        raise InvalidInput(
+            "tokenizer",
+            text,
+            f"it can only write {pieces!r} for that",
+            "choose another delimiter, or a tokenizer that knows it",
+        )
+
+
+def prepare(model: Any, settings: ModelSettings) -> Any:
+    """The model with its adapters and activation checkpointing, as the settings say.
+
+    Adapters start from torch's own random stream.
+    """
+    if settings.checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    if settings.lora is None:
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    lora = settings.lora
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config).eval()
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        InvalidInput: if it is no device, or a GPU that is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidInput("device", name, "not a device", "choose cpu, cuda or auto") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise InvalidInput(
+            "device", name, f"{found} GPUs are visible to torch", "choose cpu, or auto"
+        )
+    return device

@@ -1,0 +1,136 @@
+"""Samplers behind one signature: token ids in, token ids with log-probabilities out.
+
+A sampler knows nothing of thoughts, problems or rewards. Whichever engine is behind it, a
+completion depends on its request and key alone (up to the rounding of the engine's arithmetic), so
+a batch may be split, re-ordered or resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.checks import check_count, check_in_range
+from llm.text.rollouts import Tokens
+
+Ended = Literal["stop", "eos", "length"]
+"""A stop rule ended it, the end-of-sequence token did (it is included), or `max_tokens`."""
+
+Follower = Callable[[int], bool]
+"""Takes each sampled id of one completion in turn; True ends it after that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion to sample.
+
+    Attributes:
+        tokens: ids to continue, at least one.
+        max_tokens: most ids to sample.
+        key: the whole randomness of this completion, in [0, 2^64).
+        follow: makes the stop rule of this completion. An engine that cannot ask it while
+            sampling may go on; whoever asked cuts the surplus off.
+    """
+
+    tokens: Tokens
+    max_tokens: int
+    key: int
+    follow: Callable[[], Follower] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Completion:
+    """What was sampled for one request.
+
+    Attributes:
+        tokens: ids, length T, an end-of-sequence id included.
+        logprobs: of each under softmax(logits / temperature), before top-p, float32 (T,); at
+            temperature 0 under softmax(logits).
+        ended: what ended it.
+    """
+
+    tokens: Tokens
+    logprobs: NDArray[np.float32]
+    ended: Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn.
+
+    Attributes:
+        temperature: >= 0; 0 takes the likeliest token.
+        top_p: draw among the likeliest tokens that hold this much probability, in (0, 1].
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_in_range("temperature", self.temperature, 0, 100)
+        check_in_range("top_p", self.top_p, 1e-6, 1)
+
+
+GREEDY = Sampling(temperature=0.0)
+
+
+@dataclass(slots=True)
+class Work:
+    """What an engine has computed so far.
+
+    Attributes:
+        calls: batched calls.
+        prefilled: prompt tokens that went through the model; those found in a cache did not.
+        decoded: tokens sampled.
+    """
+
+    calls: int = 0
+    prefilled: int = 0
+    decoded: int = 0
+
+    @property
+    def forward(self) -> int:
+        """Tokens that went through the model."""
+        return self.prefilled + self.decoded
+
+
+class Sampler(Protocol):
+    """An engine that continues token ids.
+
+    Attributes:
+        work: what it has computed so far.
+        eos: ids that end a sequence.
+        context: longest sequence in tokens, prompt and completion together.
+    """
+
+    work: Work
+    eos: frozenset[int]
+    context: int
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """One completion per request, in one batched call.
+
+        Raises:
+            InvalidInput: a request is empty or does not fit into the context.
+        """
+        ...
+
+    def sync(self, model: Any) -> None:
+        """Sample from the weights that the model has now; engines that share them do nothing."""
+        ...
+
+
+def check_requests(requests: Sequence[Request], context: int) -> None:
+    """Refuse requests that an engine cannot serve.
+
+    Raises:
+        InvalidInput: naming the request, its length and the context.
+    """
+    for i, request in enumerate(requests):
+        check_count(f"requests[{i}].tokens", len(request.tokens))
+        check_count(f"requests[{i}].max_tokens", request.max_tokens)
+        check_in_range(f"requests[{i}].tokens", len(request.tokens), 1, context - 1)

@@ -1,0 +1,67 @@
+"""Which engine samples, chosen by configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from llm.models.load import ModelSettings
+from llm.sampling.base import Sampler
+from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.text.vocabulary import Vocabulary
+
+Engine = Literal["transformers", "vllm"]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplerSettings:
+    """An engine that samples.
+
+    Attributes:
+        engine: "transformers" samples from the very model that is trained, on any device; "vllm"
+            holds a copy and takes over its weights after every update: many times faster on a GPU.
+        max_batch: most completions decoded at a time.
+        memory_share: share of a GPU's memory that vLLM may take beside the model that is trained.
+        eager: run vLLM without compiling: starts at once, decodes slower.
+    """
+
+    engine: Engine = "transformers"
+    max_batch: int = 256
+    memory_share: float = 0.4
+    eager: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine not in get_args(Engine):
+            raise InvalidInput(
+                "sampler.engine", self.engine, "unknown", "choose transformers or vllm"
+            )
+        check_count("sampler.max_batch", self.max_batch)
+        check_in_range("sampler.memory_share", self.memory_share, 0.01, 1)
+
+
+def make_sampler(
+    settings: SamplerSettings, model: Any, vocabulary: Vocabulary, source: ModelSettings
+) -> Sampler:
+    """The engine, sampling from the model's current weights.
+
+    Args:
+        settings: which engine.
+        model, vocabulary: as :func:`llm.models.load.load_model` gives them.
+        source: where they came from.
+
+    Raises:
+        InvalidInput: vLLM is not installed, or cannot serve the model.
+    """
+    if settings.engine == "transformers":
+        return TransformersSampler(model, vocabulary, settings.max_batch)
+    engine = VllmSettings(
+        source.path,
+        device="cpu" if source.device == "cpu" else "auto",
+        dtype=source.precision,
+        memory_share=settings.memory_share,
+        batch=settings.max_batch,
+        eager=settings.eager,
+    )
+    return VllmSampler(engine, vocabulary)

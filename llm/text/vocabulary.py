@@ -1,0 +1,66 @@
+"""A tokenizer as the project uses it: ids, texts, and the text of a single id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cpi_theory.checks import InvalidInput
+from llm.text.rollouts import Tokens
+
+
+class Vocabulary:
+    """Wraps a Hugging Face tokenizer.
+
+    Attributes:
+        tokenizer: the tokenizer.
+        eos: ids that end a sequence.
+        pad: id that fills up batches.
+    """
+
+    def __init__(self, tokenizer: Any, eos: Sequence[int] | None = None) -> None:
+        """Check that sequences can end.
+
+        Args:
+            tokenizer: a ``PreTrainedTokenizer`` or ``PreTrainedTokenizerFast``.
+            eos: ids that end a sequence, by default the tokenizer's own.
+
+        Raises:
+            InvalidInput: if there is no such id.
+        """
+        self.tokenizer = tokenizer
+        ends = [tokenizer.eos_token_id] if eos is None else list(eos)
+        if None in ends or not ends:
+            raise InvalidInput(
+                "tokenizer.eos_token", None, "sequences cannot end", "set tokenizer.eos_token"
+            )
+        self.eos = frozenset(int(i) for i in ends)
+        pad = tokenizer.pad_token_id
+        self.pad = int(min(self.eos) if pad is None else pad)
+        self._pieces: dict[int, str] = {}
+
+    def encode(self, text: str, special: bool = True) -> Tokens:
+        """Ids of a text; with `special` the tokenizer adds what it begins sequences with."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=special))
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of the ids, special tokens left out."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+
+    def piece(self, token: int) -> str:
+        """Text of one id on its own, for finding delimiters in a stream."""
+        if token not in self._pieces:
+            self._pieces[token] = str(self.tokenizer.decode([token], skip_special_tokens=False))
+        return self._pieces[token]
+
+    def chat(self, messages: Sequence[Mapping[str, str]]) -> Tokens:
+        """Ids of a conversation that ends where the assistant is to answer.
+
+        Without a chat template the messages' contents are joined by blank lines.
+        """
+        if self.tokenizer.chat_template is None:
+            return self.encode("\n\n".join(m["content"] for m in messages) + "\n\n")
+        text = self.tokenizer.apply_chat_template(
+            [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
+        )
+        return self.encode(text, special=False)

@@ -1,0 +1,1 @@
+"""From groups to gradients: rows, losses, optimisers, checkpoints, warm starts."""

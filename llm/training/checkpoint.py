@@ -1,0 +1,42 @@
+"""The state of a lean training run in one file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from cpi_theory.checks import InvalidInput
+
+
+def save_state(state: dict[str, Any], file: Path) -> None:
+    """Store a :meth:`llm.engines.lean.LeanTrainer.state_dict` and what goes with it.
+
+    Args:
+        state: tensors, numbers and texts, in dictionaries and lists.
+        file: takes the place of what is there, in one step, once all is on the disk.
+    """
+    temporary = file.with_name(f".{file.name}.tmp")
+    with open(temporary, "wb") as stream:
+        torch.save(state, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, file)
+
+
+def load_state(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """What was stored; tensors are put on `device`.
+
+    Raises:
+        InvalidInput: if it cannot be read.
+    """
+    try:
+        state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        problem = f"cannot be read ({type(error).__name__})"
+        remedy = "delete it, and the run starts anew"
+        raise InvalidInput("checkpoint", file, problem, remedy) from error
+    return state

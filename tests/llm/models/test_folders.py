@@ -1,0 +1,225 @@
+"""Loading and saving models: the messages for what cannot be used, and folders that stay whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from cpi_theory.checks import InvalidInput
+from llm.models.folders import recover, save_model
+from llm.models.load import LoraSettings, ModelSettings, check_writes, find_device, load_model
+from llm.models.memory import OutOfMemory, enough_memory
+from tests.llm.rows import tiny_model, weights
+from tests.llm.words import END, vocabulary
+
+torch.set_num_threads(1)
+WORDS = vocabulary(END, *(f"w{i}" for i in range(28)))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_model(tiny_model(), WORDS, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def load(folder, **options):
+    return load_model(ModelSettings(str(folder), **options))
+
+
+def edit(file, **changes):
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_what_is_saved_is_what_is_loaded(folder):
+    model, words = load(folder)
+    assert torch.equal(weights(model), weights(tiny_model()))
+    assert words.encode("w3 </thought>") == WORDS.encode("w3 </thought>")
+    assert not model.training
+    assert {p.name for p in folder.parent.iterdir()} == {"model"}
+
+
+def test_saving_replaces_the_folder(folder):
+    (folder / "stale").touch()
+    save_model(tiny_model(seed=1), WORDS, folder)
+    assert torch.equal(weights(load(folder)[0]), weights(tiny_model(seed=1)))
+    assert not (folder / "stale").exists()
+    assert {p.name for p in folder.parent.iterdir()} == {"model"}
+
+
+class Breaks:
+    """A tokenizer that cannot be saved."""
+
+    class tokenizer:
+        @staticmethod
+        def save_pretrained(folder):
+            raise OSError("disk full")
+
+
+def test_a_failed_save_leaves_what_was_there(folder):
+    with pytest.raises(OSError, match="disk full"):
+        save_model(tiny_model(seed=1), Breaks, folder)
+    assert torch.equal(weights(load(folder)[0]), weights(tiny_model()))
+    save_model(tiny_model(seed=2), WORDS, folder)  # what it left behind is not in the way
+    assert torch.equal(weights(load(folder)[0]), weights(tiny_model(seed=2)))
+
+
+def test_an_end_between_the_renames_is_recovered_from(folder):
+    folder.rename(folder.with_name(".model.old"))
+    assert torch.equal(weights(load(folder)[0]), weights(tiny_model()))
+    assert recover(folder)
+    assert not recover(folder.with_name("other"))
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("/no/such/folder", "no such folder"),
+        ("./nowhere", "no such folder"),
+        ("a/b/c", "no such folder"),
+    ],
+)
+def test_a_folder_that_is_not_there(path, problem):
+    with pytest.raises(InvalidInput, match=f"model.path.*{problem}"):
+        load(path)
+
+
+def test_a_folder_of_something_else(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InvalidInput, match=r"holds no config\.json"):
+        load(tmp_path)
+
+
+BREAK = {
+    "no weights": lambda f: (f / "model.safetensors").unlink(),
+    "broken weights": lambda f: (f / "model.safetensors").write_bytes(b"12345678 broken"),
+    "broken config": lambda f: (f / "config.json").write_text("{"),
+    "unknown kind": lambda f: edit(f / "config.json", model_type="abacus"),
+    "another size": lambda f: edit(f / "config.json", intermediate_size=40),
+}
+
+
+@pytest.mark.parametrize("kind", BREAK)
+def test_a_folder_that_cannot_be_used(folder, kind):
+    BREAK[kind](folder)
+    with pytest.raises(InvalidInput, match=r"model\.path") as caught:
+        load(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_weights_that_are_missing_are_not_made_up(folder):
+    file = folder / "model.safetensors"
+    stored = load_file(file)
+    del stored["model.layers.0.mlp.up_proj.weight"]
+    save_file(stored, file, {"format": "pt"})
+    with pytest.raises(InvalidInput, match=r"lacks 1 weights.*up_proj"):
+        load(folder)
+
+
+def test_weights_of_another_shape_are_named(folder):
+    edit(folder / "config.json", intermediate_size=40)
+    with pytest.raises(InvalidInput, match=r"down_proj.*\(16, 24\).*config\.json says \(16, 40\)"):
+        load(folder)
+
+
+def test_a_tokenizer_of_another_model(folder):
+    vocabulary(*(f"x{i}" for i in range(40))).tokenizer.save_pretrained(folder)
+    with pytest.raises(InvalidInput, match="43 ids, its embedding 32"):
+        load(folder)
+
+
+def test_a_tokenizer_that_cannot_end(folder):
+    edit(folder / "tokenizer_config.json", eos_token=None)
+    config = folder / "generation_config.json"
+    edit(config, eos_token_id=None)
+    with pytest.raises(InvalidInput, match="cannot end"):
+        load(folder)
+
+
+def test_every_end_that_the_model_was_taught_counts(folder):
+    edit(folder / "generation_config.json", eos_token_id=[5, 7])
+    assert load(folder)[1].eos == {1, 5, 7}
+
+
+def test_a_tokenizer_must_write_what_is_needed(folder):
+    load_model(ModelSettings(str(folder)), needed=[END, "w3"])
+    with pytest.raises(InvalidInput, match=r"can only write '<unk>'"):
+        load_model(ModelSettings(str(folder)), needed=["<step>"])
+    check_writes(WORDS, END)
+
+
+def test_settings_reach_the_model(folder):
+    plain = load(folder, precision="bfloat16")[0]
+    assert plain.dtype == torch.bfloat16
+    adapted = load(folder, precision="bfloat16", lora=LoraSettings(4, 8), checkpointing=True)[0]
+    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    assert trained
+    assert all("lora_" in name and p.dtype == torch.float32 for name, p in trained.items())
+    assert not any("lm_head" in name for name in trained)
+    assert adapted.is_gradient_checkpointing
+
+
+def test_adapters_are_saved_as_adapters(folder):
+    adapted = load(folder, lora=LoraSettings(4, 8))[0]
+    save_model(adapted, WORDS, folder.with_name("adapters"))
+    names = {p.name for p in folder.with_name("adapters").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= names
+    assert "model.safetensors" not in names
+    shutil.rmtree(folder.with_name("adapters"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there(folder):
+    assert find_device("auto") == torch.device("cpu")
+    with pytest.raises(InvalidInput, match=r"device = 'cuda'.*0 GPUs.*choose cpu"):
+        load(folder, device="cuda")
+    with pytest.raises(InvalidInput, match="not a device"):
+        find_device("abacus")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_a_lack_of_memory_names_what_to_lower(error):
+    said = "micro_batch = 64: out of memory; lower it"
+    with pytest.raises(OutOfMemory, match=said), enough_memory("micro_batch", 64):
+        raise error
+
+
+def test_torchs_own_lack_of_memory_is_recognised():
+    with pytest.raises(OutOfMemory), enough_memory("rows", 1):
+        torch.empty(1 << 60)
+
+
+def test_other_errors_are_left_alone():
+    with pytest.raises(RuntimeError, match="shape") as caught, enough_memory("rows", 1):
+        raise RuntimeError("shape")
+    assert not isinstance(caught.value, InvalidInput)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"path": ""}, "model.path"),
+        ({"path": "x", "precision": "int3"}, "precision"),
+    ],
+)
+def test_bad_settings_are_named(options, field):
+    with pytest.raises(InvalidInput, match=field):
+        ModelSettings(**options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"rank": 0}, {"dropout": 1.5}, {"targets": ("q_proj", "lm_head")}]
+)
+def test_bad_adapters_are_named(options):
+    with pytest.raises(InvalidInput, match=next(iter(options))):
+        LoraSettings(**options)

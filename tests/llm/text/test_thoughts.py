@@ -1,0 +1,129 @@
+"""How streams of tokens are cut into thoughts, against examples and a naive reading of the text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpi_theory.checks import InvalidInput
+from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, boxed_span, holds_answer, segment
+
+EOS = 0
+PIECES = {
+    EOS: "<eos>",
+    1: "a",
+    2: "</thought>",
+    3: "\\boxed{",
+    4: "4",
+    5: "}",
+    6: "</",
+    7: "thought",
+    8: ">",
+    9: "{",
+    10: ">\\boxed{7}b",
+}
+
+
+def cut(*tokens, **limits):
+    form = ThoughtFormat(**{"max_thoughts": 5, "max_tokens": 50, **limits})
+    return segment(Segmenter(form, frozenset([EOS])), tokens, PIECES.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "spans", "finish"),
+    [
+        ((1, 2, 1, 1, 2), [(0, 2), (2, 5)], None),
+        ((1, 2, 1, EOS, 1), [(0, 2), (2, 4)], Finish.EOS),
+        ((1, 2, 3, 4, 5, 2, EOS), [(0, 2), (2, 5)], Finish.ANSWERED),
+        ((3, 9, 4, 5, 2, 1), [(0, 5)], None),  # an inner brace does not close the box
+        ((3, 9, 4, 5, 5, 1), [(0, 5)], Finish.ANSWERED),
+        ((3, 4, 2, 5, 1, 2), [(0, 3), (3, 6)], None),  # a box does not reach over thoughts
+        ((6, 7, 8, 1), [(0, 3)], None),  # a delimiter of several tokens
+        ((6, 7, 10, 1), [(0, 3)], Finish.ANSWERED),
+        ((1, 2) * 7, [(2 * i, 2 * i + 2) for i in range(5)], Finish.THOUGHT_LIMIT),
+        ((EOS,), [(0, 1)], Finish.EOS),
+        ((5, 5, 4), [], None),
+    ],
+)
+def test_examples(tokens, spans, finish):
+    done = cut(*tokens)
+    assert (done.spans, done.finish) == (spans, finish)
+
+
+def test_limits_count_what_was_kept():
+    form = ThoughtFormat(max_thoughts=3, max_tokens=10)
+    done = segment(Segmenter(form, frozenset([EOS]), 2, 4), (1, 2, 1), PIECES.__getitem__)
+    assert (done.spans, done.finish) == ([(0, 2)], Finish.THOUGHT_LIMIT)
+    done = segment(Segmenter(form, frozenset([EOS]), 0, 7), (1, 1, 1, 1), PIECES.__getitem__)
+    assert (done.spans, done.finish) == ([(0, 3)], Finish.TOKEN_LIMIT)
+
+
+def test_a_cap_ends_thoughts_without_a_delimiter():
+    assert cut(1, 1, 1, 2, 1, thought_tokens=2).spans == [(0, 2), (2, 4)]
+
+
+def test_only_texts_that_ended_themselves_are_complete():
+    assert {f for f in Finish if f.complete} == {Finish.ANSWERED, Finish.EOS}
+
+
+@given(st.lists(st.sampled_from([1, 1, 2, 3, 4, 5]), max_size=40), st.integers(1, 6))
+def test_against_a_naive_reading(tokens, most):
+    """Cutting the joined text at delimiters and at the first whole box of a thought."""
+    done = cut(*tokens, max_thoughts=most, max_tokens=1000)
+    text = "".join(PIECES[t] for t in tokens)
+    whole = text.split("</thought>")[:-1][:most]
+    boxed = [
+        i for i, thought in enumerate(text.split("</thought>")[:most]) if "}" in after(thought)
+    ]
+    if boxed:
+        assert done.finish is Finish.ANSWERED
+        assert len(done.spans) == boxed[0] + 1
+    else:
+        assert len(done.spans) == len(whole)
+        assert (done.finish is Finish.THOUGHT_LIMIT) == (len(whole) == most)
+    flat = [i for a, b in done.spans for i in range(a, b)]
+    assert flat == list(range(len(flat)))
+
+
+def after(thought):
+    """What follows the first box in a text without inner braces."""
+    return thought.partition("\\boxed{")[2]
+
+
+@given(st.lists(st.sampled_from(["a", "{", "}", "\\", "\\boxed{"]), max_size=15))
+def test_a_box_is_balanced_and_the_last_one(parts):
+    text = "".join(parts)
+    span = boxed_span(text)
+    assert (span is not None) == holds_answer(text)
+    if span is not None:
+        content = text[span[0] : span[1]]
+        assert text[: span[0]].endswith("\\boxed{")
+        assert text[span[1]] == "}"
+        assert content.count("{") == content.count("}")
+        assert boxed_span(text[span[1] + 1 :]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("\\boxed{1} then \\boxed{2}", "2"),
+        ("\\boxed{1} then \\boxed{2", "1"),
+        ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+        ("\\boxed{}", ""),
+        ("\\boxed{", None),
+        ("boxed{3}", None),
+        ("\\boxed{a{b}", None),
+    ],
+)
+def test_boxes(text, content):
+    span = boxed_span(text)
+    assert (None if span is None else text[slice(*span)]) == content
+
+
+@pytest.mark.parametrize(
+    "field", [{"delimiter": " "}, {"max_thoughts": 0}, {"max_tokens": 0}, {"thought_tokens": 0}]
+)
+def test_impossible_formats_are_refused(field):
+    with pytest.raises(InvalidInput, match=next(iter(field))):
+        ThoughtFormat(**field)

@@ -1,0 +1,193 @@
+"""The loss against its definition written out row by row, and the laws of its averages."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cpi_theory.checks import InvalidInput
+from llm.engines.lean import completion_logprobs, loss_of
+from llm.training.losses import LossSettings, Totals, policy_loss
+from llm.training.rows import pad_rows
+from tests.llm.rows import gradient, logprobs_of, random_rows, relative, slow_loss, tiny_model
+
+torch.set_num_threads(1)
+KINDS = ("unclipped", "clipped")
+AGGREGATIONS = ("sequence-mean", "token-mean", "constant")
+LOSSES = [
+    LossSettings(kind, aggregation, 0.1, 0.3, 70.0)
+    for kind, aggregation in itertools.product(KINDS, AGGREGATIONS)
+]
+LOSS_NAMES = [f"{loss.kind} {loss.aggregation}" for loss in LOSSES]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=LOSS_NAMES)
+
+
+def totals(rows):
+    return Totals(len(rows), sum(len(row.completion) for row in rows))
+
+
+def whole(model, rows, loss):
+    return loss_of(model, pad_rows(rows), totals(rows), loss)
+
+
+@every_loss
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_value_and_gradient_are_those_of_unpadded_rows_one_at_a_time(loss, temperature):
+    loss = dataclasses.replace(loss, temperature=temperature)
+    model, rows = tiny_model(), random_rows(shift=0.3)
+    ours, slow = whole(model, rows, loss), slow_loss(model, rows, loss)
+    assert ours.item() == pytest.approx(slow.item(), rel=1e-5)
+    assert relative(gradient(model, ours), gradient(model, slow)) < 1e-5
+
+
+@every_loss
+@given(cuts=st.sets(st.integers(1, 11)), seed=st.integers(0, 20))
+@settings(max_examples=5, deadline=None)
+def test_micro_batches_change_nothing(loss, cuts, seed):
+    model, rows = tiny_model(), random_rows(12, seed, shift=0.3)
+    bounds = [0, *sorted(cuts), 12]
+    parts = [
+        loss_of(model, pad_rows(rows[a:b]), totals(rows), loss)
+        for a, b in itertools.pairwise(bounds)
+    ]
+    split, one = gradient(model, sum(parts)), gradient(model, whole(model, rows, loss))
+    assert relative(split, one) < 1e-6
+
+
+@every_loss
+def test_averages_of_each_part_would_change_the_gradient(loss):
+    """The control: what training loops that average within micro-batches do."""
+    model, rows = tiny_model(), random_rows(shift=0.3)
+    parts = [rows[:2], rows[2:]]
+    naive = sum(loss_of(model, pad_rows(p), totals(p), loss) / len(parts) for p in parts)
+    one = gradient(model, whole(model, rows, loss))
+    assert relative(gradient(model, naive), one) > 0.05
+
+
+@every_loss
+def test_rows_without_advantage_may_be_left_out(loss):
+    model, rows = tiny_model(), random_rows(shift=0.3)
+    taught = [row for row in rows if row.advantage != 0]
+    assert 0 < len(taught) < len(rows)
+    without = loss_of(model, pad_rows(taught), totals(rows), loss)
+    assert relative(gradient(model, without), gradient(model, whole(model, rows, loss))) < 1e-6
+
+
+@every_loss
+def test_opposite_advantages_give_opposite_gradients_on_policy(loss):
+    model, rows = tiny_model(), random_rows()
+    flipped = [dataclasses.replace(row, advantage=-row.advantage) for row in rows]
+    found = gradient(model, whole(model, flipped, loss))
+    assert relative(found, -gradient(model, whole(model, rows, loss))) < 1e-5
+
+
+def test_both_kinds_agree_on_policy():
+    model, rows = tiny_model(), random_rows()
+    ours = [gradient(model, whole(model, rows, LossSettings(kind))) for kind in KINDS]
+    assert relative(ours[0], ours[1]) < 1e-5
+
+
+def hand(kind="unclipped", aggregation="sequence-mean", **options):
+    """Two rows, of two tokens and of one, with advantages 1 and -2."""
+    new = torch.tensor([[-1.0, -2.0], [-0.5, float("nan")]])
+    old = torch.tensor([[-1.0, -2.5], [-0.25, float("inf")]])
+    mask = torch.tensor([[True, True], [True, False]])
+    advantages = torch.tensor([1.0, -2.0])
+    loss = LossSettings(kind, aggregation, **options)
+    return float(policy_loss(new, old, advantages, mask, Totals(4, 10), loss))
+
+
+def test_losses_worked_by_hand():
+    # Rows' own terms: 1, 2 and -1. Totals speak of two rows and seven tokens more.
+    assert hand(aggregation="sequence-mean") == pytest.approx(((1 + 2) / 2 - 1) / 4)
+    assert hand(aggregation="token-mean") == pytest.approx((1 + 2 - 1) / 10)
+    assert hand(aggregation="constant", constant=8.0) == pytest.approx((1 + 2 - 1) / 8)
+    # Ratios 1, e^0.5 (clipped to 1.2) and e^-0.25 = 0.779 (clipped to 0.8, advantage negative).
+    assert hand("clipped", "token-mean") == pytest.approx((-1 - 1.2 + 2 * 0.8) / 10)
+    loose = {"clip_low": 0.9, "clip_high": 9.0}
+    terms = -1 - 2.718281828**0.5 + 2 * 2.718281828**-0.25
+    assert hand("clipped", "token-mean", **loose) == pytest.approx(terms / 10)
+
+
+@pytest.mark.parametrize(
+    ("gain", "step", "moves"), [(1, 1, 0), (1, -1, 1), (-1, -1, 0), (-1, 1, 1)]
+)
+def test_clipping_stops_only_what_leads_further_away(gain, step, moves):
+    new = torch.tensor([[-1.0 + step]], requires_grad=True)
+    args = torch.tensor([[-1.0]]), torch.tensor([float(gain)]), torch.tensor([[True]])
+    policy_loss(new, *args, Totals(1, 1), LossSettings("clipped")).backward()
+    assert bool(new.grad.abs() > 0) == bool(moves)
+
+
+def logits_gradient(model, batch, score):
+    """Gradient of a loss of the model with respect to its logits, one place at a time: (n, W)."""
+    caught = []
+    hook = model.lm_head.register_forward_hook(
+        lambda module, args, output: (output.retain_grad(), caught.append(output))[1]
+    )
+    loss = score(model, batch)
+    hook.remove()
+    loss.backward()
+    return caught[0].grad.abs().sum(dim=-1), caught[0].shape[1]
+
+
+def test_no_loss_falls_on_what_was_given():
+    """Prompt, kept thoughts and padding have gradient 0; every token sampled has one."""
+    model, rows = tiny_model(), random_rows(advantages=[1.0, -1.0, 0.5, 0.0])
+    batch = pad_rows(rows)
+    touched, width = logits_gradient(
+        model, batch, lambda m, b: loss_of(m, b, totals(rows), LossSettings())
+    )
+    first = batch.input_ids.shape[1] - width
+    for i, row in enumerate(rows):
+        # The logits at a place predict the token after it.
+        predicting = range(len(row.prompt) - 1 - first, len(row) - 1 - first)
+        expected = [t in predicting and row.advantage != 0 for t in range(width)]
+        assert [bool(g > 0) for g in touched[i]] == expected
+
+
+def test_a_loss_on_everything_read_is_seen_by_that_check():
+    model, rows = tiny_model(), random_rows(advantages=[1.0, -1.0])
+    batch = pad_rows(rows)
+    careless = dataclasses.replace(batch, completion_mask=batch.attention_mask.bool())
+    careless.completion_mask[:, 0] = False
+    touched, width = logits_gradient(
+        model, careless, lambda m, b: loss_of(m, b, totals(rows), LossSettings())
+    )
+    first = batch.input_ids.shape[1] - width
+    given = [float(touched[i, len(r.prompt) - 2 - first]) for i, r in enumerate(rows)]
+    assert any(len(r.prompt) > 1 for r in rows)
+    assert max(given) > 0
+
+
+@pytest.mark.parametrize("shortest", [1, 4])
+def test_logprobs_are_those_of_unpadded_rows(shortest):
+    model, rows = tiny_model(), [r for r in random_rows(30) if len(r.prompt) >= shortest]
+    assert min(len(row.prompt) for row in rows) == shortest
+    batch = pad_rows(rows)
+    found = completion_logprobs(model, batch, 0.8)
+    for i, row in enumerate(rows):
+        expected = logprobs_of(model, row.prompt, row.completion, 0.8)
+        torch.testing.assert_close(found[i][batch.completion_mask[i]], expected)
+    assert not found[~batch.completion_mask].any()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", "ppo"),
+        ("aggregation", "mean"),
+        ("clip_low", 1.5),
+        ("clip_high", -0.1),
+        ("constant", 0.0),
+        ("temperature", 0.0),
+    ],
+)
+def test_bad_settings_are_named(field, value):
+    with pytest.raises(InvalidInput, match=field):
+        LossSettings(**{field: value})
