@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.diagnose_order import (
-    METHODS,
     MeasurementSpec,
     PredictionSpec,
     agreement_row,
@@ -22,6 +21,7 @@ from experiments.diagnose_order import (
 from experiments.diagnose_validate import ValidationSpec, coverage_rows, validation_rows
 from experiments.diagnose_worlds import SETTINGS, VALIDATION
 from experiments.learn_curves import Budget
+from experiments.methods import COMPARED
 from experiments.report_diagnose import order_sentences
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
@@ -96,7 +96,7 @@ def _on_trees(
     measurements = [
         MeasurementSpec(case, method, budget, seed)
         for case in SETTINGS
-        for method in METHODS
+        for method in COMPARED
         for seed in range(config.seed, config.seed + config.curves)
     ]
     predicted = sweep(predicted_rows, predictions, record, "predicted", execution, console)
@@ -121,10 +121,10 @@ def _on_model(
 
 
 def _print_orders(rows: Sequence[Row], console: Console) -> None:
-    table = Table("setting", "success", *METHODS, "SRPO - GRPO", "predicted", box=None)
+    table = Table("setting", "success", *COMPARED, "SRPO - GRPO", "predicted", box=None)
     for row in rows:
         gap = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
-        means = [f"{row[f'measured {m}']:.3f}" for m in METHODS]
+        means = [f"{row[f'measured {m}']:.3f}" for m in COMPARED]
         guess = f"{row['srpo_over_grpo']:.2f}"
         table.add_row(row["setting"], f"{row['success']:.4f}", *means, gap, guess)
     console.print(table)

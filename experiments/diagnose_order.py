@@ -18,11 +18,10 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.bootstrap import paired_difference
 from cpi_theory.statistics.rank_agreement import rank_agreement, rank_correlation
 from experiments.diagnose_worlds import Case, open_case
-from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_curve
+from experiments.learn_curves import Budget, CurveSpec, learning_curve
+from experiments.methods import COMPARED, GroupMethod
 from experiments.store import Row
 from tabular.learning.optimizers import Adam
-
-METHODS = ("GRPO", "RRPO", "SRPO")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class MeasurementSpec:
 
     Attributes:
         case: the setting.
-        method: one of :data:`METHODS`.
+        method: one of :data:`COMPARED`.
         budget: how long it is.
         seed: of its instance and of every draw.
     """
@@ -66,7 +65,7 @@ def predicted_rows(spec: PredictionSpec) -> list[Row]:
 
 
 def prediction_row(setting: str, found: Diagnosis) -> Row:
-    """What a diagnosis predicts of the order of :data:`METHODS`."""
+    """What a diagnosis predicts of the order of :data:`COMPARED`."""
     return {
         "setting": setting,
         "success": found.success.estimate,
@@ -113,7 +112,7 @@ def order_rows(predicted: Sequence[Row], measured: Sequence[Row]) -> list[Row]:
         rows.append(
             {
                 **row,
-                **{f"measured {m}": float(np.mean(here[m])) for m in METHODS},
+                **{f"measured {m}": float(np.mean(here[m])) for m in COMPARED},
                 "difference": gap.estimate,
                 "lower": gap.lower,
                 "upper": gap.upper,
@@ -140,8 +139,8 @@ def agreement_row(rows: Sequence[Row]) -> Row:
     GRPO, as a share of both signals, with the measured one.
     """
     found = rank_agreement(
-        [[row[m] for m in METHODS] for row in rows],
-        [[row[f"measured {m}"] for m in METHODS] for row in rows],
+        [[row[m] for m in COMPARED] for row in rows],
+        [[row[f"measured {m}"] for m in COMPARED] for row in rows],
     )
     leads = [(row["SRPO"] - row["GRPO"]) / max(row["SRPO"] + row["GRPO"], 1e-12) for row in rows]
     rho, p = rank_correlation(leads, [row["difference"] for row in rows])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
 from cpi_theory.randomness import Key
-from experiments.diagnose_order import METHODS, mean_along, prediction_row
+from experiments.diagnose_order import mean_along, prediction_row
 from experiments.language_sites import open_model
+from experiments.methods import COMPARED, LANGUAGE_METHODS
 from experiments.store import Row
-from experiments.train_curves import METHODS as LANGUAGE_METHODS
 from experiments.train_curves import TrainBudget, TrainSpec, training_curve
 from experiments.train_worlds import ArithmeticWorld
 from llm.models.load import ModelSettings
@@ -91,6 +91,6 @@ def measurement_specs(
             seed,
         )
         for world in settings
-        for method in METHODS
+        for method in COMPARED
         for seed in seeds
     ]

@@ -20,9 +20,10 @@ from rich.table import Table
 from cpi_theory.algorithms.parent_choice import FirstErrorModel, rank_lessons
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.statistics.bootstrap import paired_difference
-from experiments.frontier_worlds import METHODS, TREES
-from experiments.learn_curves import Budget, CurveSpec, GroupMethod, learning_curve
+from experiments.frontier_worlds import TREES
+from experiments.learn_curves import Budget, CurveSpec, learning_curve
 from experiments.learn_worlds import TreeWorld
+from experiments.methods import ALGORITHMS, GroupMethod
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from tabular.learning.optimizers import Adam
@@ -71,7 +72,7 @@ class FrontierConfig:
         for i, accuracy in enumerate(self.accuracies):
             check_probability(f"accuracies[{i}]", accuracy)
         _check_names("worlds", self.worlds, TREES)
-        _check_names("methods", self.methods, METHODS)
+        _check_names("methods", self.methods, ALGORITHMS)
         for name in (*_BASELINES, "Frontier"):
             if name not in self.methods:
                 problem = f"{name} is missing"
@@ -109,7 +110,7 @@ class CellSpec:
 
     Attributes:
         world, optimizer, budget: see there.
-        method: a name in `METHODS`.
+        method: a name in `ALGORITHMS`.
         accuracy: of the localiser; None for a method that does not ask it.
         seeds: of the curves.
     """
@@ -130,7 +131,7 @@ def frontier_cell(spec: CellSpec) -> list[Row]:
     curve, `informative` (share of groups whose rewards differ).
     """
     accuracy = 1.0 if spec.accuracy is None else spec.accuracy
-    method = GroupMethod(spec.method, METHODS[spec.method](accuracy), accuracy)
+    method = GroupMethod(spec.method, ALGORITHMS[spec.method](accuracy), accuracy)
     curves = [
         learning_curve(CurveSpec(spec.world, method, spec.optimizer, spec.budget, seed))
         for seed in spec.seeds

@@ -21,10 +21,11 @@ from typing import Any
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput, check_count
+from experiments.methods import LANGUAGE_METHODS
 from experiments.provenance import environment
 from experiments.store import Row, atomic_write
 from experiments.sweep import Execution
-from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec
+from experiments.train_curves import TrainBudget, Training, TrainSpec
 from experiments.train_worlds import TINY, WORLDS
 from llm.models.load import ModelSettings
 from llm.throughput import Qwen2Shape, Workload, describe, measure_model
@@ -96,7 +97,7 @@ def _train(config: GpuCheckConfig) -> Row:
     training = Training(
         TrainSpec(
             WORLDS["natural"],
-            METHODS["SRPO"],
+            LANGUAGE_METHODS["SRPO"],
             ModelSettings(str(TINY), device=config.device),
             OptimizerSettings(rate=3e-4),
             LossSettings(),

@@ -21,17 +21,10 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key
 from experiments import learn_summary as summary
-from experiments.learn_curves import (
-    METHODS,
-    Budget,
-    ConservativeMethod,
-    CurveSpec,
-    GroupMethod,
-    Method,
-    learning_curve,
-)
+from experiments.learn_curves import Budget, CurveSpec, learning_curve
 from experiments.learn_summary import Curves
 from experiments.learn_worlds import World, choose
+from experiments.methods import TABULAR_METHODS, ConservativeMethod, GroupMethod, TabularMethod
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
 from tabular.learning.optimizers import Adam, Sgd
@@ -79,8 +72,8 @@ class LearnConfig:
         check_count("seeds", self.seeds, minimum=2)
         check_count("resamples", self.resamples)
         for i, name in enumerate(self.methods):
-            if name not in METHODS:
-                remedy = f"choose among {', '.join(METHODS)}"
+            if name not in TABULAR_METHODS:
+                remedy = f"choose among {', '.join(TABULAR_METHODS)}"
                 raise InvalidInput(f"methods[{i}]", name, "unknown", remedy)
         choose("worlds", self.worlds, self.more)
         choose("sampled_worlds", self.sampled_worlds, self.more)
@@ -90,10 +83,10 @@ class LearnConfig:
         """The optimiser of the group methods."""
         return Adam(self.rate) if self.optimizer == "adam" else Sgd(self.rate)
 
-    def methods_in(self, world: World) -> list[Method]:
+    def methods_in(self, world: World) -> list[TabularMethod]:
         """What runs in a world."""
         sampled = _CONSERVATIVE if world.name in self.sampled_worlds else ()
-        return [METHODS[name] for name in dict.fromkeys(self.methods + sampled)]
+        return [TABULAR_METHODS[name] for name in dict.fromkeys(self.methods + sampled)]
 
     def specs(self) -> list[CurveSpec]:
         """One per world, method and seed."""
@@ -134,7 +127,7 @@ def _summarise(config: LearnConfig, rows: Sequence[Row], record: Run) -> dict[st
 
 
 def _of_kind(curves: dict[tuple[str, str], Curves], kind: type) -> dict[tuple[str, str], Curves]:
-    return {k: one for k, one in curves.items() if isinstance(METHODS[one.method], kind)}
+    return {k: one for k, one in curves.items() if isinstance(TABULAR_METHODS[one.method], kind)}
 
 
 def _conservative_bands(

@@ -9,100 +9,27 @@ what was generated until then.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from cpi_theory.algorithms.conservative import (
-    ConservativePolicyIteration,
     ConservativeStep,
     Decision,
 )
-from cpi_theory.algorithms.frontier import FrontierGRPO
-from cpi_theory.algorithms.grpo import GRPO
-from cpi_theory.algorithms.parent_choice import FirstErrorModel
-from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.resets.oracle import ImprovableReset
-from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import Collection
 from experiments.learn_worlds import Instance, World, build
+from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
 from experiments.store import Row
 from tabular.learning.optimizers import Adam, Sgd
 from tabular.learning.softmax import SoftmaxPolicy
 from tabular.resets.localizer import Localizer
 from tabular.simulation.conservative import ConservativeTabular
 from tabular.simulation.simulator import TabularSimulator
-
-
-@dataclass(frozen=True)
-class GroupMethod:
-    """A group-relative algorithm with the gradient of its groups.
-
-    Attributes:
-        name: in records and figures.
-        algorithm: what collects.
-        accuracy: chance that the world's localiser names the first error; otherwise it names a
-            uniform step.
-    """
-
-    name: str
-    algorithm: GRPO | ResetGRPO | FrontierGRPO
-    accuracy: float = 1.0
-
-
-@dataclass(frozen=True)
-class ConservativeMethod:
-    """Conservative policy iteration at the guaranteed step size.
-
-    Attributes:
-        name: in records and figures.
-        resets: "random" (CPI-RR) or "oracle" (CPI-CARO).
-        exact: use exact advantages, which no rollout pays for: what the step size alone does.
-    """
-
-    name: str
-    resets: Literal["random", "oracle"]
-    exact: bool = False
-
-    def algorithm(self, instance: Instance, trials: int) -> ConservativePolicyIteration:
-        """Targets as in T5: tau for the oracle, p tau for random resets."""
-        oracle = self.resets == "oracle"
-        return ConservativePolicyIteration(
-            reset=ImprovableReset(instance.tau) if oracle else UniformReset(),
-            target=instance.tau if oracle else instance.tau * instance.coverage,
-            samples=trials,
-            exact=self.exact,
-        )
-
-
-Method = GroupMethod | ConservativeMethod
-
-# Without a reset state the suffix budget goes to fresh rollouts: 8 per prompt, whatever happens.
-_MATCHED: dict[str, Any] = {"on_refusal": "fresh"}
-
-METHODS: Mapping[str, Method] = {
-    method.name: method
-    for method in (
-        GroupMethod("GRPO", GRPO(8)),
-        GroupMethod("RRPO", RRPO(**_MATCHED)),
-        GroupMethod("SRPO", SRPO(**_MATCHED)),
-        GroupMethod("SRPO-70", SRPO(**_MATCHED), accuracy=0.7),
-        GroupMethod("SRPO-40", SRPO(**_MATCHED), accuracy=0.4),
-        GroupMethod("Frontier", FrontierGRPO(keep_parent=True)),
-        GroupMethod(
-            "Frontier-70", FrontierGRPO(FirstErrorModel(0.7), keep_parent=True), accuracy=0.7
-        ),
-        ConservativeMethod("CPI-RR", "random"),
-        ConservativeMethod("CPI-CARO", "oracle"),
-        ConservativeMethod("CPI-RR, exact", "random", exact=True),
-        ConservativeMethod("CPI-CARO, exact", "oracle", exact=True),
-    )
-}
-"""The methods that `learn` knows by name."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +72,7 @@ class CurveSpec:
     """
 
     world: World
-    method: Method
+    method: TabularMethod
     optimizer: Adam | Sgd
     budget: Budget
     seed: int

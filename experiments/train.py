@@ -22,9 +22,10 @@ from cpi_theory.randomness import Key
 from experiments import learn_summary as shared
 from experiments import train_summary as summary
 from experiments.config import named_values
+from experiments.methods import LANGUAGE_METHODS
 from experiments.store import Row, Run
 from experiments.sweep import Execution, sweep
-from experiments.train_curves import METHODS, TrainBudget, TrainSpec, training_curve
+from experiments.train_curves import TrainBudget, TrainSpec, training_curve
 from experiments.train_engine import Checkpoints, Engine, TrlOptions
 from experiments.train_worlds import TINY_NAME, LanguageWorld, choose
 from llm.models.load import ModelSettings
@@ -61,7 +62,7 @@ class TrainConfig:
 
     name: str = "train"
     worlds: tuple[str, ...] = ("sparse",)
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = tuple(LANGUAGE_METHODS)
     seeds: int = 2
     seeds_by_world: Annotated[dict[str, int], tyro.conf.Suppress] = field(default_factory=dict)
     seed: int = 0
@@ -84,7 +85,7 @@ class TrainConfig:
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)
         check_count("checkpoint_every", self.checkpoint_every, minimum=0)
-        named_values("methods", self.methods, METHODS)
+        named_values("methods", self.methods, LANGUAGE_METHODS)
         choose("worlds", self.worlds, self.more)
 
     def specs(self) -> list[TrainSpec]:
@@ -106,7 +107,7 @@ class TrainConfig:
             for seed in range(
                 self.seed, self.seed + self.seeds_by_world.get(world.name, self.seeds)
             )
-            for method in named_values("methods", self.methods, METHODS)
+            for method in named_values("methods", self.methods, LANGUAGE_METHODS)
         ]
 
 

@@ -11,19 +11,14 @@ import dataclasses
 import functools
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
 
-from cpi_theory.algorithms.frontier import FrontierGRPO
-from cpi_theory.algorithms.grpo import GRPO
-from cpi_theory.algorithms.parent_choice import FirstErrorModel
-from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.checks import InvalidInput, check_count, check_positive
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
 from experiments.language_worlds import OpenWorld, open_world
 from experiments.localization_meter import LocalizationTally, MeteredLocalizer
+from experiments.methods import LanguageMethod
 from experiments.store import Row
 from experiments.train_engine import Checkpoints, Curve, Engine, TrlOptions, run_lean, run_trl
 from experiments.train_worlds import LanguageWorld
@@ -38,40 +33,6 @@ from llm.text.thoughts import Finish
 from llm.training.losses import LossSettings
 from llm.training.optimizer import OptimizerSettings
 from llm.training.rows import training_rows
-
-
-@dataclass(frozen=True)
-class LanguageMethod:
-    """An algorithm object and who localises for it.
-
-    Attributes:
-        name: in records and figures.
-        algorithm: what collects.
-        localizer: "self": the model itself; "oracle": the task's exact step checker.
-    """
-
-    name: str
-    algorithm: GRPO | ResetGRPO | FrontierGRPO
-    localizer: Literal["self", "oracle"] = "self"
-
-
-# Without a reset state the suffix budget goes to fresh rollouts: 8 per prompt, whatever happens.
-_MATCHED: dict[str, Any] = {"on_refusal": "fresh"}
-
-_EXACT = 0.9
-"""What Frontier is told of the tiny model's localisations: most are right at first, fewer later."""
-
-METHODS: Mapping[str, LanguageMethod] = {
-    method.name: method
-    for method in (
-        LanguageMethod("GRPO", GRPO(8)),
-        LanguageMethod("RRPO", RRPO(**_MATCHED)),
-        LanguageMethod("SRPO", SRPO(**_MATCHED)),
-        LanguageMethod("ORACLE", SRPO(**_MATCHED), "oracle"),
-        LanguageMethod("Frontier", FrontierGRPO(FirstErrorModel(_EXACT), keep_parent=True)),
-    )
-}
-"""The methods that `train` knows by name."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from cpi_theory.statistics.intervals import Interval
 from experiments import cli
 from experiments.diagnose import DiagnoseConfig, Sampling, run
 from experiments.diagnose_order import (
-    METHODS,
     MeasurementSpec,
     PredictionSpec,
     agreement_row,
@@ -33,6 +32,7 @@ from experiments.diagnose_verdict import percent, verdict
 from experiments.diagnose_worlds import SETTINGS, VALIDATION, Case, open_case
 from experiments.learn_curves import Budget
 from experiments.learn_worlds import WORLDS, TreeWorld
+from experiments.methods import COMPARED
 from experiments.report import FiguresConfig
 from experiments.report import run as figures
 from experiments.report_diagnose import order_sentences
@@ -158,7 +158,7 @@ def test_orders_of_three_settings() -> None:
     predicted = [row for case in cases for row in predicted_rows(PredictionSpec(case, 16, 0))]
     measured = [
         row
-        for case, method, seed in itertools.product(cases, METHODS, range(3))
+        for case, method, seed in itertools.product(cases, COMPARED, range(3))
         for row in measured_rows(MeasurementSpec(case, method, budget, seed))
     ]
     rows = order_rows(predicted, measured)
@@ -340,5 +340,5 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
     measured = [row for spec in short for row in model_measured_rows(spec)]
     (row,) = order_rows(predicted, measured)
     assert row["setting"] == TASKS[1].name
-    assert {f"measured {m}" for m in METHODS} <= set(row)
+    assert {f"measured {m}" for m in COMPARED} <= set(row)
     assert len({world.name for world in TASKS}) == len(TASKS) >= 12

@@ -21,8 +21,9 @@ from experiments.frontier import (
     summarise,
     verdicts,
 )
-from experiments.frontier_worlds import METHODS, TREES
+from experiments.frontier_worlds import TREES
 from experiments.learn_curves import Budget
+from experiments.methods import ALGORITHMS
 from experiments.store import Row, Run
 from experiments.sweep import Execution
 from tabular.learning.optimizers import Adam
@@ -50,7 +51,7 @@ def row(method: str, accuracy: float | None, means: list[float], base: float = 0
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALGORITHMS)
 def test_every_method_spends_eight_rollouts_per_prompt(method: str) -> None:
     made = cell("four hard", method, 0.7)
     assert made["rollouts"] == 3 * 2 * 8

@@ -16,8 +16,9 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import learn_summary as summary
 from experiments.learn import LearnConfig, run
-from experiments.learn_curves import METHODS, Budget, CurveSpec, GroupMethod, learning_curve
+from experiments.learn_curves import Budget, CurveSpec, learning_curve
 from experiments.learn_worlds import WORLDS, GymWorld, LockWorld, TreeWorld, build, choose
+from experiments.methods import TABULAR_METHODS, GroupMethod
 from experiments.store import Row, Run
 from experiments.sweep import Execution
 from tabular.evaluation.evaluate import evaluate
@@ -27,12 +28,16 @@ SMALL = Budget(
     prompts=2, updates=3, every=2, trials=200, conservative_rollouts=1500, exact_updates=6,
     exact_every=2,
 )  # fmt: skip
-GROUP_METHODS = [name for name, method in METHODS.items() if isinstance(method, GroupMethod)]
-EXACT_METHODS = [name for name in METHODS if name.endswith("exact")]
+GROUP_METHODS = [
+    name for name, method in TABULAR_METHODS.items() if isinstance(method, GroupMethod)
+]
+EXACT_METHODS = [name for name in TABULAR_METHODS if name.endswith("exact")]
 
 
 def curve(world: str, method: str, seed: int = 0, budget: Budget = SMALL) -> list[Row]:
-    return learning_curve(CurveSpec(WORLDS[world], METHODS[method], Adam(0.2), budget, seed))
+    return learning_curve(
+        CurveSpec(WORLDS[world], TABULAR_METHODS[method], Adam(0.2), budget, seed)
+    )
 
 
 # --- worlds --------------------------------------------------------------------------------------

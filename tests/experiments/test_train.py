@@ -13,10 +13,11 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.config import load_config
+from experiments.methods import LANGUAGE_METHODS
 from experiments.store import Run
 from experiments.sweep import Execution
 from experiments.train import TrainConfig, run
-from experiments.train_curves import METHODS, TrainBudget, Training, TrainSpec, training_curve
+from experiments.train_curves import TrainBudget, Training, TrainSpec, training_curve
 from experiments.train_worlds import TINY, WORLDS, ArithmeticWorld, choose
 from llm.models.load import ModelSettings
 from llm.tasks.arithmetic.task import REGIMES
@@ -30,7 +31,7 @@ BUDGET = TrainBudget(prompts=2, updates=3, every=2, held_out=12)
 def spec(method="SRPO", seed=0, **changes):
     whole = TrainSpec(
         SHORT,
-        METHODS[method],
+        LANGUAGE_METHODS[method],
         ModelSettings(str(TINY)),
         OptimizerSettings(),
         LossSettings(),
@@ -44,7 +45,7 @@ def without_seconds(rows):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", LANGUAGE_METHODS)
 def test_a_run_accounts_for_all_that_it_generates(method):
     rows = training_curve(spec(method))
     assert [row["update"] for row in rows] == [0, 2, 3]
