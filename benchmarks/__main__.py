@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.provenance import environment
+from experiments.runs.provenance import environment
 
 TABLES = {
     "tabular": ("bench_startup", "bench_evaluation", "bench_rollouts"),

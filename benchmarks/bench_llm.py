@@ -38,7 +38,7 @@ import torch
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.randomness import Key
-from experiments.train_worlds import TINY, WORLDS
+from experiments.worlds.language import TINY, WORLDS
 from llm.engines.lean import LeanTrainer
 from llm.models.load import ModelSettings, load_model
 from llm.sampling.base import GREEDY, Request, Sampling

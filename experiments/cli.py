@@ -12,57 +12,16 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from experiments.commands import COMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
 
-    from experiments.sweep import Execution
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command: ``run(config, output, execution, console) -> exit code`` of a module here.
-
-    Attributes:
-        module: where `config` and `run` are.
-        config: name of the module's configuration class.
-        summary: one line for the overview.
-    """
-
-    module: str
-    config: str
-    summary: str
-
-
-COMMANDS = {
-    "verify": Command("experiments.verify", "VerifyConfig", "check every bound on many MDPs"),
-    "compare": Command("experiments.compare", "CompareConfig", "oracle against random resets"),
-    "learn": Command("experiments.learn", "LearnConfig", "learning curves of all algorithms"),
-    "frontier": Command(
-        "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"
-    ),
-    "warm-start": Command(
-        "experiments.warm_start", "WarmStartConfig", "train the tiny model that RL starts from"
-    ),
-    "train": Command("experiments.train", "TrainConfig", "train a language model with them"),
-    "anatomy": Command(
-        "experiments.anatomy", "AnatomyConfig", "what resets of a model's own failures are worth"
-    ),
-    "diagnose": Command(
-        "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
-    ),
-    "gpu-check": Command(
-        "experiments.gpu_check", "GpuCheckConfig", "train and measure speed on this machine's GPU"
-    ),
-    "figures": Command(
-        "experiments.report", "FiguresConfig", "draw stored records, write a report"
-    ),
-    "reproduce": Command("experiments.reproduce", "ReproduceConfig", "all of the above in order"),
-}
+    from experiments.runs.sweep import Execution
 
 
 _LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "math_verify"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,11 +21,12 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.methods import LANGUAGE_METHODS
-from experiments.provenance import environment
-from experiments.store import Row, atomic_write
-from experiments.sweep import Execution
-from experiments.train_curves import TrainBudget, Training, TrainSpec
-from experiments.train_worlds import TINY, WORLDS
+from experiments.runs.files import Row, atomic_write
+from experiments.runs.provenance import environment
+from experiments.runs.sweep import Execution
+from experiments.train.spec import TrainBudget, TrainSpec
+from experiments.train.training import Training
+from experiments.worlds.language import TINY, WORLDS
 from llm.models.load import ModelSettings
 from llm.throughput import Qwen2Shape, Workload, describe, measure_model
 from llm.training.losses import LossSettings
@@ -137,9 +137,3 @@ def _write(config: GpuCheckConfig, found: dict[str, Any]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, (json.dumps(found, indent=2) + "\n").encode())
     return path
-
-
-if __name__ == "__main__":
-    from experiments.cli import main
-
-    sys.exit(main(["gpu-check", *sys.argv[1:]]))

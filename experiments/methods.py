@@ -13,7 +13,7 @@ from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.resets.uniform import UniformReset
-from experiments.learn_worlds import Instance
+from experiments.worlds.tabular import Instance
 
 GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO
 

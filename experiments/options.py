@@ -11,7 +11,7 @@ import tyro
 
 from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
-from experiments.sweep import Execution
+from experiments.runs.sweep import Execution
 
 Config = TypeVar("Config")
 

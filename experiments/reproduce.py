@@ -16,20 +16,21 @@ from typing import Any
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
-from experiments.anatomy import AnatomyConfig
-from experiments.cli import COMMANDS
-from experiments.compare import CompareConfig
+from experiments.anatomy.command import AnatomyConfig
+from experiments.commands import COMMANDS
+from experiments.compare.config import CompareConfig
 from experiments.config import load_config
-from experiments.diagnose import DiagnoseConfig
-from experiments.encoding import digest
-from experiments.frontier import FrontierConfig
-from experiments.learn import LearnConfig
-from experiments.provenance import code_digest
-from experiments.report import FiguresConfig
-from experiments.store import Row, Run
-from experiments.sweep import Execution
-from experiments.train import TrainConfig
-from experiments.verify import VerifyConfig
+from experiments.diagnose.config import DiagnoseConfig
+from experiments.frontier.command import FrontierConfig
+from experiments.learn.command import LearnConfig
+from experiments.report.command import FiguresConfig
+from experiments.runs.encoding import digest
+from experiments.runs.files import Row
+from experiments.runs.provenance import code_digest
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from experiments.train.command import TrainConfig
+from experiments.verify.config import VerifyConfig
 
 _CONFIGS = Path(__file__).parent / "configs" / "reproduce"
 _PACKAGES = ("cpi_theory", "tabular", "llm", "experiments", "paper_figs")

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.checks import InvalidInput, check_count
-from experiments.store import Row, Run, atomic_write
-from experiments.sweep import Execution
+from experiments.runs.files import Row, atomic_write
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
 from llm.evaluation.arithmetic import measure
 from llm.models.tiny import load, save
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask

@@ -14,10 +14,11 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments import cli
+from experiments.commands import COMMANDS
 from experiments.options import parse_options
-from experiments.sweep import Execution
+from experiments.runs.sweep import Execution
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "runs"
 HEAVY = ("numpy", "scipy", "numba", "torch", "matplotlib", "tabular", "jax", "tyro", "joblib")
 
 
@@ -64,7 +65,7 @@ def test_the_overview_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     overview, _, loaded = done.stdout.rpartition("loaded")
     assert loaded.split() == []
-    for name in cli.COMMANDS:
+    for name in COMMANDS:
         assert name in overview
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import experiments
 from cpi_theory.checks import InvalidInput, check_probability
-from experiments.cli import COMMANDS
+from experiments.commands import COMMANDS
 from experiments.config import build, load_config
 
 

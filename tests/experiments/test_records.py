@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from experiments import learn_summary as shared
-from experiments import train_summary as summary
-from experiments.frontier import goals
-from experiments.report import FiguresConfig, run
-from experiments.store import Run
-from experiments.sweep import Execution
+from experiments import curve_statistics as shared
+from experiments.frontier.report import goals
+from experiments.report.command import FiguresConfig, run
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from experiments.train import summary
 from paper_figs.catalogue import FIGURES
 
 RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"

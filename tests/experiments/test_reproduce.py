@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from cpi_theory.checks import InvalidInput
-from experiments.cli import COMMANDS
+from experiments.commands import COMMANDS
 from experiments.config import load_config
 from experiments.reproduce import Profile, ReproduceConfig
 
@@ -226,7 +226,7 @@ def test_the_largest_exit_code_is_kept(
     from rich.console import Console
 
     from experiments import reproduce
-    from experiments.sweep import Execution
+    from experiments.runs.sweep import Execution
 
     ran = []
 

@@ -10,9 +10,9 @@ import experiments
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.config import load_config
-from experiments.store import Run
-from experiments.train_worlds import TINY, WORLDS
+from experiments.runs.store import Run
 from experiments.warm_start import WarmStartConfig
+from experiments.worlds.language import TINY, WORLDS
 from llm.evaluation.arithmetic import measure
 from llm.models.tiny import load
 from llm.tasks.arithmetic.task import REGIMES

@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 from matplotlib.patches import FancyBboxPatch
 from rich.console import Console
 
-from experiments.anatomy import AnatomyConfig
-from experiments.anatomy import run as run_anatomy
-from experiments.report import FiguresConfig
-from experiments.report import run as report
-from experiments.report_language import gap_verdicts, headlines, localization_verdicts
-from experiments.store import Run
-from experiments.sweep import Execution
-from experiments.train import TrainConfig
-from experiments.train import run as run_train
-from experiments.train_curves import TrainBudget
-from experiments.train_worlds import ArithmeticWorld
+from experiments.anatomy.command import AnatomyConfig
+from experiments.anatomy.command import run as run_anatomy
+from experiments.anatomy.report import gap_verdicts
+from experiments.report.command import FiguresConfig
+from experiments.report.command import run as report
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from experiments.train.command import TrainConfig
+from experiments.train.command import run as run_train
+from experiments.train.report import headlines, localization_verdicts
+from experiments.train.spec import TrainBudget
+from experiments.worlds.language import ArithmeticWorld
 from paper_figs.catalogue import FIGURES
 from paper_figs.language import credit_figure, localization_figure, pass_curves_figure
 from paper_figs.learning import training_differences_figure

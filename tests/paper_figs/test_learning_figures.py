@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report import _SECTIONS
+from experiments.report.command import _SECTIONS
 from paper_figs.catalogue import FIGURES
 from paper_figs.conservative import conservative_figure
 from paper_figs.learning import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.train_worlds import TINY
+from experiments.worlds.language import TINY
 from llm.models.load import ModelSettings, load_model
 from llm.training.gradient_signal import logit_gradient_norms
 from llm.training.losses import LossSettings

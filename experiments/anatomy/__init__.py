@@ -1,0 +1,1 @@
+"""What resets of a model's own failures do, beside depth-matched controls."""

@@ -1,0 +1,144 @@
+"""``cpi-resets anatomy``: what resets of a language model's own failures are worth, untrained.
+
+Tables of the run: ``resets`` (one row per parent and kind of reset; see
+:func:`experiments.anatomy.samples.reset_rows`), ``tree`` (see
+:func:`experiments.anatomy.tree.tree_rows`), and what :mod:`experiments.anatomy.summary` makes of
+them: ``accuracy``, ``deviations``, ``corrections``, ``gaps``, ``passk`` and ``signals``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from cpi_theory.checks import check_count
+from cpi_theory.randomness import Key
+from experiments.anatomy import summary
+from experiments.anatomy.samples import AnatomySpec, reset_rows
+from experiments.anatomy.tree import TreeSpec, tree_rows
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution, sweep
+from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
+from llm.models.load import ModelSettings
+from llm.training.losses import LossSettings
+
+
+@dataclass(frozen=True)
+class AnatomyConfig:
+    """Resets of a language model's failures: named, random and exact steps, beside controls.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        worlds: names of worlds: natural, sparse, early, or names from `more`; a collection of the
+            first is shown as a tree.
+        model: who solves and localises, the warm-started tiny model by default.
+        loss: whose gradient the tree shows.
+        prompts: held-out problems per world.
+        rollouts: of each, in which failures are looked for.
+        parents: most failures of a problem that are reset.
+        suffixes: from each reset state.
+        temperature: of all rollouts.
+        seed: of all randomness.
+        resamples: bootstrap resamples.
+        more: further worlds, in configuration files only.
+    """
+
+    name: str = "anatomy"
+    worlds: tuple[str, ...] = ("natural", "sparse", "early")
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
+    loss: LossSettings = field(default_factory=LossSettings)
+    prompts: int = 100
+    rollouts: int = 4
+    parents: int = 1
+    suffixes: int = 4
+    temperature: float = 1.0
+    seed: int = 0
+    resamples: int = 1000
+    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+
+    def __post_init__(self) -> None:
+        check_count("seed", self.seed, minimum=0)
+        check_count("resamples", self.resamples)
+        self.specs()
+
+    def specs(self) -> list[AnatomySpec]:
+        """One per world."""
+        return [
+            AnatomySpec(
+                world,
+                self.model,
+                self.prompts,
+                self.rollouts,
+                self.parents,
+                self.suffixes,
+                self.temperature,
+                self.seed,
+            )
+            for world in choose("worlds", self.worlds, self.more)
+        ]
+
+
+def run(config: AnatomyConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Draw and reset failures, summarise them and print what came out; 0 when done."""
+    record = Run.open(output, config.name, config, config.seed)
+    with record.timed("anatomy"):
+        specs = config.specs()
+        rows = sweep(reset_rows, specs, record, "resets", execution, console)
+        trees = [TreeSpec(specs[0], config.loss)]
+        tree = sweep(tree_rows, trees, record, "tree", execution, console)
+        tables = summarise(rows, tree, record, config.resamples, Key.of(config.seed))
+    print_tables(tables, console)
+    console.print(f"records: {record.directory}")
+    return 0
+
+
+def summarise(
+    rows: Sequence[Row], tree: Sequence[Row], record: Run, resamples: int, key: Key
+) -> dict[str, list[Row]]:
+    """All tables made of the resets and the tree, stored."""
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "accuracy": lambda: summary.accuracy(rows),
+        "deviations": lambda: summary.deviations(rows),
+        "corrections": lambda: summary.corrections(rows),
+        "gaps": lambda: summary.gaps(rows, resamples, key),
+        "passk": lambda: summary.passk(rows),
+        "signals": lambda: summary.signals(tree, resamples, key),
+    }
+    return {table: record.write(table, compute()) for table, compute in parts.items()}
+
+
+def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
+    """How precise localisation is, and what resets correct."""
+    console.print("\nSteps named, against the first error (95 % intervals over prompts)")
+    table = Table("world", "step", "exact", "within one", "late", "refused", box=None)
+    for world, kind in dict.fromkeys((r["world"], r["kind"]) for r in tables["accuracy"]):
+        found = [r for r in tables["accuracy"] if (r["world"], r["kind"]) == (world, kind)]
+        table.add_row(world, kind, *(_text(r, "estimate") for r in found))
+    console.print(table)
+    console.print("\nSuffixes that succeed")
+    table = Table("world", "reset", "rate", "resets", box=None)
+    for row in [r for r in tables["corrections"] if r["deviation"] is None]:
+        table.add_row(row["world"], row["kind"], _text(row, "rate"), str(row["resets"]))
+    console.print(table)
+    console.print("\nDifferences (bold: the interval excludes 0)")
+    table = Table("world", "compared", "difference", box=None)
+    for row in tables["gaps"]:
+        text = _text(row, "difference", "+")
+        sure = row["difference"] is not None and (row["lower"] > 0 or row["upper"] < 0)
+        compared = f"{row['first']} - {row['second']}"
+        table.add_row(row["world"], compared, f"[bold]{text}[/bold]" if sure else text)
+    console.print(table)
+
+
+def _text(row: Row, name: str, sign: str = "") -> str:
+    if row[name] is None:
+        return "-"
+    ends = (format(row[end], f"{sign}.3f") for end in (name, "lower", "upper"))
+    return r"{} \[{}, {}]".format(*ends)

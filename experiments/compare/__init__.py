@@ -1,0 +1,1 @@
+"""Oracle against random and imperfect resets: samples, gains and fitted exponents."""

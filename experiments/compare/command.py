@@ -1,0 +1,156 @@
+"""``cpi-resets compare``: what oracle resets are worth against random ones, measured.
+
+Tables of the run:
+  samples  trials until the policy chooser is right (T4 to T7), with fitted exponents;
+  gains    guaranteed and exact gain of one step at the theory's step size (T2, T6);
+  checks   the chooser's success measured again with real rollouts;
+  worlds   p, reset advantage, step size and gain on Gymnasium worlds and reasoning trees;
+  imperfect, looseness  what follows from samples and gains: T6's prediction, bounds against facts;
+  positions, anatomy  where reset policies reset to, and real groups of rollouts, for pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.compare.checks import CheckSpec, check_samples
+from experiments.compare.config import CompareConfig, is_called
+from experiments.compare.illustrations import AnatomySpec, anatomy, reset_positions
+from experiments.compare.measures import GainSpec, SamplesSpec, measure_gains, measure_samples
+from experiments.compare.places import PlaceSpec, measure_place, standard_places
+from experiments.compare.plan import lines
+from experiments.compare.settings import Line, Setting
+from experiments.compare.summary import bounds_against_facts, imperfect_oracles
+from experiments.documents.numbers import interval_text
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution, Task, sweep
+
+
+def run(config: CompareConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Measure everything, store the tables and print the exponents; 0 when done."""
+    full = config.effective()
+    result = Run.open(output, config.name, config, config.seed)
+    sweeps = _sweeps(full)
+    tables = {
+        table: sweep(task, specs, result, table, execution, console)
+        for table, (task, specs) in sweeps.items()
+    }
+    samples, gains = tables["samples"], tables["gains"]
+    if full.check_replications:
+        sweep(check_samples, _checks(full, samples), result, "checks", execution, console)
+    result.write("imperfect", imperfect_oracles(samples, gains))
+    result.write("looseness", bounds_against_facts(samples, gains))
+    spec = AnatomySpec(seed=config.seed)
+    result.once("positions", lambda: reset_positions(spec))
+    result.once("anatomy", lambda: anatomy(spec))
+    console.print(exponent_table(samples, gains))
+    console.print()
+    console.print(place_table(tables["worlds"]))
+    console.print(f"records: {result.directory}")
+    return 0
+
+
+def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
+    """Task and specifications of each table."""
+    every = lines(config)
+    effort = (config.accuracy, config.replications, config.bootstraps, config.seed)
+    places = [p for p in standard_places() if any(is_called(p, name) for name in config.worlds)]
+    return {
+        "samples": (
+            measure_samples,
+            [SamplesSpec(line, *effort) for line in every if line.setting.family != "tree"],
+        ),
+        "gains": (
+            measure_gains,
+            [GainSpec(line, config.bootstraps, config.seed) for line in every if _aliased(line)],
+        ),
+        "worlds": (
+            measure_place,
+            [
+                PlaceSpec(
+                    place,
+                    accuracy=config.accuracy,
+                    replications=min(config.replications, 1000),
+                    bootstraps=config.bootstraps,
+                    seed=config.seed,
+                )
+                for place in places
+            ],
+        ),
+    }
+
+
+_MOST_TRIALS = 1_000_000
+"""Trials with real rollouts that one check may cost."""
+
+
+def _checks(config: CompareConfig, samples: list[Row]) -> list[CheckSpec]:
+    """The base lines' settings whose samples are few enough to be drawn as real rollouts."""
+    return [
+        CheckSpec(
+            Setting(**{f.name: row[f.name] for f in fields(Setting)}),
+            row["samples"],
+            config.accuracy,
+            config.check_replications,
+            config.seed,
+        )
+        for row in samples
+        if row["kind"] == "point" and row["base"] and row["dial"] == "coverage"
+        if row["samples"] * config.check_replications <= _MOST_TRIALS
+    ]
+
+
+def _aliased(line: Line) -> bool:
+    """The gain of a step does not depend on who chooses; one learner stands for both."""
+    return line.setting.learner == "aliased"
+
+
+def exponent_table(samples: list[Row], gains: list[Row]) -> Table:
+    """The base lines' exponents beside the theory's."""
+    columns = ("quantity", "in", "class", "resets", "exponent, 95 % interval", "theory")
+    table = Table(*columns, title="Exponents in the coverage p", box=None, title_justify="left")
+    for row in base_exponents(samples, gains):
+        table.add_row(
+            row["quantity"],
+            row["versus"].replace("coverage", "p"),
+            row["learner"],
+            row["resets"],
+            interval_text(row, "exponent"),
+            "" if row["expected"] is None else f"{row['expected']:g}",
+        )
+    return table
+
+
+def base_exponents(samples: list[Row], gains: list[Row]) -> list[Row]:
+    """Exponents in the coverage of the base lines, samples first."""
+    rows = [*samples, *(g for g in gains if g.get("spread_rule") == "exact")]
+    return [r for r in rows if r["kind"] == "exponent" and r["base"] and r["dial"] == "coverage"]
+
+
+def place_table(rows: list[Row]) -> Table:
+    """The oracle (at its lower level) against random resets on the visited worlds."""
+    columns = ("world", "policy", "p", "guaranteed", "gain", "samples")
+    table = Table(
+        *columns,
+        title="One step towards the class' best: oracle over random resets",
+        box=None,
+        title_justify="left",
+    )
+    lowest = min(row["level"] for row in rows if row["resets"] == "oracle")
+    plain = {(r["world"], r["policy"]): r for r in rows if r["resets"] == "random"}
+    for row in rows:
+        if row.get("level") == lowest:
+            random = plain[row["world"], row["policy"]]
+            ratios = [_ratio(row, random, key) for key in ("guaranteed", "gain", "samples")]
+            table.add_row(row["world"], row["policy"], f"{row['coverage']:.3g}", *ratios)
+    return table
+
+
+def _ratio(row: Row, other: Row, key: str) -> str:
+    return "" if row[key] is None or not other[key] else f"x {row[key] / other[key]:.3g}"

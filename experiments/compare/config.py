@@ -1,0 +1,82 @@
+"""Settings of ``cpi-resets compare``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from experiments.compare.places import Place, standard_places
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Oracle resets against random and imperfect ones, over a grid of worlds.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        seed: of all random numbers.
+        quick: fewer replications and a smaller grid, the same lines in the figures.
+        coverages: values of p; each at most 1 / (largest horizon of the grid).
+        taus: values of tau, in the reward's unit (R_max = 1), at most 1/2.
+        horizons: values of H, at least 2.
+        actions: values of |A|, at least 2.
+        precisions: values of q for the imperfect oracle, at least the largest coverage.
+        recalls: values of rho for the imperfect oracle.
+        accuracy: wanted probability of a right choice.
+        replications: experiments per number of samples.
+        bootstraps: replicates behind each interval.
+        check_replications: experiments with real rollouts per check; 0 leaves them out.
+        worlds: names or kinds of the worlds of :func:`~experiments.compare.places.standard_places`
+            to visit.
+    """
+
+    name: str = "compare"
+    seed: int = 0
+    quick: bool = False
+    coverages: tuple[float, ...] = (1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128)
+    taus: tuple[float, ...] = (0.1, 0.2, 0.4)
+    horizons: tuple[int, ...] = (2, 4, 8)
+    actions: tuple[int, ...] = (2, 4, 8)
+    precisions: tuple[float, ...] = (0.125, 0.25, 0.5, 1.0)
+    recalls: tuple[float, ...] = (0.25, 0.5, 1.0)
+    accuracy: float = 0.9
+    replications: int = 4000
+    bootstraps: int = 400
+    check_replications: int = 400
+    worlds: tuple[str, ...] = ("FrozenLake", "CliffWalking", "Taxi", "tree", "lock")
+
+    def __post_init__(self) -> None:
+        check_in_range("accuracy", self.accuracy, 0.5, 0.99)
+        check_count("replications", self.replications, 40)
+        check_count("bootstraps", self.bootstraps, 20)
+        check_count("check_replications", self.check_replications, 0)
+        for name in ("coverages", "taus", "horizons", "actions", "precisions", "recalls"):
+            if len(set(getattr(self, name))) < 2:
+                raise InvalidInput(name, getattr(self, name), "no two values", "give at least two")
+        for world in self.worlds:
+            if not any(is_called(place, world) for place in standard_places()):
+                known = ", ".join(dict.fromkeys(p.name for p in standard_places()))
+                raise InvalidInput("worlds", world, "no such world", f"choose among {known}")
+        if max(self.coverages) > min(self.precisions):
+            raise InvalidInput(
+                "precisions", self.precisions, "some below a coverage", "raise them above p"
+            )
+
+    def effective(self) -> CompareConfig:
+        """This configuration with what `quick` stands for spelled out."""
+        if not self.quick:
+            return self
+        return replace(
+            self,
+            taus=self.taus[:2],
+            horizons=self.horizons[:2],
+            actions=self.actions[:2],
+            replications=min(self.replications, 2000),
+            bootstraps=min(self.bootstraps, 200),
+            check_replications=min(self.check_replications, 100),
+        )
+
+
+def is_called(place: Place, name: str) -> bool:
+    """Whether a place has that name or is of that kind."""
+    return name in (place.name, place.kind)

@@ -1,0 +1,285 @@
+"""Measuring along a line of settings: samples of the chooser, gain of a step, and exponents."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from cpi_theory.bounds.chooser import aliased_lower_bound
+from cpi_theory.bounds.finite_horizon import ResetStep, best_step, sharp_improvement_lower_bound
+from cpi_theory.bounds.plans import Plan, imperfect_oracle_plan
+from cpi_theory.randomness import Key
+from experiments.compare.chooser_samples import (
+    SamplesToReach,
+    TrialLaw,
+    fit_exponent,
+    samples_to_reach,
+)
+from experiments.compare.settings import (
+    Line,
+    Setting,
+    expected_gain_exponent,
+    expected_samples_exponent,
+    samples_factor,
+)
+from experiments.compare.worlds import World, world
+from experiments.runs.files import Row
+from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.resets.deviations import deviation_probabilities
+from tabular.resets.updates import mix, reset_step
+from tabular.simulation.reset_weight import reset_weight
+
+
+@dataclass(frozen=True)
+class SamplesSpec:
+    """Measure along `line` how many trials the chooser needs.
+
+    Attributes:
+        line: the settings.
+        accuracy: wanted probability of a right choice.
+        replications: experiments per n.
+        bootstraps: replicates behind the intervals.
+        seed: of all of them.
+    """
+
+    line: Line
+    accuracy: float
+    replications: int
+    bootstraps: int
+    seed: int
+
+
+def measure_samples(spec: SamplesSpec) -> list[Row]:
+    """One row of kind "point" per setting and two of kind "exponent" for the line.
+
+    A choice is right if its reset advantage is at least half of the best in the class, T5's
+    target. `bound` is what T4 asks for to guarantee that, `floor` what T7 proves necessary.
+    `rollouts` is what the samples cost when each reset state has a roll-in of its own and roll-ins
+    that meet none are thrown away: samples * (1 + 1 / p_w). Its exponent has no entry in T7.
+    """
+    settings = spec.line.settings()
+    estimates = [_samples_of(setting, spec) for setting in settings]
+    rows = [_samples_row(s, e, spec) for s, e in zip(settings, estimates, strict=True)]
+    factor = np.array(spec.line.values, float)
+    inverse = samples_factor(spec.line.dial).startswith("1/")
+    x = 1 / factor if inverse else factor
+    common = _labels(spec.line.setting, spec.line) | {
+        "kind": "exponent",
+        "versus": samples_factor(spec.line.dial),
+    }
+    costs = np.array([rollouts_per_sample(setting) for setting in settings])
+    fits = {
+        "samples": fit_exponent(x, [e.draws for e in estimates], [e.samples for e in estimates]),
+        "rollouts": fit_exponent(
+            x,
+            [e.draws * c for e, c in zip(estimates, costs, strict=True)],
+            [e.samples * c for e, c in zip(estimates, costs, strict=True)],
+        ),
+    }
+    expected = {"samples": expected_samples_exponent(spec.line), "rollouts": None}
+    return rows + [
+        common
+        | {"quantity": q, "exponent": fit[0], "lower": fit[1], "upper": fit[2]}
+        | {"expected": expected[q]}
+        for q, fit in fits.items()
+    ]
+
+
+def rollouts_per_sample(setting: Setting) -> float:
+    """Rollouts behind one trial: itself, and the roll-ins until one is selected, 1 / p_w."""
+    return 1 + 1 / setting.selected
+
+
+def _labels(setting: Setting, line: Line) -> Row:
+    return asdict(setting) | {"dial": line.dial, "base": line.base}
+
+
+def _samples_of(setting: Setting, spec: SamplesSpec) -> SamplesToReach:
+    law = trial_law(world(setting), setting)
+    key = Key.of(spec.seed).child("samples", repr(setting))
+    return samples_to_reach(
+        law.share_right, spec.accuracy, spec.replications, key, bootstraps=spec.bootstraps
+    )
+
+
+def trial_law(place: World, setting: Setting) -> TrialLaw:
+    """Law of the chooser's trials in a setting, from exact evaluation."""
+    evaluation = evaluate(place.mdp, place.policy)
+    return TrialLaw.of(
+        evaluation.visits,
+        reset_weight(place.mdp, place.policy, setting.reset).values,
+        evaluation.q_values,
+        evaluation.advantages,
+        place.mdp.observations,
+    )
+
+
+def _samples_row(setting: Setting, found: SamplesToReach, spec: SamplesSpec) -> Row:
+    planned = plan(setting, 1 - spec.accuracy)
+    return _labels(setting, spec.line) | {
+        "kind": "point",
+        "samples": found.samples,
+        "rollouts": found.samples * rollouts_per_sample(setting),
+        "lower": found.lower,
+        "upper": found.upper,
+        "bound": planned.samples,
+        "floor": _floor(setting, 1 - spec.accuracy),
+        "accuracy": spec.accuracy,
+        "replications": spec.replications,
+    }
+
+
+def plan(setting: Setting, confidence: float) -> Plan:
+    """What T4 to T6 plan for a setting, knowing p, tau, precision and recall alone."""
+    observations = 1 if setting.learner == "aliased" else 4
+    return imperfect_oracle_plan(
+        setting.reset_precision,
+        setting.recall,
+        setting.coverage,
+        setting.tau,
+        setting.horizon,
+        setting.actions,
+        None,
+        confidence,
+        log_policies=observations * math.log(setting.actions),
+    )
+
+
+def _floor(setting: Setting, confidence: float) -> float | None:
+    """T7's lower bound, where its two worlds are this one: random resets, aliased, two actions."""
+    if (setting.learner, setting.resets, setting.actions) != ("aliased", "random", 2):
+        return None
+    return aliased_lower_bound(setting.coverage, setting.tau, confidence)
+
+
+@dataclass(frozen=True)
+class GainSpec:
+    """Measure along `line` what one step at the theory's step size gains.
+
+    Attributes:
+        line: the settings.
+        bootstraps: replicates behind the exponents' intervals (over the points of the line).
+        seed: of the bootstrap.
+    """
+
+    line: Line
+    bootstraps: int
+    seed: int
+
+
+def measure_gains(spec: GainSpec) -> list[Row]:
+    """Per setting and rule for Delta a row of kind "point"; per rule and gain an "exponent".
+
+    The rule "exact" takes Delta from exact evaluation, "worst" takes 2 R_max, as a learner must
+    that knows nothing better. Everything is exact; no sampling is involved.
+    """
+    rows = [
+        _labels(setting, spec.line) | {"kind": "point", "spread_rule": rule} | measured
+        for setting in spec.line.settings()
+        for rule, measured in _both_rules(setting).items()
+    ]
+    for rule in ("exact", "worst"):
+        line = [r for r in rows if r["spread_rule"] == rule and r["kind"] == "point"]
+        rows += [
+            _labels(spec.line.setting, spec.line)
+            | {"kind": "exponent", "spread_rule": rule, "quantity": quantity}
+            | _gain_fit(spec, line, quantity, rule == "exact")
+            for quantity in ("gain", "guaranteed")
+        ]
+    return rows
+
+
+def _both_rules(setting: Setting) -> dict[str, Row]:
+    place = world(setting)
+    evaluation = evaluate(place.mdp, place.policy)
+    weight = reset_weight(place.mdp, place.policy, setting.reset).values
+    planned = float(plan(setting, 0.1).guaranteed_gain)
+    return {
+        rule: one_step(place.mdp, evaluation, place.candidate, weight, bound) | {"planned": planned}
+        for rule, bound in (("exact", None), ("worst", 2 * float(place.mdp.reward_bound)))
+    }
+
+
+def one_step(
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    candidate: np.ndarray,
+    weight: np.ndarray,
+    spread: float | None = None,
+) -> Row:
+    """What T2 guarantees of a step towards `candidate`, and what it really gains.
+
+    Args:
+        mdp: the world.
+        evaluation: of the policy that is improved.
+        candidate: pi', shape (H, S, A) or (S, A).
+        weight: w, shape (H, S) or (S,).
+        spread: Delta to use, by default the exact one.
+
+    Returns:
+        The step's inputs, `alpha` = alpha*, `guaranteed` (T2), `sharp` (T1s at the same alpha),
+        `gain` = J(pi_alpha) - J(pi) and `full_gain`, the gain at alpha = 1.
+    """
+    exact = reset_step(evaluation, candidate, weight)
+    if not isinstance(exact, ResetStep):
+        raise TypeError("steps of discounted worlds have no remaining horizon")
+    step = (
+        exact
+        if spread is None
+        else ResetStep(exact.horizon, exact.coverage, exact.advantage, spread, exact.remaining)
+    )
+    alpha, guaranteed = best_step(step)
+    deviations = deviation_probabilities(mdp, evaluation.policy, weight, alpha)
+    return {
+        "selected": float(step.coverage),
+        "advantage": float(step.advantage),
+        "spread": float(step.spread),
+        "remaining": float(step.remaining),
+        "alpha": float(alpha),
+        "guaranteed": float(guaranteed),
+        "sharp": float(sharp_improvement_lower_bound(exact, alpha, deviations.tolist())),
+        "gain": _gain(mdp, evaluation, candidate, weight, float(alpha)),
+        "full_gain": _gain(mdp, evaluation, candidate, weight, 1.0),
+        "value": float(evaluation.value),
+    }
+
+
+def _gain(
+    mdp: FiniteHorizonMDP,
+    evaluation: Evaluation,
+    candidate: np.ndarray,
+    weight: np.ndarray,
+    alpha: float,
+) -> float:
+    updated = evaluate(mdp, mix(evaluation.policy, candidate, weight, alpha))
+    return float(updated.value) - float(evaluation.value)
+
+
+def _gain_fit(spec: GainSpec, rows: list[Row], quantity: str, exact_spread: bool) -> Row:
+    x = np.log([r[spec.line.dial] for r in rows])
+    y = np.log([r[quantity] for r in rows])
+    lower, upper = _slope_interval(x, y, spec.bootstraps, Key.of(spec.seed).child("gain"))
+    return {
+        "versus": spec.line.dial,
+        "exponent": _slope(x, y),
+        "lower": lower,
+        "upper": upper,
+        "expected": expected_gain_exponent(spec.line, exact_spread),
+    }
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> float:
+    centred = x - x.mean()
+    return float(centred @ y / (centred @ centred))
+
+
+def _slope_interval(x: np.ndarray, y: np.ndarray, bootstraps: int, key: Key) -> tuple[float, float]:
+    """95 % interval of the slope by resampling points: how far the line is from a power law."""
+    draws = key.generator().integers(len(x), size=(bootstraps, len(x)))
+    slopes = [_slope(x[d], y[d]) for d in draws if len(set(d.tolist())) > 1]
+    lower, upper = np.quantile(slopes, [0.025, 0.975])
+    return float(lower), float(upper)

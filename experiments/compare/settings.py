@@ -1,0 +1,158 @@
+"""What ``compare`` varies, and what the theory says of each dial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
+from cpi_theory.resets.uniform import UniformReset
+from cpi_theory.seam import ResetPolicy
+
+Family = Literal["one decision", "tree"]
+Learner = Literal["aliased", "statewise"]
+Resets = Literal["random", "oracle", "imperfect"]
+Dial = Literal["coverage", "tau", "horizon", "actions", "precision", "recall"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One world and one reset policy.
+
+    Attributes:
+        learner: "aliased": one action for all states; "statewise": one action per state.
+        resets: which states are reset to.
+        family: kind of world; see :mod:`experiments.compare.worlds`.
+        coverage: p, the on-policy share of improvable (state, step) pairs; at most 1 / horizon
+            where a rollout has one decision.
+        tau: advantage of the right action at an improvable state, R_max = 1.
+        horizon: H >= 2.
+        actions: |A| >= 2.
+        precision, recall: of the imperfect oracle (T6); 1 for the others.
+    """
+
+    learner: Learner = "aliased"
+    resets: Resets = "random"
+    family: Family = "one decision"
+    coverage: float = 1 / 16
+    tau: float = 0.2
+    horizon: int = 4
+    actions: int = 2
+    precision: float = 1.0
+    recall: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_count("horizon", self.horizon, 2)
+        check_count("actions", self.actions, 2)
+        check_positive("coverage", self.coverage)
+        most = 1 / self.horizon if self.family == "one decision" else 1.0
+        check_in_range("coverage", self.coverage, 0, most)
+        check_positive("tau", self.tau)
+        check_in_range("tau", self.tau, 0, 0.5)
+        for name in ("precision", "recall"):
+            check_positive(name, getattr(self, name))
+            check_in_range(name, getattr(self, name), 0, 1)
+        if self.resets != "imperfect" and (self.precision, self.recall) != (1.0, 1.0):
+            raise InvalidInput(
+                "precision", self.precision, f"{self.resets} resets have none", "leave it at 1"
+            )
+
+    @property
+    def level(self) -> float:
+        """tau, a hair lower: advantages that equal it must not be lost to rounding."""
+        return self.tau * (1 - 1e-9)
+
+    @property
+    def reset(self) -> ResetPolicy:
+        """The reset policy."""
+        if self.resets == "random":
+            return UniformReset()
+        if self.resets == "oracle":
+            return ImprovableReset(self.level)
+        return ImperfectReset(self.precision, self.recall, self.level)
+
+    @property
+    def reset_precision(self) -> float:
+        """Share of reset states that are improvable (q of T6): p, 1, or the given one."""
+        return {"random": self.coverage, "oracle": 1.0}.get(self.resets, self.precision)
+
+    @property
+    def selected(self) -> float:
+        """p_w, the share of visited states that the reset policy selects (T6)."""
+        return self.recall * self.coverage / self.reset_precision
+
+    def turned(self, dial: Dial, value: float) -> Setting:
+        """This setting with one dial at another value."""
+        whole = dial in ("horizon", "actions")
+        change: dict[str, Any] = {dial: int(value) if whole else value}
+        return replace(self, **change)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A setting with one dial swept: what one exponent is fitted to.
+
+    Attributes:
+        setting: the other dials.
+        dial: the swept one.
+        values: at least two.
+        base: whether figures show the line itself and not only its exponent.
+    """
+
+    setting: Setting
+    dial: Dial
+    values: tuple[float, ...]
+    base: bool = False
+
+    def __post_init__(self) -> None:
+        if len(set(self.values)) < 2:
+            raise InvalidInput("values", self.values, "no two different ones", "sweep the dial")
+
+    def settings(self) -> list[Setting]:
+        """The settings along the line."""
+        return [self.setting.turned(self.dial, value) for value in self.values]
+
+
+_FALLING: tuple[Dial, ...] = ("coverage", "tau", "precision")
+"""Dials in whose inverse samples grow."""
+
+
+def samples_factor(dial: Dial) -> str:
+    """What samples are fitted against: "1/coverage", "actions", ..."""
+    return f"1/{dial}" if dial in _FALLING else dial
+
+
+def expected_samples_exponent(line: Line) -> float:
+    """Exponent of the samples in :func:`samples_factor` by T4 to T7 (|A| up to its logarithm).
+
+    Aliased choosers need 1 / (q tau)^2 with q the share of reset states that are improvable: p for
+    random resets, 1 for the oracle. Statewise choosers only waste the share 1 - q of their samples.
+    """
+    power = 2.0 if line.setting.learner == "aliased" else 1.0
+    random = line.setting.resets == "random"
+    return {
+        "coverage": power if random else 0.0,
+        "tau": 2.0,
+        "horizon": 0.0,
+        "actions": 1.0,
+        "precision": power,
+        "recall": 0.0,
+    }[line.dial]
+
+
+def expected_gain_exponent(line: Line, exact_spread: bool) -> float:
+    """Exponent of the gain in the dial, for a step of size alpha* < 1, by T2 and T6.
+
+    The gain is H p_w (q tau)^2 / (4 Delta L) with p_w = recall p / q. A known spread is
+    Delta = recall tau, which cancels one tau and the recall; a learner that knows nothing better
+    than Delta = 2 R_max keeps both.
+    """
+    return {
+        "coverage": 2.0 if line.setting.resets == "random" else 1.0,
+        "tau": 1.0 if exact_spread else 2.0,
+        "horizon": 0.0,
+        "actions": 0.0,
+        "precision": 1.0,
+        "recall": 0.0 if exact_spread else 1.0,
+    }[line.dial]

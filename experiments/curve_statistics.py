@@ -1,0 +1,289 @@
+"""What learning curves say: bands, paired differences, and how soon a level is reached."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.randomness import Key
+from cpi_theory.statistics.bootstrap import (
+    bootstrap_interval,
+    interquartile_mean,
+    paired_difference,
+)
+from cpi_theory.statistics.intervals import clustered_proportion
+from experiments.documents.numbers import interval_text
+from experiments.runs.files import Row
+
+
+def difference_verdicts(pairs: Sequence[Row]) -> tuple[str, ...]:
+    """One sentence per comparison, axis and world: the difference, and who is ahead if anyone."""
+    return tuple(
+        f"{r['world']}: {r['first']} - {r['second']} = {interval_text(r, 'difference', 3)} per "
+        f"{r['axis'].removesuffix('s')} over {r['seeds']} seeds: "
+        + ("not distinguishable." if r["lower"] <= 0 <= r["upper"] else f"{_ahead(r)} is ahead.")
+        for r in pairs
+    )
+
+
+def _ahead(row: Row) -> str:
+    return str(row["first"] if row["lower"] > 0 else row["second"])
+
+
+Floats = NDArray[np.float64]
+
+AXES = ("rollouts", "steps")
+"""What a curve is measured against."""
+
+CONTRASTS = (
+    ("SRPO", "RRPO"),
+    ("SRPO", "GRPO"),
+    ("RRPO", "GRPO"),
+    ("SRPO-70", "GRPO"),
+    ("SRPO-40", "GRPO"),
+    ("SRPO-40", "SRPO"),
+)
+"""Which methods are compared in pairs: (first, second)."""
+
+_LEVEL = 0.95
+
+_POINTS = 41
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """The curves of one method in one world, one per seed, in the order of seeds.
+
+    Attributes:
+        world, method: their labels.
+        seeds: shape (n,).
+        rows: per seed its records, in the order of points.
+    """
+
+    world: str
+    method: str
+    seeds: tuple[int, ...]
+    rows: tuple[tuple[Row, ...], ...]
+
+    def column(self, name: str) -> list[Floats]:
+        """A field of the records, one array over the points per seed."""
+        return [np.array([row[name] for row in rows], dtype=np.float64) for rows in self.rows]
+
+    @cached_property
+    def values(self) -> list[Floats]:
+        """Exact J at each point, per seed."""
+        return self.column("value")
+
+    def shared_budget(self, axis: str) -> float:
+        """How far along `axis` every seed came."""
+        return min(float(x[-1]) for x in self.column(axis))
+
+    def at(self, axis: str, grid: Floats) -> Floats:
+        """J interpolated at `grid` along `axis`, shape (seeds, points)."""
+        pairs = zip(self.column(axis), self.values, strict=True)
+        return np.stack([np.interp(grid, x, value) for x, value in pairs])
+
+    def mean_until(self, axis: str, budget: float) -> Floats:
+        """Mean of J over [0, budget] along `axis`, per seed: area under the curve / budget."""
+        grid = np.linspace(0.0, budget, 16 * _POINTS + 1)
+        return np.asarray(np.trapezoid(self.at(axis, grid), grid, axis=1) / budget)
+
+
+def gather(records: Sequence[Row]) -> dict[tuple[str, str], Curves]:
+    """The records of `learning_curve` by (world, method), both in the order of appearance."""
+    found: dict[tuple[str, str], dict[int, list[Row]]] = {}
+    for row in records:
+        seeds = found.setdefault((row["world"], row["method"]), {})
+        seeds.setdefault(row["seed"], []).append(row)
+    return {
+        labels: Curves(*labels, tuple(seeds), tuple(map(tuple, seeds.values())))
+        for labels, seeds in found.items()
+    }
+
+
+def bands(
+    curves: Iterable[Curves],
+    axes: Sequence[str],
+    resamples: int,
+    key: Key,
+    until: float | None = None,
+) -> list[Row]:
+    """Interquartile mean of J over seeds with a bootstrap band, along each axis.
+
+    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. The axis ends at
+    `until`, where curves that stopped before keep their last value (nothing changes the policy
+    any more), or by default where the first seed ends.
+    """
+    rows = []
+    for one in curves:
+        for axis in axes:
+            grid = np.linspace(0.0, until or one.shared_budget(axis), _POINTS)
+            band = bootstrap_interval(
+                one.at(axis, grid),
+                interquartile_mean,
+                _LEVEL,
+                resamples,
+                key.child("bands", one.world, one.method, axis),
+            )
+            labels = {"world": one.world, "method": one.method, "axis": axis}
+            columns = zip(grid, band.estimate, band.lower, band.upper, strict=True)
+            rows += [
+                labels | {"x": x, "value": v, "lower": low, "upper": high, "seeds": len(one.seeds)}
+                for x, v, low, high in columns
+            ]
+    return rows
+
+
+def pairs(
+    curves: dict[tuple[str, str], Curves],
+    axes: Sequence[str] = AXES,
+    contrasts: Sequence[tuple[str, str]] = CONTRASTS,
+) -> list[Row]:
+    """Difference of the mean J over the curve between two methods, paired by seed.
+
+    Both are measured up to the budget that every seed of both reached. Rows: `world`, `first`,
+    `second`, `axis`, `budget`, `difference` (first - second), `lower`, `upper`, `seeds`, `verdict`:
+    who is ahead, or that no difference is shown. Each interval holds with 95 % for itself: of many
+    comparisons without a difference, one in twenty shows one.
+    """
+    worlds = dict.fromkeys(world for world, _ in curves)
+    rows = []
+    for world in worlds:
+        for first, second in contrasts:
+            if (world, first) in curves and (world, second) in curves:
+                a, b = curves[world, first], curves[world, second]
+                rows += [_pair(a, b, axis) for axis in axes]
+    return rows
+
+
+def _pair(first: Curves, second: Curves, axis: str) -> Row:
+    budget = min(first.shared_budget(axis), second.shared_budget(axis))
+    gap = paired_difference(first.mean_until(axis, budget), second.mean_until(axis, budget), _LEVEL)
+    row = {
+        "world": first.world,
+        "first": first.method,
+        "second": second.method,
+        "axis": axis,
+        "budget": budget,
+        "difference": gap.estimate,
+        "lower": gap.lower,
+        "upper": gap.upper,
+        "seeds": len(first.seeds),
+    }
+    return row | {"verdict": _verdict(row)}
+
+
+def difference_text(row: Row) -> str:
+    """A row of `pairs` for a terminal: bold where the interval excludes 0."""
+    text = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
+    return f"[bold]{text}[/bold]" if row["lower"] > 0 or row["upper"] < 0 else text
+
+
+def _verdict(row: Row) -> str:
+    per = f"per {row['axis'][:-1]}"
+    if row["lower"] > 0:
+        return f"{row['first']} is ahead of {row['second']} {per}"
+    if row["upper"] < 0:
+        return f"{row['second']} is ahead of {row['first']} {per}"
+    return f"no difference shown between {row['first']} and {row['second']} {per}"
+
+
+def groups(curves: Iterable[Curves]) -> list[Row]:
+    """Share of groups that teach anything, over all seeds, between one record and the next.
+
+    Rows: `world`, `method`, `x` (rollouts at the later record), `informative`, `groups`.
+    """
+    rows = []
+    for one in curves:
+        made, taught = (np.sum(one.column(name), axis=0) for name in ("groups", "informative"))
+        x = one.column("rollouts")[0]
+        for i in range(1, len(x)):
+            share = float(taught[i] / made[i]) if made[i] else None
+            labels = {"world": one.world, "method": one.method, "x": x[i]}
+            rows.append(labels | {"informative": share, "groups": int(made[i])})
+    return rows
+
+
+def collections(
+    curves: Iterable[Curves], totals: Sequence[str] = (*AXES, "localizations")
+) -> list[Row]:
+    """What each method generated and how its groups turned out, over all seeds.
+
+    Rows: `world`, `method`, mean over seeds of the last value of each of `totals`,
+    `informative` share of groups with `lower` and `upper` (seeds as clusters), `refusals` by
+    reason in all seeds together.
+    """
+    return [_collected(one, totals) for one in curves]
+
+
+def _collected(one: Curves, totals: Sequence[str]) -> Row:
+    counts = {n: [float(x.sum()) for x in one.column(n)] for n in ("groups", "informative")}
+    share = clustered_proportion(counts["informative"], counts["groups"], _LEVEL)
+    last = {n: float(np.mean([x[-1] for x in one.column(n)])) for n in totals}
+    refusals: Counter[str] = Counter()
+    for rows in one.rows:
+        for row in rows:
+            refusals.update(row["refusals"])
+    return {
+        "world": one.world,
+        "method": one.method,
+        **last,
+        "informative": share.estimate,
+        "lower": share.lower,
+        "upper": share.upper,
+        "refusals": dict(refusals),
+    }
+
+
+def reach(curves: dict[tuple[str, str], Curves], axes: Sequence[str] = AXES) -> list[Row]:
+    """How much each method generates until half of what can be gained is gained.
+
+    The level lies midway between the first value and the best last value (interquartile mean) of
+    any method in that world. Rows: `world`, `method`, `axis`, `level`, `median` over seeds (null
+    if fewer than half got there), `reached` of `seeds`.
+    """
+    rows = []
+    for world in dict.fromkeys(world for world, _ in curves):
+        here = [one for one in curves.values() if one.world == world]
+        level = _half_way(here)
+        rows += [_reached(one, axis, level) for one in here for axis in axes]
+    return rows
+
+
+def _half_way(here: Sequence[Curves]) -> float:
+    first = interquartile_mean([value[0] for value in here[0].values])
+    last = max(interquartile_mean([value[-1] for value in one.values]) for one in here)
+    return float(first + last) / 2
+
+
+def _reached(one: Curves, axis: str, level: float) -> Row:
+    times = [
+        _crossing(x, value, level) for x, value in zip(one.column(axis), one.values, strict=True)
+    ]
+    median = float(np.median(times))
+    return {
+        "world": one.world,
+        "method": one.method,
+        "axis": axis,
+        "level": level,
+        "median": median if np.isfinite(median) else None,
+        "reached": int(np.isfinite(times).sum()),
+        "seeds": len(times),
+    }
+
+
+def _crossing(x: Floats, value: Floats, level: float) -> float:
+    """Where the curve first reaches `level`, linear between records; infinite if it never does."""
+    above = np.flatnonzero(value >= level)
+    if not above.size:
+        return float("inf")
+    i = int(above[0])
+    if i == 0:
+        return float(x[0])
+    share = (level - value[i - 1]) / (value[i] - value[i - 1])
+    return float(x[i - 1] + share * (x[i] - x[i - 1]))

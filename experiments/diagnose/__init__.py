@@ -1,0 +1,1 @@
+"""Are resets worth it for this model and this data?"""

@@ -1,0 +1,131 @@
+"""How far a diagnosis can be trusted: whether intervals cover, whether predicted orders hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.diagnose.order import (
+    MeasurementSpec,
+    PredictionSpec,
+    agreement_row,
+    measured_rows,
+    order_rows,
+    predicted_rows,
+)
+from experiments.diagnose.validation import ValidationSpec, coverage_rows, validation_rows
+from experiments.diagnose.verdict import order_sentences
+from experiments.learn.curves import Budget
+from experiments.methods import COMPARED
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution, sweep
+from experiments.worlds.cases import SETTINGS, VALIDATION
+
+if TYPE_CHECKING:
+    from experiments.diagnose.config import DiagnoseConfig
+
+_BLOCK = 10
+_FEW = 10
+"""Resamples where the order of methods is not looked at."""
+_LEAST = 0.9
+"""Share of repetitions in which a 95 % interval should cover at least."""
+
+
+def validate(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Diagnose known worlds over and over; 1 if an interval covers less often than it should."""
+    record = Run.open(output, f"{config.name}-validate", config, config.seed)
+    settings = dataclasses.replace(config.sampling.settings(), resamples=_FEW)
+    specs = [
+        ValidationSpec(
+            case.label,
+            case,
+            settings,
+            config.prompts,
+            first,
+            min(_BLOCK, config.repetitions - first),
+            config.seed,
+        )
+        for case in VALIDATION
+        for first in range(0, config.repetitions, _BLOCK)
+    ]
+    with record.timed("validate"):
+        rows = sweep(validation_rows, specs, record, "intervals", execution, console)
+        coverage = record.once("coverage", lambda: coverage_rows(rows))
+    short = [row for row in coverage if row["covered"] < _LEAST]
+    table = Table("world", "numbers", "least", "median", "below 90 %", box=None)
+    for case in VALIDATION:
+        here = sorted(r["covered"] for r in coverage if r["case"] == case.label)
+        below = sum(c < 0.9 for c in here)
+        middle = here[len(here) // 2]
+        table.add_row(case.label, str(len(here)), f"{here[0]:.3f}", f"{middle:.3f}", f"{below}")
+    console.print(table)
+    for row in short:
+        console.print(f"{row['case']}, {row['section']}, {row['name']}: {row['covered']:.3f}")
+    console.print(f"records: {record.directory}")
+    return 1 if short else 0
+
+
+def compare_orders(
+    config: DiagnoseConfig, output: Path, execution: Execution, console: Console
+) -> int:
+    """Predict and measure the order of methods in every setting; 0 when done."""
+    record = Run.open(output, f"{config.name}-order", config, config.seed)
+    with record.timed("order"):
+        predicted, measured = (_on_trees if config.model is None else _on_model)(
+            config, record, execution, console
+        )
+        rows = record.once("settings", lambda: order_rows(predicted, measured))
+        (found,) = record.once("agreement", lambda: [agreement_row(rows)])
+    _print_orders(rows, console)
+    for sentence in order_sentences(rows, found):
+        console.print(f"- {sentence}", markup=False)
+    console.print(f"records: {record.directory}")
+    return 0
+
+
+def _on_trees(
+    config: DiagnoseConfig, record: Run, execution: Execution, console: Console
+) -> tuple[list[Row], list[Row]]:
+    budget = Budget(updates=config.updates, every=4)
+    predictions = [PredictionSpec(case, config.prompts, config.seed) for case in SETTINGS]
+    measurements = [
+        MeasurementSpec(case, method, budget, seed)
+        for case in SETTINGS
+        for method in COMPARED
+        for seed in range(config.seed, config.seed + config.curves)
+    ]
+    predicted = sweep(predicted_rows, predictions, record, "predicted", execution, console)
+    return predicted, sweep(measured_rows, measurements, record, "measured", execution, console)
+
+
+def _on_model(
+    config: DiagnoseConfig, record: Run, execution: Execution, console: Console
+) -> tuple[list[Row], list[Row]]:
+    from experiments.diagnose import order_model as on_model  # torch, for language models alone
+
+    settings, model = on_model.SETTINGS, config.model_settings()
+    predictions = [
+        on_model.ModelPredictionSpec(world, model, config.prompts, config.seed)
+        for world in settings
+    ]
+    seeds = range(config.seed, config.seed + config.curves)
+    measurements = on_model.measurement_specs(settings, model, config.updates, seeds)
+    predict, measure = on_model.model_predicted_rows, on_model.model_measured_rows
+    predicted = sweep(predict, predictions, record, "predicted", execution, console)
+    return predicted, sweep(measure, measurements, record, "measured", execution, console)
+
+
+def _print_orders(rows: Sequence[Row], console: Console) -> None:
+    table = Table("setting", "success", *COMPARED, "SRPO - GRPO", "predicted", box=None)
+    for row in rows:
+        gap = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
+        means = [f"{row[f'measured {m}']:.3f}" for m in COMPARED]
+        guess = f"{row['srpo_over_grpo']:.2f}"
+        table.add_row(row["setting"], f"{row['success']:.4f}", *means, gap, guess)
+    console.print(table)

@@ -1,0 +1,141 @@
+"""Settings of ``cpi-resets diagnose``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings
+from cpi_theory.randomness import Key
+from experiments.worlds.cases import Case, open_case
+from experiments.worlds.language import LanguageWorld
+from experiments.worlds.language import choose as choose_task
+from experiments.worlds.sites import Site
+from experiments.worlds.tabular import choose
+
+if TYPE_CHECKING:
+    from llm.models.load import ModelSettings
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What is drawn and counted; see :class:`cpi_theory.diagnosis.diagnose.DiagnosisSettings`.
+
+    Attributes:
+        tau: level of improvability, in reward units; by default found from the data.
+        parents: most failures of a prompt on which corrections are tried.
+        suffixes: from the named step of each, and from the control's.
+        audited: where advantages are sampled, visited and named states that are measured.
+        traced: and rollouts of which every step is.
+        bins: equal parts of a rollout in which corrections are counted.
+    """
+
+    tau: float | None = None
+    parents: int = 2
+    suffixes: int = 4
+    audited: int = 64
+    traced: int = 8
+    bins: int = 4
+
+    def __post_init__(self) -> None:
+        self.settings()
+
+    def settings(self, reward_bound: float = 1.0) -> DiagnosisSettings:
+        """The settings of a diagnosis."""
+        chosen = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return DiagnosisSettings(**chosen, reward_bound=reward_bound)
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """Estimate from rollouts, before any training, what resets are worth.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        world: a world by name; without `model` a tabular one, such as tree-natural, tree-sparse
+            (the default) or tree-early, see ``cpi-resets learn --help``; with it a task: natural
+            (the default), sparse, early, or a name from `more`.
+        model: a language model to diagnose, a folder in Hugging Face format or a name on the hub;
+            "tiny" is the one that comes with the package.
+        device: of the model.
+        temperature: of its rollouts.
+        accuracy: chance that a tabular world's localiser names the first error, else a uniform
+            step.
+        blind: hide a tabular world's exact advantages: they are sampled, as a language model's.
+        prompts: start states; 32 rollouts of each, and more in a blind world.
+        seed: of all randomness.
+        sampling: what is drawn and counted.
+        validate: instead, diagnose worlds of which everything is known over and over and count how
+            often the intervals cover the truth.
+        order: instead, compare the predicted order of methods with learning curves, in 18 tabular
+            settings or, with `model`, in 12 settings of its arithmetic.
+        repetitions: of the validation.
+        curves: seeds per method of the order.
+        updates: of each of its learning curves.
+        more: further tasks of language models, in configuration files only.
+    """
+
+    name: str = "diagnose"
+    world: str | None = None
+    model: str | None = None
+    device: str = "cpu"
+    temperature: float = 1.0
+    accuracy: float = 1.0
+    blind: bool = False
+    prompts: int = 128
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    validate: bool = False
+    order: bool = False
+    repetitions: int = 200
+    curves: int = 24
+    updates: int = 160
+    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+
+    def __post_init__(self) -> None:
+        check_probability("accuracy", self.accuracy)
+        check_positive("temperature", self.temperature)
+        check_count("prompts", self.prompts, minimum=8)
+        check_count("repetitions", self.repetitions)
+        check_count("curves", self.curves, minimum=2)
+        check_count("updates", self.updates)
+        if self.validate and self.order:
+            raise InvalidInput("order", True, "validate is set too", "run one after the other")
+        if self.model is None:
+            self.case()
+        else:
+            self.language_world()
+
+    def case(self) -> Case:
+        """The tabular world with its localiser."""
+        (world,) = choose("world", (self.world or "tree-sparse",), ())
+        return Case(world, self.accuracy, blind=self.blind)
+
+    def language_world(self) -> LanguageWorld:
+        """The task of the language model."""
+        (world,) = choose_task("world", (self.world or "natural",), self.more)
+        return world
+
+    def site(self, key: Key) -> Site:
+        """The world with its prompts.
+
+        Raises:
+            InvalidInput: whatever the world or the model refuses.
+        """
+        if self.model is None:
+            return open_case(self.case(), self.prompts, key)
+        from experiments.worlds.sites import open_model  # torch, for language models alone
+
+        world, model = self.language_world(), self.model_settings()
+        return open_model(world, model, self.prompts, key, self.temperature)
+
+    def model_settings(self) -> ModelSettings:
+        """The language model."""
+        from llm.models.load import ModelSettings
+
+        assert self.model is not None
+        return ModelSettings(self.model, device=self.device)

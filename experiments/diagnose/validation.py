@@ -1,0 +1,112 @@
+"""Do the intervals of `diagnose` cover what is true, at their level?
+
+Reasoning trees of which every number is known are diagnosed again and again with fresh prompts and
+rollouts; each interval either covers its exact value or does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
+from cpi_theory.randomness import Key
+from cpi_theory.statistics.intervals import Interval, wilson_interval
+from experiments.diagnose.truth import Truth
+from experiments.runs.files import Row
+from experiments.worlds.cases import Case, open_case
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class ValidationSpec:
+    """Some repetitions of one case.
+
+    Attributes:
+        label: of the case.
+        case: a reasoning tree.
+        settings: of the diagnosis.
+        prompts: per diagnosis.
+        first, count: repetitions `first` to `first + count - 1`.
+        seed: of the tree and of every draw.
+    """
+
+    label: str
+    case: Case
+    settings: DiagnosisSettings
+    prompts: int
+    first: int
+    count: int
+    seed: int
+
+
+def validation_rows(spec: ValidationSpec) -> list[Row]:
+    """One row per repetition and number: estimate, interval, exact value and whether it covers.
+
+    The level tau may differ between repetitions, as it is chosen from the data; the exact values
+    are those at the level that was chosen.
+    """
+    rows = []
+    key = Key.of(spec.seed).child("validate", spec.label)
+    exact = spec.case.simulator(key.child("instance"))
+    for number in range(spec.first, spec.first + spec.count):
+        draw = key.child("repetition", number)
+        site = open_case(spec.case, spec.prompts, key)
+        starts = exact.start_states(spec.prompts, draw.child("starts"))
+        found = diagnose(site.simulator, starts, draw, spec.settings)
+        truth = dict(Truth(exact, found.tau, spec.settings.bins).estimates())
+        rows += [
+            _row(spec.label, number, section, name, interval, truth[section, name])
+            for section, name, interval in found.estimates()
+            if (section, name) in truth
+        ]
+    return rows
+
+
+def _row(case: str, number: int, section: str, name: str, interval: Interval, truth: float) -> Row:
+    low, high = interval.lower - _ROUNDING, interval.upper + _ROUNDING
+    return {
+        "case": case,
+        "repetition": number,
+        "section": section,
+        "name": name,
+        "truth": truth,
+        "estimate": None if math.isnan(interval.estimate) else interval.estimate,
+        "lower": interval.lower,
+        "upper": interval.upper,
+        "covered": bool(low <= truth <= high),
+    }
+
+
+def coverage_rows(rows: Sequence[Row]) -> list[Row]:
+    """Per case and number how often the interval covered, with a Wilson interval of that share.
+
+    Rows: `case`, `section`, `name`, `repetitions` (numbers that a repetition did not see, such as
+    a depth without a named step, are not counted), `covered`, `lower`, `upper`, `truth` (mean),
+    `bias` (mean error of the estimates) and `width` (mean; null where an end is infinite).
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["case"], row["section"], row["name"]), []).append(row)
+    return [_covered(*labels, members) for labels, members in groups.items()]
+
+
+def _covered(case: str, section: str, name: str, rows: Sequence[Row]) -> Row:
+    hits, n = sum(row["covered"] for row in rows), len(rows)
+    share = wilson_interval(hits, n)
+    errors = [row["estimate"] - row["truth"] for row in rows if row["estimate"] is not None]
+    width = sum(row["upper"] - row["lower"] for row in rows) / n
+    return {
+        "case": case,
+        "section": section,
+        "name": name,
+        "repetitions": n,
+        "covered": hits / n,
+        "lower": share.lower,
+        "upper": share.upper,
+        "truth": sum(row["truth"] for row in rows) / n,
+        "bias": sum(errors) / len(errors) if errors else None,
+        "width": width if math.isfinite(width) else None,
+    }

@@ -1,0 +1,1 @@
+"""Frontier resets against GRPO and SRPO, from exact localisers to useless ones."""

@@ -1,0 +1,1 @@
+"""Learning curves of all algorithms on tabular worlds."""

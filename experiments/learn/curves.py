@@ -1,0 +1,202 @@
+"""One learning curve: a method in a world from one seed, as records.
+
+A group method collects its groups with 8 rollouts per prompt, and one step of a common optimiser
+follows their policy gradient. A conservative method mixes in what its chooser finds with the step
+size that its bound guarantees. After some updates the exact value of the policy is recorded with
+what was generated until then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from cpi_theory.algorithms.conservative import (
+    ConservativeStep,
+    Decision,
+)
+from cpi_theory.checks import check_count
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Collection
+from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
+from experiments.runs.files import Row
+from experiments.worlds.tabular import Instance, World, build
+from tabular.learning.optimizers import Adam, Sgd
+from tabular.learning.softmax import SoftmaxPolicy
+from tabular.resets.localizer import Localizer
+from tabular.simulation.conservative import ConservativeTabular
+from tabular.simulation.simulator import TabularSimulator
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a curve is and how finely it is recorded; the same for all methods of a kind.
+
+    Attributes:
+        prompts: start states per update, 8 rollouts each.
+        updates: of a group method.
+        every: updates between records.
+        trials: trials for the chooser of a conservative method, and again for its estimate, in
+            each iteration.
+        conservative_rollouts: it starts no further iteration once it generated so many.
+        exact_updates: iterations of a conservative method with exact advantages.
+        exact_every: iterations between its records.
+    """
+
+    prompts: int = 4
+    updates: int = 80
+    every: int = 2
+    trials: int = 4_000
+    conservative_rollouts: int = 300_000
+    exact_updates: int = 200
+    exact_every: int = 5
+
+    def __post_init__(self) -> None:
+        for name in (f.name for f in fields(self)):
+            check_count(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class CurveSpec:
+    """What one learning curve depends on.
+
+    Attributes:
+        world, method, budget: see there.
+        optimizer: of group methods.
+        seed: of the world's instance, the prompts and the rollouts; methods of one seed share
+            the first two, so they can be compared in pairs.
+    """
+
+    world: World
+    method: TabularMethod
+    optimizer: Adam | Sgd
+    budget: Budget
+    seed: int
+
+
+@dataclass(slots=True)
+class _Account:
+    """What was generated so far, and how the groups turned out since the last record."""
+
+    rollouts: int = 0
+    steps: int = 0
+    localizations: int = 0
+    groups: int = 0
+    informative: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    def add(self, collection: Collection) -> None:
+        self.rollouts += collection.generated_rollouts
+        self.steps += collection.generated_steps
+        self.localizations += collection.localizations
+        self.groups += len(collection)
+        self.informative += sum(group.informative for group in collection)
+        self.refusals.update({r.value: n for r, n in collection.refusals.items()})
+
+    def take(self) -> Row:
+        """Totals of what was generated, and counts of groups since the last record."""
+        row = {
+            "rollouts": self.rollouts,
+            "steps": self.steps,
+            "localizations": self.localizations,
+            "groups": self.groups,
+            "informative": self.informative,
+            "refusals": dict(self.refusals),
+        }
+        self.groups = self.informative = 0
+        self.refusals.clear()
+        return row
+
+
+def learning_curve(spec: CurveSpec) -> list[Row]:
+    """Records of one curve, the policy before any update first.
+
+    Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the exact J in
+    reward units; `rollouts`, `steps` (actions sampled) and `localizations` until then; `groups`,
+    `informative` and `refusals` (by reason) since the point before; for conservative methods
+    also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and `advantage`.
+    """
+    key = Key.of(spec.seed).child("learn", spec.world.name)
+    instance = build(spec.world, key.child("instance"))
+    method = spec.method
+    curve = _group_curve if isinstance(method, GroupMethod) else _conservative_curve
+    labels = {"world": spec.world.name, "method": method.name, "seed": spec.seed}
+    points = curve(spec, instance, key)
+    return [labels | {"point": number} | point for number, point in enumerate(points)]
+
+
+def _group_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]:
+    assert isinstance(spec.method, GroupMethod)
+    budget, algorithm, account = spec.budget, spec.method.algorithm, _Account()
+    mdp = instance.problem.mdp
+    policy = SoftmaxPolicy.from_policy(mdp, instance.problem.policy, floor=1e-6)
+    state = spec.optimizer.start(policy.logits)
+    localizer = Localizer(spec.world.threshold, accuracy=spec.method.accuracy)
+    simulator = TabularSimulator(
+        mdp, policy.probabilities(), localizer=localizer, success=instance.success
+    )
+    yield {"update": 0, "value": simulator.value(), **account.take()}
+    for update in range(1, budget.updates + 1):
+        starts = simulator.start_states(budget.prompts, key.child("starts", update))
+        collection = algorithm.collect(simulator, starts, key.child("collect", update))
+        account.add(collection)
+        state = spec.optimizer.ascend(state, policy.gradient(collection))
+        policy = policy.with_logits(state.logits)
+        simulator = simulator.with_policy(policy.probabilities())
+        if update % budget.every == 0 or update == budget.updates:
+            yield {"update": update, "value": simulator.value(), **account.take()}
+
+
+def _conservative_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]:
+    """Records of all iterations, or every few of them where nothing is sampled."""
+    assert isinstance(spec.method, ConservativeMethod)
+    budget, exact = spec.budget, spec.method.exact
+    world = ConservativeTabular(
+        instance.problem.mdp, instance.problem.policy, success=instance.success
+    )
+    algorithm = spec.method.algorithm(instance, budget.trials)
+    limit = budget.exact_updates if exact else budget.conservative_rollouts // budget.trials + 1
+    totals = _Totals()
+    yield totals.point(0, world, None)
+    for step in algorithm.run(world, key.child("conservative"), limit):
+        totals.add(step)
+        update = step.iteration + 1
+        stopped = step.decision is Decision.STOPPED
+        if not exact or stopped or update % budget.exact_every == 0:
+            yield totals.point(update, step.world, step)
+        if totals.rollouts >= budget.conservative_rollouts:
+            return
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What a conservative run generated and promised so far."""
+
+    rollouts: int = 0
+    steps: int = 0
+    guaranteed: float = 0.0
+
+    def add(self, step: ConservativeStep) -> None:
+        self.rollouts += step.rollouts
+        self.steps += step.generated_steps
+        self.guaranteed += step.guaranteed_gain
+
+    def point(self, update: int, world: Any, step: ConservativeStep | None) -> Row:
+        return {
+            "update": update,
+            "value": world.value(),
+            "rollouts": self.rollouts,
+            "steps": self.steps,
+            "localizations": 0,
+            "groups": 0,
+            "informative": 0,
+            "refusals": {},
+            "decision": None if step is None else step.decision.value,
+            "alpha": None if step is None else step.alpha,
+            "guaranteed": self.guaranteed,
+            "advantage": None if step is None else np.asarray(step.advantage.estimate).item(),
+        }

@@ -1,0 +1,1 @@
+"""Mutants of functions: would a battery of checks notice a wrong constant?"""

@@ -1,0 +1,1 @@
+"""The report: every stored record drawn, and what it says."""

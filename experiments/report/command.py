@@ -1,0 +1,159 @@
+"""``cpi-resets figures``: every figure from stored records, and a report that says what they mean.
+
+Nothing is simulated here. Figures whose run or tables are not there are left out and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from cpi_theory.checks import InvalidInput
+from experiments.anatomy.report import anatomy_section
+from experiments.compare.report import compare_section
+from experiments.diagnose.report import diagnose_section, order_section, validate_section
+from experiments.documents.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
+from experiments.frontier.report import frontier_section
+from experiments.learn.report import learn_section
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from experiments.train.report import train_section
+from experiments.verify.report import verify_section
+from paper_figs.catalogue import FIGURES, Entry
+from paper_figs.style import FORMATS, render
+
+Section = Callable[[Run], list[Block]]
+
+_SECTIONS: tuple[tuple[str, Section], ...] = (
+    ("verify", verify_section),
+    ("compare", compare_section),
+    ("learn", learn_section),
+    ("frontier", frontier_section),
+    ("train", train_section),
+    ("anatomy", anatomy_section),
+    ("diagnose", diagnose_section),
+    ("diagnose-validate", validate_section),
+    ("diagnose-order", order_section),
+)
+
+
+@dataclass(frozen=True)
+class FiguresConfig:
+    """Draw every figure from stored records and write the report.
+
+    Attributes:
+        name: folder of figures and report below the output folder.
+        verify, compare, learn, frontier, train, anatomy, diagnose: names of the runs to read;
+            where `verify` or `frontier` is not there, its quick form (e.g. "verify-quick") is
+            read, and with `diagnose` its validation and order.
+    """
+
+    name: str = "report"
+    verify: str = "verify"
+    compare: str = "compare"
+    learn: str = "learn"
+    frontier: str = "frontier"
+    train: str = "train"
+    anatomy: str = "anatomy"
+    diagnose: str = "diagnose"
+
+
+def run(config: FiguresConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Write figures and report; 0 when done.
+
+    Raises:
+        InvalidInput: if none of the runs is there.
+    """
+    runs = existing_runs(config, output)
+    target = Run.open(output, config.name, config, 0)
+    with target.lock():
+        pictures = _draw_all(runs, target, console)
+        blocks = _blocks(runs, pictures)
+        target.write_file("report.html", as_html(_TITLE, blocks).encode())
+        path = target.write_file("report.md", as_markdown(blocks).encode())
+    console.print(f"{len(pictures)} figures and the report: {path.with_suffix('.html')}")
+    return 0
+
+
+_DIAGNOSE_RUNS = ("", "-validate", "-order")
+
+_TITLE = "Conservative policy iteration with resets: what was measured"
+
+
+def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
+    """The runs that are there, by command; a quick run stands in for a full one.
+
+    Raises:
+        InvalidInput: if there is none.
+    """
+    names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
+    names += [("compare", config.compare), ("learn", config.learn)]
+    names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
+    names += [("train", config.train), ("anatomy", config.anatomy)]
+    names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
+    runs = {
+        kind: Run.existing(output, name)
+        for kind, name in names
+        if (output / name / "run.json").exists()
+    }
+    if not runs:
+        raise InvalidInput(
+            "output", str(output), "holds none of these runs", "run verify, compare or learn first"
+        )
+    return runs
+
+
+def _draw_all(runs: dict[str, Run], target: Run, console: Console) -> dict[str, Picture]:
+    pictures = {}
+    for entry in FIGURES:
+        missing = _missing(entry, runs)
+        if missing:
+            console.print(f"left out {entry.name}: {missing}")
+            continue
+        pictures[entry.name] = _draw(entry, runs, target)
+    return pictures
+
+
+def _missing(entry: Entry, runs: dict[str, Run]) -> str | None:
+    for command, table in entry.tables:
+        if command not in runs:
+            return f"there is no run of {command}"
+        if not runs[command].has(table):
+            return f"{command} has no table {table}"
+    return None
+
+
+def _draw(entry: Entry, runs: dict[str, Run], target: Run) -> Picture:
+    figure = entry.draw(*(runs[command].read(table) for command, table in entry.tables))
+    files = {extension: render(figure, extension) for extension in FORMATS}
+    for extension, data in files.items():
+        target.write_file(f"figures/{entry.name}.{extension}", data)
+    return Picture(f"figures/{entry.name}.png", files["png"], entry.caption)
+
+
+def _blocks(runs: dict[str, Run], pictures: dict[str, Picture]) -> list[Block]:
+    blocks: list[Block] = [Heading(_TITLE, 1), Paragraph(_PREFACE)]
+    for kind, section in _SECTIONS:
+        if kind in runs:
+            blocks += section(runs[kind])
+            blocks += [p for e in FIGURES if e.section == kind and (p := pictures.get(e.name))]
+    blocks += [Heading("How this was made"), Paragraph(_provenance(list(runs.values())))]
+    return blocks
+
+
+_PREFACE = (
+    "Every sentence below that states a number or a verdict is computed from the stored records; "
+    "intervals are 95 % intervals. J is the expected return of a rollout, p the on-policy share "
+    "of improvable (state, step) pairs, tau the level of improvability."
+)
+
+
+def _provenance(runs: Sequence[Run]) -> str:
+    made = [f"{run.directory.name} (seed {run.seed})" for run in runs]
+    return (
+        f"Runs: {', '.join(made)}. Configuration, versions, commit and hardware of each are in "
+        "its run.json; `cpi-resets reproduce` makes all of them again."
+    )

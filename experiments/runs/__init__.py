@@ -1,0 +1,1 @@
+"""Runs on disk and the sweeps that fill them, resumable, on this machine or a cluster."""

@@ -1,0 +1,102 @@
+"""Files of a run: written whole or not at all, tables of records as JSONL.
+
+Files are written under another name, flushed to the disk and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cpi_theory.checks import InvalidInput
+from experiments.errors import CannotWrite, CorruptFile
+from experiments.runs.encoding import canonical
+
+Row = dict[str, Any]
+
+TEMPORARY = ".tmp"
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Store `data` at `path` whole or not at all, durable once this returns.
+
+    Raises:
+        CannotWrite: disk full, no permission, ...; what was at `path` before is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_and_rename(path, data)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+
+
+def _write_and_rename(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a JSONL file.
+
+    Raises:
+        CorruptFile: naming the first line that is not one JSON object, or a cut-off end.
+    """
+    return parse_rows(path, read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of a stored file.
+
+    Raises:
+        InvalidInput: if it is not there or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            "file", path, f"cannot be read ({error.strerror})", "run what makes it first"
+        ) from error
+
+
+def parse_rows(path: Path, data: bytes, first_line: int = 1) -> list[Row]:
+    """Rows in the JSONL text `data`, which starts at line `first_line` of `path`."""
+    lines = data.split(b"\n")
+    if lines.pop():
+        raise CorruptFile(path, "is cut off in the middle of a row", first_line + len(lines))
+    return [_row(path, first_line + i, line) for i, line in enumerate(lines)]
+
+
+def _row(path: Path, number: int, line: bytes) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise CorruptFile(path, f"is not valid JSON ({error})", number) from error
+    if not isinstance(row, dict):
+        raise CorruptFile(path, f"holds a {type(row).__name__} instead of an object", number)
+    return row
+
+
+def rows_as_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """JSONL text of `rows`."""
+    return "".join(canonical(row) + "\n" for row in rows).encode()

@@ -1,0 +1,130 @@
+"""How a training run takes its updates: the lean loop, or TRL.
+
+Two engines give the same records up to rounding: the lean loop, and TRL, which brings mixed
+precision and trackers. Both store a run every so many updates, and the model where it was best.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.runs.files import Row
+from experiments.train.spec import Checkpoints, TrainSpec
+from experiments.train.training import Curve, Training
+
+if TYPE_CHECKING:
+    from cpi_theory.seam import Collection
+    from llm.engines.lean import StepReport
+
+
+def run_lean(curve: Curve) -> None:
+    """Take all updates that are left in the lean loop.
+
+    Raises:
+        TrainingDiverged: a loss or gradient is not finite; checkpoints stay as they are.
+    """
+    training = curve.training
+    if not _restore(curve):
+        curve.begin()
+    while training.update < training.spec.budget.updates:
+        curve.point(training.advance())
+        ends = training.update == training.spec.budget.updates
+        if curve.every and (training.update % curve.every == 0 or ends):
+            _store(curve)
+
+
+def _store(curve: Curve) -> None:
+    """The model for use, then, in one file that appears whole, all that the run needs to go on."""
+    from llm.training.checkpoint import save_state
+
+    assert curve.folder is not None
+    curve.save("last")
+    state = {"curve": json.dumps(curve.state()), "trainer": curve.training.trainer.state_dict()}
+    save_state(state, curve.folder / "state.pt")
+
+
+def _restore(curve: Curve) -> bool:
+    """Whether there was something to go on from."""
+    from llm.training.checkpoint import load_state
+
+    if curve.folder is None or not (curve.folder / "state.pt").exists():
+        return False
+    state = load_state(curve.folder / "state.pt", curve.training.model.device)
+    curve.restore(json.loads(state["curve"]))
+    curve.training.trainer.load_state_dict(state["trainer"])
+    return True
+
+
+def run_trl(curve: Curve) -> None:
+    """Take all updates that are left with TRL.
+
+    Raises:
+        TrainingDiverged: a loss or gradient is not finite; checkpoints stay as they are.
+    """
+    if curve.folder is not None:
+        _run_trl(curve, curve.folder)
+        curve.save("last")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _run_trl(curve, Path(folder))
+
+
+def _run_trl(curve: Curve, folder: Path) -> None:
+    from llm.engines.trl.checks import last_checkpoint
+    from llm.engines.trl.run import train_with_trl
+    from llm.engines.trl.settings import TrlSettings
+
+    training, spec = curve.training, curve.training.spec
+    each = spec.optimizer.parts * spec.optimizer.epochs
+    settings = TrlSettings(
+        updates=spec.budget.updates * each,
+        prompts=spec.budget.prompts,
+        save_every=curve.every * each,
+        keep=1,
+        trackers=spec.trl.trackers,
+        bf16=spec.trl.bf16,
+        quiet=True,
+    )
+
+    def learned(update: int, collection: Collection, report: StepReport) -> None:
+        training.learned(update, collection, report)
+        curve.point(collection)
+
+    if last_checkpoint(folder) is None:
+        curve.begin()
+    train_with_trl(
+        training.model,
+        spec.method.algorithm,
+        training.simulator,
+        training.begin,
+        training.key,
+        spec.optimizer,
+        spec.loss,
+        settings,
+        folder,
+        on_update=learned,
+        companion=curve,
+    )
+
+
+def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> list[Row]:
+    """Records of one run, the model before any update first.
+
+    With `checkpoints` the run goes on from what an interrupted one left there.
+
+    Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the pass rate on
+    held-out problems sampled once each, and at the first and last point `greedy`; until then
+    `rollouts`, `tokens` (sampled, localisation included), `forward_tokens` (through the model,
+    in collecting and learning), `localizations`, `localization_tokens` and `seconds` (of
+    collecting and learning; a sweep moves it to the timings); since the point before `groups`,
+    `informative`, `refusals` by reason, and `localization` (see
+    :class:`~experiments.train.localization_meter.LocalizationTally`); `loss` and `gradient_norm` of
+    the last update.
+    """
+    labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
+    curve = Curve(Training(spec), checkpoints)
+    (run_trl if spec.engine == "trl" else run_lean)(curve)
+    return [labels | {"point": number} | point for number, point in enumerate(curve.rows)]

@@ -1,0 +1,90 @@
+"""What ``cpi-resets train`` found: its section of the report, and sentences from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.curve_statistics import difference_verdicts
+from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.learn.report import learning_summary
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+
+_FEW = 10
+"""Seeds below which a report warns of its own intervals."""
+
+
+def train_section(run: Run) -> list[Block]:
+    """Whether resets helped a language model to learn."""
+    pairs = run.read("pairs")
+    finals = ("world", "method", "measure", "before", "after", "gain", "lower", "upper", "seeds")
+    reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
+    made = ("world", "method", "rollouts", "tokens", "forward_tokens", "localization_tokens")
+    return [
+        Heading("Training a language model"),
+        Paragraph(
+            "The same algorithm objects, now on a transformer: equal checkpoint, loss, optimiser "
+            "and rollouts per update. Pass rates are on held-out problems; differences are in the "
+            "mean pass rate over the run, paired by seed. Tokens are all that was sampled, "
+            "localisation included."
+        ),
+        Verdicts((*headlines(pairs), *learning_summary(pairs), *difference_verdicts(pairs))),
+        Heading("Localisation while the policy learns", 3),
+        Verdicts(localization_verdicts(run.read("localization"))),
+        Heading("Before and after", 3),
+        DataTable.of(run.read("finals"), finals),
+        Heading("Until half of what can be gained is gained", 3),
+        DataTable.of(run.read("reach"), reach),
+        Heading("What was generated", 3),
+        DataTable.of(run.read("collections"), (*made, "informative", "lower", "upper")),
+    ]
+
+
+def headlines(pairs: Sequence[Row]) -> tuple[str, ...]:
+    """Whether SRPO learns faster than GRPO, per rollout and per token, and on how many seeds."""
+    found = [r for r in pairs if (r["first"], r["second"]) == ("SRPO", "GRPO")]
+    sentences = [
+        _headline([r for r in found if r["axis"] == axis], axis)
+        for axis in dict.fromkeys(r["axis"] for r in found)
+    ]
+    fewest = min((r["seeds"] for r in pairs), default=_FEW)
+    if fewest < _FEW:
+        sentences.append(
+            f"Some of these differences are over {fewest} seeds only. Where success is rare the "
+            "moment at which learning takes off is luck, and so few seeds decide nothing."
+        )
+    return tuple(sentences)
+
+
+def _headline(rows: Sequence[Row], axis: str) -> str:
+    per = f"per {axis.removesuffix('s')}"
+    ahead = [r["world"] for r in rows if r["lower"] > 0]
+    behind = [r["world"] for r in rows if r["upper"] < 0]
+    where = f"of {len(rows)} worlds ({', '.join(r['world'] for r in rows)})"
+    if not ahead:
+        text = f"SRPO does not beat GRPO {per}: ahead in none {where}"
+    else:
+        text = f"SRPO beats GRPO {per} in {len(ahead)} {where}: {', '.join(ahead)}"
+    return text + (f"; GRPO is ahead in {', '.join(behind)}." if behind else ".")
+
+
+def localization_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
+    """How often the policy's own localiser was right, early and late, beside a fixed guess."""
+    sentences = []
+    for world, method in dict.fromkeys((r["world"], r["method"]) for r in rows):
+        if method == "ORACLE":
+            continue
+        found = [r for r in rows if (r["world"], r["method"]) == (world, method) and r["asked"]]
+        first, last = found[0], found[-1]
+        guesses = " and ".join(f"{r['first_hard'] / r['asked']:.0%}" for r in (first, last))
+        sentences.append(
+            f"{world}, {method}: the first error was named in {_right(first)} of failures at first "
+            f"and {_right(last)} at last; the first hard step of the question alone is right in "
+            f"{guesses} of the same."
+        )
+    return tuple(sentences)
+
+
+def _right(row: Row) -> str:
+    ends = f" [{row['lower']:.0%}, {row['upper']:.0%}]" if row["lower"] is not None else ""
+    return f"{row['exact'] / row['asked']:.0%}{ends}"

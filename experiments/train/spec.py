@@ -1,0 +1,128 @@
+"""What one training run of a language model depends on."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from cpi_theory.checks import InvalidInput, check_count, check_positive
+from experiments.methods import LanguageMethod
+from experiments.runs.encoding import canonical, plain
+from experiments.runs.files import atomic_write
+from experiments.runs.provenance import code_digest
+from experiments.worlds.language import LanguageWorld
+from llm.models.load import ModelSettings
+from llm.sampling.settings import SamplerSettings
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
+
+Engine = Literal["lean", "trl"]
+
+Tracker = Literal["tensorboard", "wandb", "trackio"]
+
+
+@dataclass(frozen=True)
+class TrlOptions:
+    """Of the engine "trl" alone.
+
+    Attributes:
+        bf16: compute in bfloat16, on a GPU.
+        trackers: where metrics are logged; nowhere by default.
+    """
+
+    bf16: bool = False
+    trackers: tuple[Tracker, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.trackers:
+            if importlib.util.find_spec(name) is None:
+                remedy = f"install it (pip install {name}), or leave it out"
+                raise InvalidInput("trl.trackers", name, "is not installed", remedy)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where runs are stored, so that they can go on and their models be used.
+
+    Each run has a folder of its own below `folder`, with the models `best` (where the pass rate on
+    held-out problems was highest after an update) and `last` in Hugging Face format, what the
+    engine needs to go on, and `log.jsonl`, a line per update to follow it by.
+
+    Attributes:
+        folder: of all runs.
+        every: updates between checkpoints; a run's end is stored too.
+    """
+
+    folder: Path
+    every: int
+
+    def __post_init__(self) -> None:
+        check_count("checkpoint_every", self.every)
+
+    def of(self, spec: TrainSpec) -> Path:
+        """The folder of a run, claimed for it.
+
+        Raises:
+            InvalidInput: if it holds what another specification or other code has left: a curve
+                of which a part came from there would be no one's.
+        """
+        folder = self.folder / f"{spec.world.name}-{spec.method.name}-{spec.seed}"
+        stamp = (canonical({"spec": plain(spec), "code": code_digest()}) + "\n").encode()
+        file = folder / "made-by.json"
+        if not file.exists():
+            atomic_write(file, stamp)
+        elif file.read_bytes() != stamp:
+            remedy = "delete it, go on with the code that made it, or choose another --output"
+            raise InvalidInput("checkpoint", folder, "of other settings or code", remedy)
+        return folder
+
+
+@dataclass(frozen=True)
+class TrainBudget:
+    """How long a run is and how finely it is recorded; the same for all methods.
+
+    Attributes:
+        prompts: problems per update, 8 rollouts each.
+        updates: optimiser updates.
+        every: updates between evaluations.
+        held_out: problems of each evaluation; every seed has its own.
+        temperature: of rollouts and sampled evaluations.
+    """
+
+    prompts: int = 8
+    updates: int = 40
+    every: int = 5
+    held_out: int = 128
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "updates", "every", "held_out"):
+            check_count(name, getattr(self, name))
+        check_positive("temperature", self.temperature)
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """What one training run depends on.
+
+    Attributes:
+        world, method, model, optimizer, loss, budget: see there.
+        seed: of problems and rollouts; methods of one seed see the same problems, so they can be
+            compared in pairs.
+        sampler: the engine that samples.
+        engine: what takes the updates.
+        trl: of that engine.
+    """
+
+    world: LanguageWorld
+    method: LanguageMethod
+    model: ModelSettings
+    optimizer: OptimizerSettings
+    loss: LossSettings
+    budget: TrainBudget
+    seed: int
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    engine: Engine = "lean"
+    trl: TrlOptions = field(default_factory=TrlOptions)

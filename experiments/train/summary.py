@@ -1,0 +1,88 @@
+"""What training runs of language models say, beside the summaries shared with `learn`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from cpi_theory.statistics.bootstrap import paired_difference
+from cpi_theory.statistics.intervals import clustered_proportion
+from experiments.curve_statistics import Curves
+from experiments.runs.files import Row
+
+AXES = ("rollouts", "tokens")
+"""What a curve is measured against."""
+
+CONTRASTS = (
+    ("SRPO", "GRPO"),
+    ("SRPO", "RRPO"),
+    ("RRPO", "GRPO"),
+    ("SRPO", "ORACLE"),
+    ("Frontier", "GRPO"),
+    ("Frontier", "SRPO"),
+)
+"""Which methods are compared in pairs: (first, second)."""
+
+TOTALS = (*AXES, "forward_tokens", "localizations", "localization_tokens")
+"""What the records of a run count up."""
+
+
+def localization(curves: Iterable[Curves]) -> list[Row]:
+    """How often localisers were right, over all seeds, between one record and the next.
+
+    Rows: `world`, `method`, `x` (rollouts at the later record), the counts of
+    :class:`~experiments.train.localization_meter.LocalizationTally`, and `exact_rate` with `lower`
+    and `upper`, seeds as clusters (null where fewer than two seeds asked). Methods that ask nobody
+    have none.
+    """
+    rows = []
+    for one in curves:
+        for point in range(1, len(one.rows[0])):
+            tallies = [seed[point]["localization"] for seed in one.rows]
+            if any(tally["asked"] for tally in tallies):
+                x = one.rows[0][point]["rollouts"]
+                rows.append({"world": one.world, "method": one.method, "x": x} | _rates(tallies))
+    return rows
+
+
+def _rates(tallies: Sequence[Row]) -> Row:
+    counts = {name: sum(tally[name] for tally in tallies) for name in tallies[0]}
+    asking = [tally for tally in tallies if tally["asked"]]
+    if len(asking) < 2:  # late in a run a seed may have no failure left to ask about
+        return counts | {"exact_rate": None, "lower": None, "upper": None}
+    share = clustered_proportion([t["exact"] for t in asking], [t["asked"] for t in asking])
+    return counts | {
+        "exact_rate": share.estimate,
+        "lower": share.lower,
+        "upper": share.upper,
+    }
+
+
+def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
+    """Pass rates after the last update, over seeds: mean with a Student interval.
+
+    Rows: `world`, `method`, `measure` ("sampled" or "greedy"), `before`, `after`, `gain` with
+    `lower` and `upper`, `seeds`.
+    """
+    rows = []
+    for one in curves.values():
+        for measure, column in (("sampled", "value"), ("greedy", "greedy")):
+            first, last = (
+                np.array([seed[point][column] for seed in one.rows], float) for point in (0, -1)
+            )
+            gain = paired_difference(last, first)
+            rows.append(
+                {
+                    "world": one.world,
+                    "method": one.method,
+                    "measure": measure,
+                    "before": float(first.mean()),
+                    "after": float(last.mean()),
+                    "gain": gain.estimate,
+                    "lower": gain.lower,
+                    "upper": gain.upper,
+                    "seeds": len(one.seeds),
+                }
+            )
+    return rows

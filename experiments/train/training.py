@@ -1,0 +1,269 @@
+"""A training run of a language model that can be stopped after any update, and its records.
+
+The method is an algorithm object of :mod:`cpi_theory`, the very values that run on tabular worlds.
+Each update collects groups through the simulator seam and takes one step of a common optimiser and
+loss on them; after some updates the model is evaluated on held-out problems.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Collection
+from experiments.runs.encoding import canonical
+from experiments.runs.files import Row
+from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
+from experiments.train.spec import Checkpoints, TrainSpec
+from experiments.worlds.open_world import OpenWorld, open_world
+from llm.engines.lean import LeanTrainer, StepReport
+from llm.localizers.base import Localizer
+from llm.sampling.base import GREEDY, Sampling
+from llm.simulator import LanguageModelSimulator, Usage
+from llm.task import Problem
+from llm.text.thoughts import Finish
+from llm.training.rows import training_rows
+
+
+class Curve:
+    """The records of a run as they come.
+
+    Attributes:
+        training: the run.
+        every: updates between checkpoints; 0: none.
+        folder: of its checkpoints; None without them.
+        rows: the records so far.
+        best: highest pass rate after an update so far.
+    """
+
+    def __init__(self, training: Training, checkpoints: Checkpoints | None) -> None:
+        self.training = training
+        self.every = checkpoints.every if checkpoints else 0
+        self.folder = checkpoints.of(training.spec) if checkpoints else None
+        self.rows: list[Row] = []
+        self.best = -1.0
+        self._began: tuple[float, int] | None = None
+
+    def begin(self) -> None:
+        """Record the model before any update."""
+        self.rows.append(self.training.record())
+
+    def point(self, collection: Collection) -> None:
+        """After an update: log it, and evaluate and record if it is time to."""
+        update, budget = self.training.update, self.training.spec.budget
+        self._log(collection)
+        if update % budget.every == 0 or update == budget.updates:
+            row = self.training.record()
+            self.rows.append(row)
+            if row["value"] > self.best:
+                self.best = row["value"]
+                self.save("best")
+
+    def _log(self, collection: Collection) -> None:
+        """A line on this update; seconds are those of this process, evaluations included."""
+        if self.folder is None:
+            return
+        now, update, tokens = time.perf_counter(), self.training.update, self.training.tokens
+        if self._began is None:
+            self._began = (now, update)
+        since = update - self._began[1]
+        each = (now - self._began[0]) / since if since else None
+        rewards = [r.reward for group in collection for r in group.rollouts]
+        left = self.training.spec.budget.updates - update
+        line = {
+            "update": update,
+            "reward": sum(rewards) / max(len(rewards), 1),
+            "tokens": tokens,
+            "tokens_per_second": self.training.tokens_per_second,
+            "seconds_left": None if each is None else round(each * left, 1),
+            **self.training.losses,
+        }
+        with open(self.folder / "log.jsonl", "a") as file:
+            file.write(canonical(line) + "\n")
+
+    def save(self, name: str) -> None:
+        """Store the model under a name, where anything is stored."""
+        if self.folder is not None:
+            from llm.models.folders import save_model
+
+            save_model(self.training.model, self.training.simulator.vocabulary, self.folder / name)
+
+    def state(self) -> Row:
+        """All but the model that the run needs to go on."""
+        return {"training": self.training.state(), "rows": self.rows, "best": self.best}
+
+    def restore(self, state: Row) -> None:
+        """Go on from a :meth:`state`."""
+        self.training.restore(state["training"])
+        self.rows, self.best = list(state["rows"]), state["best"]
+
+
+@dataclass(slots=True)
+class _Account:
+    """What was generated so far, and how the groups turned out since the last record."""
+
+    rollouts: int = 0
+    tokens: int = 0
+    forward_tokens: int = 0
+    localizations: int = 0
+    localization_tokens: int = 0
+    seconds: float = 0.0
+    groups: int = 0
+    informative: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+
+    def add(self, collection: Collection) -> None:
+        self.rollouts += collection.generated_rollouts
+        self.localizations += collection.localizations
+        self.groups += len(collection)
+        self.informative += sum(group.informative for group in collection)
+        self.refusals.update({r.value: n for r, n in collection.refusals.items()})
+
+    def take(self) -> Row:
+        """Totals of what was generated, and counts of groups since the last record."""
+        row = dataclasses.asdict(self) | {"refusals": dict(self.refusals)}
+        self.groups = self.informative = 0
+        self.refusals.clear()
+        return row
+
+
+class Training:
+    """A training run that can be stopped after any update and continued.
+
+    Attributes:
+        spec: what it depends on.
+        update: updates made so far.
+        simulator: the model as a world, under its current weights.
+        model: the model.
+        problems: draws problems of a split by a key.
+        key: of all randomness.
+        losses: loss and gradient norm of the last update.
+    """
+
+    def __init__(self, spec: TrainSpec) -> None:
+        """Load the model and set up its world.
+
+        Raises:
+            InvalidInput: whatever model, task or settings refuse.
+        """
+        self.spec = spec
+        self.update = 0
+        self.key = Key.of(spec.seed).child("train", spec.world.name)
+        temperature = spec.budget.temperature
+        world = open_world(spec.world, spec.model, temperature, spec.seed, spec.sampler)
+        hard_places = getattr(world.simulator.task, "hard_places", None)
+        self.meter = MeteredLocalizer(_localizer(spec, world), world.oracle, hard_places)
+        self.simulator = world.with_localizer(self.meter)
+        self.model, self.problems = world.model, world.problems
+        self._account = _Account()
+        self.losses: dict[str, float] = {}
+        self._began, self._work = time.perf_counter(), 0
+
+    @functools.cached_property
+    def trainer(self) -> LeanTrainer:
+        """The lean loop's optimiser and loss."""
+        return LeanTrainer(self.model, self.spec.optimizer, self.spec.loss)
+
+    def begin(self, update: int) -> list[Problem]:
+        """The problems of an update; what is done from here on is accounted for."""
+        self._began, self._work = time.perf_counter(), self.simulator.sampler.work.forward
+        key = self.key.child("problems", update)
+        return self.problems("train", self.spec.budget.prompts, key)
+
+    def advance(self) -> Collection:
+        """One update of the lean loop: collect groups and step along their gradient."""
+        update = self.update + 1
+        starts = self.simulator.start_states(self.begin(update))
+        self.simulator.sampler.sync(self.model)
+        collection = self.spec.method.algorithm.collect(
+            self.simulator, starts, self.key.child("collect", update)
+        )
+        self.learned(update, collection, self.trainer.step(training_rows(collection)))
+        return collection
+
+    def learned(self, update: int, collection: Collection, report: StepReport) -> None:
+        """Account for an update: what was collected since it began, and what learning did."""
+        self.update = update
+        account, usage = self._account, self.simulator.usage
+        account.add(collection)
+        account.tokens = usage.generated
+        account.localization_tokens = usage.localization_tokens
+        account.forward_tokens += self.simulator.sampler.work.forward - self._work
+        account.forward_tokens += report.forward_tokens
+        account.seconds += time.perf_counter() - self._began
+        self.losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
+
+    @property
+    def tokens(self) -> int:
+        """Sampled so far, localisation included."""
+        return self._account.tokens
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Sampled so far per second of collecting and learning."""
+        return self._account.tokens / max(self._account.seconds, 1e-9)
+
+    def record(self) -> Row:
+        """Evaluate the model and tell what happened since the last record."""
+        self.simulator.sampler.sync(self.model)
+        budget = self.spec.budget
+        problems = self.problems("test", budget.held_out, self.key.child("held out"))
+        ends = self.update in (0, budget.updates)
+        return {
+            "update": self.update,
+            "value": self._pass_rate(problems, self.simulator.sampling),
+            "greedy": self._pass_rate(problems, GREEDY) if ends else None,
+            **self._account.take(),
+            "localization": dataclasses.asdict(self.meter.take()),
+            **self.losses,
+        }
+
+    def state(self) -> Row:
+        """All but the model that another run of the same needs to go on, as JSON can hold it."""
+        usage = self.simulator.usage
+        return {
+            "update": self.update,
+            "account": dataclasses.asdict(self._account) | {"refusals": self._account.refusals},
+            "usage": {f.name: getattr(usage, f.name) for f in dataclasses.fields(usage)}
+            | {"finishes": {finish.value: n for finish, n in usage.finishes.items()}},
+            "tally": dataclasses.asdict(self.meter.tally),
+            "losses": self.losses,
+        }
+
+    def restore(self, state: Row) -> None:
+        """Go on from a :meth:`state`."""
+        self.update, self.losses = state["update"], dict(state["losses"])
+        refusals = Counter(state["account"]["refusals"])
+        self._account = _Account(**state["account"] | {"refusals": refusals})
+        finishes = Counter({Finish(name): n for name, n in state["usage"]["finishes"].items()})
+        self.simulator.usage = Usage(**state["usage"] | {"finishes": finishes})
+        self.meter.tally = LocalizationTally(**state["tally"])
+
+    def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
+        """Mean reward on `problems`, one rollout each, at no cost to the account."""
+        ours = self.simulator
+        judge = LanguageModelSimulator(
+            ours.sampler, ours.vocabulary, ours.task, ours.form, sampling, chat=ours.chat
+        )
+        keys = self.key.child("evaluate", self.update).integers(len(problems))
+        rollouts = judge.rollout(judge.start_states(problems), keys)
+        return sum(r.reward for r in rollouts) / len(rollouts)
+
+
+def _localizer(spec: TrainSpec, world: OpenWorld) -> Localizer:
+    """Who names first errors for the method of `spec`.
+
+    Raises:
+        InvalidInput: if that is the exact step checker and the task has none.
+    """
+    chosen = world.oracle if spec.method.localizer == "oracle" else world.simulator.localizer
+    if chosen is None:
+        remedy = "leave the method out, or use a task with first_error"
+        problem = f"the task of {spec.world.name} has no exact step checker"
+        raise InvalidInput("method", spec.method.name, problem, remedy)
+    return chosen

@@ -1,0 +1,1 @@
+"""Every bound checked on many MDPs, and the search for tight ones."""

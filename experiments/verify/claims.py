@@ -1,0 +1,264 @@
+"""What the theorems say about one instance, as inequalities between two numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from cpi_theory import bounds
+from cpi_theory.bounds.discounted import DiscountedResetStep
+from cpi_theory.bounds.finite_horizon import ResetStep
+from cpi_theory.checks import Exact
+from experiments.verify.instances import Instance
+
+
+class Reading(NamedTuple):
+    """One inequality, ``bound <= truth``, on one instance.
+
+    Attributes:
+        theorem: whose statement it is.
+        says: which part of the statement.
+        alpha: step size it was read at.
+        bound: the smaller side if the theorem is right.
+        truth: the larger side.
+        first_order: alpha times the slope of the gain at 0, where the bound subtracts a penalty
+            from it; None elsewhere.
+    """
+
+    theorem: str
+    says: str
+    alpha: Exact
+    bound: Exact
+    truth: Exact
+    first_order: Exact | None = None
+
+    @property
+    def slack(self) -> Exact:
+        """How much room is left; negative if the statement is violated."""
+        return self.truth - self.bound
+
+    @property
+    def ratio(self) -> float | None:
+        """Bound over truth, when both are positive: 1 is attained."""
+        if self.bound > 0 and self.truth > 0:
+            return float(self.bound / self.truth)
+        return None
+
+    @property
+    def penalty_used(self) -> float | None:
+        """Share of the bound's penalty that the update really costs: 1 is attained."""
+        if self.first_order is None or not self.first_order > self.bound:
+            return None
+        return float((self.first_order - self.truth) / (self.first_order - self.bound))
+
+
+Readings = Iterator[Reading]
+
+GAIN = "gain"
+"""The statement that a bound on the gain is one; the statements whose tightness is reported."""
+
+
+def improvement(instance: Instance) -> Readings:
+    """T1 and T1s: the gain of every step size is at least what they say, and T1s says more."""
+    step = instance.step
+    assert isinstance(step, ResetStep)
+    slope = step.horizon * step.coverage * step.advantage
+    for alpha in instance.alphas:
+        gain, deviations = instance.gain(alpha), instance.deviations(alpha)
+        plain = bounds.improvement_lower_bound(step, alpha)
+        sharp = bounds.sharp_improvement_lower_bound(step, alpha, deviations)
+        uniform = bounds.uniform_deviation_probabilities(step.horizon, alpha)
+        weak = bounds.sharp_improvement_lower_bound(step, alpha, uniform)
+        yield Reading("T1", GAIN, alpha, plain, gain, alpha * slope)
+        yield Reading("T1s", GAIN, alpha, sharp, gain, alpha * slope)
+        yield Reading("T1s", "above T1", alpha, plain, sharp)
+        yield Reading("T1s", "gain, any weight", alpha, weak, gain, alpha * slope)
+        for ours, most in zip(deviations, uniform, strict=True):
+            yield Reading("T1s", "w = 1 deviates most", alpha, ours, most)
+            if step.coverage == 1:  # w = 1 wherever the policy goes
+                yield Reading("T1s", "deviations of w = 1", alpha, most, ours)
+
+
+def best_step(instance: Instance) -> Readings:
+    """T2: the step's guarantee holds, no other step size guarantees more, and its closed form."""
+    step = instance.step
+    assert isinstance(step, ResetStep)
+    alpha, guaranteed = bounds.best_step(step)
+    slope = alpha * step.horizon * step.coverage * step.advantage
+    yield Reading("T2", GAIN, alpha, guaranteed, instance.gain(alpha), slope)
+    for other in instance.alphas:
+        there = bounds.improvement_lower_bound(step, other)
+        yield Reading("T2", "best step size", other, there, guaranteed)
+    if 0 < alpha < 1:
+        product = step.horizon * step.coverage * step.advantage * step.advantage
+        closed = product / (4 * step.spread * step.remaining)
+        yield Reading("T2", "closed form, at least", alpha, closed, guaranteed)
+        yield Reading("T2", "closed form, at most", alpha, guaranteed, closed)
+        widest = 8 * instance.mdp.reward_bound * step.remaining
+        yield Reading("T2", "with Delta <= 2 R", alpha, product / widest, guaranteed)
+
+
+def sharp_best_step(instance: Instance) -> Readings:
+    """T2, sharp: the same of the step that maximises T1s."""
+    step = instance.step
+    assert isinstance(step, ResetStep)
+    alpha, guaranteed = bounds.sharp_best_step(step)
+    slope = alpha * step.horizon * step.coverage * step.advantage
+    yield Reading("T2s", GAIN, alpha, guaranteed, instance.gain(alpha), slope)
+    for other in instance.alphas:
+        uniform = bounds.uniform_deviation_probabilities(step.horizon, other)
+        there = bounds.sharp_improvement_lower_bound(step, other, uniform)
+        near = _SEARCHED * step.horizon * instance.mdp.reward_bound
+        yield Reading("T2s", "best step size", other, there - near, guaranteed)
+
+
+_SEARCHED = 1 / (1 << 30)
+"""An irrational maximiser is given as a nearby number; its value is worse by no more than this."""
+
+
+def greedy_improvement(instance: Instance) -> Readings:
+    """T3: acting greedily on the improvable set gains what it says at every step size."""
+    if not instance.tau > 0:
+        return
+    for alpha in instance.alphas:
+        bound = bounds.greedy_improvement_lower_bound(instance.tau, instance.visits, alpha)
+        yield Reading("T3", GAIN, alpha, bound, instance.gain(alpha, "greedy"))
+
+
+def planned_step(instance: Instance) -> Readings:
+    """T5 and T6: what precision and recall offer, and that a plan's step gains what it says."""
+    step, tau = instance.step, instance.tau
+    assert isinstance(step, ResetStep)
+    if not tau > 0 or not (instance.evaluation.occupancy * instance.weight)[instance.mask].any():
+        return
+    yield from _offers(instance)
+    p, precision, recall = _dials(instance)
+    bound = instance.mdp.reward_bound
+    plan = bounds.imperfect_oracle_plan(
+        precision,
+        recall,
+        p,
+        tau,
+        step.horizon,
+        instance.mdp.actions,
+        2,
+        0.05,
+        bound,
+        remaining=step.remaining,
+    )
+    alpha, gain = plan.alpha, plan.guaranteed_gain
+    yield Reading("T6", "p_w = rho p / q, at least", alpha, plan.step.coverage, step.coverage)
+    yield Reading("T6", "p_w = rho p / q, at most", alpha, step.coverage, plan.step.coverage)
+    yield Reading("T6", GAIN, alpha, gain, instance.gain(alpha, "half"))
+    if step.advantage >= plan.step.advantage:  # then the plan's step suits the candidate as well
+        yield Reading("T6", "gain, any candidate", alpha, gain, instance.gain(alpha))
+    if 0 < alpha < 1:
+        closed = step.horizon * recall * precision * p * tau * tau / (32 * bound * step.remaining)
+        yield Reading("T6", "closed form, at least", alpha, closed, gain)
+        yield Reading("T6", "closed form, at most", alpha, gain, closed)
+
+
+def _dials(instance: Instance) -> tuple[Exact, Exact, Exact]:
+    """Coverage p of the improvable set, and precision and recall of the weight."""
+    occupancy = instance.evaluation.occupancy
+    p = occupancy[instance.mask].sum()
+    selected = (occupancy * instance.weight)[instance.mask].sum()
+    dials = p, selected / instance.step.coverage, selected / p
+    if instance.exact:
+        return dials
+    # Sums of shares may exceed one by rounding.
+    return (min(float(p), 1.0), min(float(dials[1]), 1.0), min(float(dials[2]), 1.0))
+
+
+def _offers(instance: Instance) -> Readings:
+    """What the best candidate has: q tau at the weight, p tau everywhere, tau on the set itself."""
+    occupancy, best = instance.evaluation.occupancy, instance.evaluation.best_advantages
+    p, precision, _ = _dials(instance)
+    tau = instance.tau
+    offered = (occupancy * instance.weight * best).sum() / instance.step.coverage
+    yield Reading("T6", "a candidate offers q tau", 0, precision * tau, offered)
+    yield Reading("T5", "a candidate offers p tau", 0, p * tau, (occupancy * best).sum())
+    on_mask = (occupancy * best)[instance.mask].sum()
+    yield Reading("T5", "the oracle offers tau", 0, p * tau, on_mask)
+
+
+def discounted_improvement(instance: Instance) -> Readings:
+    """T8 and its sharp form, and that w = 1 deviates most."""
+    step = instance.step
+    assert isinstance(step, DiscountedResetStep)
+    slope = step.coverage * step.advantage / (1 - step.discount)
+    for alpha in instance.alphas:
+        gain, deviation = instance.gain(alpha), instance.deviations(alpha)
+        plain = bounds.discounted_improvement_lower_bound(step, alpha)
+        sharp = bounds.sharp_discounted_improvement_lower_bound(step, alpha, deviation)
+        uniform = bounds.uniform_discounted_deviation(step.discount, alpha)
+        weak = bounds.sharp_discounted_improvement_lower_bound(step, alpha, uniform)
+        yield Reading("T8", GAIN, alpha, plain, gain, alpha * slope)
+        yield Reading("T8s", GAIN, alpha, sharp, gain, alpha * slope)
+        yield Reading("T8s", "above T8", alpha, plain, sharp)
+        yield Reading("T8s", "gain, any weight", alpha, weak, gain, alpha * slope)
+        yield Reading("T8s", "w = 1 deviates most", alpha, deviation, uniform)
+        if step.coverage == 1:
+            yield Reading("T8s", "deviations of w = 1", alpha, uniform, deviation)
+
+
+def discounted_best_step(instance: Instance) -> Readings:
+    """T8's best step: guaranteed, best, and its closed form."""
+    step = instance.step
+    assert isinstance(step, DiscountedResetStep)
+    alpha, guaranteed = bounds.discounted_best_step(step)
+    slope = alpha * step.coverage * step.advantage / (1 - step.discount)
+    yield Reading("T8 step", GAIN, alpha, guaranteed, instance.gain(alpha), slope)
+    for other in instance.alphas:
+        there = bounds.discounted_improvement_lower_bound(step, other)
+        yield Reading("T8 step", "best step size", other, there, guaranteed)
+    if 0 < alpha < 1:
+        product = step.coverage * step.advantage * step.advantage
+        closed = product / (4 * step.discount * step.spread)
+        yield Reading("T8 step", "closed form, at least", alpha, closed, guaranteed)
+        yield Reading("T8 step", "closed form, at most", alpha, guaranteed, closed)
+
+
+def sharp_discounted_best_step(instance: Instance) -> Readings:
+    """The best step of the sharp T8: guaranteed and best."""
+    step = instance.step
+    assert isinstance(step, DiscountedResetStep)
+    alpha, guaranteed = bounds.sharp_discounted_best_step(step)
+    slope = alpha * step.coverage * step.advantage / (1 - step.discount)
+    yield Reading("T8s step", GAIN, alpha, guaranteed, instance.gain(alpha), slope)
+    near = _SEARCHED * instance.mdp.reward_bound / (1 - step.discount) ** 3
+    for other in instance.alphas:
+        uniform = bounds.uniform_discounted_deviation(step.discount, other)
+        there = bounds.sharp_discounted_improvement_lower_bound(step, other, uniform)
+        yield Reading("T8s step", "best step size", other, there - near, guaranteed)
+
+
+TELLING_ALPHA = 0.25
+"""Below it bound over gain says little: every bound is exact to first order in alpha."""
+
+Claim = Callable[[Instance], Readings]
+
+FINITE: tuple[Claim, ...] = (
+    improvement,
+    best_step,
+    sharp_best_step,
+    greedy_improvement,
+    planned_step,
+)
+DISCOUNTED: tuple[Claim, ...] = (
+    discounted_improvement,
+    discounted_best_step,
+    sharp_discounted_best_step,
+)
+
+
+def readings(instance: Instance) -> Readings:
+    """Every inequality that the theorems state about an instance."""
+    for claim in DISCOUNTED if instance.discounted else FINITE:
+        yield from claim(instance)
+
+
+def violated(instance: Instance, reading: Reading) -> bool:
+    """Whether the inequality fails by more than rounding; not at all when exact."""
+    sides = (reading.bound, reading.truth, reading.first_order or 0)
+    return reading.slack < -instance.tolerance(*sides)

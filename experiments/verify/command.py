@@ -1,0 +1,50 @@
+"""``cpi-resets verify``: check every bound on random, extremal and Gymnasium worlds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution, sweep
+from experiments.verify.check import check, tasks
+from experiments.verify.config import VerifyConfig
+from experiments.verify.replay import replay
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def run(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Run the command.
+
+    Returns: 0 if every statement held (and every false mutant fell), else 1. Violations are
+        stored below ``counterexamples/`` of the run, for ``--replay``.
+    """
+    if config.replay is not None:
+        return replay(config.replay, console)
+    if config.mutate:
+        from experiments.verify.summary import mutate
+
+        return mutate(config, output, execution, console)
+    return _verify(_scaled(config), output, execution, console)
+
+
+def _scaled(config: VerifyConfig) -> VerifyConfig:
+    if not config.quick:
+        return config
+    return replace(config, instances=min(config.instances, 500), search=min(config.search, 400))
+
+
+def _verify(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
+    from experiments.verify.summary import show, store_counterexamples, summarise
+
+    name = "verify-quick" if config.quick else "verify"
+    store = Run.open(output, name, replace(config, replay=None), config.seed)
+    with store.timed("verify"):
+        rows = sweep(check, tasks(config), store, "checks", execution, console)
+    summary = store.write("summary", summarise(rows))
+    files = store_counterexamples(store, rows)
+    show(summary, rows, files, console)
+    return 1 if files else 0

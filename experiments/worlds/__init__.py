@@ -1,0 +1,1 @@
+"""The worlds that commands know by name, tabular and language models alike."""

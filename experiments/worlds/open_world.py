@@ -1,0 +1,82 @@
+"""A language model at work on a task: what training, anatomy and diagnosis all begin with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cpi_theory.randomness import Key
+from experiments.worlds.language import LanguageWorld, found, load_named
+from llm.localizers.base import Localizer
+from llm.localizers.oracle import OracleLocalizer
+from llm.models.load import ModelSettings
+from llm.sampling.base import Sampling
+from llm.sampling.settings import SamplerSettings, make_sampler
+from llm.simulator import LanguageModelSimulator
+from llm.task import Problem, StepChecker
+
+
+@dataclass(frozen=True, eq=False)
+class OpenWorld:
+    """A model on a task.
+
+    Attributes:
+        model: the model.
+        simulator: the two as a world in which the model localises its own errors.
+        oracle: the task's exact step checker, None where there is none.
+    """
+
+    model: Any
+    simulator: LanguageModelSimulator
+    oracle: OracleLocalizer | None
+
+    def problems(self, split: str, count: int, key: Key) -> list[Problem]:
+        """`count` problems of a split, drawn by `key`."""
+        return self.simulator.task.problems(split, count, int(key.integers(1)[0] >> 1))
+
+    def with_localizer(self, localizer: Localizer) -> LanguageModelSimulator:
+        """The same world with somebody else naming errors, and an account of its own."""
+        ours = self.simulator
+        return LanguageModelSimulator(
+            ours.sampler,
+            ours.vocabulary,
+            ours.task,
+            ours.form,
+            ours.sampling,
+            localizer,
+            ours.seed,
+            ours.success,
+            ours.chat,
+        )
+
+
+def open_world(
+    world: LanguageWorld,
+    settings: ModelSettings,
+    temperature: float = 1.0,
+    seed: int = 0,
+    engine: SamplerSettings | None = None,
+) -> OpenWorld:
+    """Load the model and set up its world.
+
+    Args:
+        world: task and format.
+        settings: the model.
+        temperature: of rollouts.
+        seed: numbers the rollouts that are asked for without keys.
+        engine: what samples, by default transformers.
+
+    Raises:
+        InvalidInput: whatever model and task refuse.
+    """
+    model, vocabulary = load_named(settings)
+    task, form = world.task(), world.form()
+    sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, found(settings))
+    own = world.localizer(sampler, vocabulary)
+    simulator = LanguageModelSimulator(
+        sampler, vocabulary, task, form, Sampling(temperature), own, seed, chat=world.chat
+    )
+    oracle = None
+    if isinstance(task, StepChecker):
+        oracle = OracleLocalizer(task, vocabulary, form.delimiter)
+    return OpenWorld(model, simulator, oracle)

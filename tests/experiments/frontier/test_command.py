@@ -1,0 +1,155 @@
+"""The frontier grid: what it stores, and how goals are judged, worked by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from cpi_theory.checks import InvalidInput
+from experiments.config import load_config
+from experiments.frontier.command import CellSpec, FrontierConfig, frontier_cell, run, summarise
+from experiments.frontier.report import goals, rank_rule, verdicts
+from experiments.frontier.worlds import TREES
+from experiments.learn.curves import Budget
+from experiments.methods import ALGORITHMS
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from tabular.learning.optimizers import Adam
+
+TINY = FrontierConfig(
+    worlds=("two hard", "five hard"),
+    methods=("GRPO", "SRPO", "Frontier"),
+    accuracies=(1.0, 0.1),
+    seeds=2,
+    updates=3,
+)
+CONFIGS = Path(__file__).parents[3] / "experiments" / "configs" / "frontier"
+
+
+def cell(world: str, method: str, accuracy: float | None, updates: int = 3) -> Row:
+    budget = Budget(prompts=2, updates=updates, every=1)
+    spec = CellSpec(TREES[world], method, accuracy, Adam(0.03), budget, (0, 1, 2))
+    (row,) = frontier_cell(spec)
+    return row
+
+
+def row(method: str, accuracy: float | None, means: list[float], base: float = 0.005) -> Row:
+    return {
+        "world": "w", "method": method, "accuracy": accuracy, "base_pass": base, "means": means,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ALGORITHMS)
+def test_every_method_spends_eight_rollouts_per_prompt(method: str) -> None:
+    made = cell("four hard", method, 0.7)
+    assert made["rollouts"] == 3 * 2 * 8
+    assert made["steps"] <= 10 * made["rollouts"]
+    assert len(made["means"]) == 3
+    assert (made["localizations"] > 0) == (method not in ("GRPO", "RRPO"))
+
+
+def test_worlds_run_from_a_third_to_a_thousandth() -> None:
+    rates = [cell(name, "GRPO", None, 1)["base_pass"] for name in TREES]
+    assert 0.25 < rates[0] < 0.35
+    assert rates[-1] < 0.001
+    assert sum(rate <= 0.01 for rate in rates) == 4
+
+
+def test_guesses_are_not_followed() -> None:
+    plain = cell("two hard", "GRPO", None, 8)["means"]
+    assert cell("two hard", "Frontier", 0.0, 8)["means"] == plain
+    assert cell("two hard", "deepest", 0.0, 8)["means"] != plain
+
+
+def test_goals_are_judged_against_the_better_baseline() -> None:
+    means = [
+        row("GRPO", None, [0.2, 0.4]),
+        row("SRPO", 1.0, [0.3, 0.5]),
+        row("SRPO", 0.4, [0.1, 0.3]),
+        row("Frontier", 1.0, [0.35, 0.53]),
+        row("Frontier", 0.4, [0.18, 0.41]),
+    ]
+    sharp, blurred = goals(means)
+    assert (sharp["better"], blurred["better"]) == ("SRPO", "GRPO")
+    assert sharp["difference"] == pytest.approx(0.04)
+    assert blurred["difference"] == pytest.approx(-0.005)
+    # Differences 0.05 and 0.03: standard error 0.01, Student's t of one degree of freedom 12.706.
+    assert sharp["upper"] == pytest.approx(0.04 + 0.12706, rel=1e-4)
+    assert (sharp["aim"], blurred["aim"]) == ("gain", "no loss")
+    assert blurred["met"]
+    easy = goals([{**r, "base_pass": 0.02} for r in means])[0]
+    assert (easy["aim"], easy["met"]) == ("no loss", True)
+    assert verdicts([sharp | {"met": True}, blurred]) == [
+        "Frontier: within 0.01 of the better baseline in 1 of 1; 0.04 above the better baseline in "
+        "1 of 1; lowest -0.005 (w, accuracy 0.4)."
+    ]
+
+
+@pytest.mark.parametrize(("shift", "met"), [(0.041, True), (0.039, False)])
+def test_a_gain_is_asked_where_answers_are_good_and_success_is_rare(
+    shift: float, met: bool
+) -> None:
+    means = [
+        row("GRPO", None, [0.2, 0.4]),
+        row("SRPO", 0.9, [0.1, 0.1]),
+        row("Frontier", 0.9, [0.2 + shift, 0.4 + shift]),
+    ]
+    assert goals(means)[0]["met"] == met
+
+
+def test_summaries_hold_means_with_intervals() -> None:
+    (summary,) = summarise([row("GRPO", None, [0.2, 0.4])])
+    assert summary["mean"] == pytest.approx(0.3)
+    assert summary["upper"] == pytest.approx(0.3 + 1.2706, rel=1e-4)
+    assert "means" not in summary
+
+
+def test_the_rule_goes_from_fresh_rollouts_to_the_deepest() -> None:
+    best = [r["rank"] for r in rank_rule() if r["best"]]
+    assert len(best) == 41
+    assert (best[0], best[-1]) == (0, 1)
+    ranks = [r for r in best if r]
+    assert ranks == sorted(ranks, reverse=True)
+
+
+def test_the_command_stores_its_tables_and_resumes(tmp_path: Path) -> None:
+    console = Console(record=True, width=160)
+    assert run(TINY, tmp_path, Execution(workers=1), console) == 0
+    stored = Run.existing(tmp_path, "frontier")
+    assert stored.tables() == ("cells", "goals", "means", "rule")
+    assert len(stored.read("means")) == 2 * (1 + 2 * 2)
+    assert "Frontier: within 0.01 of the better baseline in" in console.export_text()
+    before = (tmp_path / "frontier" / "means.jsonl").read_bytes()
+    shard = next((tmp_path / "frontier" / "shards" / "means").iterdir())
+    shard.unlink()
+    run(TINY, tmp_path, Execution(workers=1), Console(quiet=True))
+    assert (tmp_path / "frontier" / "means.jsonl").read_bytes() == before
+
+
+def test_the_quick_profile_is_small() -> None:
+    quick = load_config(FrontierConfig, CONFIGS / "quick.toml")
+    curves = sum(len(spec.seeds) for spec in quick.specs())
+    assert curves <= 150
+    assert {spec.method for spec in quick.specs()} >= {"GRPO", "SRPO", "Frontier"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": 1}, "seeds = 1"),
+        ({"accuracies": (1.2,)}, r"accuracies\[0\] = 1.2"),
+        ({"worlds": ("one hrad",)}, r"worlds\[0\] = 'one hrad': unknown; choose among 'one hard'"),
+        ({"worlds": ("one hard",) * 2}, r"worlds\[1\] = 'one hard': given twice"),
+        ({"methods": ("GRPO", "Frontier")}, "SRPO is missing"),
+        ({"rate": 0.0}, "rate = 0.0"),
+        ({"updates": 0}, "updates = 0"),
+    ],
+)
+def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        dataclasses.replace(TINY, **changes)

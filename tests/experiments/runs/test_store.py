@@ -1,0 +1,363 @@
+"""Runs on disk: whole or not at all, exact, and refusing what they cannot continue."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import multiprocessing
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cpi_theory.checks import InvalidInput
+from experiments.errors import CannotWrite, CorruptFile
+from experiments.runs.encoding import canonical, digest, plain
+from experiments.runs.files import atomic_write, read_rows
+from experiments.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Inner:
+    level: float = 0.1
+
+
+@dataclass(frozen=True)
+class Config:
+    horizon: int = 4
+    inner: Inner = Inner()
+    names: tuple[str, ...] = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Left:
+    pass
+
+
+@dataclass(frozen=True)
+class Right:
+    pass
+
+
+class Kind(enum.Enum):
+    FIRST = "first"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.open(tmp_path, "one", Config(), seed=3)
+
+
+JSON_ROWS = st.lists(
+    st.dictionaries(
+        st.text(max_size=8),
+        st.one_of(
+            st.none(),
+            st.booleans(),
+            st.integers(),
+            st.floats(allow_nan=False),
+            st.text(max_size=12),
+            st.lists(st.floats(allow_nan=False), max_size=3),
+        ),
+        max_size=5,
+    ),
+    max_size=6,
+)
+
+
+@given(rows=JSON_ROWS)
+def test_rows_come_back_exactly(tmp_path_factory: pytest.TempPathFactory, rows: list[dict]) -> None:
+    run = Run.open(tmp_path_factory.mktemp("runs"), "one", Config(), seed=0)
+    assert run.write("table", rows) == rows
+    assert run.read("table") == rows
+
+
+def test_undefined_numbers_survive(run: Run) -> None:
+    (row,) = run.write("table", [{"a": math.nan, "b": math.inf, "c": -0.0}])
+    assert math.isnan(row["a"])
+    assert row["b"] == math.inf
+    assert math.copysign(1, row["c"]) == -1
+
+
+def test_values_of_the_field_become_plain_json() -> None:
+    row = {
+        "count": np.int64(3),
+        "mean": np.float32(0.5),
+        "flag": np.True_,
+        "curve": np.arange(4.0).reshape(2, 2),
+        "exact": Fraction(1, 3),
+        "kind": Kind.FIRST,
+        "path": Path("a/b"),
+        "inner": Inner(),
+    }
+    assert plain(row) == {
+        "count": 3,
+        "mean": 0.5,
+        "flag": True,
+        "curve": [[0.0, 1.0], [2.0, 3.0]],
+        "exact": "1/3",
+        "kind": "first",
+        "path": "a/b",
+        "inner": {"type": "Inner", "level": 0.1},
+    }
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}, {1: "a"}, len])
+def test_what_json_cannot_hold_is_refused(run: Run, value: object) -> None:
+    run.write("table", [{"old": 1}])
+    with pytest.raises(TypeError, match="stored"):
+        run.write("table", [{"fine": 1}, {"value": value}])
+    assert run.read("table") == [{"old": 1}]
+
+
+def test_classes_without_fields_have_different_digests() -> None:
+    assert digest(Left()) != digest(Right())
+    assert digest(Left()) == digest(Left())
+    assert canonical({"b": 1, "a": 2}) == '{"a": 2, "b": 1}'
+
+
+def test_a_table_is_replaced_as_a_whole_and_listed(run: Run) -> None:
+    run.write("table", [{"i": i} for i in range(100)])
+    run.write("table", [{"i": 0}])
+    run.log_time("table", 1.0)
+    assert run.read("table") == [{"i": 0}]
+    assert run.tables() == ("table",)
+    assert not list(run.directory.glob(".*"))
+
+
+def test_the_description_says_where_the_run_was_made(run: Run) -> None:
+    stored = json.loads((run.directory / "run.json").read_text())
+    assert stored["seed"] == 3
+    assert stored["config"]["inner"] == {"type": "Inner", "level": 0.1}
+    (environment,) = stored["environments"]
+    assert environment["versions"]["numpy"] == np.__version__
+    assert environment["hardware"]["cores"] == os.cpu_count()
+    assert set(environment) == {"versions", "commit", "hardware"}
+
+
+def test_reopening_keeps_the_description_and_the_tables(tmp_path: Path) -> None:
+    first = Run.open(tmp_path, "one", Config(), seed=3)
+    first.write("table", [{"a": 1}])
+    before = (first.directory / "run.json").read_bytes()
+    again = Run.open(tmp_path, "one", Config(), seed=3)
+    assert again == first == Run.existing(tmp_path, "one")
+    assert again.read("table") == [{"a": 1}]
+    assert (first.directory / "run.json").read_bytes() == before
+
+
+def test_another_environment_is_added_not_hidden(run: Run, tmp_path: Path) -> None:
+    path = run.directory / "run.json"
+    stored = json.loads(path.read_text())
+    stored["environments"][0]["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(stored))
+    Run.open(tmp_path, "one", Config(), seed=3)
+    versions = [e["versions"]["numpy"] for e in json.loads(path.read_text())["environments"]]
+    assert versions == ["1.0", np.__version__]
+
+
+@pytest.mark.parametrize(
+    ("config", "seed", "field", "value"),
+    [
+        (Config(horizon=5), 3, "config.horizon", 5),
+        (Config(inner=Inner(level=0.2)), 3, "config.inner.level", 0.2),
+        (Config(names=("a",)), 3, "config.names", ["a"]),
+        (Inner(), 3, "config.horizon", None),
+        (Config(), 4, "seed", 4),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_another_configuration_is_refused(
+    tmp_path: Path, config: object, seed: int, field: str, value: object
+) -> None:
+    with pytest.raises(InvalidInput, match="was made with") as caught:
+        Run.open(tmp_path, "one", config, seed=seed)
+    assert (caught.value.field, caught.value.value) == (field, value)
+    assert "choose another --output" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
+def test_names_stay_inside_the_folder(tmp_path: Path, run: Run, name: str) -> None:
+    with pytest.raises(InvalidInput, match="name"):
+        Run.open(tmp_path, name, Config(), seed=0)
+    with pytest.raises(InvalidInput, match="table"):
+        run.write(name, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "problem"),
+    [
+        (b'{"a": 1}\n{"a": \n', 2, "not valid JSON"),
+        (b'{"a": 1}\n[1]\n', 2, "list instead of an object"),
+        (b'{"a": 1}\n\xff\xfe\n', 2, "not valid JSON"),
+        (b'{"a": 1}\n{"a": 2}', 2, "cut off"),
+        (b'{"a": 1}\n\n', 2, "not valid JSON"),
+    ],
+)
+def test_a_corrupt_table_is_named_with_its_line(
+    run: Run, content: bytes, line: int, problem: str
+) -> None:
+    run.path("table").write_bytes(content)
+    with pytest.raises(CorruptFile, match=problem) as caught:
+        run.read("table")
+    assert caught.value.line == line
+    assert str(run.path("table")) in str(caught.value)
+    assert "delete it and run the command again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "not valid JSON"), ("{}", "lacks config"), ("[]", "lacks")]
+)
+def test_a_corrupt_description_is_named(
+    run: Run, tmp_path: Path, content: str, message: str
+) -> None:
+    (run.directory / "run.json").write_text(content)
+    with pytest.raises(CorruptFile, match=message):
+        Run.open(tmp_path, "one", Config(), seed=3)
+    with pytest.raises(CorruptFile, match=message):
+        Run.existing(tmp_path, "one")
+
+
+def test_a_missing_table_or_run_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"nothing\.jsonl.*run what makes it first"):
+        run.read("nothing")
+    with pytest.raises(InvalidInput, match=r"none/run\.json"):
+        Run.existing(tmp_path, "none")
+
+
+def test_once_computes_once(run: Run) -> None:
+    calls = []
+
+    def compute() -> list[dict]:
+        calls.append(1)
+        return [{"a": (1, 2)}]
+
+    assert run.once("table", compute) == run.once("table", compute) == [{"a": [1, 2]}]
+    assert len(calls) == 1
+
+
+def test_timings_are_kept_apart_and_survive_a_cut(run: Run) -> None:
+    with run.timed("block"):
+        pass
+    run.log_time("other", 2.5)
+    with open(run.directory / "timings.jsonl", "ab") as file:
+        file.write(b'{"label": "hal')
+    labels = [row["label"] for row in run.timings()]
+    assert labels == ["block", "other"]
+
+
+def test_unchanged_content_is_not_written_again(run: Run) -> None:
+    path = run.write_file("figure.pdf", b"abc")
+    os.utime(path, (1, 1))
+    run.write_file("figure.pdf", b"abc")
+    assert path.stat().st_mtime == 1
+    run.write_file("figure.pdf", b"abd")
+    assert path.read_bytes() == b"abd"
+
+
+def _fill(limit: int, directory: str) -> None:
+    """In a process of its own: a file-size limit stands in for a disk with `limit` bytes left."""
+    run = Run.open(directory, "one", Config(), seed=3)
+    run.write("table", [{"old": 1}])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        run.write("table", [{"i": i} for i in range(10_000)])
+    except CannotWrite as error:
+        Path(directory, "message").write_text(str(error))
+
+
+def test_a_full_disk_leaves_the_old_table(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_fill, args=(4096, str(tmp_path)))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    run = Run.open(tmp_path, "one", Config(), seed=3)
+    assert run.read("table") == [{"old": 1}]
+    message = (tmp_path / "message").read_text()
+    assert "table.jsonl" in message
+    assert "free some space" in message
+    assert not list(run.directory.glob(".*"))
+
+
+def test_an_unwritable_place_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotWrite, match=r"Not a directory.*choose another --output"):
+        Run.open(tmp_path / "file", "one", Config(), seed=0)
+
+
+def test_a_device_without_space_is_explained_by_its_real_error(tmp_path: Path) -> None:
+    device = os.open("/dev/full", os.O_WRONLY)
+    with pytest.raises(OSError, match="No space left") as caught:
+        os.write(device, b"x")
+    os.close(device)
+    assert "free some space" in CannotWrite(tmp_path, caught.value).remedy
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from experiments.runs.files import atomic_write
+path = Path(sys.argv[1])
+print("ready", flush=True)
+i = 0
+while True:
+    atomic_write(path, bytes([65 + i % 26]) * 5_000_000)
+    i += 1
+"""
+
+
+def test_a_kill_never_leaves_a_half_written_file(tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    atomic_write(path, b"old")
+    for pause in (0.0, 0.003, 0.011, 0.027, 0.05):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        content = path.read_bytes()
+        assert content == b"old" or (len(content) == 5_000_000 and len(set(content)) == 1)
+
+
+def _hold(directory: str, ready: object, release: object) -> None:
+    with Run.existing(directory, "one").lock():
+        ready.set()  # type: ignore[attr-defined]
+        release.wait()  # type: ignore[attr-defined]
+
+
+def test_two_processes_do_not_share_a_run_and_a_dead_one_keeps_nothing(
+    run: Run, tmp_path: Path
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(str(tmp_path), ready, release))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(InvalidInput, match="another process is working"), run.lock():
+        pass
+    process.kill()
+    process.join()
+    leftover = run.directory / "shards" / ".table.jsonl.abc.tmp"
+    leftover.parent.mkdir()
+    leftover.write_text("half")
+    with run.lock():
+        assert not leftover.exists()
+
+
+def test_read_rows_of_an_empty_table(run: Run) -> None:
+    assert run.write("table", []) == []
+    assert read_rows(run.path("table")) == []

@@ -1,0 +1,399 @@
+"""Sweeps: the same rows wherever they run, and nothing finished is lost or done again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from joblib.externals.loky import get_reusable_executor
+
+from cpi_theory.checks import InvalidInput
+from experiments.errors import CorruptFile, WorkerLost
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution, sweep
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module of tasks, importable by worker processes too."""
+    monkeypatch.syspath_prepend(str(HERE))
+    get_reusable_executor().shutdown()  # workers of another test do not know this path
+    import sweep_tasks
+
+    return sweep_tasks
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.open(tmp_path / "runs", "one", {}, seed=0)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    return folder
+
+
+def executions(log: Path) -> Counter[int]:
+    """How often each number was worked on."""
+    return Counter(int(path.name.rsplit("-", 2)[0]) for path in log.iterdir())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_come_in_the_order_of_specs_and_as_stored(
+    tasks: ModuleType, run: Run, workers: int
+) -> None:
+    # The first spec takes longest, so that finishing order differs from the specs' order.
+    specs = [tasks.Square(i, seconds=0.3 if i == 0 else 0.0, rows=2) for i in (5, 0, 3, 1)]
+    rows = sweep(tasks.square, specs, run, "squares", Execution(workers=workers))
+    assert [row["number"] for row in rows] == [5, 5, 0, 0, 3, 3, 1, 1]
+    assert [row["square"] for row in rows] == [25, 25, 0, 0, 9, 9, 1, 1]
+    assert rows[0]["pair"] == [1, 2]
+    assert rows == run.read("squares")
+    assert len(run.timings()) == 4
+
+
+def test_results_do_not_depend_on_the_execution(tasks: ModuleType, tmp_path: Path) -> None:
+    specs = [tasks.Square(i, seed=4) for i in range(6)]
+    stored = []
+    for workers in (1, 2, 3):
+        run = Run.open(tmp_path, f"with-{workers}", {}, seed=0)
+        sweep(tasks.square, specs, run, "squares", Execution(workers=workers))
+        stored.append(run.path("squares").read_bytes())
+    assert stored[0] == stored[1] == stored[2]
+
+
+def test_a_finished_sweep_does_nothing_again(tasks: ModuleType, run: Run, log: Path) -> None:
+    specs = [tasks.Square(i, log=str(log)) for i in range(4)]
+    first = sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+    run.path("squares").unlink()
+    assert sweep(tasks.square, specs, run, "squares", Execution(workers=1)) == first
+    assert executions(log) == dict.fromkeys(range(4), 1)
+
+
+def test_a_longer_sweep_keeps_the_shorter_one(tasks: ModuleType, run: Run, log: Path) -> None:
+    specs = [tasks.Square(i, log=str(log)) for i in range(5)]
+    sweep(tasks.square, specs[2:4], run, "squares", Execution(workers=1))
+    rows = sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+    assert [row["number"] for row in rows] == list(range(5))
+    assert set(executions(log).values()) == {1}
+
+
+def test_tables_and_tasks_have_shards_of_their_own(tasks: ModuleType, run: Run) -> None:
+    spec = tasks.Square(3)
+    sweep(tasks.square, [spec], run, "first", Execution(workers=1))
+    other = sweep(tasks.threads, [spec], run, "first", Execution(workers=1))
+    assert "square" not in other[0]
+
+
+def test_a_refusal_in_a_task_reaches_the_caller_and_keeps_the_rest(
+    tasks: ModuleType, run: Run, log: Path
+) -> None:
+    specs = [tasks.Square(i, log=str(log)) for i in (1, 2, -3)]
+    for workers in (1, 2):
+        with pytest.raises(InvalidInput, match="number = -3: negative; choose one >= 0"):
+            sweep(tasks.square, specs, run, "squares", Execution(workers=workers))
+    assert not run.has("squares")
+    assert executions(log)[1] == 1
+
+
+def test_equal_specs_are_refused(tasks: ModuleType, run: Run) -> None:
+    specs = [tasks.Square(1), tasks.Square(2), tasks.Square(1)]
+    with pytest.raises(InvalidInput, match=r"specs\[2\].*the same as specs\[0\]"):
+        sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+
+
+def test_no_result_outlives_the_code_that_it_came_from(
+    tasks: ModuleType, run: Run, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = [tasks.Square(3, log=str(log))]
+    for code, times in (("before", 1), ("before", 1), ("after", 2)):
+        monkeypatch.setattr("experiments.runs.sweep.code_digest", lambda code=code: code)
+        sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+        assert executions(log)[3] == times
+
+
+def test_no_specs_give_an_empty_table(tasks: ModuleType, run: Run) -> None:
+    assert sweep(tasks.square, [], run, "squares") == []
+    assert run.read("squares") == []
+
+
+def _shard(run: Run) -> Path:
+    return next((run.directory / "shards" / "squares").iterdir())
+
+
+def _flip_digit(data: bytes) -> bytes:
+    assert b'"square": 49' in data
+    return data.replace(b'"square": 49', b'"square": 48')
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_flip_digit, "does not match its own checksum"),
+        (lambda data: data[:-5], "does not match its own checksum"),
+        (lambda data: data[20:], "has no readable header"),
+        (lambda data: b"", "has no readable header"),
+        (lambda data: b"[]\n", "has no readable header"),
+    ],
+)
+def test_a_damaged_shard_is_named_and_redone_once_deleted(
+    tasks: ModuleType, run: Run, damage: object, message: str
+) -> None:
+    specs = [tasks.Square(7)]
+    rows = sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+    shard = _shard(run)
+    shard.write_bytes(damage(shard.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(CorruptFile, match=message) as caught:
+        sweep(tasks.square, specs, run, "squares", Execution(workers=1))
+    assert str(shard) in str(caught.value)
+    shard.unlink()
+    assert sweep(tasks.square, specs, run, "squares", Execution(workers=1)) == rows
+
+
+def test_workers_use_one_thread_each(tasks: ModuleType, run: Run) -> None:
+    rows = sweep(tasks.threads, [tasks.Square(i) for i in range(2)], run, "t", Execution(workers=2))
+    for row in rows:
+        assert {v for k, v in row.items() if k != "number"} == {"1"}
+
+
+def test_a_killed_local_worker_is_explained_and_the_rest_kept(
+    tasks: ModuleType, run: Run, tmp_path: Path, log: Path
+) -> None:
+    specs = [tasks.Square(i, log=str(log)) for i in range(4)]
+    specs.append(tasks.Square(9, seconds=1.0, deadly=str(tmp_path / "deadly")))
+    with pytest.raises(WorkerLost, match=r"worker process was killed.*fewer --workers"):
+        sweep(tasks.square, specs, run, "squares", Execution(workers=2))
+    rows = sweep(tasks.square, specs, run, "squares", Execution(workers=2))
+    assert [row["number"] for row in rows] == [0, 1, 2, 3, 9]
+    assert executions(log) == dict.fromkeys(range(4), 1)
+
+
+def test_workers_must_be_a_count() -> None:
+    with pytest.raises(InvalidInput, match="workers = -1"):
+        Execution(workers=-1)
+
+
+# --- a whole process, killed -------------------------------------------------------------------
+
+
+def start(output: Path, *options: str) -> subprocess.Popen[str]:
+    """The command `squares` in a process group of its own."""
+    return subprocess.Popen(
+        [
+            sys.executable,
+            str(HERE / "sweep_tasks.py"),
+            "squares",
+            "--output",
+            str(output),
+            *options,
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    text, _ = process.communicate(timeout=60)
+    return text
+
+
+def wait_for_shards(output: Path, count: int) -> None:
+    folder = output / "squares" / "shards" / "squares"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if folder.exists() and len(list(folder.glob("[!.]*"))) >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"fewer than {count} shards in {folder}")
+
+
+def record_files(output: Path) -> dict[str, bytes]:
+    """Every file of the run but timings, its lock, and where it ran."""
+    skip = {"timings.jsonl", ".lock", "run.json"}
+    root = output / "squares"
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in sorted(root.rglob("*"))
+        if p.is_file() and p.name not in skip
+    }
+
+
+def gone(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
+    return True
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def test_killed_and_started_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ("--workers", "2", "--count", "10", "--seconds", "0.15", "--rows", "3")
+    process = start(whole, *options)
+    assert finish(process) == ""
+    assert process.returncode == 0
+    for shards in (2, 5):
+        process = start(killed, *options)
+        wait_for_shards(killed, shards)
+        workers = children(process.pid)
+        process.kill()
+        process.wait()
+        assert not (killed / "squares" / "squares.jsonl").exists()
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert process.stdout is not None
+        process.stdout.close()
+    done = len(list((killed / "squares" / "shards" / "squares").glob("[!.]*")))
+    before = executions(killed / "log")
+    process = start(killed, *options)
+    assert finish(process) == ""
+    # Files: the log is named by what ran, so paths inside specs differ between the two outputs.
+    assert json.loads((whole / "squares" / "run.json").read_text())["config"]["count"] == 10
+    table = "squares.jsonl"
+    assert record_files(killed)[table] == record_files(whole)[table]
+    again = sum((executions(killed / "log") - before).values())
+    assert again == 10 - done
+    assert not [name for name in record_files(killed) if name.endswith(".tmp")]
+
+
+def ignores_interrupts(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
+
+
+def test_workers_never_see_ctrl_c_and_end_with_the_main_process(tmp_path: Path) -> None:
+    """A terminal sends it to them too; each would print a traceback."""
+    process = start(tmp_path, "--workers", "2", "--count", "6", "--seconds", "0.3")
+    wait_for_shards(tmp_path, 1)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    assert all(map(ignores_interrupts, workers))
+    assert not ignores_interrupts(process.pid)
+    assert finish(process) == ""
+    deadline = time.monotonic() + 30
+    while not all(map(gone, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert all(map(gone, workers))
+
+
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_ctrl_c_says_how_to_continue(tmp_path: Path, whole_group: bool) -> None:
+    """A terminal signals the whole process group; `kill -INT` the main process alone."""
+    options = ("--workers", "2", "--count", "8", "--seconds", "0.3")
+    process = start(tmp_path, *options)
+    wait_for_shards(tmp_path, 2)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    text = finish(process)
+    assert process.returncode == 130
+    assert "interrupted; run the same command again to continue" in text
+    assert "Traceback" not in text
+    assert not (tmp_path / "squares" / "squares.jsonl").exists()
+    process = start(tmp_path, *options)
+    assert finish(process) == ""
+    assert process.returncode == 0
+    assert len((tmp_path / "squares" / "squares.jsonl").read_text().splitlines()) == 8
+
+
+# --- Dask: a real scheduler and real workers on loopback ---------------------------------------
+
+
+def _spawn(*arguments: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": str(HERE)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_" + arguments[0], *arguments[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+
+
+def _address(file: Path) -> str:
+    """What the scheduler writes to its file, once it has written all of it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            return json.loads(file.read_text())["address"]
+        time.sleep(0.05)
+    raise AssertionError("the scheduler did not start")
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Address of a scheduler and its two worker processes."""
+    pytest.importorskip("distributed")
+    file = tmp_path / "scheduler.json"
+    scheduler = _spawn(
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    )
+    processes = [scheduler]
+    try:
+        address = _address(file)
+        options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+        workers = [_spawn("worker", address, *options) for _ in range(2)]
+        processes += workers
+        yield address, workers
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_a_killed_dask_worker_loses_nothing(
+    tasks: ModuleType,
+    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    tmp_path: Path,
+    log: Path,
+) -> None:
+    address, _ = cluster
+    specs = [tasks.Square(i, seconds=0.2, log=str(log)) for i in range(8)]
+    specs.insert(4, tasks.Square(99, log=str(log), deadly=str(tmp_path / "deadly")))
+    run = Run.open(tmp_path / "runs", "dask", {}, seed=0)
+    rows = sweep(tasks.square, specs, run, "squares", Execution(cluster=address))
+    local = Run.open(tmp_path / "runs", "local", {}, seed=0)
+    assert rows == sweep(tasks.square, specs, local, "squares", Execution(workers=1))
+    workers = {path.name.split("-")[1] for path in log.iterdir()} - {str(os.getpid())}
+    assert len(workers) == 2
+    assert sum(process.poll() == -signal.SIGKILL for process in cluster[1]) == 1
+    assert executions(log)[99] == 3  # killed in it, once more on the cluster, once locally
+
+
+def test_a_refusal_crosses_the_cluster(
+    tasks: ModuleType, cluster: tuple[str, list[subprocess.Popen[bytes]]], run: Run
+) -> None:
+    with pytest.raises(InvalidInput, match="number = -1: negative"):
+        sweep(tasks.square, [tasks.Square(-1)], run, "squares", Execution(cluster=cluster[0]))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x", ""])
+def test_an_unreachable_cluster_is_explained(tasks: ModuleType, run: Run, address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"no Dask scheduler answers.*dask scheduler") as caught:
+        sweep(tasks.square, [tasks.Square(1)], run, "squares", Execution(cluster=address))
+    assert (caught.value.field, caught.value.value) == ("cluster", address)

@@ -1,0 +1,200 @@
+"""Training runs of a tiny language model, from the command line to the tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from cpi_theory.checks import InvalidInput
+from experiments.cli import main
+from experiments.config import load_config
+from experiments.methods import LANGUAGE_METHODS
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from experiments.train.command import TrainConfig, run
+from experiments.train.engines import training_curve
+from experiments.train.spec import TrainBudget, TrainSpec
+from experiments.train.training import Training
+from experiments.worlds.language import TINY, WORLDS, ArithmeticWorld, choose
+from llm.models.load import ModelSettings
+from llm.tasks.arithmetic.task import REGIMES
+from llm.training.losses import LossSettings
+from llm.training.optimizer import OptimizerSettings
+
+SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
+BUDGET = TrainBudget(prompts=2, updates=3, every=2, held_out=12)
+
+
+def spec(method="SRPO", seed=0, **changes):
+    whole = TrainSpec(
+        SHORT,
+        LANGUAGE_METHODS[method],
+        ModelSettings(str(TINY)),
+        OptimizerSettings(),
+        LossSettings(),
+        BUDGET,
+        seed,
+    )
+    return dataclasses.replace(whole, **changes)
+
+
+def without_seconds(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+@pytest.mark.parametrize("method", LANGUAGE_METHODS)
+def test_a_run_accounts_for_all_that_it_generates(method):
+    rows = training_curve(spec(method))
+    assert [row["update"] for row in rows] == [0, 2, 3]
+    assert rows[0]["rollouts"] == rows[0]["tokens"] == 0
+    assert rows[-1]["rollouts"] == 3 * 2 * 8  # eight per prompt, whatever the method
+    for before, after in itertools.pairwise(rows):
+        for count in ("tokens", "forward_tokens", "seconds"):
+            assert after[count] > before[count]
+        assert after["forward_tokens"] > after["tokens"] >= after["localization_tokens"]
+    for row in rows:
+        assert 0 <= row["value"] <= 1
+        assert row["localization"]["exact"] <= row["localization"]["named"]
+    asked = sum(row["localization"]["asked"] for row in rows)
+    assert (asked > 0) == (method in ("SRPO", "ORACLE", "Frontier"))
+    assert (rows[-1]["localization_tokens"] > 0) == (method in ("SRPO", "Frontier"))
+    if method == "ORACLE":
+        assert sum(row["localization"]["exact"] for row in rows) == asked
+
+
+def test_the_same_run_gives_the_same_records():
+    assert without_seconds(training_curve(spec())) == without_seconds(training_curve(spec()))
+    assert without_seconds(training_curve(spec())) != without_seconds(training_curve(spec(seed=1)))
+
+
+def test_methods_of_a_seed_share_problems_and_the_first_evaluation():
+    ours, theirs = Training(spec("GRPO")), Training(spec("SRPO"))
+    for training in (ours, theirs):
+        training.advance()
+    assert ours.problems("test", 5, ours.key) == theirs.problems("test", 5, theirs.key)
+    assert training_curve(spec("GRPO"))[0]["value"] == training_curve(spec("RRPO"))[0]["value"]
+
+
+def test_training_changes_the_model_and_evaluation_does_not():
+    training = Training(spec())
+    weight = training.trainer.model.lm_head.weight
+    before = weight.detach().clone()
+    training.record()
+    assert (weight == before).all()
+    usage = dataclasses.replace(training.simulator.usage)
+    training.record()
+    assert training.simulator.usage == usage
+    for _ in range(3):
+        training.advance()
+    assert (weight != before).any()
+
+
+def config(**changes):
+    return TrainConfig(
+        worlds=("short",),
+        methods=("GRPO", "SRPO"),
+        budget=BUDGET,
+        resamples=20,
+        more=(SHORT,),
+        **changes,
+    )
+
+
+def test_a_run_is_stored_and_continued(tmp_path):
+    quiet = Console(quiet=True)
+    assert run(config(), tmp_path, Execution(workers=1), quiet) == 0
+    record = Run.existing(tmp_path, "train")
+    assert {"curves", "bands", "pairs", "groups", "collections", "reach", "finals"} <= set(
+        record.tables()
+    )
+    before = record.read("curves")
+    assert run(config(), tmp_path, Execution(workers=1), quiet) == 0
+    assert record.read("curves") == before
+    # Wall time differs from run to run: it stands with the timings, a value for every record.
+    assert not any("seconds" in row for row in before)
+    clocks = [row["points"] for row in record.timings() if row["label"].startswith("curves/")]
+    assert [len(points) for points in clocks] == [3] * 4
+    assert all(sorted(points) == points for points in clocks)
+    (sampled, *_) = record.read("finals")
+    firsts = [r["value"] for r in before if r["method"] == "GRPO" and r["point"] == 0]
+    assert sampled["before"] == pytest.approx(np.mean(firsts))
+    assert {row["first"] for row in record.read("pairs")} == {"SRPO"}
+
+
+def test_worlds_can_have_seeds_of_their_own():
+    specs = config(seeds_by_world={"short": 3}).specs()
+    assert [(s.method.name, s.seed) for s in specs] == [
+        (method, seed) for seed in range(3) for method in ("GRPO", "SRPO")
+    ]
+
+
+def test_the_worlds_have_the_coverage_that_their_names_promise():
+    assert {name: world.task() for name, world in WORLDS.items()} == REGIMES
+    for world, hard in (("sparse", 4), ("early", 3)):
+        task = WORLDS[world].task()
+        for problem in task.problems("train", 20, 0):
+            places = task.hard_places(problem)
+            assert len(places) == hard
+            assert world == "sparse" or max(places) < 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"worlds": ("sprase",)}, r"worlds\[0\] = 'sprase'.*sparse"),
+        ({"methods": ("PPO",)}, r"methods\[0\] = 'PPO'.*GRPO"),
+        ({"methods": ("GRPO", "GRPO")}, r"methods\[1\].*twice"),
+        ({"seeds": 1}, "seeds = 1"),
+        ({"seeds_by_world": {"early": 3}}, r"seeds_by_world\[0\] = 'early'"),
+        ({"seeds_by_world": {"sparse": 1}}, r"seeds_by_world\.sparse = 1"),
+    ],
+)
+def test_mistakes_are_named(changes, message):
+    with pytest.raises(InvalidInput, match=message):
+        TrainConfig(**changes)
+    assert choose("worlds", ("sparse",), ()) == [WORLDS["sparse"]]
+
+
+def test_a_missing_model_is_a_clear_error(tmp_path, capsys):
+    code = main(["train", "--model.path", str(tmp_path / "none"), "--output", str(tmp_path)])
+    assert code == 2
+    assert "none" in capsys.readouterr().err
+
+
+def test_questions_of_ones_own_are_read_as_the_configuration_says(tmp_path):
+    rows = [
+        {"problem": f"What is {i} + 1?", "solution": f"Count on. #### {i + 1}"} for i in range(10)
+    ]
+    source = tmp_path / "questions.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        f"""
+worlds = ["mine"]
+[[more]]
+type = "DatasetWorld"
+name = "mine"
+source = "{source}"
+test_share = 0.3
+fields = {{ question = "problem", answer = "solution", answer_after = "####" }}
+"""
+    )
+    (world,) = choose("worlds", ("mine",), load_config(TrainConfig, file).more)
+    task = world.task()
+    train, test = task.problems("train", 7, 0), task.problems("test", 3, 0)
+    assert len({p.question for p in (*train, *test)}) == 10
+    with pytest.raises(InvalidInput, match=r"ORACLE.*no exact step checker"):
+        Training(spec("ORACLE", world=world))
+    for problem in (*train, *test):
+        number = int(problem.question.split()[2])
+        assert problem.answer == str(number + 1)
+        assert task.verify(problem, f"so \\boxed{{{number + 1}.0}}").reward == 1
+    file.write_text(file.read_text().replace('"problem"', '"text"'))
+    (world,) = load_config(TrainConfig, file).more
+    with pytest.raises(InvalidInput, match=r"line 1.*text"):
+        world.task()

@@ -1,0 +1,144 @@
+"""Both engines give the same records, and an interrupted run goes on to the same ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from cpi_theory.checks import InvalidInput
+from experiments.runs.store import Run
+from experiments.runs.sweep import Execution
+from experiments.train import training
+from experiments.train.command import TrainConfig, run
+from experiments.train.engines import training_curve
+from experiments.train.spec import Checkpoints, TrlOptions
+from experiments.train.training import Training
+from llm.models.load import ModelSettings, load_model
+from tests.experiments.train.test_command import BUDGET, SHORT, spec, without_seconds
+
+torch.set_num_threads(1)
+ENGINES = ("lean", "trl")
+LONGER = dataclasses.replace(BUDGET, updates=4, every=2)
+
+
+@pytest.mark.parametrize("method", ["GRPO", "SRPO"])
+def test_both_engines_give_the_same_curve(method):
+    lean, trl = (training_curve(spec(method, engine=engine)) for engine in ENGINES)
+    for a, b in zip(lean, trl, strict=True):
+        for field in ("loss", "gradient_norm"):
+            assert a.pop(field, 0.0) == pytest.approx(b.pop(field, 0.0), rel=1e-3, abs=1e-6)
+    assert without_seconds(lean) == without_seconds(trl)
+    assert any(row["informative"] for row in lean)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_killed_run_goes_on_to_the_same_records(tmp_path, monkeypatch, engine):
+    one = spec(engine=engine, budget=LONGER)
+    whole = training_curve(one)
+    checkpoints = Checkpoints(tmp_path, 2)
+    learned = Training.learned
+
+    def killed(self, update, *rest):
+        learned(self, update, *rest)
+        if update == 3:
+            raise Killed
+
+    monkeypatch.setattr(training.Training, "learned", killed)
+    with pytest.raises(Killed):
+        training_curve(one, checkpoints)
+    updates = []
+
+    def counted(self, update, *rest):
+        updates.append(update)
+        learned(self, update, *rest)
+
+    monkeypatch.setattr(training.Training, "learned", counted)
+    assert without_seconds(training_curve(one, checkpoints)) == without_seconds(whole)
+    assert updates == [3, 4]
+    assert without_seconds(training_curve(one, checkpoints)) == without_seconds(whole)
+    assert updates == [3, 4]
+    log = [json.loads(line) for line in (checkpoints.of(one) / "log.jsonl").open()]
+    assert [line["update"] for line in log] == [1, 2, 3, 4]  # the third was killed before its line
+    assert log[-1]["tokens"] == whole[-1]["tokens"]
+    assert log[-1]["seconds_left"] == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_best_and_last_models_can_be_loaded(tmp_path, monkeypatch, engine):
+    # Pass rates by script: the best is that after update 2 of 4.
+    rates = {0: 0.9, 1: 0.1, 2: 0.6, 3: 0.5, 4: 0.6}
+    kept = {}
+
+    def scripted(self, problems, sampling):
+        kept[self.update] = {n: w.clone() for n, w in self.model.state_dict().items()}
+        return rates[self.update]
+
+    monkeypatch.setattr(Training, "_pass_rate", scripted)
+    one = spec(engine=engine, budget=dataclasses.replace(LONGER, every=1))
+    training_curve(one, Checkpoints(tmp_path, 3))
+    for name, update in (("best", 2), ("last", 4)):
+        model, _ = load_model(ModelSettings(str(tmp_path / "short-SRPO-0" / name)))
+        for key, weight in model.state_dict().items():
+            assert torch.equal(weight, kept[update][key])
+    assert not torch.equal(kept[4]["lm_head.weight"], kept[2]["lm_head.weight"])
+
+
+def test_checkpoints_of_other_settings_are_refused(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 2)
+    folder = checkpoints.of(spec())
+    assert checkpoints.of(spec()) == folder
+    assert checkpoints.of(spec(seed=1)) != folder
+    with pytest.raises(InvalidInput, match=r"short-SRPO-0.*other settings"):
+        checkpoints.of(spec(budget=LONGER))
+
+
+def config(**changes):
+    options = {"worlds": ("short",), "methods": ("SRPO",), "budget": BUDGET, "resamples": 20}
+    return TrainConfig(**options | changes, more=(SHORT,))
+
+
+def test_the_command_trains_with_trl_and_keeps_models(tmp_path):
+    whole = config(engine="trl", checkpoint_every=2)
+    assert run(whole, tmp_path, Execution(workers=1), Console(quiet=True)) == 0
+    record = Run.existing(tmp_path, "train")
+    curves = record.read("curves")
+    assert [row["point"] for row in curves] == [0, 1, 2] * 2
+    models = record.directory / "models"
+    for seed in range(2):
+        assert (models / f"short-SRPO-{seed}" / "last" / "model.safetensors").is_file()
+    made = json.loads((record.directory / "run.json").read_text())
+    assert "checkpoint_every" in json.dumps(made)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is there")
+def test_a_tracker_that_is_not_installed_is_refused():
+    with pytest.raises(InvalidInput, match=r"trl\.trackers = 'wandb'.*pip install wandb"):
+        config(trl=TrlOptions(trackers=("tensorboard", "wandb")))
+
+
+def test_checkpoints_on_a_cluster_are_refused(tmp_path):
+    execution = Execution(cluster="tcp://127.0.0.1:1")
+    with pytest.raises(InvalidInput, match="checkpoint_every = 2"):
+        run(config(checkpoint_every=2), tmp_path, execution, Console(quiet=True))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_bfloat16_needs_a_gpu():
+    with pytest.raises(InvalidInput, match="bf16"):
+        training_curve(spec(engine="trl", trl=TrlOptions(bf16=True)))
+
+
+def test_a_damaged_checkpoint_is_a_clear_error(tmp_path):
+    checkpoints = Checkpoints(tmp_path, 2)
+    (checkpoints.of(spec()) / "state.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(InvalidInput, match=r"state\.pt.*cannot be read.*delete it"):
+        training_curve(spec(), checkpoints)

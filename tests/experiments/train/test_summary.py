@@ -1,0 +1,35 @@
+"""Summaries of training runs where hardly anything is left to count."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from experiments.curve_statistics import Curves
+from experiments.train.localization_meter import LocalizationTally
+from experiments.train.summary import localization
+
+
+def curves(*seeds):
+    """One seed per argument, whose later record has (asked, exact)."""
+    nothing = {"rollouts": 0, "localization": dataclasses.asdict(LocalizationTally())}
+    rows = []
+    for asked, exact in seeds:
+        tally = dataclasses.asdict(LocalizationTally(asked=asked, named=asked, exact=exact))
+        rows.append((nothing, {"rollouts": 64, "localization": tally}))
+    return Curves("w", "SRPO", tuple(range(len(seeds))), tuple(rows))
+
+
+def test_rates_are_over_all_seeds():
+    (row,) = localization([curves((10, 5), (30, 25))])
+    assert (row["x"], row["asked"], row["exact"]) == (64, 40, 30)
+    assert row["exact_rate"] == pytest.approx(0.75)
+    assert row["lower"] < 0.75 < row["upper"]
+
+
+def test_one_seed_with_failures_left_gives_counts_without_an_interval():
+    (row,) = localization([curves((0, 0), (4, 3))])
+    assert (row["asked"], row["exact"]) == (4, 3)
+    assert row["exact_rate"] is row["lower"] is row["upper"] is None
+    assert localization([curves((0, 0), (0, 0))]) == []

@@ -1,0 +1,302 @@
+"""`verify` passes on the bounds, fails on false ones, and its counterexamples replay."""
+
+from __future__ import annotations
+
+import io
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scipy.stats import binom
+
+from cpi_theory import bounds
+from cpi_theory.bounds import chooser
+from cpi_theory.checks import InvalidInput
+from experiments.errors import CorruptFile
+from experiments.mutation.mutants import Mutant, mutants
+from experiments.runs.files import read_rows
+from experiments.runs.sweep import Execution
+from experiments.verify import sampling
+from experiments.verify.check import Chunk, tasks
+from experiments.verify.claims import GAIN, Reading, readings, violated
+from experiments.verify.command import run
+from experiments.verify.config import VerifyConfig
+from experiments.verify.families import FAMILIES, make_instance, random_laws
+from experiments.verify.files import (
+    Counterexample,
+    instance_from_json,
+    instance_to_json,
+    read_counterexample,
+    to_json,
+)
+from experiments.verify.mutants import TARGETS, Judging, find_mutant, judge_mutants
+from experiments.verify.search import Search, build, read, run_search
+
+ONE = Execution(workers=1)
+THEOREMS = {
+    "T1", "T1s", "T2", "T2s", "T3", "T4", "T5", "T6", "T7", "T8", "T8s", "T8 step", "T8s step",
+}  # fmt: skip
+
+
+def verify(output: Path, **options) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=120)
+    code = run(VerifyConfig(**options), output, ONE, console)
+    return code, console.file.getvalue()
+
+
+def mutant_of(function, before: str, after: str) -> Mutant:
+    wanted = f"{before}  ->  {after}"
+    return next(m for m in mutants(function) if m.description == wanted)
+
+
+HALF_PENALTY = (
+    bounds.improvement_lower_bound,
+    "alpha * visits * step.advantage - alpha ** 2 * step.spread * visits * step.remaining",
+    "alpha * visits * step.advantage - alpha ** 2 * step.spread * visits * step.remaining / 2",
+)
+
+
+def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
+    code, shown = verify(tmp_path, instances=300, search=100)
+    assert code == 0, shown
+    summary = read_rows(tmp_path / "verify" / "summary.jsonl")
+    assert {row["theorem"] for row in summary} == THEOREMS
+    assert all(row["violations"] == 0 and row["checks"] > 0 for row in summary)
+    by_theorem = {row["theorem"]: row for row in summary}
+    for theorem in ("T1", "T1s", "T2", "T2s", "T3", "T8", "T8s", "T8 step", "T8s step"):
+        assert by_theorem[theorem]["tightness"] == pytest.approx(1)
+        assert by_theorem[theorem]["attained"] > 0
+        assert by_theorem[theorem]["exact_checks"] > 0
+    for theorem in ("T1", "T1s", "T2", "T2s", "T8s", "T8s step"):
+        assert by_theorem[theorem]["penalty_used"] == pytest.approx(1)
+    files = {p: p.read_bytes() for p in sorted((tmp_path / "verify").glob("[cs]*.jsonl"))}
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "verify" / "shards").rglob("*.jsonl")}
+    assert verify(tmp_path, instances=300, search=100)[0] == 0
+    assert files == {p: p.read_bytes() for p in files}
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+
+@pytest.mark.parametrize(
+    ("function", "before", "after", "theorem"),
+    [
+        (*HALF_PENALTY, "T1"),
+        (bounds.sharp_improvement_lower_bound, "alpha * step.spread", "alpha", "T1s"),
+        (bounds.greedy_improvement_lower_bound, "1 - alpha", "1 - alpha * 2", "T3"),
+        (bounds.discounted_improvement_lower_bound, "2", "3", "T8"),
+        (bounds.best_step, "2", "1", "T2"),
+        (bounds.uniform_accuracy, "slow / math.sqrt(samples) + fast / samples", "fast / samples",
+         "T4"),
+        (bounds.aliased_lower_bound, "32 * shift * shift", "shift", "T7"),
+    ],
+)  # fmt: skip
+def test_a_false_bound_is_caught_and_its_counterexample_replays(
+    tmp_path, function, before, after, theorem
+):
+    with mutant_of(function, before, after).installed():
+        code, shown = verify(tmp_path, instances=250, search=0)
+        assert code == 1
+        assert "--replay" in shown
+        stored = sorted((tmp_path / "verify" / "counterexamples").glob("*.json"))
+        own = [p for p in stored if json.loads(p.read_text())["theorem"] == theorem]
+        again, line = verify(tmp_path, replay=own[0])
+        assert again == 1
+        assert "does not hold" in " ".join(line.split())  # long numbers wrap the line
+    again, line = verify(tmp_path, replay=own[0])
+    assert again == 0
+    assert "does not hold" not in " ".join(line.split())
+    summary = read_rows(tmp_path / "verify" / "summary.jsonl")
+    assert next(row for row in summary if row["theorem"] == theorem)["violations"] > 0
+
+
+def test_the_families_share_all_instances():
+    chunks = [t for t in tasks(VerifyConfig()) if isinstance(t, Chunk)]
+    assert sum(chunk.count for chunk in chunks) == 10_000
+    assert {chunk.family for chunk in chunks} == set(FAMILIES)
+    covered = {(c.family, i) for c in chunks for i in range(c.first, c.first + c.count)}
+    assert len(covered) == 10_000
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_instances_depend_on_seed_and_index_alone_and_survive_a_file(family):
+    for index in range(6):
+        instance = make_instance(family, 3, index)
+        text = json.dumps(instance_to_json(instance))
+        stored = instance_from_json(json.loads(text))
+        assert list(readings(stored)) == list(readings(instance))
+        assert json.dumps(instance_to_json(make_instance(family, 3, index))) == text
+        assert stored.exact == instance.exact
+    assert json.dumps(instance_to_json(make_instance(family, 4, 0))) != text
+
+
+def test_families_differ_in_kind():
+    made = {family: [make_instance(family, 0, i) for i in range(30)] for family in FAMILIES}
+    exact = {family for family, found in made.items() if all(i.exact for i in found)}
+    assert exact == {"layered exact", "discounted exact", "trap", "aliased"}
+    assert all(i.discounted for i in made["discounted"] + made["discounted exact"])
+    assert any(i.discounted for i in made["gymnasium"])
+    assert any(i.mdp.sparse for i in made["layered"])
+    labels = " ".join(instance.label for instance in made["gymnasium"])
+    assert all(name in labels for name in ("FrozenLake", "Taxi", "CliffWalking"))
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_random_laws_are_laws(exact):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        law = random_laws(rng, (3, 2, 4), exact)
+        sums = law.sum(axis=-1)
+        assert (sums == 1).all() if exact else np.allclose(sums, 1, atol=1e-14)
+        assert (law >= 0).all()
+
+
+def test_traps_attain_what_can_be_attained():
+    attained = set()
+    for index in range(60):
+        instance = make_instance("trap", 0, index)
+        for reading in readings(instance):
+            assert not violated(instance, reading)
+            if reading.says == GAIN and reading.truth and reading.slack == 0:
+                attained.add(reading.theorem)
+    assert attained >= {"T1", "T1s", "T2", "T2s", "T3", "T8s", "T8s step"}
+
+
+def test_only_floats_have_a_tolerance():
+    exact, rounded = make_instance("layered exact", 0, 1), make_instance("layered", 0, 1)
+    hair = Reading("T1", GAIN, 1, Fraction(10**15 + 1, 10**15), Fraction(1))
+    assert violated(exact, hair)
+    assert not violated(rounded, hair._replace(bound=1 + 1e-15, truth=1.0))
+    assert violated(rounded, hair._replace(bound=1 + 1e-9, truth=1.0))
+
+
+def test_penalty_used_is_a_share_of_what_the_bound_subtracts():
+    assert Reading("T1", GAIN, 1, 1.0, 2.5, 3.0).penalty_used == pytest.approx(0.25)
+    assert Reading("T1", GAIN, 1, 3.0, 3.0, 3.0).penalty_used is None
+    assert Reading("T3", GAIN, 1, 1.0, 2.0).penalty_used is None
+    assert Reading("T3", GAIN, 1, 1.0, 2.0).ratio == 0.5
+    assert Reading("T3", GAIN, 1, -1.0, 2.0).ratio is None
+
+
+@pytest.mark.parametrize(
+    ("theorem", "least"), [("T1s", 0.9), ("T2s", 0.6), ("T3", 0.999), ("T8s", 0.7)]
+)
+def test_the_search_finds_worlds_that_press_hard(theorem, least):
+    (row,) = run_search(Search(theorem, 3, 800, 0))
+    assert not row["violated"]
+    reached = row["tightness"] if theorem == "T3" else row["penalty_used"]
+    assert least <= reached <= 1 + 1e-9
+    instance = instance_from_json(json.loads(json.dumps(row["instance"])))
+    assert any(
+        reached in (reading.ratio, reading.penalty_used) for reading in read(instance, theorem)
+    )
+
+
+def test_the_search_breaks_a_false_bound():
+    with mutant_of(*HALF_PENALTY).installed():
+        (row,) = run_search(Search("T1", 2, 1200, 0))
+    assert row["violated"]
+
+
+def test_any_point_of_the_cube_is_an_instance():
+    rng = np.random.default_rng(0)
+    for theorem in ("T1", "T8"):
+        for point in (np.zeros(16), np.ones(16), rng.random(16)):
+            instance = build(point, Search(theorem, 3, 0, 0))
+            assert not any(violated(instance, r) for r in readings(instance))
+
+
+def test_mutants_are_refuted_reported_or_equivalent(tmp_path):
+    console = Console(file=io.StringIO(), width=160)
+    config = VerifyConfig(mutate=True, quick=True)
+    assert run(config, tmp_path, ONE, console) == 0, console.file.getvalue()
+    rows = read_rows(tmp_path / "verify-mutants-quick" / "mutants.jsonl")
+    verdicts = {t: {r["verdict"] for r in rows if r["target"] == t} for t in TARGETS}
+    assert all(found & {"false", "breaks"} for found in verdicts.values())
+    assert not any(r["verdict"] == "sharper" and r["pinned"] for r in rows)
+    loose = [r for r in rows if r["verdict"] == "loose"]
+    assert all(r["tightness_after"] <= r["tightness_before"] for r in loose)
+    assert any(r["tightness_after"] < r["tightness_before"] for r in loose if r["target"] == "T1")
+    stored = sorted((tmp_path / "verify-mutants-quick" / "counterexamples").glob("*.json"))
+    assert len(stored) == sum(r["counterexample"] is not None for r in rows)
+    for path in stored[:: len(stored) // 8]:
+        assert verify(tmp_path, replay=path)[0] == 1
+        data = json.loads(path.read_text()) | {"mutant": None}
+        (tmp_path / "plain.json").write_text(json.dumps(data))
+        assert verify(tmp_path, replay=tmp_path / "plain.json")[0] == 0
+
+
+def test_each_coefficient_of_t1_is_needed():
+    rows = judge_mutants(Judging("T1", 10, 0))
+    verdict = {row["change"].split("  ->  ")[1]: row["verdict"] for row in rows}
+    terms = "alpha * visits * step.advantage - alpha ** 2 * step.spread * visits * step.remaining"
+    first, second = terms.split(" - ")
+    assert verdict[f"{first} * 2 - {second}"] == "false"
+    assert verdict[f"{first} - {second} / 2"] == "false"
+    assert verdict[f"{first} - {second} * 2"] == "loose"
+    assert verdict[f"{first} + {second}"] == "false"
+    assert verdict[first] == "false"
+
+
+def test_bad_replay_files_are_refused(tmp_path):
+    with pytest.raises(InvalidInput, match=r"none\.json"):
+        verify(tmp_path, replay=tmp_path / "none.json")
+    broken = tmp_path / "broken.json"
+    for text in ("{", "[]", "{}", '{"format": 1, "instance": {"label": "x"}}'):
+        broken.write_text(text)
+        with pytest.raises(CorruptFile):
+            verify(tmp_path, replay=broken)
+    broken.write_text('{"format": 99}')
+    with pytest.raises(InvalidInput, match="another version"):
+        verify(tmp_path, replay=broken)
+
+
+def test_a_counterexample_to_a_mutant_that_is_gone_is_refused(tmp_path):
+    instance = make_instance("trap", 0, 0)
+    reading = next(readings(instance))
+    found = Counterexample(instance, reading.theorem, reading.says, reading.alpha, "gone:1: a -> b")
+    path = tmp_path / "gone.json"
+    path.write_text(json.dumps(to_json(found, reading)))
+    assert read_counterexample(path).matches(reading)
+    assert find_mutant("gone:1: a -> b") is None
+    with pytest.raises(InvalidInput, match="not in this code"):
+        verify(tmp_path, replay=path)
+
+
+@pytest.mark.parametrize("field", ["instances", "seed", "search"])
+def test_bad_options_are_refused(field):
+    with pytest.raises(InvalidInput, match=f"^{field} = -1"):
+        VerifyConfig(**{field: -1})
+
+
+def test_exact_tails_are_those_of_the_worst_mean():
+    samples, actions, radius = 10, 2, 0.31
+    worst = max(
+        sum(
+            binom.pmf(k, samples, chance)
+            for k in range(samples + 1)
+            if abs(k / samples - chance) > radius
+        )
+        for chance in np.linspace(0, 1, 33) / actions
+    )
+    assert sampling._worst_tails(samples, actions, radius) == pytest.approx(worst)
+
+
+@pytest.mark.parametrize(("shift", "confidence"), [(0.2, 0.1), (0.05, 0.3), (0.25, 0.4)])
+def test_samples_needed_is_the_first_odd_number_that_suffices(shift, confidence):
+    needed = sampling._samples_needed(shift, confidence)
+    assert binom.cdf(needed // 2, needed, 0.5 + shift) <= confidence
+    for fewer in range(1, needed, 2):
+        assert binom.cdf(fewer // 2, fewer, 0.5 + shift) > confidence
+
+
+def test_the_simulated_chooser_notices_an_accuracy_that_is_too_good(monkeypatch):
+    def misses():
+        found = [r for i in range(12) for r in sampling.chooser_covers(0, i)]
+        return [r for r in found if r.says == "simulated misses" and sampling.contradicted(r)]
+
+    assert not misses()
+    honest = chooser.uniform_accuracy
+    monkeypatch.setattr(chooser, "uniform_accuracy", lambda *a, **k: honest(*a, **k) / 4)
+    assert len(misses()) >= 6
