@@ -40,14 +40,14 @@ from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.randomness import Key
 from experiments.worlds.language import TINY, WORLDS
 from llm.engines.lean import LeanTrainer
-from llm.models.load import ModelSettings, load_model
+from llm.models.load import load_model
+from llm.models.settings import ModelSettings
 from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.text.rollouts import TextState, Tokens
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
 from llm.training.rows import TrainingRow, training_rows
+from llm.training.settings import LossSettings, OptimizerSettings
 
 PROMPTS, ROLLOUTS = 8, 8
 VLLM = Path(".venv-vllm/bin/python")

@@ -63,7 +63,7 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     config, output, execution = parse(name, rest)
-    module = importlib.import_module(COMMANDS[name].module)
+    module = importlib.import_module(f"{COMMANDS[name].folder}.command")
     return int(module.run(config, output, execution, _console()))
 
 
@@ -80,7 +80,7 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
     if name not in COMMANDS:
         raise _unknown_command(name)
     command = COMMANDS[name]
-    cls = getattr(importlib.import_module(command.module), command.config)
+    cls = getattr(importlib.import_module(f"{command.folder}.config"), command.config)
     return parse_options(f"cpi-resets {name}", cls, arguments)
 
 

@@ -9,14 +9,14 @@ from .localizers.oracle import MajorityLocalizer as MajorityLocalizer
 from .localizers.oracle import OracleLocalizer as OracleLocalizer
 from .localizers.self_localizer import SelfLocalizer as SelfLocalizer
 from .models.folders import save_model as save_model
-from .models.load import LoraSettings as LoraSettings
-from .models.load import ModelSettings as ModelSettings
 from .models.load import load_model as load_model
+from .models.settings import LoraSettings as LoraSettings
+from .models.settings import ModelSettings as ModelSettings
 from .sampling.base import GREEDY as GREEDY
 from .sampling.base import Sampler as Sampler
 from .sampling.base import Sampling as Sampling
+from .sampling.engine import make_sampler as make_sampler
 from .sampling.settings import SamplerSettings as SamplerSettings
-from .sampling.settings import make_sampler as make_sampler
 from .sampling.transformers_sampler import TransformersSampler as TransformersSampler
 from .sampling.vllm_sampler import VllmSampler as VllmSampler
 from .sampling.vllm_sampler import VllmSettings as VllmSettings
@@ -32,6 +32,6 @@ from .text.rollouts import TextRollout as TextRollout
 from .text.rollouts import TextState as TextState
 from .text.thoughts import ThoughtFormat as ThoughtFormat
 from .text.vocabulary import Vocabulary as Vocabulary
-from .training.losses import LossSettings as LossSettings
-from .training.optimizer import OptimizerSettings as OptimizerSettings
 from .training.rows import training_rows as training_rows
+from .training.settings import LossSettings as LossSettings
+from .training.settings import OptimizerSettings as OptimizerSettings

@@ -21,7 +21,8 @@ import torch
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 from llm.engines.lean import LeanTrainer
-from llm.models.load import Precision, find_device
+from llm.models.load import find_device
+from llm.models.settings import Precision
 from llm.models.tiny import tokenizer
 from llm.sampling.base import Request, Sampler, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
@@ -29,9 +30,8 @@ from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
 from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.rollouts import Tokens
 from llm.text.vocabulary import Vocabulary
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
 from llm.training.rows import TrainingRow
+from llm.training.settings import LossSettings, OptimizerSettings
 
 
 @dataclass(frozen=True, slots=True)

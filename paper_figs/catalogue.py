@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from paper_figs.conservative import conservative_figure
-from paper_figs.diagnosis import (
+from paper_figs.figures.conservative import conservative_figure
+from paper_figs.figures.diagnosis import (
     diagnosis_coverage_figure,
     diagnosis_figure,
     diagnosis_order_figure,
 )
-from paper_figs.exponents import gain_figure, samples_figure
-from paper_figs.frontier import accuracy_figure, rule_figure
-from paper_figs.hero import hero_figure
-from paper_figs.imperfect import imperfect_figure
-from paper_figs.language import credit_figure, localization_figure, pass_curves_figure
-from paper_figs.learning import (
+from paper_figs.figures.exponents import gain_figure, samples_figure
+from paper_figs.figures.frontier import accuracy_figure, rule_figure
+from paper_figs.figures.hero import hero_figure
+from paper_figs.figures.imperfect import imperfect_figure
+from paper_figs.figures.language import credit_figure, localization_figure, pass_curves_figure
+from paper_figs.figures.learning import (
     curves_figure,
     differences_figure,
     informative_figure,
     localiser_figure,
     training_differences_figure,
 )
-from paper_figs.resets import (
+from paper_figs.figures.resets import (
     correction_figure,
     deviation_figure,
     passk_figure,
     relative_positions_figure,
 )
-from paper_figs.tightness import tightness_figure
-from paper_figs.trees import layouts_figure, positions_figure, reset_figure
-from paper_figs.worlds import worlds_figure
+from paper_figs.figures.tightness import tightness_figure
+from paper_figs.figures.trees import layouts_figure, positions_figure, reset_figure
+from paper_figs.figures.worlds import worlds_figure
 
 
 @dataclass(frozen=True)

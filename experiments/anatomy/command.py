@@ -9,80 +9,19 @@ them: ``accuracy``, ``deviations``, ``corrections``, ``gaps``, ``passk`` and ``s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 from experiments.anatomy import summary
-from experiments.anatomy.samples import AnatomySpec, reset_rows
+from experiments.anatomy.config import AnatomyConfig
+from experiments.anatomy.samples import reset_rows
 from experiments.anatomy.tree import TreeSpec, tree_rows
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution, sweep
-from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
-from llm.models.load import ModelSettings
-from llm.training.losses import LossSettings
-
-
-@dataclass(frozen=True)
-class AnatomyConfig:
-    """Resets of a language model's failures: named, random and exact steps, beside controls.
-
-    Attributes:
-        name: folder of the run below the output folder.
-        worlds: names of worlds: natural, sparse, early, or names from `more`; a collection of the
-            first is shown as a tree.
-        model: who solves and localises, the warm-started tiny model by default.
-        loss: whose gradient the tree shows.
-        prompts: held-out problems per world.
-        rollouts: of each, in which failures are looked for.
-        parents: most failures of a problem that are reset.
-        suffixes: from each reset state.
-        temperature: of all rollouts.
-        seed: of all randomness.
-        resamples: bootstrap resamples.
-        more: further worlds, in configuration files only.
-    """
-
-    name: str = "anatomy"
-    worlds: tuple[str, ...] = ("natural", "sparse", "early")
-    model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
-    loss: LossSettings = field(default_factory=LossSettings)
-    prompts: int = 100
-    rollouts: int = 4
-    parents: int = 1
-    suffixes: int = 4
-    temperature: float = 1.0
-    seed: int = 0
-    resamples: int = 1000
-    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
-
-    def __post_init__(self) -> None:
-        check_count("seed", self.seed, minimum=0)
-        check_count("resamples", self.resamples)
-        self.specs()
-
-    def specs(self) -> list[AnatomySpec]:
-        """One per world."""
-        return [
-            AnatomySpec(
-                world,
-                self.model,
-                self.prompts,
-                self.rollouts,
-                self.parents,
-                self.suffixes,
-                self.temperature,
-                self.seed,
-            )
-            for world in choose("worlds", self.worlds, self.more)
-        ]
 
 
 def run(config: AnatomyConfig, output: Path, execution: Execution, console: Console) -> int:

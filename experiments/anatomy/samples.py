@@ -17,7 +17,7 @@ from experiments.runs.files import Row
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
 from llm.localizers.oracle import OracleLocalizer
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 from llm.simulator import LanguageModelSimulator
 from llm.text.rollouts import TextRollout, TextState
 

@@ -14,8 +14,8 @@ from experiments.runs.files import Row
 from llm.localizers.base import whole_solution
 from llm.text.rollouts import TextRollout
 from llm.training.gradient_signal import logit_gradient_norms
-from llm.training.losses import LossSettings
 from llm.training.rows import training_rows
+from llm.training.settings import LossSettings
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from experiments.worlds.sites import Site
 from experiments.worlds.tabular import choose
 
 if TYPE_CHECKING:
-    from llm.models.load import ModelSettings
+    from llm.models.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class DiagnoseConfig:
 
     def model_settings(self) -> ModelSettings:
         """The language model."""
-        from llm.models.load import ModelSettings
+        from llm.models.settings import ModelSettings
 
         assert self.model is not None
         return ModelSettings(self.model, device=self.device)

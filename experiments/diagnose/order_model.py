@@ -14,9 +14,8 @@ from experiments.train.engines import training_curve
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.sites import open_model
-from llm.models.load import ModelSettings
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.models.settings import ModelSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 
 # Only the order is wanted: the meter, which costs most, looks at as little as it can.
 _SETTINGS = DiagnosisSettings(audited=2, traced=1, parents=1, suffixes=1)

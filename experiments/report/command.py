@@ -6,7 +6,6 @@ Nothing is simulated here. Figures whose run or tables are not there are left ou
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +17,7 @@ from experiments.diagnose.report import diagnose_section, order_section, validat
 from experiments.documents.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
 from experiments.frontier.report import frontier_section
 from experiments.learn.report import learn_section
+from experiments.report.config import FiguresConfig
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
 from experiments.train.report import train_section
@@ -38,27 +38,6 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("diagnose-validate", validate_section),
     ("diagnose-order", order_section),
 )
-
-
-@dataclass(frozen=True)
-class FiguresConfig:
-    """Draw every figure from stored records and write the report.
-
-    Attributes:
-        name: folder of figures and report below the output folder.
-        verify, compare, learn, frontier, train, anatomy, diagnose: names of the runs to read;
-            where `verify` or `frontier` is not there, its quick form (e.g. "verify-quick") is
-            read, and with `diagnose` its validation and order.
-    """
-
-    name: str = "report"
-    verify: str = "verify"
-    compare: str = "compare"
-    learn: str = "learn"
-    frontier: str = "frontier"
-    train: str = "train"
-    anatomy: str = "anatomy"
-    diagnose: str = "diagnose"
 
 
 def run(config: FiguresConfig, output: Path, execution: Execution, console: Console) -> int:

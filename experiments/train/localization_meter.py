@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from cpi_theory.randomness import Keys
 from cpi_theory.seam import Localization
-
-if TYPE_CHECKING:
-    from cpi_theory.randomness import Keys
-    from llm.localizers.base import Localizer, Located
-    from llm.text.rollouts import TextRollout
+from llm.localizers.base import Localizer, Located
+from llm.text.rollouts import TextRollout
 
 
 @dataclass(slots=True)

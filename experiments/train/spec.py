@@ -13,10 +13,9 @@ from experiments.runs.encoding import canonical, plain
 from experiments.runs.files import atomic_write
 from experiments.runs.provenance import code_digest
 from experiments.worlds.language import LanguageWorld
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 from llm.sampling.settings import SamplerSettings
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 
 Engine = Literal["lean", "trl"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.verify import sampling
+from experiments.verify.claims import GAIN, TELLING_ALPHA, Reading, readings, violated
 from experiments.verify.config import VerifyConfig
-
-if TYPE_CHECKING:
-    from experiments.verify.claims import Reading
-
+from experiments.verify.families import make_instance
+from experiments.verify.files import Counterexample, to_json
+from experiments.verify.search import Search, run_search
 
 _SHARES = {
     "layered": 0.45,
@@ -95,8 +96,6 @@ def _hunts(config: VerifyConfig) -> Iterator[Hunt]:
 def check(task: Chunk | Samples | Hunt) -> list[dict[str, Any]]:
     """Rows of one task: what each theorem's readings came to, and the first violations."""
     if isinstance(task, Hunt):
-        from experiments.verify.search import Search, run_search
-
         return run_search(Search(task.theorem, task.horizon, task.evaluations, task.seed))
     if isinstance(task, Samples):
         return _check_samples(task)
@@ -104,10 +103,6 @@ def check(task: Chunk | Samples | Hunt) -> list[dict[str, Any]]:
 
 
 def _check_chunk(chunk: Chunk) -> list[dict[str, Any]]:
-    from experiments.verify.claims import readings, violated
-    from experiments.verify.families import make_instance
-    from experiments.verify.files import Counterexample, to_json
-
     tallies: defaultdict[tuple[str, bool], Tally] = defaultdict(Tally)
     found: list[dict[str, Any]] = []
     for index in range(chunk.first, chunk.first + chunk.count):
@@ -136,18 +131,15 @@ _CLEAR = 1e4
 
 
 def _check_samples(task: Samples) -> list[dict[str, Any]]:
-    from experiments.verify import sampling
-    from experiments.verify.files import Counterexample, to_json
-
     families = [("exact law", (r for claim in sampling.EXACT_CLAIMS for r in claim()))]
     last = task.first + task.count
     simulated = (r for i in range(task.first, last) for r in sampling.chooser_covers(task.seed, i))
     families.append(("simulation", simulated))
     rows: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
-    for family, readings in families:
+    for family, of_family in families:
         tallies: defaultdict[str, Tally] = defaultdict(Tally)
-        for index, reading in enumerate(readings):
+        for index, reading in enumerate(of_family):
             broken = sampling.contradicted(reading)
             tallies[reading.theorem].add(reading, broken, index, _BINOMIAL_ROUNDING)
             if broken and len(found) < _KEPT:
@@ -169,8 +161,6 @@ class Tally:
 
     def add(self, reading: Reading, broken: bool, index: int, rounding: float) -> None:
         """Count one reading of instance `index`; `rounding` is 0 in exact arithmetic."""
-        from experiments.verify.claims import GAIN, TELLING_ALPHA
-
         self.instances.add(index)
         self.checks += 1
         self.violations += broken

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution, sweep
 from experiments.verify.check import check, tasks
 from experiments.verify.config import VerifyConfig
 from experiments.verify.replay import replay
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from experiments.verify.summary import mutate, show, store_counterexamples, summarise
 
 
 def run(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -25,8 +24,6 @@ def run(config: VerifyConfig, output: Path, execution: Execution, console: Conso
     if config.replay is not None:
         return replay(config.replay, console)
     if config.mutate:
-        from experiments.verify.summary import mutate
-
         return mutate(config, output, execution, console)
     return _verify(_scaled(config), output, execution, console)
 
@@ -38,8 +35,6 @@ def _scaled(config: VerifyConfig) -> VerifyConfig:
 
 
 def _verify(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
-    from experiments.verify.summary import show, store_counterexamples, summarise
-
     name = "verify-quick" if config.quick else "verify"
     store = Run.open(output, name, replace(config, replay=None), config.seed)
     with store.timed("verify"):

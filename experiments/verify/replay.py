@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from rich.console import Console
 
-    from experiments.verify.claims import Reading
-    from experiments.verify.files import Counterexample
+from cpi_theory.checks import InvalidInput
+from experiments.verify import sampling
+from experiments.verify.claims import Reading, readings, violated
+from experiments.verify.files import Counterexample, read_counterexample
+from experiments.verify.mutation.judge import find_mutant
 
 
 def replay(path: Path, console: Console) -> int:
@@ -19,7 +21,6 @@ def replay(path: Path, console: Console) -> int:
     Raises:
         InvalidInput: the file is no counterexample, or its mutant is not in this code.
     """
-    from experiments.verify.files import read_counterexample
 
     found = read_counterexample(path)
     held = True
@@ -41,9 +42,6 @@ def _reread(found: Counterexample) -> Iterable[tuple[Reading, bool]]:
     """The readings of a counterexample's inequality, and whether each is violated."""
     import contextlib
 
-    from cpi_theory.checks import InvalidInput
-    from experiments.verify.mutants import find_mutant
-
     mutant = None if found.mutant is None else find_mutant(found.mutant)
     if found.mutant is not None and mutant is None:
         raise InvalidInput("mutant", found.mutant, "not in this code", "run verify --mutate again")
@@ -52,9 +50,6 @@ def _reread(found: Counterexample) -> Iterable[tuple[Reading, bool]]:
 
 
 def _readings_of(found: Counterexample) -> Sequence[tuple[Reading, bool]]:
-    from experiments.verify import sampling
-    from experiments.verify.claims import readings, violated
-
     if found.instance is None:
         every = [r for claim in sampling.EXACT_CLAIMS for r in claim()]
         return [(r, sampling.contradicted(r)) for r in every if found.matches(r)]

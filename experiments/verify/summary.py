@@ -6,16 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution, sweep
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from experiments.verify.config import VerifyConfig
+from experiments.verify.claims import GAIN
+from experiments.verify.config import VerifyConfig
+from experiments.verify.mutation.judge import Judging, judge_mutants
+from experiments.verify.mutation.targets import TARGETS
 
 _ORDER = (
     "T1",
@@ -76,8 +78,6 @@ def store_counterexamples(run: Run, rows: Sequence[Row]) -> list[Path]:
 
 
 def _violations(rows: Sequence[Row]) -> Iterator[Row]:
-    from experiments.verify.claims import GAIN
-
     for row in rows:
         if row["kind"] == "counterexample":
             yield {key: value for key, value in row.items() if key != "kind"}
@@ -100,8 +100,6 @@ def show(
     summary: Sequence[Row], rows: Sequence[Row], files: Sequence[Path], console: Console
 ) -> None:
     """The table of a run, and what to do about violations."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
 
     # Every instance is read for exactly one of these two.
     bases = [row for row in rows if row["kind"] == "check" and row["theorem"] in ("T1", "T8")]
@@ -136,7 +134,6 @@ def _figure(value: float | None) -> str:
 
 def mutate(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
     """Judge every mutant of every bound; 1 if one claims more than a tight bound and stands."""
-    from experiments.verify.mutants import TARGETS, Judging, judge_mutants
 
     name = "verify-mutants-quick" if config.quick else "verify-mutants"
     count = _QUICK_MUTATED_INSTANCES if config.quick else _MUTATED_INSTANCES
@@ -154,9 +151,6 @@ def mutate(config: VerifyConfig, output: Path, execution: Execution, console: Co
 
 
 def _show_mutants(rows: Sequence[Row], console: Console) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     table = Table(
         title=f"{len(rows)} mutants", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )

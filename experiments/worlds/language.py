@@ -15,7 +15,7 @@ from llm.tasks.dataset import load_task
 
 if TYPE_CHECKING:
     from llm.localizers.base import Localizer
-    from llm.models.load import ModelSettings
+    from llm.models.settings import ModelSettings
     from llm.sampling.base import Sampler
     from llm.task import Task
     from llm.text.thoughts import ThoughtFormat

@@ -9,9 +9,10 @@ from cpi_theory.randomness import Key
 from experiments.worlds.language import LanguageWorld, found, load_named
 from llm.localizers.base import Localizer
 from llm.localizers.oracle import OracleLocalizer
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 from llm.sampling.base import Sampling
-from llm.sampling.settings import SamplerSettings, make_sampler
+from llm.sampling.engine import make_sampler
+from llm.sampling.settings import SamplerSettings
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, StepChecker
 

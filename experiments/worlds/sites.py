@@ -9,7 +9,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import Simulator, State
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ from torch import Tensor
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.models.memory import enough_memory
-from llm.training.losses import LossSettings, Totals, policy_loss
-from llm.training.optimizer import OptimizerSettings
+from llm.training.losses import Totals, policy_loss
+from llm.training.optimizer import adamw
 from llm.training.rows import PaddedRows, TrainingRow, pad_rows, split_by_prompt
+from llm.training.settings import LossSettings, OptimizerSettings
 
 __all__ = ["LeanTrainer", "OptimizerSettings", "StepReport", "TrainingDiverged"]
 
@@ -80,7 +81,7 @@ class LeanTrainer:
         self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         check_trainable(self._trained.values())
         self._parameters = list(self._trained.values())
-        self._optimizer = settings.build(self._parameters)
+        self._optimizer = adamw(settings, self._parameters)
 
     def step(self, rows: Sequence[TrainingRow]) -> StepReport:
         """Learn from one batch of rows.

@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
-from cpi_theory.checks import InvalidInput, check_count, check_probability
+from cpi_theory.checks import InvalidInput
 from llm.models.folders import recover
 from llm.models.memory import enough_memory
+from llm.models.settings import ModelSettings
 from llm.text.vocabulary import Vocabulary
-
-Precision = Literal["float32", "bfloat16", "float16"]
-
-
-@dataclass(frozen=True, slots=True)
-class LoraSettings:
-    """Low-rank adapters instead of training all weights.
-
-    Attributes:
-        rank, alpha: of the adapters.
-        dropout: in training.
-        targets: names of the layers that get one, or "all-linear": all but the output layer.
-    """
-
-    rank: int = 64
-    alpha: int = 64
-    dropout: float = 0.0
-    targets: str | tuple[str, ...] = "all-linear"
-
-    def __post_init__(self) -> None:
-        check_count("rank", self.rank)
-        check_count("alpha", self.alpha)
-        check_probability("dropout", self.dropout)
-        if "lm_head" in self.targets:
-            remedy = "leave it out: log-probabilities are worked out from its weights themselves"
-            raise InvalidInput("targets", self.targets, "holds the output layer", remedy)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """Which model, where and how it is held.
-
-    Attributes:
-        path: a folder in Hugging Face format, or the name of a model on the hub.
-        device: "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
-        precision: of the weights. Small steps are lost in bfloat16 weights: train all of them in
-            float32, or adapters (always float32) on top of bfloat16. float16 cannot be trained.
-        lora: train low-rank adapters; None: all weights.
-        checkpointing: recompute activations in the backward pass to save memory.
-    """
-
-    path: str
-    device: str = "cpu"
-    precision: Precision = "float32"
-    lora: LoraSettings | None = None
-    checkpointing: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.path:
-            raise InvalidInput("model.path", self.path, "empty", "name a folder or a model")
-        if self.precision not in get_args(Precision):
-            known = ", ".join(get_args(Precision))
-            raise InvalidInput("precision", self.precision, "unknown", f"choose one of {known}")
 
 
 def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any, Vocabulary]:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
-from llm.models.load import ModelSettings
-from llm.sampling.base import Sampler
-from llm.sampling.transformers_sampler import TransformersSampler
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
-from llm.text.vocabulary import Vocabulary
 
 Engine = Literal["transformers", "vllm"]
 
@@ -39,29 +34,3 @@ class SamplerSettings:
             )
         check_count("sampler.max_batch", self.max_batch)
         check_in_range("sampler.memory_share", self.memory_share, 0.01, 1)
-
-
-def make_sampler(
-    settings: SamplerSettings, model: Any, vocabulary: Vocabulary, source: ModelSettings
-) -> Sampler:
-    """The engine, sampling from the model's current weights.
-
-    Args:
-        settings: which engine.
-        model, vocabulary: as :func:`llm.models.load.load_model` gives them.
-        source: where they came from.
-
-    Raises:
-        InvalidInput: vLLM is not installed, or cannot serve the model.
-    """
-    if settings.engine == "transformers":
-        return TransformersSampler(model, vocabulary, settings.max_batch)
-    engine = VllmSettings(
-        source.path,
-        device="cpu" if source.device == "cpu" else "auto",
-        dtype=source.precision,
-        memory_share=settings.memory_share,
-        batch=settings.max_batch,
-        eager=settings.eager,
-    )
-    return VllmSampler(engine, vocabulary)

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llm.training.losses import LossSettings, Totals, policy_loss
+from llm.training.losses import Totals, policy_loss
 from llm.training.rows import PaddedRows, TrainingRow, pad_rows
+from llm.training.settings import LossSettings
 
 
 def logit_gradient_norms(

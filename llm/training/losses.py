@@ -8,54 +8,11 @@ update, whatever the micro-batches it is computed in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cpi_theory.checks import InvalidInput, check_in_range, check_positive
-
-Kind = Literal["unclipped", "clipped"]
-Aggregation = Literal["sequence-mean", "token-mean", "constant"]
-
-
-@dataclass(frozen=True, slots=True)
-class LossSettings:
-    """Which loss.
-
-    Attributes:
-        kind: "unclipped": -A log pi, as published for SRPO, right only for the first update from
-            a batch; "clipped": PPO's, on the ratio to the policy that sampled.
-        aggregation: "sequence-mean": mean over rows of each row's mean over its tokens, as
-            published for SRPO: a token of a short suffix then weighs more than one of a long
-            rollout; "token-mean": mean over all tokens, as published for GRPO; "constant": sum
-            over all tokens, divided by `constant`, so that a row weighs by its length and nothing
-            depends on the others.
-        clip_low, clip_high: the ratio's range is [1 - clip_low, 1 + clip_high].
-        constant: of the aggregation "constant", in tokens.
-        temperature: of the sampling whose log-probabilities are learned from.
-    """
-
-    kind: Kind = "unclipped"
-    aggregation: Aggregation = "token-mean"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    constant: float = 1000.0
-    temperature: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, ("unclipped", "clipped"))
-        _check_choice("aggregation", self.aggregation, ("sequence-mean", "token-mean", "constant"))
-        check_in_range("clip_low", self.clip_low, 0, 1)
-        check_in_range("clip_high", self.clip_high, 0, 100)
-        check_positive("constant", self.constant)
-        check_positive("temperature", self.temperature)
-
-
-def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        known = ", ".join(map(repr, choices))
-        raise InvalidInput(field, value, "unknown", f"choose one of {known}")
+from llm.training.settings import LossSettings
 
 
 @dataclass(frozen=True, slots=True)

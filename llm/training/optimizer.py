@@ -1,67 +1,21 @@
-"""The optimiser and its learning rates, the same for both training engines."""
+"""AdamW from settings."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 
-from cpi_theory.checks import check_count, check_in_range, check_positive
+from llm.training.settings import OptimizerSettings
 
 
-@dataclass(frozen=True, slots=True)
-class OptimizerSettings:
-    """AdamW; without weight decay it is Adam.
-
-    Attributes:
-        rate: highest learning rate.
-        warm_up: updates over which the rate rises linearly to it.
-        decay: update by which it has fallen to 0 along a cosine; 0: it never falls.
-        weight_decay: decoupled, per update and unit of rate.
-        beta1, beta2: decay of the averages of the gradient and its square.
-        max_norm: gradients of a larger norm are scaled down to it.
-        parts: updates made from one batch of rows, each on an equal share of its prompts. From the
-            second on rows are off-policy: the unclipped loss does not correct for it.
-        epochs: how often all of a batch's rows are learned from.
-        micro_batch: rows per forward pass; it never changes the result.
-    """
-
-    rate: float = 1.5e-4
-    warm_up: int = 0
-    decay: int = 0
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    max_norm: float = 1.0
-    parts: int = 1
-    epochs: int = 1
-    micro_batch: int = 64
-
-    def __post_init__(self) -> None:
-        for name in ("rate", "max_norm"):
-            check_positive(name, getattr(self, name))
-        for name in ("warm_up", "decay"):
-            check_count(name, getattr(self, name), minimum=0)
-        check_in_range("weight_decay", self.weight_decay, 0, 1)
-        check_in_range("beta1", self.beta1, 0, 0.9999)
-        check_in_range("beta2", self.beta2, 0, 0.999999)
-        for name in ("parts", "epochs", "micro_batch"):
-            check_count(name, getattr(self, name))
-
-    def rate_at(self, update: int) -> float:
-        """Learning rate of an update, 0-based."""
-        rise = min(1.0, (update + 1) / self.warm_up) if self.warm_up else 1.0
-        if not self.decay:
-            return self.rate * rise
-        return self.rate * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, update / self.decay)))
-
-    def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.AdamW:
-        """The optimiser at the rate of the first update."""
-        return torch.optim.AdamW(
-            parameters,
-            lr=self.rate_at(0),
-            betas=(self.beta1, self.beta2),
-            weight_decay=self.weight_decay,
-        )
+def adamw(
+    settings: OptimizerSettings, parameters: Iterable[torch.nn.Parameter]
+) -> torch.optim.AdamW:
+    """The optimiser at the rate of the first update."""
+    return torch.optim.AdamW(
+        parameters,
+        lr=settings.rate_at(0),
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tabular.evaluation.discounted import evaluate_discounted
 from tabular.evaluation.finite_horizon import (
     evaluate_dense_many,
     evaluate_exact,
@@ -27,8 +28,6 @@ def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evalua
         InvalidInput: if `policy` does not fit the MDP.
     """
     if isinstance(mdp, DiscountedMDP):
-        from tabular.evaluation.discounted import evaluate_discounted
-
         return evaluate_discounted(mdp, as_policy(mdp, policy))
     if mdp.exact:
         return evaluate_exact(mdp, as_policy(mdp, policy))

@@ -196,6 +196,6 @@ def test_there_are_committed_configurations() -> None:
 def test_every_committed_configuration_loads(path: Path) -> None:
     """The folder says which command it is for; reproduce's hold one table per command."""
     command = COMMANDS[path.parent.name]
-    module = importlib.import_module(command.module)
+    module = importlib.import_module(f"{command.folder}.config")
     name = "Profile" if path.parent.name == "reproduce" else command.config
     load_config(getattr(module, name), path)

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from experiments import curve_statistics as shared
 from experiments.frontier.report import goals
-from experiments.report.command import FiguresConfig, run
+from experiments.report.command import run
+from experiments.report.config import FiguresConfig
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
 from experiments.train import summary

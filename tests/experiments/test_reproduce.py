@@ -20,7 +20,7 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments.commands import COMMANDS
 from experiments.config import load_config
-from experiments.reproduce import Profile, ReproduceConfig
+from experiments.reproduce.config import Profile, ReproduceConfig
 
 TINY = """
 [verify]
@@ -225,12 +225,12 @@ def test_the_largest_exit_code_is_kept(
     """A violated bound must fail the whole, now and when it is passed over later."""
     from rich.console import Console
 
-    from experiments import reproduce
+    from experiments.reproduce import command as reproduce
     from experiments.runs.sweep import Execution
 
     ran = []
 
-    def command(code: int, name: str) -> Callable[..., int]:
+    def returning(code: int, name: str) -> Callable[..., int]:
         def fake(settings: object, output: Path, execution: object, console: object) -> int:
             ran.append(name)
             return code
@@ -239,8 +239,8 @@ def test_the_largest_exit_code_is_kept(
 
     names = list(Profile.__dataclass_fields__)
     for name in names:
-        module = importlib.import_module(COMMANDS[name].module)
-        monkeypatch.setattr(module, "run", command(int(name == "verify"), name))
+        module = importlib.import_module(f"{COMMANDS[name].folder}.command")
+        monkeypatch.setattr(module, "run", returning(int(name == "verify"), name))
     config = ReproduceConfig(str(profile))
     for _ in range(2):
         assert reproduce.run(config, tmp_path, Execution(workers=1), Console(quiet=True)) == 1

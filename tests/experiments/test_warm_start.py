@@ -11,7 +11,7 @@ from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.config import load_config
 from experiments.runs.store import Run
-from experiments.warm_start import WarmStartConfig
+from experiments.warm_start.config import WarmStartConfig
 from experiments.worlds.language import TINY, WORLDS
 from llm.evaluation.arithmetic import measure
 from llm.models.tiny import load

@@ -10,8 +10,7 @@ from typing import Any
 from cpi_theory.checks import InvalidInput
 from llm.sampling.trl_sampler import TrlSampler
 from llm.simulator import LanguageModelSimulator
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 
 
 def check_layout(args: Any, problems: int, optimizer: OptimizerSettings) -> None:

@@ -28,9 +28,8 @@ from llm.engines.trl.settings import TrlSettings, trl_config
 from llm.engines.trl.trainer import Outputs, ResetTrainer, filled
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
 from llm.training.rows import TrainingRow, split_by_prompt, training_rows
+from llm.training.settings import LossSettings, OptimizerSettings
 
 OnUpdate = Callable[[int, Collection, StepReport], None]
 """Told the number of a collection, from 1 on, what it held, and what learning from it did."""

@@ -16,7 +16,7 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.seam import Algorithm
-from llm.training.optimizer import OptimizerSettings
+from llm.training.settings import OptimizerSettings
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 VllmMode = Literal["colocate", "server"]

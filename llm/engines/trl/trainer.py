@@ -28,9 +28,10 @@ from llm.models.memory import enough_memory
 from llm.sampling.trl_sampler import TrlSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
-from llm.training.losses import LossSettings, Totals, policy_loss
-from llm.training.optimizer import OptimizerSettings
+from llm.training.losses import Totals, policy_loss
+from llm.training.optimizer import adamw
 from llm.training.rows import TrainingRow, training_rows
+from llm.training.settings import LossSettings, OptimizerSettings
 
 __all__ = ["Outputs", "ResetTrainer", "last_checkpoint", "turn_of"]
 
@@ -121,7 +122,7 @@ class ResetTrainer(GRPOTrainer):
         """The optimiser of the project's settings."""
         if self.optimizer is None:
             parameters = (self.model if model is None else model).parameters()
-            self.optimizer = self._settings.build(p for p in parameters if p.requires_grad)
+            self.optimizer = adamw(self._settings, (p for p in parameters if p.requires_grad))
         return self.optimizer
 
     def create_scheduler(

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from experiments.anatomy.command import AnatomyConfig, run
+from experiments.anatomy.command import run
+from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.samples import AnatomySpec, Failures, LanguageSite, reset_rows
 from experiments.anatomy.summary import (
     accuracy,
@@ -25,7 +26,7 @@ from experiments.anatomy.tree import TreeSpec, tree_rows
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
 from experiments.worlds.language import TINY, ArithmeticWorld
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 
 SHORT = ArithmeticWorld("short", horizon=5, hard_steps=2)
 SPEC = AnatomySpec(SHORT, ModelSettings(str(TINY)), prompts=10, rollouts=6, parents=2, suffixes=3)

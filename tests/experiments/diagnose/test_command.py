@@ -33,13 +33,17 @@ from experiments.diagnose.verdict import order_sentences, verdict
 from experiments.documents.numbers import percent
 from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
-from experiments.report.command import FiguresConfig
 from experiments.report.command import run as figures
+from experiments.report.config import FiguresConfig
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
 from experiments.worlds.cases import SETTINGS, VALIDATION, Case, open_case
 from experiments.worlds.tabular import WORLDS, TreeWorld
-from paper_figs.diagnosis import diagnosis_coverage_figure, diagnosis_figure, diagnosis_order_figure
+from paper_figs.figures.diagnosis import (
+    diagnosis_coverage_figure,
+    diagnosis_figure,
+    diagnosis_order_figure,
+)
 from paper_figs.style import render
 
 TINY = Case(TreeWorld("tiny", horizon=4, hard_steps=2, problems=3, facts=12), accuracy=0.6)
@@ -329,7 +333,7 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
         model_predicted_rows,
     )
     from experiments.worlds.language import TINY as MODEL
-    from llm.models.load import ModelSettings
+    from llm.models.settings import ModelSettings
 
     model = ModelSettings(str(MODEL))
     predicted = model_predicted_rows(ModelPredictionSpec(TASKS[1], model, 8, 0))

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
-from experiments.frontier.command import CellSpec, FrontierConfig, frontier_cell, run, summarise
+from experiments.frontier.cells import frontier_cell
+from experiments.frontier.command import run, summarise
+from experiments.frontier.config import CellSpec, FrontierConfig
 from experiments.frontier.report import goals, rank_rule, verdicts
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget

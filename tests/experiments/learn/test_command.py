@@ -15,7 +15,8 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as summary
-from experiments.learn.command import LearnConfig, run
+from experiments.learn.command import run
+from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget, CurveSpec, learning_curve
 from experiments.methods import TABULAR_METHODS, GroupMethod
 from experiments.runs.files import Row

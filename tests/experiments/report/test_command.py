@@ -29,7 +29,8 @@ from experiments.documents.document import (
 )
 from experiments.documents.numbers import agreement, interval_text
 from experiments.learn.report import learning_summary
-from experiments.report.command import FiguresConfig, existing_runs, run
+from experiments.report.command import existing_runs, run
+from experiments.report.config import FiguresConfig
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
 from experiments.verify.report import bound_verdicts

@@ -16,8 +16,6 @@ import numpy as np
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
 
 
 @dataclass(frozen=True)
@@ -56,44 +54,9 @@ def threads(spec: Square) -> list[dict]:
     return [{name: os.environ.get(name) for name in names} | {"number": spec.number}]
 
 
-@dataclass(frozen=True)
-class SquaresConfig:
-    """Squares of the first numbers.
-
-    Attributes:
-        count: how many.
-        seconds: how long each takes.
-        rows: rows for each.
-        negative: whether one of them is refused.
-        defect: whether to fail as a defect of the program would.
-    """
-
-    count: int = 12
-    seconds: float = 0.0
-    rows: int = 1
-    negative: bool = False
-    defect: bool = False
-
-
-def run(config: SquaresConfig, output: Path, execution: Execution, console: object) -> int:
-    if config.defect:
-        raise ZeroDivisionError("a defect")
-    record = Run.open(output, "squares", config, seed=0)
-    log = record.directory.parent / "log"
-    log.mkdir(exist_ok=True)
-    specs = [
-        Square(i, seconds=config.seconds, log=str(log), rows=config.rows)
-        for i in range(config.count)
-    ]
-    if config.negative:
-        specs.append(Square(-1))
-    sweep(square, specs, record, "squares", execution)
-    return 0
-
-
 if __name__ == "__main__":
     from experiments import cli
     from experiments.commands import COMMANDS, Command
 
-    COMMANDS["squares"] = Command("sweep_tasks", "SquaresConfig", "squares")
+    COMMANDS["squares"] = Command("squares", "SquaresConfig", "squares")
     sys.exit(cli.main())

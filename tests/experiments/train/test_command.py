@@ -16,15 +16,15 @@ from experiments.config import load_config
 from experiments.methods import LANGUAGE_METHODS
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
-from experiments.train.command import TrainConfig, run
+from experiments.train.command import run
+from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
 from experiments.worlds.language import TINY, WORLDS, ArithmeticWorld, choose
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 from llm.tasks.arithmetic.task import REGIMES
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 
 SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
 BUDGET = TrainBudget(prompts=2, updates=3, every=2, held_out=12)

@@ -14,11 +14,13 @@ from cpi_theory.checks import InvalidInput
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
 from experiments.train import training
-from experiments.train.command import TrainConfig, run
+from experiments.train.command import run
+from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.spec import Checkpoints, TrlOptions
 from experiments.train.training import Training
-from llm.models.load import ModelSettings, load_model
+from llm.models.load import load_model
+from llm.models.settings import ModelSettings
 from tests.experiments.train.test_command import BUDGET, SHORT, spec, without_seconds
 
 torch.set_num_threads(1)

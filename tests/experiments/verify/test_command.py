@@ -16,7 +16,6 @@ from cpi_theory import bounds
 from cpi_theory.bounds import chooser
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
-from experiments.mutation.mutants import Mutant, mutants
 from experiments.runs.files import read_rows
 from experiments.runs.sweep import Execution
 from experiments.verify import sampling
@@ -32,7 +31,9 @@ from experiments.verify.files import (
     read_counterexample,
     to_json,
 )
-from experiments.verify.mutants import TARGETS, Judging, find_mutant, judge_mutants
+from experiments.verify.mutation.judge import Judging, find_mutant, judge_mutants
+from experiments.verify.mutation.mutants import Mutant, mutants
+from experiments.verify.mutation.targets import TARGETS
 from experiments.verify.search import Search, build, read, run_search
 
 ONE = Execution(workers=1)

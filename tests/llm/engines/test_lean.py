@@ -11,9 +11,9 @@ import torch
 
 from cpi_theory.checks import InvalidInput
 from llm.engines.lean import LeanTrainer, TrainingDiverged
-from llm.models.load import LoraSettings, ModelSettings, prepare
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.models.load import prepare
+from llm.models.settings import LoraSettings, ModelSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 from tests.llm.rows import (
     gradient,
     random_rows,

@@ -23,10 +23,10 @@ from llm.engines.lean import LeanTrainer, TrainingDiverged
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.settings import TrlSettings, rows_per_prompt, trl_config
 from llm.engines.trl.trainer import ResetTrainer, turn_of
-from llm.models.load import LoraSettings, ModelSettings, prepare
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.models.load import prepare
+from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.rows import training_rows
+from llm.training.settings import LossSettings, OptimizerSettings
 from tests.llm.lengths import simulator
 from tests.llm.rows import relative, weights
 

@@ -13,10 +13,10 @@ from llm.engines.lean import LeanTrainer, TrainingDiverged
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.run import train_with_trl
 from llm.engines.trl.settings import TrlSettings
-from llm.models.load import LoraSettings, ModelSettings, prepare
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.models.load import prepare
+from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.rows import training_rows
+from llm.training.settings import LossSettings, OptimizerSettings
 from tests.llm.lengths import simulator
 from tests.llm.rows import relative, weights
 

@@ -10,8 +10,7 @@ import torch
 from cpi_theory import RRPO, Key
 from llm.engines.trl.settings import TrlSettings, trl_config
 from llm.engines.trl.trainer import ResetTrainer
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 from tests.llm.lengths import simulator
 from tests.llm.rows import weights
 

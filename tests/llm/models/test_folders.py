@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from cpi_theory.checks import InvalidInput
 from llm.models.folders import recover, save_model
-from llm.models.load import LoraSettings, ModelSettings, check_writes, find_device, load_model
+from llm.models.load import check_writes, find_device, load_model
 from llm.models.memory import OutOfMemory, enough_memory
+from llm.models.settings import LoraSettings, ModelSettings
 from tests.llm.rows import tiny_model, weights
 from tests.llm.words import END, vocabulary
 

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 import pytest
 
 from cpi_theory.checks import InvalidInput
-from llm.models.load import ModelSettings
+from llm.models.settings import ModelSettings
 from llm.sampling.base import GREEDY, Request
-from llm.sampling.settings import SamplerSettings, make_sampler
+from llm.sampling.engine import make_sampler
+from llm.sampling.settings import SamplerSettings
 from llm.sampling.transformers_sampler import TransformersSampler
 from tests.llm.words import random_model, vocabulary
 

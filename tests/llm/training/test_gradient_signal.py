@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from experiments.worlds.language import TINY
-from llm.models.load import ModelSettings, load_model
+from llm.models.load import load_model
+from llm.models.settings import ModelSettings
 from llm.training.gradient_signal import logit_gradient_norms
-from llm.training.losses import LossSettings
 from llm.training.rows import TrainingRow
+from llm.training.settings import LossSettings
 
 MODEL, _ = load_model(ModelSettings(str(TINY)))
 

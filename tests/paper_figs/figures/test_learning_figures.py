@@ -10,16 +10,16 @@ from matplotlib.figure import Figure
 
 from experiments.report.command import _SECTIONS
 from paper_figs.catalogue import FIGURES
-from paper_figs.conservative import conservative_figure
-from paper_figs.learning import (
+from paper_figs.figures.conservative import conservative_figure
+from paper_figs.figures.learning import (
     curves_figure,
     differences_figure,
     informative_figure,
     localiser_figure,
 )
+from paper_figs.figures.tightness import tightness_figure
 from paper_figs.rows import select
 from paper_figs.style import look, render, thousands
-from paper_figs.tightness import tightness_figure
 
 WORLDS, METHODS = ("tree", "lake"), ("GRPO", "RRPO", "SRPO", "SRPO-70")
 GRID = np.linspace(0, 1000, 11)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.exponents import draw_samples
-from paper_figs.learning import AXES, draw_curves
+from paper_figs.figures.exponents import draw_samples
+from paper_figs.figures.learning import AXES, draw_curves
 from paper_figs.rows import Row, distinct, select
 from paper_figs.style import FULL_WIDTH, letter, panels, styled, thousands
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from paper_figs.exponents import gain_figure, samples_figure
-from paper_figs.imperfect import imperfect_figure
+from paper_figs.figures.exponents import gain_figure, samples_figure
+from paper_figs.figures.imperfect import imperfect_figure
+from paper_figs.figures.trees import layouts_figure, positions_figure, reset_figure
+from paper_figs.figures.worlds import worlds_figure
 from paper_figs.rows import distinct, select, sorted_by
 from paper_figs.style import render
-from paper_figs.trees import layouts_figure, positions_figure, reset_figure
-from paper_figs.worlds import worlds_figure
 
 COVERAGES = (0.125, 0.0625, 0.03125)
 

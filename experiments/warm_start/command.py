@@ -9,61 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from cpi_theory.checks import InvalidInput, check_count
 from experiments.runs.files import Row, atomic_write
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
+from experiments.warm_start.config import WarmStartConfig
 from llm.evaluation.arithmetic import measure
 from llm.models.tiny import load, save
-from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
-from llm.training.warm_start import Training, WarmStart, train
+from llm.training.warm_start import Training, train
 
 _WINDOW = 20
-
-
-@dataclass(frozen=True)
-class WarmStartConfig:
-    """Train a tiny model on imperfect demonstrations and on localising errors.
-
-    Attributes:
-        name: folder of the run below the output folder.
-        recipe: how it is trained.
-        regimes: kinds of questions it is measured on: natural, sparse, early.
-        problems: held-out problems per regime.
-        every: steps between two stored states.
-        into: also save model and measurements in this folder.
-    """
-
-    name: str = "warm-start"
-    recipe: WarmStart = field(default_factory=WarmStart)
-    regimes: tuple[str, ...] = ("natural", "sparse", "early")
-    problems: int = 400
-    every: int = 100
-    into: Path | None = None
-
-    def __post_init__(self) -> None:
-        check_count("problems", self.problems)
-        check_count("every", self.every)
-        for i, name in enumerate(self.regimes):
-            if name not in REGIMES:
-                remedy = f"choose among {', '.join(REGIMES)}"
-                raise InvalidInput(f"regimes[{i}]", name, "unknown", remedy)
-            self.task(name)
-
-    def task(self, regime: str) -> ArithmeticTask:
-        """The questions of a regime, with the recipe's facts and length."""
-        hard = REGIMES[regime]
-        return replace(
-            self.recipe.demonstrations.task,
-            hard_steps=hard.hard_steps,
-            hard_within=hard.hard_within,
-        )
 
 
 def run(config: WarmStartConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -120,6 +80,7 @@ _COLUMNS = {
     "easy": "right easy",
     "hard": "right hard",
 }
+
 _LOCATED = {"located": "exact", "within 1": "within one", "1st hard": "first hard step"}
 
 

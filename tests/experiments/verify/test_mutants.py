@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import types
-from pathlib import Path
-
 import pytest
 
 from cpi_theory import bounds
-from cpi_theory.bounds import chooser, discounted, finite_horizon, plans
 from cpi_theory.bounds.finite_horizon import ResetStep, improvement_lower_bound
 from cpi_theory.checks import InvalidInput
-from experiments.mutation.mutants import module_mutants, mutants
+from experiments.verify.mutation.mutants import mutants
+from experiments.verify.mutation.targets import TARGETS
 
 LIMIT = 3
 
@@ -131,78 +125,8 @@ def test_a_closure_cannot_be_mutated():
         mutants(lambda a: factor * a)
 
 
-def test_a_module_is_mutated_in_functions_methods_properties_and_constants():
-    module = types.ModuleType(__name__)
-    module.__dict__.update(LIMIT=LIMIT, Named=Named, formula=formula, os=os, __file__=__file__)
-    found = [str(m).split(".", 1)[-1] for m in module_mutants(module)]
-    assert any(text.endswith("LIMIT: 3 -> 4") for text in found)
-    assert any("Named.method" in text and text.endswith("-LIMIT  ->  LIMIT") for text in found)
-    assert any("Named.half" in text and text.endswith("1 / 2  ->  1 * 2") for text in found)
-    assert sum("formula" in text for text in found) == 14
-    assert not any("environ" in text for text in found)
-
-
-def test_every_bound_has_mutants_that_compile_and_differ_in_code():
-    for module in (finite_horizon, discounted, chooser, plans):
-        found = [m for m in module_mutants(module) if hasattr(m, "code")]
-        assert len(found) > 10
-        assert all(m.code != m.original.__code__ or m.defaults for m in found)
-
-
-SUBJECT = """
-def area(width, height):
-    return width * height
-
-def unused(value):
-    return value + 1
-"""
-TESTS = """
-from shapes.subject import area
-
-def test_area():
-    assert area(3, 4) == 12
-"""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    (tmp_path / "shapes").mkdir()
-    (tmp_path / "shapes" / "__init__.py").touch()
-    (tmp_path / "shapes" / "subject.py").write_text(SUBJECT)
-    (tmp_path / "tests" / "shapes").mkdir(parents=True)
-    (tmp_path / "tests" / "shapes" / "test_subject.py").write_text(TESTS)
-    return tmp_path
-
-
-def run_mutations(project: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(project)}
-    command = [sys.executable, "-m", "experiments.mutation.run", "--modules", "shapes.subject"]
-    return subprocess.run(
-        [*command, *options], cwd=project, env=environment, capture_output=True, text=True
-    )
-
-
-def test_the_run_names_what_the_tests_do_not_notice(project: Path):
-    done = run_mutations(project)
-    survivors = [line for line in done.stdout.splitlines() if line.startswith("survived")]
-    assert done.returncode == 0, done.stderr
-    assert len(survivors) == 9
-    assert all("unused" in line for line in survivors)
-    assert "12 mutants, 3 killed, 9 survived, 0 timed out" in done.stdout
-
-
-def test_a_mutant_that_never_ends_is_stopped(project: Path):
-    subject = project / "shapes" / "subject.py"
-    subject.write_text(
-        "def area(width, height):\n"
-        "    total = 0\n"
-        "    while total < width * height:\n"
-        "        total += 1\n"
-        "    return total\n"
-    )
-    done = run_mutations(project, "--seconds", "2", "--first", "2")
-    assert "timed out" in done.stdout
-    subject.write_text("def area(width, height):\n    return 0\n")
-    failed = run_mutations(project)
-    assert failed.returncode == 1
-    assert "without any mutant" in failed.stdout
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_bound_has_mutants_that_compile_and_differ_in_code(target: str):
+    found = mutants(TARGETS[target].function)
+    assert len(found) > 3
+    assert all(m.code != m.original.__code__ or m.defaults for m in found)

@@ -9,174 +9,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
-from cpi_theory import bounds
-from cpi_theory.bounds import chooser, plans, rounding
-from cpi_theory.bounds.discounted import DiscountedResetStep
-from cpi_theory.bounds.finite_horizon import ResetStep
-from experiments.mutation.mutants import Mutant, mutants
 from experiments.verify import claims, sampling
-from experiments.verify.claims import GAIN, Claim, Reading
+from experiments.verify.claims import GAIN, Reading
 from experiments.verify.families import make_instance
 from experiments.verify.files import Counterexample, to_json
 from experiments.verify.instances import Instance
+from experiments.verify.mutation.mutants import Mutant, mutants
+from experiments.verify.mutation.targets import TARGETS, Target
 
 _ERRORS = (ArithmeticError, ValueError, TypeError)
 _TRIES = 400
-
-
-def _whole(result: Any) -> Any:
-    return result
-
-
-@dataclass(frozen=True)
-class Target:
-    """A bound whose mutants are judged.
-
-    Attributes:
-        function: the bound, or what it is computed from.
-        claims: what is read of it on instances; empty for statements about samples.
-        inputs: draws admissible arguments, to tell an equivalent mutant from an unlucky one.
-        sampling: what is read of it without an instance.
-        result: the part of the function's result that is a statement; two steps with the same
-            guarantee are equally good.
-        pinned: whether extremal instances attain the bound, so that no sharper mutant is true.
-    """
-
-    function: Callable[..., Any]
-    claims: tuple[Claim, ...]
-    inputs: Callable[[random.Random], tuple[Any, ...]]
-    sampling: tuple[sampling.SamplingClaim, ...] = ()
-    pinned: bool = True
-    result: Callable[[Any], Any] = _whole
-
-
-def _share(draw: random.Random) -> Fraction:
-    return Fraction(draw.randint(0, 6), 6)
-
-
-def _step(draw: random.Random) -> ResetStep:
-    horizon = draw.randint(1, 5)
-    remaining = _share(draw) * (horizon - 1)
-    return ResetStep(horizon, _share(draw), _share(draw) * 2 - 1, _share(draw) * 2, remaining)
-
-
-def _discounted(draw: random.Random) -> DiscountedResetStep:
-    discount = Fraction(draw.randint(0, 9), 10)
-    return DiscountedResetStep(discount, _share(draw), _share(draw) * 2 - 1, _share(draw) * 2)
-
-
-def _with_deviations(draw: random.Random) -> tuple[Any, ...]:
-    step = _step(draw)
-    return step, _share(draw), [_share(draw) for _ in range(step.horizon)]
-
-
-def _visit_law(draw: random.Random) -> tuple[Any, ...]:
-    counts = [draw.randint(0, 3) for _ in range(draw.randint(1, 4))] + [1]
-    return Fraction(1, 5), [Fraction(c, sum(counts)) for c in counts], _share(draw)
-
-
-def _with_deviation(draw: random.Random) -> tuple[Any, ...]:
-    step = _discounted(draw)
-    return step, _share(draw), _share(draw) * step.discount / (1 - step.discount)
-
-
-def _parabola(draw: random.Random) -> tuple[Any, ...]:
-    slope, curvature = _share(draw) - Fraction(1, 6), _share(draw)
-    return slope, curvature, lambda a: a * slope - a**2 * curvature / 2
-
-
-def _chooser(draw: random.Random) -> tuple[Any, ...]:
-    return draw.randint(1, 99), draw.randint(1, 9), draw.randint(1, 9), draw.random() / 2, 3.0
-
-
-def _terms(draw: random.Random) -> tuple[Any, ...]:
-    return draw.randint(1, 9), draw.random(), 0.05, 3.0
-
-
-def _oracle(draw: random.Random) -> tuple[Any, ...]:
-    recall, p = Fraction(draw.randint(1, 6), 6), Fraction(draw.randint(1, 5), 6)
-    least = recall * p / (recall * p + 1 - p)
-    return least + (1 - least) * _share(draw), recall, p
-
-
-def _aliased(draw: random.Random) -> tuple[Any, ...]:
-    return draw.uniform(0.01, 1), draw.uniform(0.01, 0.25), draw.uniform(0.01, 0.24), 1.0
-
-
-_TAILS = (sampling.accuracy_fails_rarely, sampling.sizes_invert_accuracies)
-
-
-def _second(result: Any) -> Any:
-    return result[1]
-
-
-def _of_steps(
-    function: Callable[..., Any],
-    claim: Claim,
-    inputs: Callable[[random.Random], Any] = _step,
-) -> Target:
-    """A function from a step to (alpha, gain)."""
-    return Target(function, (claim,), lambda draw: (inputs(draw),), result=_second)
-
-
-TARGETS: dict[str, Target] = {
-    "T1": Target(
-        bounds.improvement_lower_bound,
-        (claims.improvement,),
-        lambda draw: (_step(draw), _share(draw)),
-    ),
-    "T1s": Target(bounds.sharp_improvement_lower_bound, (claims.improvement,), _with_deviations),
-    "T1s, w = 1": Target(
-        bounds.uniform_deviation_probabilities,
-        (claims.improvement,),
-        lambda draw: (draw.randint(1, 5), _share(draw)),
-    ),
-    "T2": _of_steps(bounds.best_step, claims.best_step),
-    "T2 and T8, step": Target(
-        rounding.capped,
-        (claims.best_step, claims.discounted_best_step),
-        _parabola,
-        result=_second,
-    ),
-    "T2s": _of_steps(bounds.sharp_best_step, claims.sharp_best_step),
-    "T3": Target(bounds.greedy_improvement_lower_bound, (claims.greedy_improvement,), _visit_law),
-    "T4": Target(bounds.uniform_accuracy, (), _chooser, _TAILS, pinned=False),
-    "T4, error": Target(bounds.chooser_error, (), _chooser, _TAILS, pinned=False),
-    "T4, terms": Target(chooser.bernstein_terms, (), _terms, _TAILS, pinned=False),
-    "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
-    "T7": Target(
-        bounds.aliased_lower_bound,
-        (),
-        _aliased,
-        (sampling.aliased_learners_need_samples,),
-        pinned=False,
-    ),
-    "T8": Target(
-        bounds.discounted_improvement_lower_bound,
-        (claims.discounted_improvement,),
-        lambda draw: (_discounted(draw), _share(draw)),
-    ),
-    "T8s": Target(
-        bounds.sharp_discounted_improvement_lower_bound,
-        (claims.discounted_improvement,),
-        _with_deviation,
-    ),
-    "T8s, w = 1": Target(
-        bounds.uniform_discounted_deviation,
-        (claims.discounted_improvement,),
-        lambda draw: (_discounted(draw).discount, _share(draw)),
-    ),
-    "T8, step": _of_steps(bounds.discounted_best_step, claims.discounted_best_step, _discounted),
-    "T8s, step": _of_steps(
-        bounds.sharp_discounted_best_step, claims.sharp_discounted_best_step, _discounted
-    ),
-}
-"""Every bound, and the functions they share, by theorem."""
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 from matplotlib.patches import FancyBboxPatch
 from rich.console import Console
 
-from experiments.anatomy.command import AnatomyConfig
 from experiments.anatomy.command import run as run_anatomy
+from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.report import gap_verdicts
-from experiments.report.command import FiguresConfig
 from experiments.report.command import run as report
+from experiments.report.config import FiguresConfig
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution
-from experiments.train.command import TrainConfig
 from experiments.train.command import run as run_train
+from experiments.train.config import TrainConfig
 from experiments.train.report import headlines, localization_verdicts
 from experiments.train.spec import TrainBudget
 from experiments.worlds.language import ArithmeticWorld
 from paper_figs.catalogue import FIGURES
-from paper_figs.language import credit_figure, localization_figure, pass_curves_figure
-from paper_figs.learning import training_differences_figure
-from paper_figs.resets import (
+from paper_figs.figures.language import credit_figure, localization_figure, pass_curves_figure
+from paper_figs.figures.learning import training_differences_figure
+from paper_figs.figures.resets import (
     BINS,
     correction_figure,
     deviation_figure,

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.ticker import MaxNLocator
 
-from paper_figs.learning import curves_figure
+from paper_figs.figures.learning import curves_figure
 from paper_figs.rows import Row, distinct, select, sorted_by
 from paper_figs.style import (
     BAD,

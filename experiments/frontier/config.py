@@ -1,0 +1,100 @@
+"""Settings of ``cpi-resets frontier``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cpi_theory.checks import InvalidInput, check_count, check_probability
+from experiments.frontier.report import BASELINES
+from experiments.frontier.worlds import TREES
+from experiments.learn.curves import Budget
+from experiments.methods import ALGORITHMS
+from experiments.worlds.tabular import TreeWorld
+from tabular.learning.optimizers import Adam
+
+
+@dataclass(frozen=True)
+class FrontierConfig:
+    """Frontier resets against GRPO and SRPO over localiser accuracies and base pass rates.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        worlds: reasoning trees: "one hard", "two hard", "eight mild", "three early",
+            "long, twelve mild", "four hard", "five hard", "long, fourteen mild", "long, ten hard".
+        methods: GRPO, SRPO and any of Frontier, "Frontier, rank" (the rank rule), "Frontier, plain"
+            (the parent's own continuation is left out), "Frontier, told 0.7" (whatever the
+            accuracy), and "deepest", "second", "third" (that depth rank, whatever the accuracy).
+        accuracies: probabilities that the localiser names the first error; else a uniform step.
+        seeds: curves per world, method and accuracy; differences are paired by seed.
+        seed: the first of them.
+        rate: learning rate of Adam, the same for all.
+        prompts: start states per update, 8 rollouts each.
+        updates: per curve.
+    """
+
+    name: str = "frontier"
+    worlds: tuple[str, ...] = tuple(TREES)
+    methods: tuple[str, ...] = ("GRPO", "SRPO", "deepest", "Frontier")
+    accuracies: tuple[float, ...] = (1.0, 0.9, 0.7, 0.4, 0.1)
+    seeds: int = 20
+    seed: int = 0
+    rate: float = 0.03
+    prompts: int = 4
+    updates: int = 150
+
+    def __post_init__(self) -> None:
+        check_count("seeds", self.seeds, minimum=2)
+        check_count("seed", self.seed, minimum=0)
+        for i, accuracy in enumerate(self.accuracies):
+            check_probability(f"accuracies[{i}]", accuracy)
+        _check_names("worlds", self.worlds, TREES)
+        _check_names("methods", self.methods, ALGORITHMS)
+        for name in (*BASELINES, "Frontier"):
+            if name not in self.methods:
+                problem = f"{name} is missing"
+                raise InvalidInput("methods", self.methods, problem, f"add {name!r}")
+        Adam(self.rate)
+        self.budget()
+
+    def budget(self) -> Budget:
+        """Length of a curve; it is recorded about thirty times."""
+        return Budget(prompts=self.prompts, updates=self.updates, every=max(1, self.updates // 30))
+
+    def specs(self) -> list[CellSpec]:
+        """One per world, method and accuracy."""
+        seeds = tuple(range(self.seed, self.seed + self.seeds))
+        return [
+            CellSpec(TREES[world], method, accuracy, Adam(self.rate), self.budget(), seeds)
+            for world in self.worlds
+            for method in self.methods
+            for accuracy in ((None,) if method == "GRPO" else self.accuracies)
+        ]
+
+
+def _check_names(field: str, names: Sequence[str], known: Mapping[str, object]) -> None:
+    for i, name in enumerate(names):
+        if name not in known:
+            remedy = f"choose among {', '.join(map(repr, known))}"
+            raise InvalidInput(f"{field}[{i}]", name, "unknown", remedy)
+        if name in names[:i]:
+            raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
+
+
+@dataclass(frozen=True)
+class CellSpec:
+    """One method in one world with one localiser, from several seeds.
+
+    Attributes:
+        world, optimizer, budget: see there.
+        method: a name in `ALGORITHMS`.
+        accuracy: of the localiser; None for a method that does not ask it.
+        seeds: of the curves.
+    """
+
+    world: TreeWorld
+    method: str
+    accuracy: float | None
+    optimizer: Adam
+    budget: Budget
+    seeds: tuple[int, ...]

@@ -1,0 +1,1 @@
+"""A training and a speed measurement on this machine's GPU."""

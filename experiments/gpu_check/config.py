@@ -1,0 +1,40 @@
+"""Settings of ``cpi-resets gpu-check``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cpi_theory.checks import InvalidInput, check_count
+from llm.throughput import Qwen2Shape, Workload
+
+
+@dataclass(frozen=True)
+class GpuCheckConfig:
+    """Train the tiny model on a GPU and measure one of the shape of Qwen2-0.5B there.
+
+    Attributes:
+        device: cuda, cuda:1, ...; cpu only together with `smoke`.
+        smoke: a few steps and a model of toy size, to see that the check itself works.
+        steps: training steps of the tiny model.
+        folder: where the measurements are written.
+    """
+
+    device: str = "cuda"
+    smoke: bool = False
+    steps: int = 20
+    folder: Path = Path("docs/measurements")
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+        if not self.device.startswith("cuda") and not self.smoke:
+            remedy = "choose a GPU, or add --smoke"
+            raise InvalidInput("device", self.device, "too slow for a model of this size", remedy)
+
+    @property
+    def workload(self) -> Workload:
+        """What is measured on the larger model."""
+        if not self.smoke:
+            return Workload(Qwen2Shape())
+        shape = Qwen2Shape(64, layers=2, heads=2, key_heads=1, feed_forward=96, words=128)
+        return Workload(shape, "float32", 2, 2, 8, 8, 2, 1)

@@ -1,1 +1,0 @@
-"""Mutants of functions: would a battery of checks notice a wrong constant?"""

@@ -1,0 +1,1 @@
+"""Every command that measures, and the figures, in order and resumable."""

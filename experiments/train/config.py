@@ -1,0 +1,94 @@
+"""Settings of ``cpi-resets train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import tyro
+
+from cpi_theory.checks import check_count
+from experiments.config import named_values
+from experiments.methods import LANGUAGE_METHODS
+from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
+from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
+from llm.models.settings import ModelSettings
+from llm.sampling.settings import SamplerSettings
+from llm.training.settings import LossSettings, OptimizerSettings
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training runs of language models with GRPO, RRPO, SRPO and Frontier.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        worlds: names of worlds: natural, sparse, early (chains of arithmetic with hard steps as
+            they come, four of them, three early ones), or names from `more`.
+        methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser) and
+            Frontier.
+        seeds: runs per world and method; bands and differences are over them.
+        seeds_by_world: another number for some worlds, in configuration files only.
+        seed: of all randomness.
+        model: what is trained, the warm-started tiny model by default.
+        optimizer, loss: the same for all methods.
+        budget: how long runs are.
+        sampler: what samples: transformers, or vllm beside the model that is trained.
+        engine: what takes the updates: lean, a bare loop for models as small as the tiny one, or
+            trl, for real ones; both give the same curves up to rounding.
+        trl: of that engine.
+        checkpoint_every: updates between checkpoints, from which an interrupted run goes on, in the
+            folder `models` of the run, with the best and the last model; 0: none.
+        resamples: bootstrap resamples.
+        more: further worlds, in configuration files only.
+    """
+
+    name: str = "train"
+    worlds: tuple[str, ...] = ("sparse",)
+    methods: tuple[str, ...] = tuple(LANGUAGE_METHODS)
+    seeds: int = 2
+    seeds_by_world: Annotated[dict[str, int], tyro.conf.Suppress] = field(default_factory=dict)
+    seed: int = 0
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
+    optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings(rate=3e-4))
+    loss: LossSettings = field(default_factory=LossSettings)
+    budget: TrainBudget = field(default_factory=TrainBudget)
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    engine: Engine = "lean"
+    trl: TrlOptions = field(default_factory=TrlOptions)
+    checkpoint_every: int = 0
+    resamples: int = 1000
+    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+
+    def __post_init__(self) -> None:
+        check_count("seeds", self.seeds, minimum=2)
+        for name, count in self.seeds_by_world.items():
+            named_values("seeds_by_world", (name,), dict.fromkeys(self.worlds))
+            check_count(f"seeds_by_world.{name}", count, minimum=2)
+        check_count("seed", self.seed, minimum=0)
+        check_count("resamples", self.resamples)
+        check_count("checkpoint_every", self.checkpoint_every, minimum=0)
+        named_values("methods", self.methods, LANGUAGE_METHODS)
+        choose("worlds", self.worlds, self.more)
+
+    def specs(self) -> list[TrainSpec]:
+        """One per world, seed and method: what is compared in pairs is finished together."""
+        return [
+            TrainSpec(
+                world,
+                method,
+                self.model,
+                self.optimizer,
+                self.loss,
+                self.budget,
+                seed,
+                self.sampler,
+                self.engine,
+                self.trl,
+            )
+            for world in choose("worlds", self.worlds, self.more)
+            for seed in range(
+                self.seed, self.seed + self.seeds_by_world.get(world.name, self.seeds)
+            )
+            for method in named_values("methods", self.methods, LANGUAGE_METHODS)
+        ]

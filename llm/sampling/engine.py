@@ -1,0 +1,38 @@
+"""The engine that samples, made from settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llm.models.settings import ModelSettings
+from llm.sampling.base import Sampler
+from llm.sampling.settings import SamplerSettings
+from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.text.vocabulary import Vocabulary
+
+
+def make_sampler(
+    settings: SamplerSettings, model: Any, vocabulary: Vocabulary, source: ModelSettings
+) -> Sampler:
+    """The engine, sampling from the model's current weights.
+
+    Args:
+        settings: which engine.
+        model, vocabulary: as :func:`llm.models.load.load_model` gives them.
+        source: where they came from.
+
+    Raises:
+        InvalidInput: vLLM is not installed, or cannot serve the model.
+    """
+    if settings.engine == "transformers":
+        return TransformersSampler(model, vocabulary, settings.max_batch)
+    engine = VllmSettings(
+        source.path,
+        device="cpu" if source.device == "cpu" else "auto",
+        dtype=source.precision,
+        memory_share=settings.memory_share,
+        batch=settings.max_batch,
+        eager=settings.eager,
+    )
+    return VllmSampler(engine, vocabulary)

@@ -1,0 +1,93 @@
+"""Loss and optimiser as values, the same for every method and both training engines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cpi_theory.checks import check_choice, check_count, check_in_range, check_positive
+
+Kind = Literal["unclipped", "clipped"]
+
+Aggregation = Literal["sequence-mean", "token-mean", "constant"]
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """Which loss.
+
+    Attributes:
+        kind: "unclipped": -A log pi, as published for SRPO, right only for the first update from
+            a batch; "clipped": PPO's, on the ratio to the policy that sampled.
+        aggregation: "sequence-mean": mean over rows of each row's mean over its tokens, as
+            published for SRPO: a token of a short suffix then weighs more than one of a long
+            rollout; "token-mean": mean over all tokens, as published for GRPO; "constant": sum
+            over all tokens, divided by `constant`, so that a row weighs by its length and nothing
+            depends on the others.
+        clip_low, clip_high: the ratio's range is [1 - clip_low, 1 + clip_high].
+        constant: of the aggregation "constant", in tokens.
+        temperature: of the sampling whose log-probabilities are learned from.
+    """
+
+    kind: Kind = "unclipped"
+    aggregation: Aggregation = "token-mean"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    constant: float = 1000.0
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("kind", self.kind, get_args(Kind))
+        check_choice("aggregation", self.aggregation, get_args(Aggregation))
+        check_in_range("clip_low", self.clip_low, 0, 1)
+        check_in_range("clip_high", self.clip_high, 0, 100)
+        check_positive("constant", self.constant)
+        check_positive("temperature", self.temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    """AdamW; without weight decay it is Adam.
+
+    Attributes:
+        rate: highest learning rate.
+        warm_up: updates over which the rate rises linearly to it.
+        decay: update by which it has fallen to 0 along a cosine; 0: it never falls.
+        weight_decay: decoupled, per update and unit of rate.
+        beta1, beta2: decay of the averages of the gradient and its square.
+        max_norm: gradients of a larger norm are scaled down to it.
+        parts: updates made from one batch of rows, each on an equal share of its prompts. From the
+            second on rows are off-policy: the unclipped loss does not correct for it.
+        epochs: how often all of a batch's rows are learned from.
+        micro_batch: rows per forward pass; it never changes the result.
+    """
+
+    rate: float = 1.5e-4
+    warm_up: int = 0
+    decay: int = 0
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    max_norm: float = 1.0
+    parts: int = 1
+    epochs: int = 1
+    micro_batch: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "max_norm"):
+            check_positive(name, getattr(self, name))
+        for name in ("warm_up", "decay"):
+            check_count(name, getattr(self, name), minimum=0)
+        check_in_range("weight_decay", self.weight_decay, 0, 1)
+        check_in_range("beta1", self.beta1, 0, 0.9999)
+        check_in_range("beta2", self.beta2, 0, 0.999999)
+        for name in ("parts", "epochs", "micro_batch"):
+            check_count(name, getattr(self, name))
+
+    def rate_at(self, update: int) -> float:
+        """Learning rate of an update, 0-based."""
+        rise = min(1.0, (update + 1) / self.warm_up) if self.warm_up else 1.0
+        if not self.decay:
+            return self.rate * rise
+        return self.rate * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, update / self.decay)))

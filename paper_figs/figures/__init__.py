@@ -1,0 +1,1 @@
+"""The figures, a module per subject and a function per figure."""

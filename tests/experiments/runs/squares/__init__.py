@@ -1,0 +1,1 @@
+"""A small command for tests that need real processes."""

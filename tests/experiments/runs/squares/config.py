@@ -1,0 +1,24 @@
+"""Settings of the test command ``squares``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SquaresConfig:
+    """Squares of the first numbers.
+
+    Attributes:
+        count: how many.
+        seconds: how long each takes.
+        rows: rows for each.
+        negative: whether one of them is refused.
+        defect: whether to fail as a defect of the program would.
+    """
+
+    count: int = 12
+    seconds: float = 0.0
+    rows: int = 1
+    negative: bool = False
+    defect: bool = False
