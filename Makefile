@@ -23,6 +23,7 @@ lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(DEV)
 	$(BIN)/python -m pip install --quiet -c benchmarks/constraints.txt -e '.[bench]'
@@ -56,4 +57,4 @@ $(VLLM): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-vllm build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-vllm build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
