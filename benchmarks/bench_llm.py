@@ -35,9 +35,11 @@ from typing import Any
 
 import torch
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.randomness import Key
+from cpi_theory.seam import Numbered
 from experiments.worlds.language import TINY, WORLDS
 from llm.engines.lean import LeanTrainer
 from llm.models.load import load_model
@@ -124,7 +126,7 @@ def training_step(world: World, name: str, number: int, all_rows: bool) -> Call:
     starts = world.starts(number)
 
     def run() -> float:
-        collection = ALGORITHMS[name].collect(world.simulator, starts, Key.of(number))
+        collection = collect(ALGORITHMS[name], world.simulator, starts, Key.of(number))
         rows = training_rows(collection)
         assert len(rows) == PROMPTS * ROLLOUTS
         trainer.step([_taught(r) for r in rows] if all_rows else rows)
@@ -188,8 +190,8 @@ def prefix_rows() -> list[dict[str, Any]]:
     world.simulator.sampler = meter = Meter(world.sampler)
     given = prefilled = decoded = suffix = 0
     for number in range(SETS):
-        collection = ALGORITHMS["SRPO"].collect(
-            world.simulator, world.starts(number), Key.of(number)
+        collection = collect(
+            ALGORITHMS["SRPO"], world.simulator, world.starts(number), Key.of(number)
         )
         cost = meter.calls[-1]
         fresh = {g.prompt for g in collection if g.parent is None and len(g.rollouts) > 4}
@@ -290,7 +292,7 @@ def gate() -> None:
     """Refuse peers that do not find the same likeliest texts as the simulator."""
     world = World(GREEDY)
     states = [s for s in world.starts(0) for _ in range(ROLLOUTS)]
-    ours = [r.tokens for r in world.simulator.rollout(states)]
+    ours = [r.tokens for r in Numbered(world.simulator).rollout(states)]
     if sequential(world, 0)() != ours:
         raise SystemExit("the sequential scheme gives other texts")
     whole = raw_generate(world, 0)()

@@ -10,6 +10,7 @@ table to a common runner.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -26,8 +27,10 @@ import numpy as np
 from numba import njit
 from scipy import sparse
 
+from cpi_theory.randomness import Key
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.sampling.kernels import GOLDEN, mix
+from tabular.sampling.paths import numbered_keys
 from tabular.simulation.simulator import TabularSimulator
 from tabular.worlds.from_gymnasium import from_gymnasium
 from tabular.worlds.trees import reasoning_tree
@@ -129,10 +132,12 @@ def as_mdp(tables: Tables) -> FiniteHorizonMDP:
 
 
 def ours(tables: Tables, threads: int = 1) -> Callable[[], Outcome]:
-    simulator = TabularSimulator(as_mdp(tables), tables.policy, seed=3, threads=threads)
+    simulator = TabularSimulator(as_mdp(tables), tables.policy, threads=threads)
+    runs = itertools.count()
 
     def run() -> Outcome:
-        drawn = simulator.simulate(0, tables.starts, paths=False)
+        keys = numbered_keys(Key.of(3).child(next(runs)), tables.starts.size)
+        drawn = simulator.simulate(0, tables.starts, keys, paths=False)
         return Outcome(drawn.returns, int(drawn.lengths.sum()))
 
     return run

@@ -28,7 +28,7 @@ class InvalidInput(ValueError):
 def _short(value: object, limit: int = 120) -> str:
     if isinstance(value, PurePath):
         return str(value)  # a path is of use only when it is whole
-    text = repr(value)
+    text = " ".join(repr(value).split())  # arrays are shown over several lines
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput
 
@@ -67,6 +67,18 @@ class Key:
     def generator(self) -> np.random.Generator:
         """A numpy generator for this stream."""
         return np.random.default_rng(self.sequence())
+
+
+def as_keys(keys: ArrayLike, count: int) -> Keys:
+    """One key per rollout as a simulator is given them, shape (count,) uint64.
+
+    Raises:
+        InvalidInput: if they are not `count` integers.
+    """
+    given = np.asarray(keys)
+    if given.shape != (count,) or (count and given.dtype.kind not in "ui"):
+        raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
+    return np.require(given, np.uint64, ["C", "W"])
 
 
 def _number(part: int | str) -> int:

@@ -1,8 +1,11 @@
 """The seam: all that an algorithm may know of the world it runs in.
 
-A world, be it a finite MDP or a language model, implements :class:`Simulator`. Reset policies and
-algorithms are frozen values that talk to a simulator only, so the value that was verified on an
-MDP is the value that trains a language model.
+A world, be it a finite MDP or a language model, implements :class:`Simulator`. An algorithm is a
+frozen value whose :meth:`Algorithm.plan` is a generator over one prompt: it yields what it wants
+next, rollouts from some state or the steps that a reset policy names, is sent the answers, and
+returns groups of samples with their advantages. It never sees a backend or a batch, so the value
+that was verified on an MDP is the value that trains a language model. A driver such as
+:func:`cpi_theory.algorithms.collecting.collect` runs the plans of many prompts at once.
 
 A *reset* is a rollout from a later state and nothing else.
 """
@@ -12,9 +15,9 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +36,8 @@ class Ending(enum.Enum):
     """The world ended it: an absorbing state, an answer."""
     HORIZON = "horizon"
     """It used up its steps."""
+    CUT = "cut"
+    """It was ended by request: it has no outcome yet and goes on from its last state."""
 
 
 class Reason(enum.Enum):
@@ -74,9 +79,11 @@ class Rollout:
     Attributes:
         states: the state before each action; ``states[0]`` is where the rollout started.
         actions: as many as `states`.
-        reward: return from ``states[0]`` to the end; the outcome reward where rewards are terminal.
+        reward: return from ``states[0]`` to the end; the outcome reward where rewards are terminal;
+            NaN of a rollout that was cut, for it has no outcome yet.
         failed: whether the world counts the outcome as a failure.
         ended: how it ended.
+        last: the state after the last action, from which a rollout that was cut goes on.
     """
 
     states: Sequence[State]
@@ -84,6 +91,7 @@ class Rollout:
     reward: float
     failed: bool
     ended: Ending
+    last: State | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if len(self.states) != len(self.actions):
@@ -94,46 +102,69 @@ class Rollout:
     def __len__(self) -> int:
         return len(self.actions)
 
-    def tail(self, step: int) -> Rollout:
-        """What followed from ``states[step]``, as a rollout from there with the same outcome.
+    def cut(self, begin: int = 0, end: int | None = None) -> Rollout:
+        """The steps from `begin` to before `end`, as a rollout of their own.
 
-        Right where rewards are terminal: a reward paid before `step` would count here too. A
+        What is cut off at the front counts for nothing: right where rewards are terminal. Cut at
+        the back it has no outcome, ends with ``Ending.CUT`` and goes on from ``states[end]``. A
         world whose rollouts hold more than these fields overrides it.
 
         Raises:
-            InvalidInput: if `step` is not a step, or a world's own rollouts cannot be cut.
+            InvalidInput: if the steps are none of this rollout, or a world's own rollouts cannot be
+                cut.
         """
         if type(self) is not Rollout:
-            remedy = "override tail, or keep whole rollouts"
+            remedy = "override cut, or keep whole rollouts"
             raise InvalidInput("rollout", type(self).__name__, "cannot be cut", remedy)
-        if not 0 <= step < len(self):
-            raise InvalidInput("step", step, f"not one of {len(self)} steps", "give 0 <= step")
-        return Rollout(
-            self.states[step:], self.actions[step:], self.reward, self.failed, self.ended
-        )
+        end = self.check_cut(begin, end)
+        states, actions = self.states[begin:end], self.actions[begin:end]
+        if end == len(self):
+            return Rollout(states, actions, self.reward, self.failed, self.ended, last=self.last)
+        return Rollout(states, actions, np.nan, False, Ending.CUT, last=self.states[end])
+
+    def check_cut(self, begin: int, end: int | None) -> int:
+        """Where a cut ends, once `begin` and `end` are known to be steps of this rollout.
+
+        Raises:
+            InvalidInput: unless 0 <= begin < end <= len(self).
+        """
+        end = len(self) if end is None else end
+        if not 0 <= begin < end <= len(self):
+            problem = f"not within {len(self)} steps"
+            raise InvalidInput("steps", (begin, end), problem, "give 0 <= begin < end <= length")
+        return end
 
 
 @runtime_checkable
 class Simulator(Protocol):
     """A world under its current policy.
 
-    Laws, tested over every implementation:
+    Laws, checked for any world by :func:`cpi_theory.testing.check_simulator`:
       1. ``rollout(states, keys)[i]`` starts at ``states[i]`` and depends on ``states[i]`` and
          ``keys[i]`` alone: the batch may be split, re-ordered or run on any number of threads.
-      2. Without `keys` a simulator numbers its rollouts from its own seed, so that consecutive
-         calls draw fresh rollouts and a call of n equals calls of n1 + n2 = n.
+      2. Other keys draw other rollouts, independent of each other.
       3. ``locate_first_error`` answers each rollout with a step of it or a typed refusal, and
          refuses rollouts that did not fail.
     """
 
-    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> Sequence[Rollout]:
-        """One continuation of the current policy from each state, in one batched call."""
+    def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
+        """One continuation of the current policy from each state, in one batched call.
+
+        Args:
+            states: where to start, any number.
+            keys: the randomness of each rollout, uint64, shape (len(states),).
+        """
         ...
 
     def locate_first_error(
-        self, rollouts: Sequence[Rollout], keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """What this world can say of where each rollout first went wrong."""
+        """What this world can say of where each rollout first went wrong.
+
+        Args:
+            rollouts: of this world, any number.
+            keys: the randomness of each answer, uint64, shape (len(rollouts),).
+        """
         ...
 
 
@@ -150,13 +181,37 @@ class OracleSimulator(Simulator, Protocol):
         ...
 
 
+@runtime_checkable
+class CuttingSimulator(Simulator, Protocol):
+    """A simulator that can stop rollouts early, and so spares what nobody asked for.
+
+    Law: ``rollout_cut(states, keys, steps)[i]`` is ``rollout(states, keys)[i].cut(0, steps[i])``,
+    or the whole rollout where that has no more steps or ``steps[i]`` is None.
+    """
+
+    def rollout_cut(
+        self, states: Sequence[State], keys: Keys, steps: Sequence[int | None]
+    ) -> Sequence[Rollout]:
+        """As `rollout`, each cut after so many steps."""
+        ...
+
+
+@runtime_checkable
+class RevisingSimulator(Simulator, Protocol):
+    """A simulator that can put a finished rollout into the state of a second attempt."""
+
+    def revise(self, rollouts: Sequence[Rollout], keys: Keys) -> Sequence[State]:
+        """The state after each rollout in which its answer is to be given again."""
+        ...
+
+
 class ResetPolicy(ABC):
     """Says how strongly each step of a rollout is selected as a reset state.
 
     Implementations are frozen dataclasses with the one method :meth:`step_weights`.
 
-    Laws, tested over every implementation: weights lie in [0, 1], have one entry per step, and
-    depend on the rollout, its key and the simulator alone.
+    Laws, checked for any policy by :func:`cpi_theory.testing.check_reset_policy`: weights lie in
+    [0, 1], have one entry per step, and depend on the rollout, its key and the simulator alone.
     """
 
     localizes: ClassVar[bool] = False
@@ -164,7 +219,7 @@ class ResetPolicy(ABC):
 
     @abstractmethod
     def step_weights(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[NDArray[np.float64] | Refusal]:
         """Selection weight of each step, shape (len(rollout),) per rollout, or a typed refusal.
 
@@ -173,7 +228,7 @@ class ResetPolicy(ABC):
         """
 
     def step_probabilities(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[NDArray[np.float64] | Refusal]:
         """The weights of each rollout normalised to a distribution over its steps."""
         return [_normalise(w) for w in self.step_weights(rollouts, simulator, keys)]
@@ -187,32 +242,88 @@ def _normalise(weights: NDArray[np.float64] | Refusal) -> NDArray[np.float64] | 
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Rollouts that share a start state, with their group-relative advantages.
+class Sample:
+    """A rollout to learn from, with the credit of each of its steps.
 
     Attributes:
-        rollouts: the group's rollouts, all from the same state.
-        advantages: shape (len(rollouts),).
-        prompt: id of the prompt (start state) the group belongs to.
-        parent: for a suffix group, the rollout that was reset; None for a group from the start.
-        step: for a suffix group, the index into the parent's steps that was reset to.
+        rollout: what was sampled.
+        advantages: of each step, shape (len(rollout),).
+        context: learn as if the rollout had followed this state, not the one it was sampled from
+            (a revised answer under the plain prompt, say); such a sample is off-policy.
     """
 
-    rollouts: tuple[Rollout, ...]
+    rollout: Rollout
     advantages: NDArray[np.float64]
+    context: State | None = None
+
+    def __post_init__(self) -> None:
+        shape, steps = np.shape(self.advantages), (len(self.rollout),)
+        if shape != steps or not np.isfinite(self.advantages).all():
+            problem = f"not one finite number for each of {len(self.rollout)} steps"
+            raise InvalidInput("advantages", self.advantages, problem, "repair the rewards")
+
+    @property
+    def advantage(self) -> float:
+        """Mean over the steps, to the last digit where all have the same; 0 without steps."""
+        return equal_mean(self.advantages)
+
+
+def equal_mean(values: NDArray[np.float64]) -> float:
+    """Mean of `values`, shape (n,), exact where all of them are equal; 0 for none."""
+    return float(values[0] + (values - values[0]).mean()) if len(values) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Samples whose credit was given by looking at all of them.
+
+    Attributes:
+        samples: what to learn from.
+        prompt: id of the prompt (start state) that the group belongs to.
+        parent: the rollout that was reset, if the samples start at a reset state; else None.
+        step: the index into the parent's steps that was reset to, or None.
+    """
+
+    samples: tuple[Sample, ...]
     prompt: int
     parent: Rollout | None = None
     step: int | None = None
 
+    @classmethod
+    def of(
+        cls,
+        rollouts: Sequence[Rollout],
+        advantages: NDArray[np.float64] | Sequence[float],
+        prompt: int,
+        parent: Rollout | None = None,
+        step: int | None = None,
+    ) -> Self:
+        """A group with one advantage per rollout, shape (len(rollouts),), for all its steps."""
+        samples = (
+            Sample(rollout, np.full(len(rollout), advantage, dtype=np.float64))
+            for rollout, advantage in zip(rollouts, advantages, strict=True)
+        )
+        return cls(tuple(samples), prompt, parent, step)
+
+    @property
+    def rollouts(self) -> tuple[Rollout, ...]:
+        """The rollouts of the samples."""
+        return tuple(sample.rollout for sample in self.samples)
+
+    @property
+    def advantages(self) -> NDArray[np.float64]:
+        """Mean advantage of each sample, shape (len(samples),); see :attr:`Sample.advantage`."""
+        return np.array([sample.advantage for sample in self.samples])
+
     @property
     def informative(self) -> bool:
-        """Whether any advantage differs from zero: a constant group teaches nothing."""
-        return bool(np.any(self.advantages != 0))
+        """Whether any advantage differs from zero: there is nothing to learn from others."""
+        return any(bool(np.any(sample.advantages != 0)) for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What one call of an algorithm collected.
+    """What a driver collected with an algorithm.
 
     Attributes:
         groups: the groups to learn from.
@@ -220,6 +331,7 @@ class Collection:
         generated_steps: actions sampled in all of them; kept prefixes cost nothing.
         refusals: how often each reason left a prompt without a reset state.
         localizations: how many rollouts the world was asked to localise.
+        policy_version: of the policy that sampled, where the simulator counts its versions.
     """
 
     groups: tuple[Group, ...]
@@ -227,6 +339,7 @@ class Collection:
     generated_steps: int
     refusals: Counter[Reason] = field(default_factory=Counter)
     localizations: int = 0
+    policy_version: int | None = None
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
@@ -235,23 +348,110 @@ class Collection:
         return len(self.groups)
 
 
-class Algorithm(Protocol):
-    """How rollouts are collected and turned into groups with advantages; no backend in it."""
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A start state with the id that everything drawn for it hangs on."""
 
-    def collect(
-        self,
-        simulator: Simulator,
-        starts: Sequence[State],
-        rng: Key | int | np.random.Generator,
-        prompts: Sequence[int] | None = None,
-    ) -> Collection:
-        """Collect groups from each start state.
+    id: int
+    start: State
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A wish for rollouts from a state, as many as there are keys; answered by their list.
+
+    Attributes:
+        state: where they start.
+        keys: one per rollout, shape (n,); none costs nothing.
+        steps: cut each after so many steps; None: run to the end.
+    """
+
+    state: State
+    keys: Keys
+    steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NameSteps:
+    """A wish for a distribution over the steps of each rollout; a refusal is counted.
+
+    The answer is a list with an array of shape (len(rollout),) or a :class:`Refusal` for each.
+
+    Attributes:
+        reset: the reset policy that is asked.
+        rollouts: any number.
+        keys: of the answers, shape (len(rollouts),).
+    """
+
+    reset: ResetPolicy
+    rollouts: Sequence[Rollout]
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """A wish for the state of a second attempt after each rollout; answered by their list."""
+
+    rollouts: Sequence[Rollout]
+    keys: Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """A wish to wait until no other prompt can go on either, so that calls are shared."""
+
+
+Wish = Draw | NameSteps | Revise | Refusal | Barrier
+"""What a plan may yield; a refusal of its own is counted and answered by None."""
+
+Plan = Generator[Wish | Sequence[Wish], Any, Sequence[Group]]
+"""Yields a wish, or several at once, and is sent the answer, or their list; returns groups."""
+
+
+class Algorithm(Protocol):
+    """How the rollouts of one prompt are collected and turned into groups with advantages.
+
+    Laws, checked for any algorithm by :func:`cpi_theory.testing.check_algorithm`: a plan depends
+    on its prompt, its key and the answers alone, so that any driver, in any order and company,
+    gives the same groups; it returns at most `rows_per_prompt` samples.
+    """
+
+    @property
+    def rows_per_prompt(self) -> int:
+        """Most samples of a prompt that are learned from."""
+        ...
+
+    def plan(self, prompt: Prompt, key: Key) -> Plan:
+        """The plan of one prompt.
 
         Args:
-            simulator: the world under its current policy.
-            starts: one start state per prompt.
-            rng: key of this iteration; what is drawn for a prompt depends on it and on the
-                prompt's id alone.
-            prompts: ids of the prompts, by default 0, 1, ...
+            prompt: where to start.
+            key: of this prompt in this iteration; all that is drawn hangs on it.
         """
         ...
+
+
+class Numbered:
+    """A simulator for use without keys: it numbers what it is asked from a seed.
+
+    Consecutive calls draw fresh rollouts, and a call of n gives what calls of n1 + n2 = n give.
+    Algorithms never need it; it is for looking at a world by hand.
+    """
+
+    def __init__(self, simulator: Simulator, seed: Key | int = 0) -> None:
+        self.simulator, self._key = simulator, Key.of(seed)
+        self._rolled = self._located = 0
+
+    def rollout(self, states: Sequence[State]) -> Sequence[Rollout]:
+        """The next rollouts, one from each state."""
+        first, self._rolled = self._rolled, self._rolled + len(states)
+        keys = self._key.child("rollout").integers(self._rolled)[first:]
+        return self.simulator.rollout(states, keys)
+
+    def locate_first_error(
+        self, rollouts: Sequence[Rollout]
+    ) -> list[Localization | FailedLocalization]:
+        """The next answers, one about each rollout."""
+        first, self._located = self._located, self._located + len(rollouts)
+        keys = self._key.child("locate").integers(self._located)[first:]
+        return self.simulator.locate_first_error(rollouts, keys)

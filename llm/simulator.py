@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from cpi_theory.checks import InvalidInput, check_count, check_positive
-from cpi_theory.randomness import Key, Keys
+from cpi_theory.checks import InvalidInput, check_positive
+from cpi_theory.randomness import Keys, as_keys
 from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason
 from llm.localizers.base import Localizer
 from llm.sampling.base import Completion, Follower, Request, Sampler, Sampling
@@ -44,6 +43,15 @@ class Usage:
         return self.tokens + self.localization_tokens
 
 
+_ENDINGS = {
+    Finish.ANSWERED: Ending.TERMINAL,
+    Finish.EOS: Ending.TERMINAL,
+    Finish.THOUGHT_LIMIT: Ending.HORIZON,
+    Finish.TOKEN_LIMIT: Ending.HORIZON,
+    Finish.CUT: Ending.CUT,
+}
+
+
 class LanguageModelSimulator:
     """A language model and its task, as the algorithms see worlds.
 
@@ -57,7 +65,6 @@ class LanguageModelSimulator:
         form: how thoughts are cut and how many there may be.
         sampling: temperature and top-p of rollouts.
         localizer: names first errors; None: nothing can, and asking is an error.
-        seed: numbers the rollouts that are asked for without keys.
         success: a rollout fails if its reward is below this.
         chat: whether prompts are put into the tokenizer's chat template.
         usage: what was generated so far.
@@ -71,23 +78,20 @@ class LanguageModelSimulator:
         form: ThoughtFormat | None = None,
         sampling: Sampling | None = None,
         localizer: Localizer | None = None,
-        seed: int = 0,
         success: float = 1.0,
         chat: bool = False,
     ) -> None:
         """Set up the world.
 
         Raises:
-            InvalidInput: if the seed or the success level is out of range.
+            InvalidInput: if the success level is out of range.
         """
-        check_count("seed", seed, minimum=0)
         check_positive("success", success)
         self.sampler, self.vocabulary, self.task = sampler, vocabulary, task
         self.form = ThoughtFormat() if form is None else form
         self.sampling = Sampling() if sampling is None else sampling
-        self.localizer, self.seed, self.success, self.chat = localizer, seed, success, chat
+        self.localizer, self.success, self.chat = localizer, success, chat
         self.usage = Usage()
-        self._rolled = self._located = 0
 
     def start_states(self, problems: Sequence[Problem]) -> list[TextState]:
         """The state before the first thought of each problem.
@@ -112,19 +116,32 @@ class LanguageModelSimulator:
             )
         return TextState(problem, prompt)
 
-    def rollout(self, states: Sequence[Any], keys: Keys | None = None) -> list[TextRollout]:
+    def rollout(self, states: Sequence[Any], keys: Keys) -> list[TextRollout]:
         """One continuation of the current policy from each text state, in one batched call.
 
         Raises:
             InvalidInput: if there is not one key per state, or a state leaves no room.
         """
-        keys = self._as_keys(keys, len(states), "rollout", "_rolled")
-        requests = [self._request(s, int(k)) for s, k in zip(states, keys, strict=True)]
+        return self.rollout_cut(states, keys, [None] * len(states))
+
+    def rollout_cut(
+        self, states: Sequence[Any], keys: Keys, steps: Sequence[int | None]
+    ) -> list[TextRollout]:
+        """As `rollout`, each cut after so many thoughts; what would follow is never sampled."""
+        keys = as_keys(keys, len(states))
+        rows = list(zip(states, steps, strict=True))
+        requests = [
+            self._request(state, most, int(key))
+            for (state, most), key in zip(rows, keys, strict=True)
+        ]
         completions = self.sampler.generate(requests, self.sampling)
-        return [self._finish(s, c) for s, c in zip(states, completions, strict=True)]
+        return [
+            self._finish(state, most, completion)
+            for (state, most), completion in zip(rows, completions, strict=True)
+        ]
 
     def locate_first_error(
-        self, rollouts: Sequence[Any], keys: Keys | None = None
+        self, rollouts: Sequence[Any], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """What the localiser says of each failure, all of them asked in one batch.
 
@@ -135,7 +152,7 @@ class LanguageModelSimulator:
             raise InvalidInput(
                 "localizer", None, "this world cannot name errors", "give the simulator a localizer"
             )
-        keys = self._as_keys(keys, len(rollouts), "locate", "_located")
+        keys = as_keys(keys, len(rollouts))
         answers: list[Localization | FailedLocalization]
         answers = [FailedLocalization(Reason.NOT_FAILED)] * len(rollouts)
         asked = [i for i, rollout in enumerate(rollouts) if rollout.failed]
@@ -146,58 +163,51 @@ class LanguageModelSimulator:
         self.usage.localizations += len(asked)
         return answers
 
-    def _request(self, state: TextState, key: int) -> Request:
+    def _request(self, state: TextState, most: int | None, key: int) -> Request:
         room = self.form.max_tokens - len(state.kept)
-        return Request(state.tokens, room, key, lambda: self._follower(state))
+        return Request(state.tokens, room, key, lambda: self._follower(state, most))
 
-    def _segmenter(self, state: TextState) -> Segmenter:
-        return Segmenter(self.form, self.sampler.eos, len(state.ends), len(state.kept))
+    def _segmenter(self, state: TextState, most: int | None) -> Segmenter:
+        thoughts, tokens = len(state.ends), len(state.kept)
+        return Segmenter(self.form, self.sampler.eos, thoughts, tokens, most)
 
-    def _follower(self, state: TextState) -> Follower:
-        segmenter, piece = self._segmenter(state), self.vocabulary.piece
+    def _follower(self, state: TextState, most: int | None) -> Follower:
+        segmenter, piece = self._segmenter(state, most), self.vocabulary.piece
         return lambda token: segmenter.push(token, piece(token))
 
-    def _finish(self, state: TextState, completion: Completion) -> TextRollout:
+    def _finish(self, state: TextState, most: int | None, completion: Completion) -> TextRollout:
         """Cut a completion into thoughts and have it judged."""
-        cut = segment(self._segmenter(state), completion.tokens, self.vocabulary.piece)
-        if cut.finish is None:  # the engine ran out of room before the format did
-            cut.end(Finish.TOKEN_LIMIT)
+        cut = segment(self._segmenter(state, most), completion.tokens, self.vocabulary.piece)
+        full = len(state.tokens) + len(completion.tokens) >= self.sampler.context
+        if cut.finish is None or (cut.finish is Finish.CUT and full):
+            cut.end(Finish.TOKEN_LIMIT)  # the engine ran out of room before the format did
         assert cut.finish is not None
         length = cut.spans[-1][1]
         tokens, spans = completion.tokens[:length], tuple(cut.spans)
-        verdict = self._judge(state, tokens, cut.finish)
+        ended, verdict = _ENDINGS[cut.finish], self._judge(state, tokens, cut.finish)
+        states = ThoughtStates(state, tokens, spans)
         self.usage.rollouts += 1
         self.usage.tokens += len(completion.tokens)
         self.usage.finishes[cut.finish] += 1
         return TextRollout(
-            states=ThoughtStates(state, tokens, spans),
+            states=states,
             actions=tuple(tokens[a:b] for a, b in spans),
             reward=verdict.reward,
             failed=verdict.reward < self.success - 1e-9,
-            ended=Ending.TERMINAL if cut.finish.complete else Ending.HORIZON,
+            ended=ended,
             tokens=tokens,
             logprobs=completion.logprobs[:length],
             spans=spans,
             finish=cut.finish,
             answer=verdict.answer,
             discarded=len(completion.tokens) - length,
+            last=states.after if ended is Ending.CUT else None,
         )
 
     def _judge(self, state: TextState, tokens: tuple[int, ...], finish: Finish) -> Verdict:
         """A text that was cut off has not answered, whatever stands in it."""
+        if finish is Finish.CUT:
+            return Verdict(math.nan, None)
         if not finish.complete:
             return Verdict(0.0, None)
         return self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
-
-    def _as_keys(self, keys: Keys | None, count: int, purpose: str, counter: str) -> Keys:
-        """The keys given, or the next ones of this simulator's seed."""
-        if keys is not None:
-            given = np.asarray(keys)
-            if given.shape != (count,) or given.dtype.kind not in "ui":
-                raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
-            return given.astype(np.uint64)
-        first = getattr(self, counter)
-        setattr(self, counter, first + count)
-        key = Key.of(self.seed).child(purpose)
-        numbered = [key.child(i).integers(1)[0] for i in range(first, first + count)]
-        return np.array(numbered, np.uint64)

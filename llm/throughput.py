@@ -125,7 +125,9 @@ class Workload:
         prompts = self.texts(self.prompts, self.prompt_tokens, "prompts")
         old = np.zeros(self.completion_tokens, np.float32)
         return [
-            TrainingRow(prompts[group], completion, old, 1.0 - 2 * (i % 2), group, group)
+            TrainingRow(
+                prompts[group], completion, old, np.full(len(old), 1.0 - 2 * (i % 2)), group, group
+            )
             for i, completion in enumerate(completions)
             for group in [i // self.rollouts]
         ]

@@ -1,109 +1,259 @@
-"""What algorithm objects share: keyed prompts, batched draws with an honest account, groups."""
+"""Run the plans of many prompts in lock-step, in few batched calls, with an honest account.
+
+Every draw hangs on its prompt's key, so which plans run side by side changes nothing but the
+number of calls.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.algorithms.advantages import Normalization, group_advantages
 from cpi_theory.checks import InvalidInput
-from cpi_theory.randomness import Key, Keys
-from cpi_theory.seam import Collection, Group, Reason, Rollout, Simulator, State
+from cpi_theory.randomness import Key
+from cpi_theory.seam import (
+    Algorithm,
+    Barrier,
+    Collection,
+    CuttingSimulator,
+    Draw,
+    Group,
+    NameSteps,
+    Plan,
+    Prompt,
+    Reason,
+    Refusal,
+    ResetPolicy,
+    Revise,
+    RevisingSimulator,
+    Rollout,
+    Simulator,
+    State,
+    Wish,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One prompt of a batch: everything drawn for it hangs on its key."""
-
-    prompt: int
-    start: State
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """As many rollouts from a state as there are keys."""
-
-    state: State
-    keys: Keys
-
-
-def tasks(
+def collect(
+    algorithm: Algorithm,
+    simulator: Simulator,
     starts: Sequence[State],
-    rng: Key | int | np.random.Generator,
-    prompts: Sequence[int] | None,
-) -> list[Task]:
-    """One task per start state, keyed by the prompt's id and nothing else of the batch.
+    key: Key | int | np.random.Generator,
+    prompts: Sequence[int] | None = None,
+) -> Collection:
+    """Collect groups from each start state with as few calls as the slowest prompt needs.
+
+    All steps that plans want named are named in one call per reset policy; when no plan waits for
+    any, all rollouts that are wanted are drawn in one call, and so on.
+
+    Args:
+        algorithm: its plans say what is drawn.
+        simulator: the world under its current policy.
+        starts: one start state per prompt.
+        key: of this iteration; what is drawn for a prompt depends on it and on the prompt's id.
+        prompts: ids of the prompts, by default 0, 1, ...
 
     Raises:
-        InvalidInput: if ids repeat (they would share random numbers) or are not one per start.
+        InvalidInput: if prompt ids repeat or do not match the starts in number, or a plan wants
+            what the simulator cannot do.
     """
-    key = Key.of(rng)
-    ids = list(range(len(starts)) if prompts is None else prompts)
-    if len(ids) != len(starts):
-        raise InvalidInput("prompts", len(ids), f"{len(starts)} starts", "give one id per start")
-    if len(set(ids)) != len(ids):
-        twice = [i for i, n in Counter(ids).items() if n > 1]
+    address, account = Key.of(key), Account(simulator)
+    todo = _prompts(starts, prompts)
+    running = [Running(algorithm.plan(p, address.child(p.id)), account) for p in todo]
+    while any(not plan.done for plan in running):
+        _serve(running, account)
+    return account.collection([group for plan in running for group in plan.groups])
+
+
+def _prompts(starts: Sequence[State], ids: Sequence[int] | None) -> list[Prompt]:
+    known = list(range(len(starts)) if ids is None else ids)
+    if len(known) != len(starts):
+        raise InvalidInput("prompts", len(known), f"{len(starts)} starts", "give one id per start")
+    if len(set(known)) != len(known):
+        twice = [i for i, n in Counter(known).items() if n > 1]
         raise InvalidInput(
             "prompts", twice, "ids given twice would share their random numbers", "number them"
         )
-    return [Task(int(i), start, key.child(int(i))) for i, start in zip(ids, starts, strict=True)]
+    return [Prompt(int(i), start) for i, start in zip(known, starts, strict=True)]
+
+
+def _serve(running: Sequence[Running], account: Account) -> None:
+    """Grant what comes first: named steps and revisions, then rollouts, then barriers.
+
+    Naming comes first because the prompts that need none can then share the call for rollouts with
+    those that do.
+    """
+    order: tuple[tuple[tuple[type, ...], Callable[[list[Any]], Sequence[Any]]], ...] = (
+        ((NameSteps, Revise), account.answer),
+        ((Draw,), account.draw_all),
+        ((Barrier,), lambda wishes: [None] * len(wishes)),
+    )
+    for kinds, grant in order:
+        open_ones = [(plan, i) for plan in running for i in plan.open(kinds)]
+        if open_ones:
+            wishes = [plan.wishes[i] for plan, i in open_ones]
+            for (plan, i), answer in zip(open_ones, grant(wishes), strict=True):
+                plan.answers[i] = answer
+            for plan in dict.fromkeys(plan for plan, _ in open_ones):
+                plan.go_on()
+            return
+
+
+_OPEN = object()
+"""In place of an answer that is not there yet."""
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A plan under way.
+
+    Attributes:
+        plan: the generator.
+        account: where refusals of its own are counted.
+        wishes: what it waits for.
+        answers: of each wish, or `_OPEN`.
+        groups: what it returned, once it is done.
+        done: whether it has returned.
+    """
+
+    plan: Plan
+    account: Account
+    wishes: list[Wish] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    groups: Sequence[Group] = ()
+    done: bool = False
+    _several: bool = False
+
+    def __post_init__(self) -> None:
+        self._send(None)
+
+    def open(self, kinds: tuple[type, ...]) -> Iterator[int]:
+        """Indices of the wishes of these kinds that have no answer yet."""
+        for i, (wish, answer) in enumerate(zip(self.wishes, self.answers, strict=True)):
+            if answer is _OPEN and isinstance(wish, kinds):
+                yield i
+
+    def go_on(self) -> None:
+        """Send the answers once all of them are there."""
+        if not any(answer is _OPEN for answer in self.answers):
+            self._send(self.answers if self._several else self.answers[0])
+
+    def _send(self, answers: Any) -> None:
+        try:
+            wanted = self.plan.send(answers)
+        except StopIteration as end:
+            self.wishes, self.answers, self.groups, self.done = [], [], end.value, True
+            return
+        self._several = isinstance(wanted, Sequence)
+        self.wishes = list(wanted) if isinstance(wanted, Sequence) else [wanted]
+        self.answers = [self._at_once(wish) for wish in self.wishes]
+        self.go_on()
+
+    def _at_once(self, wish: Wish) -> Any:
+        """The answer of a wish that costs no call."""
+        if isinstance(wish, Refusal):
+            self.account.refusals[wish.reason] += 1
+            return None
+        return [] if isinstance(wish, Draw) and not len(wish.keys) else _OPEN
 
 
 class Account:
-    """Draws rollouts in batches and keeps count of what they cost."""
+    """Asks a simulator in batches and keeps count of what that costs.
+
+    Attributes:
+        simulator: who is asked.
+        refusals: why no step was named, counted.
+        rollouts, steps: drawn so far, and the actions sampled in them.
+        localizations: rollouts that the world was asked to localise.
+    """
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.refusals: Counter[Reason] = Counter()
         self.rollouts = self.steps = self.localizations = 0
 
-    def draw(self, requests: Sequence[Request]) -> list[list[Rollout]]:
-        """The rollouts of each request, all of them in one call (none if nothing is asked for)."""
-        states = [request.state for request in requests for _ in range(len(request.keys))]
+    def draw_all(self, wishes: Sequence[Draw]) -> list[list[Rollout]]:
+        """The rollouts of each wish, all of them in one call (none if nothing is wanted).
+
+        Raises:
+            InvalidInput: if the simulator returns more or fewer rollouts than states.
+        """
+        states = [wish.state for wish in wishes for _ in range(len(wish.keys))]
         if not states:
-            return [[] for _ in requests]
-        drawn = self.simulator.rollout(states, np.concatenate([r.keys for r in requests]))
+            return [[] for _ in wishes]
+        cuts = [wish.steps for wish in wishes for _ in range(len(wish.keys))]
+        drawn = self._rollouts(states, np.concatenate([wish.keys for wish in wishes]), cuts)
+        stream = iter(drawn)
+        return [[next(stream) for _ in range(len(wish.keys))] for wish in wishes]
+
+    def _rollouts(
+        self, states: list[State], keys: NDArray[np.uint64], cuts: list[int | None]
+    ) -> Sequence[Rollout]:
+        cutting = any(steps is not None for steps in cuts)
+        if cutting and isinstance(self.simulator, CuttingSimulator):
+            drawn = self.simulator.rollout_cut(states, keys, cuts)
+        else:
+            drawn = self.simulator.rollout(states, keys)
         if len(drawn) != len(states):
             raise InvalidInput(
                 "rollouts", len(drawn), f"{len(states)} states given", "return one for each"
             )
         self.rollouts += len(drawn)
         self.steps += sum(map(len, drawn))
-        stream = iter(drawn)
-        return [[next(stream) for _ in range(len(request.keys))] for request in requests]
+        return [
+            r if steps is None or len(r) <= steps else r.cut(0, steps)
+            for r, steps in zip(drawn, cuts, strict=True)
+        ]
+
+    def answer(self, wishes: Sequence[NameSteps | Revise]) -> list[Any]:
+        """Named steps, one call per reset policy, and states of second attempts, in one call."""
+        answers: list[Any] = [None] * len(wishes)
+        named: dict[ResetPolicy, list[int]] = {}
+        for i, wish in enumerate(wishes):
+            if isinstance(wish, NameSteps):
+                named.setdefault(wish.reset, []).append(i)
+        revised = [i for i, wish in enumerate(wishes) if isinstance(wish, Revise)]
+        for reset, indices in named.items():
+            self._fill(answers, wishes, indices, lambda r, k, reset=reset: self._name(reset, r, k))
+        self._fill(answers, wishes, revised, self._revise)
+        return answers
+
+    def _fill(
+        self, answers: list[Any], wishes: Sequence[Any], indices: Sequence[int], ask: Any
+    ) -> None:
+        """Put together what several wishes ask about, and take the answers apart."""
+        rollouts = [rollout for i in indices for rollout in wishes[i].rollouts]
+        given = iter(
+            ask(rollouts, np.concatenate([wishes[i].keys for i in indices])) if rollouts else []
+        )
+        for i in indices:
+            answers[i] = [next(given) for _ in wishes[i].rollouts]
+
+    def _name(
+        self, reset: ResetPolicy, rollouts: list[Rollout], keys: NDArray[np.uint64]
+    ) -> list[NDArray[np.float64] | Refusal]:
+        answers = reset.step_probabilities(rollouts, self.simulator, keys)
+        self.localizations += len(rollouts) if reset.localizes else 0
+        self.refusals.update(a.reason for a in answers if isinstance(a, Refusal))
+        return answers
+
+    def _revise(self, rollouts: list[Rollout], keys: NDArray[np.uint64]) -> Sequence[State]:
+        if not isinstance(self.simulator, RevisingSimulator):
+            problem = f"{type(self.simulator).__name__} cannot revise rollouts"
+            raise InvalidInput("simulator", self.simulator, problem, "give it a method revise")
+        return self.simulator.revise(rollouts, keys)
 
     def collection(self, groups: Sequence[Group]) -> Collection:
         """The groups with the account so far."""
         return Collection(
-            tuple(groups), self.rollouts, self.steps, self.refusals, self.localizations
+            tuple(groups),
+            self.rollouts,
+            self.steps,
+            self.refusals,
+            self.localizations,
+            getattr(self.simulator, "policy_version", None),
         )
-
-
-def group(
-    rollouts: Sequence[Rollout],
-    prompt: int,
-    normalization: Normalization,
-    parent: Rollout | None = None,
-    step: int | None = None,
-) -> Group:
-    """Rollouts of one state with the advantages that they have among themselves."""
-    advantages = group_advantages([r.reward for r in rollouts], normalization)
-    return Group(tuple(rollouts), advantages, prompt, parent, step)
-
-
-def draw_index(probabilities: NDArray[np.float64], key: Key) -> int:
-    """One index by inverse distribution function; rounding never picks one of probability 0."""
-    cumulative = np.cumsum(probabilities)
-    uniform = float(key.integers(1)[0] >> np.uint64(11)) * 2.0**-53
-    index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-    return int(min(index, np.flatnonzero(probabilities)[-1]))
-
-
-def from_start(task: Task, purpose: str, count: int) -> Request:
-    """`count` rollouts from the prompt's start, keyed by what they are for."""
-    return Request(task.start, task.key.child(purpose).integers(count))

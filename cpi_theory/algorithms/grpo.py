@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from cpi_theory.algorithms.advantages import Normalization, check_normalization
-from cpi_theory.algorithms.collecting import Account, from_start, group, tasks
+from cpi_theory.algorithms.pieces import from_start, relative_group
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Collection, Simulator, State
+from cpi_theory.seam import Plan, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +18,8 @@ class GRPO:
     Attributes:
         rollouts: group size, at least 2.
         normalization: see :data:`cpi_theory.algorithms.advantages.Normalization`.
+
+    Source: arXiv 2402.03300.
     """
 
     rollouts: int = 8
@@ -30,21 +29,12 @@ class GRPO:
         check_count("rollouts", self.rollouts, minimum=2)
         check_normalization(self.normalization)
 
-    def collect(
-        self,
-        simulator: Simulator,
-        starts: Sequence[State],
-        rng: Key | int | np.random.Generator,
-        prompts: Sequence[int] | None = None,
-    ) -> Collection:
-        """One group per start state in one batched call; see :class:`~cpi_theory.seam.Algorithm`.
+    @property
+    def rows_per_prompt(self) -> int:
+        """All rollouts are learned from."""
+        return self.rollouts
 
-        Raises:
-            InvalidInput: if prompt ids repeat or do not match the starts in number.
-        """
-        todo = tasks(starts, rng, prompts)
-        account = Account(simulator)
-        drawn = account.draw([from_start(task, "base", self.rollouts) for task in todo])
-        return account.collection(
-            [group(r, t.prompt, self.normalization) for t, r in zip(todo, drawn, strict=True)]
-        )
+    def plan(self, prompt: Prompt, key: Key) -> Plan:
+        """Draw the group; see :class:`~cpi_theory.seam.Algorithm`."""
+        rollouts = yield from_start(prompt, key, "base", self.rollouts)
+        return [relative_group(rollouts, prompt, self.normalization)]

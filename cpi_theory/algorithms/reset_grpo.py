@@ -7,36 +7,29 @@ RRPO and SRPO differ in the reset policy alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.algorithms.advantages import Normalization, check_normalization
-from cpi_theory.algorithms.collecting import (
-    Account,
-    Request,
-    Task,
-    draw_index,
-    from_start,
-    group,
-    tasks,
-)
+from cpi_theory.algorithms.pieces import draw_index, from_start, may_be_parent, relative_group
 from cpi_theory.checks import InvalidInput, check_choice, check_count
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import (
-    Collection,
-    Group,
+    Barrier,
+    Draw,
+    NameSteps,
+    Plan,
+    Prompt,
     Reason,
     Refusal,
     ResetPolicy,
     Rollout,
-    Simulator,
-    State,
 )
 
 ParentRule = Literal["uniform", "published"]
@@ -150,130 +143,91 @@ class ResetGRPO:
             base = max(4, parents)
         return cls(reset, base=base, suffix=suffix, parents=parents, **options)
 
-    def collect(
-        self,
-        simulator: Simulator,
-        starts: Sequence[State],
-        rng: Key | int | np.random.Generator,
-        prompts: Sequence[int] | None = None,
-    ) -> Collection:
-        """The groups of each start state; see :class:`~cpi_theory.seam.Algorithm`.
+    @property
+    def rows_per_prompt(self) -> int:
+        """The base group, unless it only searches parents, and all suffixes."""
+        return self.parents * self.suffix + (self.base if self.train_base else 0)
 
-        At most one call for the base rollouts (the published rule: one per round), one localisation
-        call and one call for all suffixes and fresh rollouts.
-
-        Raises:
-            InvalidInput: if prompt ids repeat or do not match the starts in number.
-        """
-        account = Account(simulator)
-        draw = self._draw_uniform if self.parent == "uniform" else self._draw_published
-        searches = draw(account, tasks(starts, rng, prompts))
-        self._choose_steps(account, searches)
-        return account.collection(self._groups(account, searches))
-
-    def _draw_uniform(self, account: Account, todo: list[Task]) -> list[_Search]:
-        drawn = account.draw([from_start(task, "base", self.base) for task in todo])
-        return [self._pick(task, rollouts) for task, rollouts in zip(todo, drawn, strict=True)]
-
-    def _pick(self, task: Task, rollouts: list[Rollout]) -> _Search:
-        failures = [r for r in rollouts if _may_be_parent(r)]
-        order = np.argsort(task.key.child("parent").integers(len(failures)))
-        parents = [failures[i] for i in order[: self.parents]]
-        return _Search(task, rollouts if self.train_base else [], parents, seen=rollouts)
-
-    def _draw_published(self, account: Account, todo: list[Task]) -> list[_Search]:
-        """Rounds that draw no rollout which the sequential rule would not have drawn.
-
-        A rollout fills at most one place, so as many as there are open places are certainly needed.
-        """
-        searches = [_Search(task, [], []) for task in todo]
-        while pending := [search for search in searches if self._wanted(search)]:
-            drawn = account.draw([self._next(search) for search in pending])
-            for search, rollouts in zip(pending, drawn, strict=True):
-                for rollout in rollouts:
-                    self._sort_in(search, rollout)
-        for search in searches:
-            if len(search.parents) < self.parents:
-                self._give_up(search)
-        return searches
-
-    def _wanted(self, search: _Search) -> int:
-        places = self.base - len(search.base) + self.parents - len(search.parents)
-        return min(places, self.attempts - len(search.seen))
-
-    def _next(self, search: _Search) -> Request:
-        drawn = len(search.seen)
-        request = from_start(search.task, "base", self.attempts)
-        return Request(request.state, request.keys[drawn : drawn + self._wanted(search)])
-
-    def _sort_in(self, search: _Search, rollout: Rollout) -> None:
-        search.seen.append(rollout)
-        if len(search.parents) < self.parents and _may_be_parent(rollout):
-            search.parents.append(rollout)
-        elif len(search.base) < self.base:
-            search.base.append(rollout)
-
-    def _give_up(self, search: _Search) -> None:
-        """One plain group instead; without a base group it reuses what the search drew."""
-        search.parents.clear()
-        if self.base == 0:
-            search.base.extend(search.seen[: self.parents * self.suffix])
-
-    def _choose_steps(self, account: Account, searches: list[_Search]) -> None:
-        """Ask the reset policy about all parents at once and draw a step for each."""
-        for search in searches:
-            search.resets.extend(_Reset(search, n, p) for n, p in enumerate(search.parents))
-            if lacking := self.parents - len(search.parents):
-                account.refusals[search.why_none()] += lacking
-        asked = [reset for search in searches for reset in search.resets]
-        if not asked:
-            return
-        answers = self.reset.step_probabilities(
-            [reset.parent for reset in asked],
-            account.simulator,
-            np.array([reset.key("locate").integers(1)[0] for reset in asked]),
-        )
-        account.localizations += len(asked) if self.reset.localizes else 0
-        for reset, answer in zip(asked, answers, strict=True):
-            if isinstance(answer, Refusal):
-                account.refusals[answer.reason] += 1
-            reset.step = self._step(reset, answer)
-
-    def _step(self, reset: _Reset, answer: NDArray[np.float64] | Refusal) -> int | None:
-        if isinstance(answer, Refusal):
-            if self.on_refusal != "uniform":
-                return None
-            answer = np.ones(len(reset.parent))
-        return draw_index(answer, reset.key("step"))
-
-    def _groups(self, account: Account, searches: list[_Search]) -> list[Group]:
-        """Draw the suffixes and the fresh rollouts in one call and form every group."""
-        found = [(r, r.step) for search in searches for r in search.resets if r.step is not None]
-        requests = [
-            Request(reset.parent.states[step], reset.key("suffix").integers(self.suffix))
-            for reset, step in found
+    def plan(self, prompt: Prompt, key: Key) -> Plan:
+        """Draw a base group, reset failures of it; see :class:`~cpi_theory.seam.Algorithm`."""
+        search = self._uniform_parents if self.parent == "uniform" else self._published_parents
+        base, parents, why_fewer = yield from search(prompt, key)
+        missing = self.parents - len(parents)
+        yield [Refusal(why_fewer)] * missing
+        resets = yield from self._choose_steps(parents, key)
+        if self.on_refusal == "fresh":
+            missing = self.parents - len(resets)
+        fresh = missing * self.suffix - (0 if self.base else len(base))
+        *suffixes, others = yield [
+            *(
+                Draw(parents[n].states[step], key.child("suffix", n).integers(self.suffix))
+                for n, step in resets.items()
+            ),
+            from_start(prompt, key, "fresh", fresh),
         ]
-        requests += [from_start(s.task, "fresh", self._lacking(s)) for s in searches]
-        drawn = iter(account.draw(requests))
-        suffixes: dict[_Search, list[Group]] = {search: [] for search in searches}
-        for reset, step in found:
-            suffixes[reset.search].append(
-                group(next(drawn), reset.prompt, self.normalization, reset.parent, step)
-            )
-        groups: list[Group] = []
-        for search in searches:
-            if started := search.base + next(drawn):
-                groups.append(group(started, search.task.prompt, self.normalization))
-            groups.extend(suffixes[search])
+        started = [*base, *others]
+        groups = [relative_group(started, prompt, self.normalization)] if started else []
+        for (n, step), rollouts in zip(resets.items(), suffixes, strict=True):
+            groups.append(relative_group(rollouts, prompt, self.normalization, parents[n], step))
         return groups
 
-    def _lacking(self, search: _Search) -> int:
-        """Rollouts from the start in place of the suffix groups that this prompt goes without."""
-        lacking = self.parents - len(search.parents)
-        if self.on_refusal == "fresh":
-            lacking += sum(reset.step is None for reset in search.resets)
-        reused = len(search.base) if self.base == 0 else 0
-        return lacking * self.suffix - reused
+    def _uniform_parents(self, prompt: Prompt, key: Key) -> _Search:
+        """A fixed base group and failures of it, drawn uniformly."""
+        rollouts = yield from_start(prompt, key, "base", self.base)
+        failures = [r for r in rollouts if may_be_parent(r)]
+        order = np.argsort(key.child("parent").integers(len(failures)))
+        parents = [failures[i] for i in order[: self.parents]]
+        return rollouts if self.train_base else [], parents, _why_fewer(rollouts)
+
+    def _published_parents(self, prompt: Prompt, key: Key) -> _Search:
+        """One rollout after the other until there are enough of both kinds, or `attempts`.
+
+        A rollout fills at most one place, so as many as there are open places are certainly needed
+        and are drawn in one round.
+        """
+        keys = key.child("base").integers(self.attempts)
+        seen: list[Rollout] = []
+        base: list[Rollout] = []
+        parents: list[Rollout] = []
+        while len(seen) < self.attempts:
+            places = self.base - len(base) + self.parents - len(parents)
+            if not places:
+                break
+            drawn = yield Draw(prompt.start, keys[len(seen) :][:places])
+            seen += drawn
+            for rollout in drawn:
+                if len(parents) < self.parents and may_be_parent(rollout):
+                    parents.append(rollout)
+                elif len(base) < self.base:
+                    base.append(rollout)
+        if len(parents) < self.parents:  # one plain group instead, of what was drawn if need be
+            parents = []
+            base = base if self.base else seen[: self.parents * self.suffix]
+        yield Barrier()  # one localisation call for all prompts, however long they searched
+        return base, parents, _why_fewer(seen)
+
+    def _choose_steps(
+        self, parents: Sequence[Rollout], key: Key
+    ) -> Generator[NameSteps, list[NDArray[np.float64] | Refusal], dict[int, int]]:
+        """The step that each parent is reset to, by its number, where there is one."""
+        keys = [key.child("locate", n).integers(1)[0] for n in range(len(parents))]
+        answers = yield NameSteps(self.reset, parents, np.array(keys, np.uint64))
+        steps = {}
+        for n, answer in enumerate(answers):
+            if isinstance(answer, Refusal) and self.on_refusal == "uniform":
+                answer = np.ones(len(parents[n]))
+            if not isinstance(answer, Refusal):
+                steps[n] = draw_index(answer, key.child("step", n))
+        return steps
+
+
+_Search = Generator[Draw | Barrier, Any, tuple[list[Rollout], list[Rollout], Reason]]
+"""Base rollouts, parents, and why there are fewer of those than wanted."""
+
+
+def _why_fewer(seen: Sequence[Rollout]) -> Reason:
+    """A failure without steps cannot be reset."""
+    return Reason.EMPTY if any(r.failed and not len(r) for r in seen) else Reason.NOT_FAILED
 
 
 def RRPO(**options: Any) -> ResetGRPO:
@@ -284,40 +238,3 @@ def RRPO(**options: Any) -> ResetGRPO:
 def SRPO(**options: Any) -> ResetGRPO:
     """Resets to the first error that the world names: `ResetGRPO(FirstErrorReset(), ...)`."""
     return ResetGRPO(FirstErrorReset(), **options)
-
-
-@dataclass(slots=True, eq=False)
-class _Search:
-    """What the rollouts from the start of one prompt gave."""
-
-    task: Task
-    base: list[Rollout]
-    parents: list[Rollout]
-    resets: list[_Reset] = field(default_factory=list)
-    seen: list[Rollout] = field(default_factory=list)
-
-    def why_none(self) -> Reason:
-        """Why there are too few parents: a failure without steps cannot be one."""
-        empty = any(r.failed and not len(r) for r in self.seen)
-        return Reason.EMPTY if empty else Reason.NOT_FAILED
-
-
-@dataclass(slots=True, eq=False)
-class _Reset:
-    """One parent of a prompt and the step that it is reset to, if any."""
-
-    search: _Search
-    number: int
-    parent: Rollout
-    step: int | None = None
-
-    @property
-    def prompt(self) -> int:
-        return self.search.task.prompt
-
-    def key(self, purpose: str) -> Key:
-        return self.search.task.key.child(purpose, self.number)
-
-
-def _may_be_parent(rollout: Rollout) -> bool:
-    return rollout.failed and len(rollout) > 0

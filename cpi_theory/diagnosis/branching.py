@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.algorithms.collecting import Account, Request
+from cpi_theory.algorithms.collecting import Account
 from cpi_theory.checks import InvalidInput, check_count, check_positive
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Rollout, Simulator, State
+from cpi_theory.seam import Draw, Rollout, Simulator, State
 from cpi_theory.statistics.intervals import Interval, wilson_interval
 
 Pick = tuple[Rollout, int]
@@ -75,7 +75,7 @@ def best_advantage_lower_bounds(
     spots = [_Spot(s, Key.of(key).child(int(i))) for i, s in zip(ids, states, strict=True)]
     sample = _after_best_action if by_action else _after_best_branch
     after = sample(account, spots, branches, screening, completions)
-    before = account.draw([spot.request("value", completions) for spot in spots])
+    before = account.draw_all([spot.request("value", completions) for spot in spots])
     return [
         _difference(rewards, [r.reward for r in rollouts], level, reward_bound)
         for rewards, rollouts in zip(after, before, strict=True)
@@ -89,8 +89,8 @@ class _Spot:
     state: State
     key: Key
 
-    def request(self, purpose: str, count: int) -> Request:
-        return Request(self.state, self.key.child(purpose).integers(count))
+    def request(self, purpose: str, count: int) -> Draw:
+        return Draw(self.state, self.key.child(purpose).integers(count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,31 +100,31 @@ class _Branch:
     first: Rollout
     key: Key
 
-    def request(self, purpose: str, count: int) -> Request:
+    def request(self, purpose: str, count: int) -> Draw:
         """Completions after the action; none if it ended the rollout."""
         if len(self.first) < 2:
-            return Request(None, self.key.integers(0))
-        return Request(self.first.states[1], self.key.child(purpose).integers(count))
+            return Draw(None, self.key.integers(0))
+        return Draw(self.first.states[1], self.key.child(purpose).integers(count))
 
 
 def _after_best_branch(
     account: Account, spots: list[_Spot], branches: int, screening: int, completions: int
 ) -> list[list[float]]:
     """Fresh rewards after the branch that did best in the screening (known if it ended there)."""
-    tried = account.draw([spot.request("branch", branches) for spot in spots])
+    tried = account.draw_all([spot.request("branch", branches) for spot in spots])
     tree = [
         _Branch(first, spot.key.child("branch", number))
         for spot, rollouts in zip(spots, tried, strict=True)
         for number, first in enumerate(rollouts)
     ]
-    screened = account.draw([branch.request("screen", screening) for branch in tree])
+    screened = account.draw_all([branch.request("screen", screening) for branch in tree])
     scores = [
         np.mean([branch.first.reward, *(r.reward for r in rollouts)])
         for branch, rollouts in zip(tree, screened, strict=True)
     ]
     best = np.reshape(scores, (len(spots), branches)).argmax(axis=1)
     chosen = [tree[i * branches + j] for i, j in enumerate(best)]
-    fresh = account.draw([branch.request("completion", completions) for branch in chosen])
+    fresh = account.draw_all([branch.request("completion", completions) for branch in chosen])
     return [
         [r.reward for r in rollouts] or [branch.first.reward] * completions
         for branch, rollouts in zip(chosen, fresh, strict=True)
@@ -135,8 +135,10 @@ def _after_best_action(
     account: Account, spots: list[_Spot], branches: int, screening: int, completions: int
 ) -> list[list[float]]:
     """Rewards of the fresh rollouts whose first action did best in the screening."""
-    screened = account.draw([spot.request("screen", branches * (1 + screening)) for spot in spots])
-    fresh = account.draw([spot.request("completion", branches * completions) for spot in spots])
+    screened = account.draw_all(
+        [spot.request("screen", branches * (1 + screening)) for spot in spots]
+    )
+    fresh = account.draw_all([spot.request("completion", branches * completions) for spot in spots])
     return [
         [r.reward for r in rollouts if r.actions[0] == best]
         for best, rollouts in zip(map(_best_first_action, screened), fresh, strict=True)

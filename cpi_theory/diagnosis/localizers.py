@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.algorithms.collecting import draw_index
+from cpi_theory.algorithms.pieces import draw_index
 from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.branching import Pick, best_advantage_lower_bounds
 from cpi_theory.randomness import Key

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.algorithms.collecting import Request
+from cpi_theory.algorithms.collecting import Account, collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.seam import (
     Algorithm,
     Collection,
+    Draw,
     FailedLocalization,
     Localization,
     Reason,
@@ -41,12 +42,8 @@ class Remembering:
         self.rollouts = self.steps = self.localizations = 0
         self._known: dict[tuple[State, int], Rollout] = {}
 
-    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> Sequence[Rollout]:
+    def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
         """The rollouts asked for; those drawn before are given again."""
-        if keys is None:
-            drawn = self.simulator.rollout(states)
-            self._count(drawn)
-            return drawn
         wanted = list(zip(states, np.asarray(keys).tolist(), strict=True))
         fresh = list(dict.fromkeys(w for w in wanted if w not in self._known))
         if fresh:
@@ -57,7 +54,7 @@ class Remembering:
         return [self._known[w] for w in wanted]
 
     def locate_first_error(
-        self, rollouts: Sequence[Rollout], keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """The world's answers."""
         self.localizations += len(rollouts)
@@ -147,9 +144,11 @@ def draw_samples(
         reference: names first errors as deviations are measured from.
     """
     shared = key.child("collect")
-    groups = GRPO(rollouts).collect(simulator, starts, shared)
+    groups = collect(GRPO(rollouts), simulator, starts, shared)
     base = tuple((group.prompt, rollout) for group in groups for rollout in group.rollouts)
-    collections = {name: m.collect(simulator, starts, shared) for name, m in methods.items()}
+    collections = {
+        name: collect(method, simulator, starts, shared) for name, method in methods.items()
+    }
     named, refusals = _locate(simulator, base, key.child("locate"))
     trials = _correct(simulator, base, named, parents, suffixes, key.child("correct"))
     if reference is not None:
@@ -223,13 +222,8 @@ def _partner(one: Named, failures: Sequence[Rollout], key: Key) -> Rollout | Non
 def _successes(
     simulator: Simulator, resets: Sequence[tuple[Rollout, int, Key]], suffixes: int
 ) -> list[int]:
-    requests = [Request(r.states[step], key.integers(suffixes)) for r, step, key in resets]
-    if not requests:
-        return []
-    states = [request.state for request in requests for _ in range(suffixes)]
-    drawn = simulator.rollout(states, np.concatenate([r.keys for r in requests]))
-    right = np.array([not rollout.failed for rollout in drawn]).reshape(-1, suffixes)
-    return [int(n) for n in right.sum(axis=1)]
+    wishes = [Draw(r.states[step], key.integers(suffixes)) for r, step, key in resets]
+    return [sum(not r.failed for r in drawn) for drawn in Account(simulator).draw_all(wishes)]
 
 
 def _deviations(reference: Simulator, trials: Sequence[Trial], key: Key) -> list[Trial]:

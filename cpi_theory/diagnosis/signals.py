@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.seam import Collection
+from cpi_theory.seam import Collection, equal_mean
 from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, scaled
 from cpi_theory.statistics.intervals import Interval
 
@@ -35,7 +35,7 @@ class Signals:
     """Totals per prompt, shape (prompts,) each.
 
     Attributes:
-        signal: half the sum over rollouts of |advantage| times steps.
+        signal: half the sum of |advantage| over the steps of all rollouts.
         rollouts: in all groups.
         most: most signal that a rollout can have.
     """
@@ -59,7 +59,8 @@ def group_signals(collection: Collection, prompts: int) -> Signals:
     signal, rollouts, longest = np.zeros(prompts), np.zeros(prompts), 1.0
     for group in collection:
         lengths = np.array([len(r) for r in group.rollouts], dtype=np.float64)
-        signal[group.prompt] += float(np.abs(group.advantages) @ lengths) / 2
+        credit = np.array([equal_mean(np.abs(sample.advantages)) for sample in group.samples])
+        signal[group.prompt] += float(credit @ lengths) / 2
         rollouts[group.prompt] += len(group.rollouts)
         longest = max(longest, float(lengths.max()))
     # Half of the absolute advantages of k rollouts is k std under "std", at most k / 2.

@@ -39,13 +39,11 @@ class FirstErrorReset(ResetPolicy):
         check_count("offset", self.offset, minimum=0)
 
     def step_weights(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
         """Weight 1 at the named step less `offset`, 0 elsewhere, or the world's refusal."""
         asked = [i for i, r in enumerate(rollouts) if len(r)]
-        answers = simulator.locate_first_error(
-            [rollouts[i] for i in asked], None if keys is None else keys[asked]
-        )
+        answers = simulator.locate_first_error([rollouts[i] for i in asked], keys[asked])
         weights: list[Weights | Refusal] = [EMPTY] * len(rollouts)
         for i, answer in zip(asked, answers, strict=True):
             weights[i] = self._weights(len(rollouts[i]), answer)

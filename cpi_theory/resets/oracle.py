@@ -39,7 +39,7 @@ class AdvantageBasedReset(ResetPolicy):
         """Weights in [0, 1] for the best advantages `best`, of any shape."""
 
     def step_weights(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
         """The weight of each step by its state's best advantage; an empty rollout is refused.
 
@@ -150,7 +150,7 @@ class AdvantageReset(AdvantageBasedReset):
         return np.exp(np.minimum(best - calibration, 0.0) / self.temperature)
 
     def step_probabilities(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
         """Softmax over the steps of each rollout.
 

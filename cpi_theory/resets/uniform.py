@@ -17,7 +17,7 @@ class StartReset(ResetPolicy):
     """No reset: every rollout starts again where it began (w = 1 at its first step alone)."""
 
     def step_weights(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
         """Weight 1 at the first step, 0 elsewhere; an empty rollout is refused."""
         return [one_hot(len(r), 0) if len(r) else EMPTY for r in rollouts]
@@ -28,7 +28,7 @@ class UniformReset(ResetPolicy):
     """Random resets: every step of the rollout alike (w = 1; CPI-RR, RRPO)."""
 
     def step_weights(
-        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
         """Weight 1 at each step; an empty rollout is refused."""
         return [np.ones(len(r)) if len(r) else EMPTY for r in rollouts]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cpi_theory.algorithms.collecting import Account, Request
+from cpi_theory.algorithms.collecting import Account
 from cpi_theory.checks import check_count, check_positive
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Localization, Reason, Refusal
+from cpi_theory.seam import Draw, Localization, Reason, Refusal
 from experiments.runs.files import Row
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
@@ -84,7 +84,7 @@ class LanguageSite:
         Raises:
             InvalidInput: whatever model, task or problems refuse.
         """
-        opened = open_world(spec.world, spec.model, spec.temperature, spec.seed)
+        opened = open_world(spec.world, spec.model, spec.temperature)
         problems = opened.problems("test", spec.prompts, spec.key.child("problems"))
         return cls(opened.simulator, opened.simulator.start_states(problems), opened.oracle)
 
@@ -154,10 +154,10 @@ class Failures:
     def draw(cls, site: LanguageSite, rollouts: int, key: Key) -> Failures:
         """The failures among `rollouts` rollouts from each start, drawn in one batched call."""
         requests = [
-            Request(start, key.child("base", i).integers(rollouts))
+            Draw(start, key.child("base", i).integers(rollouts))
             for i, start in enumerate(site.starts)
         ]
-        drawn = Account(site.simulator).draw(requests)
+        drawn = Account(site.simulator).draw_all(requests)
         failed = [
             (prompt, number, r)
             for prompt, ones in enumerate(drawn)
@@ -247,16 +247,16 @@ def _suffixes(site: LanguageSite, resets: Sequence[Reset], spec: AnatomySpec) ->
     """Rewards of the suffixes of each reset, all drawn in one batched call."""
     key = spec.key.child("suffix")
     requests = [_request(reset, reset.key(key), spec.suffixes) for reset in resets]
-    drawn = Account(site.simulator).draw(requests)
+    drawn = Account(site.simulator).draw_all(requests)
     return [[r.reward for r in rollouts] for rollouts in drawn]
 
 
-def _request(reset: Reset, key: Key, suffixes: int) -> Request:
+def _request(reset: Reset, key: Key, suffixes: int) -> Draw:
     """As many suffixes from the reset state; none of one that was refused."""
     rollout = reset.source.rollout
     if isinstance(reset.step, Refusal):
-        return Request(rollout.start, key.integers(0))
-    return Request(rollout.states[reset.step], key.integers(suffixes))
+        return Draw(rollout.start, key.integers(0))
+    return Draw(rollout.states[reset.step], key.integers(suffixes))
 
 
 def _row(world: str, reset: Reset, rewards: list[float]) -> Row:

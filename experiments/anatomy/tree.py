@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.seam import Collection, Group
 from experiments.anatomy.samples import AnatomySpec, LanguageSite
@@ -47,7 +48,7 @@ def tree_rows(spec: TreeSpec) -> list[Row]:
     """
     site, key = LanguageSite.open(spec.world), spec.world.key.child("tree")
     algorithm = SRPO(on_refusal="fresh")
-    collection = algorithm.collect(site.simulator, site.starts, key)
+    collection = collect(algorithm, site.simulator, site.starts, key)
     labels = {"world": spec.world.world.name}
     rows: list[Row] = []
     shown = _instructive(collection)
@@ -97,15 +98,14 @@ def _rollout_rows(
 ) -> list[Row]:
     rows = []
     for number, (group, of_group) in enumerate(zip(groups, signals, strict=True)):
-        for rollout, advantage, norms in zip(
-            group.rollouts, group.advantages, of_group, strict=True
-        ):
+        for sample, norms in zip(group.samples, of_group, strict=True):
+            rollout = sample.rollout
             assert isinstance(rollout, TextRollout)
             resets = [g.step for g in groups if g.parent is rollout]
             row = {"kind": "rollout", "group": number, "prompt": group.prompt}
             row |= {"role": "base" if group.parent is None else "suffix"}
             row |= _thought_columns(site, rollout, norms)
-            row |= {"reward": rollout.reward, "advantage": float(advantage)}
+            row |= {"reward": rollout.reward, "advantage": sample.advantage}
             rows.append(row | {"reset": resets[0] if resets else None})
     return rows
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import check_count
@@ -144,14 +145,14 @@ def anatomy(spec: AnatomySpec) -> list[Row]:
     chosen = _instructive(algorithms["SRPO 1x4"], simulator, key)
     rows = []
     for name, algorithm in algorithms.items():
-        collection = algorithm.collect(simulator, [(0, 0)], key.child(chosen))
+        collection = collect(algorithm, simulator, [(0, 0)], key.child(chosen))
         rows += _collection_rows(name, tree, collection)
     return rows
 
 
 def _instructive(algorithm: Algorithm, simulator: TabularSimulator, key: Key) -> int:
     for iteration in range(1000):
-        collection = algorithm.collect(simulator, [(0, 0)], key.child(iteration))
+        collection = collect(algorithm, simulator, [(0, 0)], key.child(iteration))
         suffixes = [g for g in collection if g.parent is not None]
         middle = range(2, simulator.horizon - 3)
         if any(g.informative and g.step in middle for g in suffixes):
@@ -168,11 +169,12 @@ def _collection_rows(name: str, tree: ReasoningTree, collection: Collection) -> 
         if parent is not None and not any(parent is r for r in shown):
             rows.append(_row(name, index, "parent", kept=[], rights=_rights(tree, parent, 0)))
             rows[-1] |= {"reward": parent.reward, "advantage": None, "reset": step}
-        for rollout, advantage in zip(group.rollouts, group.advantages, strict=True):
+        for sample in group.samples:
+            rollout = sample.rollout
             role = "base" if parent is None else "suffix"
             row = _row(name, index, role, kept, _rights(tree, rollout, len(kept)))
             resets = [g.step for g in collection if g.parent is rollout]
-            row |= {"reward": rollout.reward, "advantage": float(advantage)}
+            row |= {"reward": rollout.reward, "advantage": sample.advantage}
             rows.append(row | {"reset": resets[0] if resets else None})
     generated = {"rollouts": collection.generated_rollouts, "steps": collection.generated_steps}
     return [row | generated for row in rows]

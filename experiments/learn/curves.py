@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.conservative import (
     ConservativeStep,
     Decision,
@@ -142,7 +143,7 @@ def _group_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]
     yield {"update": 0, "value": simulator.value(), **account.take()}
     for update in range(1, budget.updates + 1):
         starts = simulator.start_states(budget.prompts, key.child("starts", update))
-        collection = algorithm.collect(simulator, starts, key.child("collect", update))
+        collection = collect(algorithm, simulator, starts, key.child("collect", update))
         account.add(collection)
         state = spec.optimizer.ascend(state, policy.gradient(collection))
         policy = policy.with_logits(state.logits)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
@@ -155,7 +156,7 @@ class Training:
         self.update = 0
         self.key = Key.of(spec.seed).child("train", spec.world.name)
         temperature = spec.budget.temperature
-        world = open_world(spec.world, spec.model, temperature, spec.seed, spec.sampler)
+        world = open_world(spec.world, spec.model, temperature, spec.sampler)
         hard_places = getattr(world.simulator.task, "hard_places", None)
         self.meter = MeteredLocalizer(_localizer(spec, world), world.oracle, hard_places)
         self.simulator = world.with_localizer(self.meter)
@@ -180,8 +181,8 @@ class Training:
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
         self.simulator.sampler.sync(self.model)
-        collection = self.spec.method.algorithm.collect(
-            self.simulator, starts, self.key.child("collect", update)
+        collection = collect(
+            self.spec.method.algorithm, self.simulator, starts, self.key.child("collect", update)
         )
         self.learned(update, collection, self.trainer.step(training_rows(collection)))
         return collection

@@ -79,12 +79,12 @@ class Blind:
 
     world: Simulator
 
-    def rollout(self, states: Sequence[State], keys: Keys | None = None) -> Sequence[Rollout]:
+    def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
         """The world's rollouts."""
         return self.world.rollout(states, keys)
 
     def locate_first_error(
-        self, rollouts: Sequence[Rollout], keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """The world's answers."""
         return self.world.locate_first_error(rollouts, keys)

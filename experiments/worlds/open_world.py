@@ -45,7 +45,6 @@ class OpenWorld:
             ours.form,
             ours.sampling,
             localizer,
-            ours.seed,
             ours.success,
             ours.chat,
         )
@@ -55,7 +54,6 @@ def open_world(
     world: LanguageWorld,
     settings: ModelSettings,
     temperature: float = 1.0,
-    seed: int = 0,
     engine: SamplerSettings | None = None,
 ) -> OpenWorld:
     """Load the model and set up its world.
@@ -64,7 +62,6 @@ def open_world(
         world: task and format.
         settings: the model.
         temperature: of rollouts.
-        seed: numbers the rollouts that are asked for without keys.
         engine: what samples, by default transformers.
 
     Raises:
@@ -75,7 +72,7 @@ def open_world(
     sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, found(settings))
     own = world.localizer(sampler, vocabulary)
     simulator = LanguageModelSimulator(
-        sampler, vocabulary, task, form, Sampling(temperature), own, seed, chat=world.chat
+        sampler, vocabulary, task, form, Sampling(temperature), own, chat=world.chat
     )
     oracle = None
     if isinstance(task, StepChecker):

@@ -10,9 +10,10 @@ import contextlib
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -96,6 +97,7 @@ class LeanTrainer:
         """
         if not rows:
             raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
+        rows = with_logprobs(self.model, rows, self.loss.temperature, self._size)
         parts = split_by_prompt(rows, self.settings.parts) * self.settings.epochs
         with _learning(self.model), enough_memory("optimizer.micro_batch", self._size):
             return _summary([self._update(part) for part in parts])
@@ -106,19 +108,21 @@ class LeanTrainer:
 
     def _update(self, rows: Sequence[TrainingRow]) -> StepReport:
         totals = Totals(len(rows), sum(len(row.completion) for row in rows))
-        taught = sorted((row for row in rows if row.advantage != 0), key=len)
+        informative = sorted((row for row in rows if row.informative), key=len)
         loss = norm = 0.0
-        if taught:
+        if informative:
             with _keyed_dropout(self.model, self.updates):
-                loss = self._accumulate(taught, totals)
+                loss = self._accumulate(informative, totals)
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
             self._check_finite(loss, norm)
             for group in self._optimizer.param_groups:
                 group["lr"] = self.settings.rate_at(self.updates)
             self._optimizer.step()
         self.updates += 1
-        tokens = sum(len(row.completion) for row in taught)
-        return StepReport(loss, norm, len(rows), len(taught), tokens, sum(map(len, taught)))
+        tokens = sum(len(row.completion) for row in informative)
+        return StepReport(
+            loss, norm, len(rows), len(informative), tokens, sum(map(len, informative))
+        )
 
     def _accumulate(self, rows: Sequence[TrainingRow], totals: Totals) -> float:
         self._optimizer.zero_grad(set_to_none=True)
@@ -220,6 +224,31 @@ def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0)
     laws = torch.log_softmax(logits[:, :-1][kept].float() / temperature, dim=-1)
     flat = laws.gather(1, ids[:, first:][kept][:, None])[:, 0]
     return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
+
+
+def with_logprobs(
+    model: Any, rows: Sequence[TrainingRow], temperature: float, micro_batch: int
+) -> list[TrainingRow]:
+    """The rows; those that are off-policy get log-probabilities after the prompt they have now.
+
+    Args:
+        model: under its weights before the update.
+        rows: any number.
+        temperature: of the sampling.
+        micro_batch: rows per forward pass.
+    """
+    filled = list(rows)
+    stale = [i for i, row in enumerate(filled) if row.off_policy]
+    for first in range(0, len(stale), micro_batch):
+        part = stale[first : first + micro_batch]
+        batch = pad_rows([filled[i] for i in part], device=model.device)
+        with torch.no_grad():
+            known = completion_logprobs(model, batch, temperature).cpu().numpy()
+        for values, i in zip(known, part, strict=True):
+            row = filled[i]
+            logprobs = values[len(row.prompt) : len(row)].astype(np.float32)
+            filled[i] = replace(row, logprobs=logprobs)
+    return filled
 
 
 @contextlib.contextmanager

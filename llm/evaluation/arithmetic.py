@@ -43,7 +43,6 @@ def world(
     tokens: Any,
     task: ArithmeticTask,
     sampling: Sampling | None = None,
-    seed: int = 0,
 ) -> LanguageModelSimulator:
     """The simulator of a model and a kind of questions, localising by itself.
 
@@ -52,13 +51,10 @@ def world(
         tokens: its tokenizer.
         task: the questions.
         sampling: of rollouts, by default at temperature 1.
-        seed: of rollouts without keys.
     """
     sampler = TransformersSampler(model, Vocabulary(tokens))
     localizer = self_localizer(sampler, task)
-    return LanguageModelSimulator(
-        sampler, sampler.vocabulary, task, task.form, sampling, localizer, seed
-    )
+    return LanguageModelSimulator(sampler, sampler.vocabulary, task, task.form, sampling, localizer)
 
 
 @dataclass(frozen=True, eq=False)

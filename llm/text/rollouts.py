@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import overload
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.checks import InvalidInput
-from cpi_theory.seam import Rollout
+from cpi_theory.seam import Ending, Rollout
 from llm.task import Problem
 from llm.text.thoughts import Finish, Span
 
@@ -78,6 +79,13 @@ class ThoughtStates(Sequence[TextState]):
         ends = start.ends + tuple(before + end for _, end in self.spans[:position])
         return TextState(start.problem, start.prompt, kept, ends)
 
+    @property
+    def after(self) -> TextState:
+        """The state after the last thought."""
+        start, before = self.start, len(self.start.kept)
+        ends = start.ends + tuple(before + end for _, end in self.spans)
+        return TextState(start.problem, start.prompt, start.kept + self.tokens, ends)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextRollout(Rollout):
@@ -110,24 +118,32 @@ class TextRollout(Rollout):
                 "logprobs", len(self.logprobs), f"{len(self.tokens)} tokens", "give one per token"
             )
 
-    def tail(self, step: int) -> TextRollout:
-        """What followed from ``states[step]``; see :meth:`cpi_theory.seam.Rollout.tail`."""
-        if not 0 <= step < len(self):
-            raise InvalidInput("step", step, f"not one of {len(self)} steps", "give 0 <= step")
-        begin = self.spans[step][0]
-        tokens, spans = (
-            self.tokens[begin:],
-            tuple((a - begin, b - begin) for a, b in self.spans[step:]),
-        )
+    def cut(self, begin: int = 0, end: int | None = None) -> TextRollout:
+        """The thoughts from `begin` to before `end`; see :meth:`cpi_theory.seam.Rollout.cut`."""
+        end = self.check_cut(begin, end)
         assert isinstance(self.states, ThoughtStates)
-        return replace(
+        first, last = self.spans[begin][0], self.spans[end - 1][1]
+        tokens = self.tokens[first:last]
+        spans = tuple((a - first, b - first) for a, b in self.spans[begin:end])
+        part = replace(
             self,
-            states=ThoughtStates(self.states[step], tokens, spans),
-            actions=self.actions[step:],
+            states=ThoughtStates(self.states[begin], tokens, spans),
+            actions=self.actions[begin:end],
             tokens=tokens,
-            logprobs=self.logprobs[begin:],
+            logprobs=self.logprobs[first:last],
             spans=spans,
             discarded=0,
+        )
+        if end == len(self):
+            return part
+        return replace(
+            part,
+            reward=math.nan,
+            failed=False,
+            ended=Ending.CUT,
+            finish=Finish.CUT,
+            answer=None,
+            last=self.states[end],
         )
 
     @property

@@ -21,12 +21,13 @@ Span = tuple[int, int]
 
 
 class Finish(enum.Enum):
-    """How the text of a rollout ended; the first two are finished texts, the others cut off."""
+    """How the text of a rollout ended; the first two are finished texts."""
 
     ANSWERED = "answered"
     EOS = "eos"
     THOUGHT_LIMIT = "thought limit"
     TOKEN_LIMIT = "token limit"
+    CUT = "cut"
 
     @property
     def complete(self) -> bool:
@@ -71,6 +72,7 @@ class Segmenter:
         eos: ids that end the sequence.
         thoughts: thoughts kept before the first token that is followed.
         tokens: tokens kept before it.
+        most: cut the rollout after so many thoughts of its own; None: let it run to its end.
         spans: thoughts so far, as ranges of the tokens followed.
         finish: how it ended, None while it goes on.
     """
@@ -79,6 +81,7 @@ class Segmenter:
     eos: frozenset[int]
     thoughts: int = 0
     tokens: int = 0
+    most: int | None = None
     spans: list[Span] = field(default_factory=list)
     finish: Finish | None = None
     _start: int = 0
@@ -96,10 +99,11 @@ class Segmenter:
         if self._thought_is_over(piece):
             self._close()
             if self.thoughts + len(self.spans) >= self.form.max_thoughts:
-                self.finish = Finish.THOUGHT_LIMIT
-                return True
+                return self.end(Finish.THOUGHT_LIMIT)
         if self.tokens + self._length >= self.form.max_tokens:
             return self.end(Finish.TOKEN_LIMIT)
+        if self._start == self._length and len(self.spans) == self.most:
+            return self.end(Finish.CUT)
         return False
 
     def _thought_is_over(self, piece: str) -> bool:

@@ -63,7 +63,7 @@ def _gradient(logits: Tensor, batch: PaddedRows, totals: Totals, settings: LossS
     loss = policy_loss(
         logprobs,
         batch.old_logprobs[:, 1:],
-        batch.advantages,
+        batch.advantages[:, 1:],
         batch.completion_mask[:, 1:],
         totals,
         settings,

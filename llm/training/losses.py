@@ -57,20 +57,19 @@ def policy_loss(
     Args:
         logprobs: of completion tokens under the policy that learns, (n, T).
         old_logprobs: under the policy that sampled them, (n, T).
-        advantages: one per row, (n,).
+        advantages: of each token, (n, T).
         mask: which places hold completion tokens, bool (n, T).
         totals: of the whole update, so that parts add up to the same loss however it is split.
         settings: which loss.
 
     Source: arXiv 2605.25507 (unclipped, sequence-mean); Schulman et al. 2017 (clipped).
     """
-    gain = advantages[:, None]
     if settings.kind == "unclipped":
-        terms = -gain * logprobs
+        terms = -advantages * logprobs
     else:
         ratio = torch.exp(torch.where(mask, logprobs - old_logprobs, 0.0))
         clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
-        terms = -torch.minimum(gain * ratio, gain * clipped)
+        terms = -torch.minimum(advantages * ratio, advantages * clipped)
     # A product with 0 would let a padding place that is not finite through.
     weighted = torch.where(mask, terms, 0.0) * token_weights(mask, totals, settings)
     return weighted.sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,30 +11,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cpi_theory.checks import InvalidInput
-from cpi_theory.seam import Group, Rollout
-from llm.text.rollouts import TextRollout, Tokens
+from cpi_theory.seam import Group, Sample
+from llm.text.rollouts import TextRollout, TextState, Tokens
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRow:
-    """One rollout to learn from.
+    """One sample to learn from.
 
     Attributes:
         prompt: ids that were given: the problem's prompt and the kept thoughts. No loss falls on
             them.
         completion: ids that were sampled, at least one.
         logprobs: of the completion when it was sampled, float32 (len(completion),).
-        advantage: of the rollout in its group.
+        advantages: of each token: that of the thought it belongs to, float64 (len(completion),).
         group: number of the group in its collection.
         prompt_id: id of the problem in its collection.
+        off_policy: whether the completion was sampled after another prompt; `logprobs` are then
+            those of that prompt until an engine works them out anew.
     """
 
     prompt: Tokens
     completion: Tokens
     logprobs: NDArray[np.float32]
-    advantage: float
+    advantages: NDArray[np.float64]
     group: int
     prompt_id: int
+    off_policy: bool = False
+
+    @property
+    def informative(self) -> bool:
+        """Whether any token has an advantage other than 0: others have no gradient."""
+        return bool(np.any(self.advantages != 0))
 
     def __len__(self) -> int:
         """Tokens that the model has to read."""
@@ -54,7 +61,7 @@ class PaddedRows:
         attention_mask: 1 on tokens and 0 on padding, int64 (n, W).
         completion_mask: which tokens are completions, bool (n, W); never the first of a row.
         old_logprobs: of completion tokens when they were sampled, else 0, float32 (n, W).
-        advantages: float32 (n,).
+        advantages: of completion tokens, else 0, float32 (n, W).
     """
 
     input_ids: Tensor
@@ -76,54 +83,50 @@ def pad_rows(
     """
     shape = (len(rows), max(map(len, rows)))
     ids, real = np.full(shape, pad, np.int64), np.zeros(shape, np.int64)
-    sampled, old = np.zeros(shape, bool), np.zeros(shape, np.float32)
+    sampled = np.zeros(shape, bool)
+    old, advantages = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = row.prompt + row.completion
         real[i, : len(row)] = 1
         sampled[i, len(row.prompt) : len(row)] = True
         old[i, len(row.prompt) : len(row)] = row.logprobs
-    advantages = np.array([row.advantage for row in rows], np.float32)
+        advantages[i, len(row.prompt) : len(row)] = row.advantages
     return PaddedRows(
         *(torch.from_numpy(a).to(device) for a in (ids, real, sampled, old, advantages))
     )
 
 
 def training_rows(groups: Iterable[Group]) -> list[TrainingRow]:
-    """Every rollout of every group as a row, in order.
+    """Every sample of every group as a row, in order.
 
     Raises:
-        InvalidInput: if a rollout is not one of a language model or holds no token, or an
-            advantage is missing or not finite: a row without one would silently be trained on
-            something else.
+        InvalidInput: if a rollout is not one of a language model or holds no token.
     """
-    return [row for number, group in enumerate(groups) for row in _rows(number, group)]
-
-
-def _rows(number: int, group: Group) -> list[TrainingRow]:
-    advantages = np.atleast_1d(np.asarray(group.advantages, np.float64))  # None becomes NaN
-    if advantages.shape != (len(group.rollouts),):
-        raise InvalidInput(
-            f"groups[{number}].advantages",
-            advantages.shape,
-            f"not one for each of {len(group.rollouts)} rollouts",
-            "give every rollout its advantage",
-        )
     return [
-        _row(number, group.prompt, rollout, advantage)
-        for rollout, advantage in zip(group.rollouts, advantages.tolist(), strict=True)
+        _row(number, group.prompt, sample)
+        for number, group in enumerate(groups)
+        for sample in group.samples
     ]
 
 
-def _row(number: int, prompt: int, rollout: Rollout, advantage: float) -> TrainingRow:
-    field = f"groups[{number}]"
+def _row(number: int, prompt: int, sample: Sample) -> TrainingRow:
+    field, rollout = f"groups[{number}].samples", sample.rollout
     if not isinstance(rollout, TextRollout):
-        raise InvalidInput(f"{field}.rollouts", type(rollout).__name__, "no text", "sample texts")
-    if not rollout.tokens or not rollout.start.tokens:
-        raise InvalidInput(f"{field}.rollouts", rollout, "without tokens", "leave it out")
-    if not math.isfinite(advantage):
-        raise InvalidInput(f"{field}.advantages", advantage, "not finite", "repair the rewards")
+        raise InvalidInput(field, type(rollout).__name__, "no text", "sample texts")
+    context = rollout.start if sample.context is None else sample.context
+    if not isinstance(context, TextState):
+        raise InvalidInput(field, type(context).__name__, "no state of a text", "give a TextState")
+    if not rollout.tokens or not context.tokens:
+        raise InvalidInput(field, rollout, "without tokens", "leave it out")
+    lengths = [end - begin for begin, end in rollout.spans]
     return TrainingRow(
-        rollout.start.tokens, rollout.tokens, rollout.logprobs, advantage, number, prompt
+        context.tokens,
+        rollout.tokens,
+        rollout.logprobs,
+        np.repeat(sample.advantages, lengths),
+        number,
+        prompt,
+        off_policy=sample.context is not None,
     )
 
 

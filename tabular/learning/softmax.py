@@ -124,7 +124,7 @@ class SoftmaxPolicy:
         for group in groups:
             if group.informative:
                 rollouts.extend(group.rollouts)
-                advantages.append(group.advantages)
+                advantages.extend(sample.advantages for sample in group.samples)
         flat = FlatSteps.of(rollouts)
         observed = self.mdp.observations[flat.layers, flat.states]
-        return observed, flat.actions, np.concatenate(advantages)[flat.owners()]
+        return observed, flat.actions, np.concatenate(advantages)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
-from cpi_theory.randomness import Key, Keys
+from cpi_theory.randomness import Key, Keys, as_keys
 from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
@@ -24,9 +24,7 @@ from tabular.sampling import kernels
 from tabular.sampling.paths import Arcs, Paths, checked_policy, layered, make_sampler, numbered_keys
 from tabular.sampling.rollouts import TabularState, as_rollouts
 
-_START, _ROLLOUT, _LOCATE = (
-    Key.of(0).child("tabular", name).integers(1)[0] for name in ("start", "rollout", "locate")
-)
+_START = Key.of(0).child("tabular", "start").integers(1)[0]
 _TABLE_MEMORY = 1 << 30
 
 
@@ -39,7 +37,6 @@ class TabularSimulator:
     Attributes:
         mdp: the world.
         policy: shape (H, S, A), or (S, A) for all layers.
-        seed: numbers the rollouts that are asked for without keys.
         localizer: how the world names first errors.
         success: a rollout fails if its return is below this, in reward units.
         threads: most threads of one call.
@@ -53,7 +50,6 @@ class TabularSimulator:
         self,
         mdp: FiniteHorizonMDP,
         policy: ArrayLike,
-        seed: int = 0,
         localizer: Localizer | None = None,
         success: float | None = None,
         *,
@@ -64,18 +60,16 @@ class TabularSimulator:
         """Check the policy and fill the tables.
 
         Args:
-            mdp, policy, seed, localizer, success, threads, table_memory: see the class;
+            mdp, policy, localizer, success, threads, table_memory: see the class;
                 `success` is by default the reward bound less 1e-9.
             arcs: of the same MDP, from another simulator, to spare making them again.
 
         Raises:
             InvalidInput: if the policy does not fit the MDP or a setting is out of range.
         """
-        check_count("seed", seed, 0)
-        check_in_range("seed", int(seed), 0, 2**64 - 1)
         check_count("threads", threads)
         check_count("table_memory", table_memory, 0)
-        self.mdp, self.seed, self.threads, self.table_memory = mdp, seed, threads, table_memory
+        self.mdp, self.threads, self.table_memory = mdp, threads, table_memory
         self.localizer = Localizer() if localizer is None else localizer
         self.success = float(mdp.reward_bound) - 1e-9 if success is None else float(success)
         check_in_range("success", self.success, -sys.float_info.max, sys.float_info.max)
@@ -83,22 +77,18 @@ class TabularSimulator:
         self._policy = checked_policy(mdp, policy)
         self.layered_policy = layered(self._policy)
         self._sampler = make_sampler(self.arcs, self.layered_policy, table_memory, threads)
-        self._rolled = self._located = 0
 
     def with_policy(self, policy: ArrayLike) -> Self:
-        """The same world under another policy; keyless rollouts go on numbering from here."""
-        other = type(self)(
+        """The same world under another policy."""
+        return type(self)(
             self.mdp,
             policy,
-            self.seed,
             self.localizer,
             self.success,
             threads=self.threads,
             table_memory=self.table_memory,
             arcs=self.arcs,
         )
-        other._rolled, other._located = self._rolled, self._located
-        return other
 
     @property
     def horizon(self) -> int:
@@ -138,7 +128,7 @@ class TabularSimulator:
         total[np.flatnonzero(start)[-1] :] = 1.0
         return total
 
-    def rollout(self, states: Sequence[Any], keys: Keys | None = None) -> list[Rollout]:
+    def rollout(self, states: Sequence[Any], keys: Keys) -> list[Rollout]:
         """One continuation of the policy from each state (h, s).
 
         Raises:
@@ -147,11 +137,20 @@ class TabularSimulator:
         pairs = _as_pairs(states)
         return as_rollouts(self.simulate(pairs[:, 0], pairs[:, 1], keys), self.success)
 
+    def rollout_cut(
+        self, states: Sequence[Any], keys: Keys, steps: Sequence[int | None]
+    ) -> list[Rollout]:
+        """As `rollout`, each cut after so many steps."""
+        return [
+            rollout if most is None or len(rollout) <= most else rollout.cut(0, most)
+            for rollout, most in zip(self.rollout(states, keys), steps, strict=True)
+        ]
+
     def simulate(
         self,
         steps: ArrayLike,
         states: ArrayLike,
-        keys: Keys | None = None,
+        keys: Keys,
         *,
         paths: bool = True,
     ) -> Paths:
@@ -160,7 +159,7 @@ class TabularSimulator:
         Args:
             steps: layer of each start, int, shape (n,), or one for all.
             states: state index of each start, int, shape (n,).
-            keys: shape (n,); by default they are numbered from the seed.
+            keys: of the rollouts, shape (n,).
             paths: whether states and actions are kept; without them it is faster.
 
         Raises:
@@ -171,15 +170,13 @@ class TabularSimulator:
         if layers.ndim == 0:
             layers = np.full(places.shape, layers)
         layers, places = _checked_states(layers, places, self.mdp)
-        keys = self._as_keys(keys, places.size, _ROLLOUT, "_rolled")
-        return self._sampler.run(layers, places, keys, paths, self.threads)
+        return self._sampler.run(layers, places, as_keys(keys, places.size), paths, self.threads)
 
     def locate_first_error(
-        self, rollouts: Sequence[Rollout], keys: Keys | None = None
+        self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """The first error of each rollout as the localizer names it, or a typed refusal."""
-        keys = self._as_keys(keys, len(rollouts), _LOCATE, "_located")
-        return self.localizer.locate(rollouts, self.advantages, keys)
+        return self.localizer.locate(rollouts, self.advantages, as_keys(keys, len(rollouts)))
 
     def best_advantages(self, rollouts: Sequence[Rollout]) -> list[Floats]:
         """max_a A(s, a) at each state of each rollout: shape (len(rollout),) per rollout."""
@@ -211,19 +208,6 @@ class TabularSimulator:
     def value(self) -> float:
         """J of the policy, exact, in reward units."""
         return float(self.evaluation.value)
-
-    def _as_keys(self, keys: Keys | None, count: int, purpose: np.uint64, counter: str) -> Keys:
-        """The keys given, or the next ones of this simulator's seed."""
-        if keys is not None:
-            given = np.asarray(keys)
-            if given.shape != (count,) or given.dtype.kind not in "ui":
-                raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
-            return _plain(given, np.uint64)
-        first = getattr(self, counter)
-        setattr(self, counter, first + count)
-        numbered = np.empty(count, np.uint64)
-        kernels.number_keys(np.uint64(self.seed) ^ purpose, np.uint64(first), numbered)
-        return numbered
 
 
 def _as_pairs(states: Any) -> Integers:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cpi_theory.algorithms.advantages import group_advantages
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.parent_choice import FirstErrorModel
@@ -13,10 +14,12 @@ from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.randomness import Key
 from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.seam import OracleSimulator, Reason
+from cpi_theory.testing import check_algorithm
+from cpi_theory.testing.comparing import same_group
 from tabular.simulation.simulator import TabularSimulator
 from tabular.worlds.trees import reasoning_tree
 from tests.conformance.test_reset_policies import POLICIES
-from tests.conformance.worlds import LANGUAGE, WORLDS, fingerprint, plain, starts
+from tests.conformance.worlds import LANGUAGE, WORLDS, starts
 
 ORACLE_POLICIES = {"improvable", "imperfect", "advantage"}
 ALGORITHMS = {"grpo": lambda reset: GRPO()} | {
@@ -54,50 +57,22 @@ combinations = pytest.mark.parametrize(
 )
 
 
-def summary(group):
-    parent = None if group.parent is None else fingerprint(group.parent)
-    return [fingerprint(r) for r in group.rollouts], group.advantages.tolist(), parent, group.step
-
-
-def by_prompt(collection):
-    groups = {}
-    for group in collection:
-        groups.setdefault(group.prompt, []).append(summary(group))
-    return groups
+@combinations
+def test_it_keeps_the_laws(make, algorithm):
+    check_algorithm(algorithm, make, starts(make(), 8))
 
 
 @combinations
-def test_collections_keep_the_laws(make, algorithm):
+def test_every_group_is_normalised_on_its_own(make, algorithm):
     world = make()
-    begin = starts(world, 8)
-    ids = [3, 14, 15, 92, 65, 35, 89, 79]
-    collection = algorithm.collect(world, begin, Key.of(1).child(5), ids)
-    start_of = dict(zip(ids, begin, strict=True))
-    kept = 0
+    collection = collect(algorithm, world, starts(world, 8), 5)
     for group in collection:
-        # Rollouts of a group share their start: the prompt's, or the reset state of the parent.
-        origin = start_of[group.prompt] if group.parent is None else group.parent.states[group.step]
-        assert {plain(r.states[0]) for r in group.rollouts} == {plain(origin)}
-        assert (group.parent is None) == (group.step is None)
+        assert len(group.samples) >= 2
         assert group.parent is None or group.parent.failed
-        # Every group is normalised on its own.
-        rewards = [r.reward for r in group.rollouts]
-        np.testing.assert_array_equal(
-            group.advantages, group_advantages(rewards, algorithm.normalization)
-        )
-        assert len(group.rollouts) >= 2
-        kept += len(group.rollouts)
-    assert collection.generated_rollouts >= kept
-    assert collection.generated_steps >= collection.generated_rollouts
+        expected = group_advantages([r.reward for r in group.rollouts], algorithm.normalization)
+        for sample, advantage in zip(group.samples, expected, strict=True):
+            assert (sample.advantages == advantage).all()
     assert all(isinstance(reason, Reason) for reason in collection.refusals)
-
-    # What is drawn for a prompt depends on its id alone, not on order or company.
-    order = [6, 1, 4]
-    part = algorithm.collect(
-        make(), [begin[i] for i in order], Key.of(1).child(5), [ids[i] for i in order]
-    )
-    whole = by_prompt(collection)
-    assert by_prompt(part) == {ids[i]: whole[ids[i]] for i in order if ids[i] in whole}
 
 
 @pytest.mark.parametrize("make", WORLDS.values(), ids=WORLDS)
@@ -105,7 +80,7 @@ def test_base_groups_are_rollouts_of_the_policy(make):
     """Success among the base rollouts against fresh rollouts, within 4.5 standard errors."""
     world = make()
     begin = starts(world, 1) * 1500
-    collection = ResetGRPO(POLICIES["first error"]).collect(world, begin, 3)
+    collection = collect(ResetGRPO(POLICIES["first error"]), world, begin, 3)
     base = [not r.failed for g in collection if g.parent is None for r in g.rollouts[:4]]
     fresh = [not r.failed for r in world.rollout(begin * 4, Key.of(8).integers(6000))]
     assert len(base) == 6000
@@ -119,7 +94,8 @@ def test_a_perfect_localiser_is_the_oracle_where_only_one_step_can_fail():
     world = TabularSimulator(problem.mdp, problem.policy)
     assert isinstance(world, OracleSimulator)
     begin = world.start_states(40, 2)
-    named = ResetGRPO(POLICIES["first error"]).collect(world, begin, 7)
-    oracle = ResetGRPO(ImprovableReset(0.3)).collect(world, begin, 7)
+    named = collect(ResetGRPO(POLICIES["first error"]), world, begin, 7)
+    oracle = collect(ResetGRPO(ImprovableReset(0.3)), world, begin, 7)
     assert sum(g.parent is not None for g in named) > 30
-    assert by_prompt(named) == by_prompt(oracle)
+    assert len(named) == len(oracle)
+    assert all(map(same_group, named, oracle))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cpi_theory import GRPO, RRPO, SRPO, FirstErrorReset, ResetGRPO
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.resets.uniform import StartReset
 from tabular.simulation.simulator import TabularSimulator
 from tabular.worlds.trees import reasoning_tree
@@ -33,8 +34,8 @@ ALGORITHMS = {
 def both(algorithm, seed):
     table = TabularSimulator(TREE.mdp, TREE.policy)
     text = replayed(table, TREE)
-    tabular = algorithm.collect(table, [(0, 2 * i) for i in range(4)], seed)
-    language = algorithm.collect(text, [start(text, i) for i in range(4)], seed)
+    tabular = collect(algorithm, table, [(0, 2 * i) for i in range(4)], seed)
+    language = collect(algorithm, text, [start(text, i) for i in range(4)], seed)
     return tabular, language, text
 
 

@@ -39,19 +39,14 @@ class Chain:
     recovery: float = 0.0
     blind: float = 0.0
     abort: bool = False
-    seed: int = 0
     calls: list[str] = field(default_factory=list)
-    numbered: int = 0
 
     @property
     def horizon(self) -> int:
         return len(self.right)
 
-    def rollout(self, states, keys=None):
+    def rollout(self, states, keys):
         self.calls.append("rollout")
-        if keys is None:
-            keys = [self.seed * 1_000_003 + self.numbered + i for i in range(len(states))]
-            self.numbered += len(states)
         return [self._one(s, int(k)) for s, k in zip(states, keys, strict=True)]
 
     def _one(self, state, key):
@@ -77,9 +72,8 @@ class Chain:
             return int(action != 0)
         return int(not (action == 0 and u < self.recovery))
 
-    def locate_first_error(self, rollouts, keys=None):
+    def locate_first_error(self, rollouts, keys):
         self.calls.append("locate")
-        keys = range(len(rollouts)) if keys is None else keys
         return [self._locate(r, int(k)) for r, k in zip(rollouts, keys, strict=True)]
 
     def _locate(self, rollout, key):
@@ -137,10 +131,10 @@ class Blind:
     def __init__(self, chain):
         self.chain = chain
 
-    def rollout(self, states, keys=None):
+    def rollout(self, states, keys):
         return self.chain.rollout(states, keys)
 
-    def locate_first_error(self, rollouts, keys=None):
+    def locate_first_error(self, rollouts, keys):
         return self.chain.locate_first_error(rollouts, keys)
 
 
@@ -155,7 +149,7 @@ class Scripted:
     calls: list[int] = field(default_factory=list)
     given: dict = field(default_factory=dict)
 
-    def rollout(self, states, keys=None):
+    def rollout(self, states, keys):
         self.calls.append(len(states))
         return [self._one(s) for s in states]
 
@@ -167,7 +161,7 @@ class Scripted:
             return Rollout((), (), 0.0, True, Ending.HORIZON)
         return Rollout((state,), (i,), float(outcome), not outcome, Ending.TERMINAL)
 
-    def locate_first_error(self, rollouts, keys=None):
+    def locate_first_error(self, rollouts, keys):
         return [
             Localization(0) if r.failed else FailedLocalization(Reason.NOT_FAILED) for r in rollouts
         ]

@@ -145,7 +145,7 @@ class SmallWorld:
             s[now] = _draw(self.transitions[h, s[now], a[now]], rng)
         return returns
 
-    def rollout(self, states, keys=None):
+    def rollout(self, states, keys):
         rollouts = []
         for (start, s), key in zip(states, keys, strict=True):
             rng = np.random.default_rng(int(key))
@@ -159,7 +159,7 @@ class SmallWorld:
             rollouts.append(Rollout(visited, taken, total, total < 0.5, Ending.HORIZON))
         return rollouts
 
-    def locate_first_error(self, rollouts, keys=None):
+    def locate_first_error(self, rollouts, keys):
         reasons = (Reason.NO_ERROR if r.failed else Reason.NOT_FAILED for r in rollouts)
         return [FailedLocalization(reason) for reason in reasons]
 

@@ -7,7 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
 from cpi_theory.seam import (
     Collection,
     Ending,
@@ -26,26 +28,34 @@ from tests.cpi_theory.chain import Blind, Chain
 ROLLOUT = Rollout(((0, 0), (1, 0)), (0, 1), 0.0, True, Ending.HORIZON)
 
 
+def weights(reset, rollouts, world):
+    return reset.step_weights(rollouts, world, Key.of(0).integers(len(rollouts)))
+
+
+def probabilities(reset, rollouts, world):
+    return reset.step_probabilities(rollouts, world, Key.of(0).integers(len(rollouts)))
+
+
 class Fixed(ResetPolicy):
     """A user's reset policy: one method is all it takes."""
 
     def __init__(self, *weights):
         self.weights = weights
 
-    def step_weights(self, rollouts, simulator, keys=None):
+    def step_weights(self, rollouts, simulator, keys):
         return list(self.weights)
 
 
 def test_probabilities_are_the_weights_normalised_per_rollout():
     reset = Fixed(np.array([0.2, 0.6]), np.array([1.0, 0.0]))
-    first, second = reset.step_probabilities([ROLLOUT] * 2, Chain())
+    first, second = probabilities(reset, [ROLLOUT] * 2, Chain())
     assert first.tolist() == pytest.approx([0.25, 0.75])
     assert second.tolist() == [1, 0]
 
 
 def test_vanishing_weights_become_a_refusal_and_refusals_stay_what_they_are():
     failed = FailedLocalization(Reason.UNPARSABLE)
-    answers = Fixed(np.zeros(2), failed).step_probabilities([ROLLOUT] * 2, Chain())
+    answers = probabilities(Fixed(np.zeros(2), failed), [ROLLOUT] * 2, Chain())
     assert answers == [Refusal(Reason.NO_ELIGIBLE_STEP), failed]
     assert isinstance(answers[1], FailedLocalization)
 
@@ -54,10 +64,10 @@ def test_a_users_policy_runs_in_an_algorithm_without_localising():
     from cpi_theory.algorithms.reset_grpo import ResetGRPO
 
     class Last(ResetPolicy):
-        def step_weights(self, rollouts, simulator, keys=None):
+        def step_weights(self, rollouts, simulator, keys):
             return [np.eye(len(r))[-1] for r in rollouts]
 
-    collection = ResetGRPO(Last()).collect(Chain(), [(0, 0)] * 10, 0)
+    collection = collect(ResetGRPO(Last()), Chain(), [(0, 0)] * 10, 0)
     steps = [g.step for g in collection if g.parent is not None]
     assert steps
     assert set(steps) == {2}
@@ -82,8 +92,8 @@ def test_a_refusal_is_not_a_localisation():
 
 
 def test_groups_know_whether_they_teach_and_collections_hold_groups():
-    flat = Group((ROLLOUT,) * 2, np.zeros(2), prompt=0)
-    sharp = Group((ROLLOUT,) * 2, np.array([1.0, -1.0]), prompt=0, parent=ROLLOUT, step=1)
+    flat = Group.of((ROLLOUT,) * 2, np.zeros(2), prompt=0)
+    sharp = Group.of((ROLLOUT,) * 2, np.array([1.0, -1.0]), prompt=0, parent=ROLLOUT, step=1)
     assert (flat.informative, sharp.informative) == (False, True)
     collection = Collection((flat, sharp), 4, 8)
     assert list(collection) == [flat, sharp]

@@ -31,18 +31,23 @@ def tiny_model(seed=0, **changes):
 
 
 def random_rows(count=12, seed=0, prompts=4, advantages=None, shift=0.0):
-    """Rows of all lengths; their log-probabilities are off the model's by about `shift`."""
+    """Rows of all lengths; their log-probabilities are off the model's by about `shift`.
+
+    Without `advantages`, one per row, every other row has tokens that differ in theirs.
+    """
     rng, model = np.random.default_rng(seed), tiny_model()
-    if advantages is None:
-        advantages = rng.choice([-1.0, -0.5, 0.0, 0.7, 1.7], count)
+    credits = rng.choice([-1.0, -0.5, 0.0, 0.7, 1.7], count) if advantages is None else advantages
     rows = []
-    for i, advantage in enumerate(advantages):
+    for i, advantage in enumerate(credits):
         prompt = tuple(rng.integers(3, VOCABULARY, rng.integers(1, 15)).tolist())
         completion = tuple(rng.integers(1, VOCABULARY, rng.integers(1, 20)).tolist())
         with torch.no_grad():
             old = logprobs_of(model, prompt, completion).numpy()
         old = (old + shift * rng.normal(size=len(completion))).astype(np.float32)
-        rows.append(TrainingRow(prompt, completion, old, float(advantage), i, i * prompts // count))
+        credit = np.full(len(completion), float(advantage))
+        if advantages is None and i % 2:
+            credit *= rng.choice([-1.0, 0.0, 0.5, 1.0], len(completion))
+        rows.append(TrainingRow(prompt, completion, old, credit, i, i * prompts // count))
     return rows
 
 
@@ -64,14 +69,15 @@ def slow_loss(model, rows, settings):
             "token-mean": 1 / tokens,
             "constant": 1 / settings.constant,
         }[settings.aggregation]
-        for logprob, old in zip(logprobs, row.logprobs.tolist(), strict=True):
+        rows_tokens = zip(logprobs, row.logprobs.tolist(), row.advantages.tolist(), strict=True)
+        for logprob, old, advantage in rows_tokens:
             if settings.kind == "unclipped":
-                term = -row.advantage * logprob
+                term = -advantage * logprob
             else:
                 ratio = torch.exp(logprob - old)
                 low, high = 1 - settings.clip_low, 1 + settings.clip_high
                 clipped = torch.clip(ratio, low, high)
-                term = -torch.minimum(row.advantage * ratio, row.advantage * clipped)
+                term = -torch.minimum(advantage * ratio, advantage * clipped)
             total = total + share * term
     return total
 

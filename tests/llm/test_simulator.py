@@ -11,7 +11,7 @@ from scipy import stats
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Ending, Reason
+from cpi_theory.seam import Ending, Numbered, Reason
 from llm.localizers.oracle import OracleLocalizer
 from llm.sampling.base import Request, Sampling
 from llm.sampling.scripted import ScriptedSampler
@@ -119,7 +119,7 @@ def test_one_request_has_the_law_of_a_request_per_thought(cap):
 @pytest.mark.parametrize("engine", [ScriptedSampler, Deaf])
 def test_endings_and_rewards(engine, tokens, limits, finish, reward):
     simulator = world(engine, chain(*tokens), **limits)
-    (rollout,) = simulator.rollout(begin(simulator))
+    (rollout,) = Numbered(simulator).rollout(begin(simulator))
     assert (rollout.finish, rollout.reward, rollout.failed) == (finish, reward, reward < 1)
     assert rollout.ended is (Ending.TERMINAL if finish.complete else Ending.HORIZON)
     assert simulator.usage.finishes == {finish: 1}
@@ -130,7 +130,7 @@ def test_a_truncated_text_earns_nothing_even_with_an_answer_in_sight():
     """A task that pays for any text must not pay for one that was cut off."""
     simulator = world(law=chain(A, STOP, B), max_tokens=2)
     simulator.task.verify = lambda problem, text: Verdict(1.0, text)
-    (rollout,) = simulator.rollout(begin(simulator))
+    (rollout,) = Numbered(simulator).rollout(begin(simulator))
     assert (rollout.finish, rollout.reward) == (Finish.TOKEN_LIMIT, 0.0)
 
 
@@ -167,7 +167,7 @@ def test_a_tail_is_the_rollout_from_its_later_state():
     rollouts = simulator.rollout(begin(simulator, 40), Key.of(3).integers(40))
     for rollout in rollouts:
         for step in range(len(rollout)):
-            tail = rollout.tail(step)
+            tail = rollout.cut(step)
             assert tail.start == tail.states[0] == rollout.states[step]
             assert list(tail.states) == list(rollout.states)[step:]
             assert tail.thoughts == rollout.thoughts[step:] == tail.actions
@@ -175,7 +175,7 @@ def test_a_tail_is_the_rollout_from_its_later_state():
             assert (tail.logprobs == rollout.logprobs[-len(tail.tokens) :]).all()
             assert (tail.reward, tail.finish) == (rollout.reward, rollout.finish)
     with pytest.raises(InvalidInput, match="step"):
-        rollout.tail(len(rollout))
+        rollout.cut(len(rollout))
 
 
 def test_no_more_is_asked_for_than_a_state_has_left():
@@ -226,6 +226,6 @@ def test_bad_input_is_named():
         simulator.rollout(begin(world(), 2), Key.of(0).integers(3))
     simulator.localizer = None
     with pytest.raises(InvalidInput, match="localizer"):
-        simulator.locate_first_error([])
+        Numbered(simulator).locate_first_error([])
     with pytest.raises(InvalidInput, match="answer"):
         Problem("7", "q", " ")

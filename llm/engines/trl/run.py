@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.utils import split_tensor_dict
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection
@@ -184,7 +185,7 @@ class _RunTrainer(ResetTrainer):
         self._count(collection, rows)
         parts = split_by_prompt(rows, self._settings.parts)
         places = len(inputs) // len(parts)
-        ordered = [sorted(part, key=lambda row: (row.advantage == 0, len(row))) for part in parts]
+        ordered = [sorted(part, key=lambda row: (not row.informative, len(row))) for part in parts]
         full = [row for part in ordered for row in filled(part, places)]
         real = [int(i < len(part)) for part in ordered for i in range(places)]
         outputs = self._outputs(full, len(full))
@@ -205,7 +206,7 @@ class _RunTrainer(ResetTrainer):
         ids = list(range(len(problems)))[rank::processes]
         starts = self.simulator.start_states([problems[i] for i in ids])
         key = self.key.child("collect", self.number)
-        return self.algorithm.collect(self.simulator, starts, key, prompts=ids)
+        return collect(self.algorithm, self.simulator, starts, key, ids)
 
     def _problems(self, number: int) -> list[Problem]:
         problems = list(self._problems_of(number))
@@ -233,14 +234,14 @@ class _RunTrainer(ResetTrainer):
     def summarise(self) -> StepReport:
         """What learning from the collection did, counted as the lean loop counts."""
         updates, epochs = self.per_collection, self._settings.epochs
-        taught = [row for row in self._rows if row.advantage != 0]
+        informative = [row for row in self._rows if row.informative]
         self.report = StepReport(
             sum(self._losses) / updates,
             sum(self._norms) / updates,
             len(self._rows) * epochs,
-            len(taught) * epochs,
-            sum(len(row.completion) for row in taught) * epochs,
-            sum(map(len, taught)) * epochs,
+            len(informative) * epochs,
+            sum(len(row.completion) for row in informative) * epochs,
+            sum(map(len, informative)) * epochs,
             updates,
         )
         return self.report

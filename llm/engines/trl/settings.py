@@ -11,9 +11,6 @@ from typing import Any, Literal, get_args
 import torch
 from trl.trainer.grpo_config import GRPOConfig
 
-from cpi_theory.algorithms.frontier import FrontierGRPO
-from cpi_theory.algorithms.grpo import GRPO
-from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.seam import Algorithm
 from llm.training.settings import OptimizerSettings
@@ -86,16 +83,6 @@ def check_vllm(mode: str) -> None:
         raise InvalidInput("vllm", mode, "torch sees no GPU to share", remedy)
 
 
-def rows_per_prompt(algorithm: Algorithm) -> int | None:
-    """How many rows an algorithm trains on per prompt, at most; None if it does not say."""
-    if isinstance(algorithm, GRPO | FrontierGRPO):
-        return algorithm.rollouts
-    if isinstance(algorithm, ResetGRPO):
-        suffixes = algorithm.parents * algorithm.suffix
-        return suffixes + (algorithm.base if algorithm.train_base else 0)
-    return None
-
-
 def trl_config(
     settings: TrlSettings,
     optimizer: OptimizerSettings,
@@ -113,8 +100,8 @@ def trl_config(
         temperature: of sampling and loss.
 
     Raises:
-        InvalidInput: if the rows cannot be divided so, are fewer than the algorithm trains on or
-            not known, if there is no GPU for bfloat16, or not as many processes as said.
+        InvalidInput: if the rows cannot be divided so or are fewer than the algorithm trains on, if
+            there is no GPU for bfloat16, or not as many processes as said.
     """
     if settings.bf16 and not torch.cuda.is_available():
         raise InvalidInput("bf16", True, "torch sees no GPU", "leave it off on a CPU")
@@ -138,14 +125,11 @@ def trl_config(
 
 def _count(algorithm: Algorithm, given: int | None) -> int:
     """Rows per prompt that TRL is to expect."""
-    known = rows_per_prompt(algorithm)
-    if known is None and given is None:
-        remedy = "give num_generations in `more`"
-        raise InvalidInput("algorithm", algorithm, "its rows per prompt are not known", remedy)
-    if known is not None and given is not None and given < known:
+    known = algorithm.rows_per_prompt
+    if given is not None and given < known:
         problem = f"the algorithm trains on up to {known} rows per prompt"
         raise InvalidInput("num_generations", given, problem, f"choose {known}, or leave it out")
-    return (known if given is None else given) or 0
+    return known if given is None else given
 
 
 def _arguments(

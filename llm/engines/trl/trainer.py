@@ -19,10 +19,11 @@ from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection, Reason
-from llm.engines.lean import check_trainable, diverged
+from llm.engines.lean import check_trainable, diverged, with_logprobs
 from llm.engines.trl.checks import check_layout, check_one_world, last_checkpoint
 from llm.models.memory import enough_memory
 from llm.sampling.trl_sampler import TrlSampler
@@ -161,7 +162,7 @@ class ResetTrainer(GRPOTrainer):
         self._sync()
         starts = self.simulator.start_states([self.problems[i] for i in places])
         key = self.key.child("collect", self.state.global_step)
-        return self.algorithm.collect(self.simulator, starts, key, prompts=places)
+        return collect(self.algorithm, self.simulator, starts, key, places)
 
     def _sync(self) -> None:
         """Bring an engine with weights of its own up to date."""
@@ -176,9 +177,15 @@ class ResetTrainer(GRPOTrainer):
         `counted` is 1 for rows that the algorithm returned, and 0 for those that fill up.
         """
         pad, device = self.simulator.vocabulary.pad, self.accelerator.device
+        model, size = (
+            self.accelerator.unwrap_model(self.model),
+            self.args.per_device_train_batch_size,
+        )
+        rows = with_logprobs(model, rows, self.loss.temperature, size)
         prompts = [torch.tensor(row.prompt) for row in rows]
         completions = [torch.tensor(row.completion) for row in rows]
         old = [torch.as_tensor(row.logprobs, dtype=torch.float32) for row in rows]
+        gains = [torch.as_tensor(row.advantages, dtype=torch.float32) for row in rows]
         outputs = {
             "prompt_ids": _padded(prompts, pad, left=True),
             "prompt_mask": _padded([torch.ones_like(p) for p in prompts], 0, left=True),
@@ -186,7 +193,7 @@ class ResetTrainer(GRPOTrainer):
             "completion_mask": _padded([torch.ones_like(c) for c in completions], 0),
             "old_per_token_logps": _padded(old, 0.0),
             "sampling_per_token_logps": _padded(old, 0.0),
-            "advantages": torch.tensor([row.advantage for row in rows], dtype=torch.float32),
+            "advantages": _padded(gains, 0.0),
             "counted": torch.tensor([int(i < real) for i in range(len(rows))]),
         }
         return {name: tensor.to(device) for name, tensor in outputs.items()}
@@ -224,14 +231,14 @@ class ResetTrainer(GRPOTrainer):
 
     def _teaching(self, inputs: Outputs) -> Outputs:
         """The rows of a micro-batch that have a gradient, or one that has none; without margins."""
-        taught = inputs["advantages"] != 0
-        taught[0] |= not taught.any()  # backward needs a graph
-        part = {name: t[taught] for name, t in inputs.items() if t.ndim}
+        informative = (inputs["advantages"] != 0).any(dim=1)
+        informative[0] |= not informative.any()  # backward needs a graph
+        part = {name: t[informative] for name, t in inputs.items() if t.ndim}
         prompt = int(part["prompt_mask"].sum(dim=1).max())
         longest = int(part["completion_mask"].sum(dim=1).max())
         for name in ("prompt_ids", "prompt_mask"):
             part[name] = part[name][:, -prompt:]
-        for name in ("completion_ids", "completion_mask", "old_per_token_logps"):
+        for name in ("completion_ids", "completion_mask", "old_per_token_logps", "advantages"):
             part[name] = part[name][:, :longest]
         return part
 
@@ -262,7 +269,7 @@ class ResetTrainer(GRPOTrainer):
         usage = self.simulator.usage
         own = [sum(rewards), len(rewards), sum(g.informative for g in collection), len(collection)]
         own += [usage.rollouts, usage.generated, usage.localizations]
-        own += [sum(row.advantage != 0 for row in rows)]
+        own += [sum(row.informative for row in rows)]
         own += [collection.refusals[reason] for reason in Reason]
         tensor = torch.tensor(own, dtype=torch.float32, device=self.accelerator.device)
         total = self.accelerator.reduce(tensor, reduction="sum").tolist()
@@ -272,7 +279,7 @@ class ResetTrainer(GRPOTrainer):
             "generated_rollouts": total[4],
             "generated_tokens": total[5],
             "localizations": total[6],
-            "taught_rows": total[7],
+            "informative_rows": total[7],
         }
         refused = zip(Reason, total[8:], strict=True)
         metrics |= {f"refusals/{reason.value}": number for reason, number in refused}
@@ -352,7 +359,10 @@ def filled(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
         problem = f"the algorithm returned {len(rows)} rows for {places} places"
         remedy = "set num_generations to the rows per prompt that the algorithm trains on"
         raise InvalidInput("num_generations", places, problem, remedy)
-    return [*rows, *(replace(rows[0], advantage=0.0) for _ in range(places - len(rows)))]
+    return [
+        *rows,
+        *(replace(rows[0], advantages=0 * rows[0].advantages) for _ in range(places - len(rows))),
+    ]
 
 
 def _padded(parts: Sequence[Tensor], value: float, left: bool = False) -> Tensor:

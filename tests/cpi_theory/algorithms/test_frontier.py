@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.parent_choice import FirstErrorModel, parent_lessons
@@ -70,7 +71,7 @@ def test_the_budget_is_spent_exactly_and_every_rollout_is_in_one_group(
         FirstErrorModel(0.8), base + rest, base, parent=parent, keep_parent=keep
     )
     world = Chain(right=tuple(right), blind=blind)
-    collection = algorithm.collect(world, [(0, 0)] * 5, seed)
+    collection = collect(algorithm, world, [(0, 0)] * 5, seed)
     assert collection.generated_rollouts == 5 * (base + rest)
     for prompt in range(5):
         groups = [g for g in collection if g.prompt == prompt]
@@ -81,7 +82,7 @@ def test_the_budget_is_spent_exactly_and_every_rollout_is_in_one_group(
 
 def test_no_prompts_no_calls() -> None:
     world = Chain()
-    assert len(FrontierGRPO().collect(world, [], 0)) == 0
+    assert len(collect(FrontierGRPO(), world, [], 0)) == 0
     assert world.calls == []
 
 
@@ -89,11 +90,11 @@ def test_no_prompts_no_calls() -> None:
 def test_what_is_drawn_for_a_prompt_hangs_on_its_id_alone(algorithm: FrontierGRPO) -> None:
     ids, key = [3, 14, 15, 92, 65, 35], Key.of(5).child(2)
     world = Chain(right=HARD, blind=0.3)
-    whole = by_prompt(algorithm.collect(world, [(0, 0)] * 6, key, ids))
+    whole = by_prompt(collect(algorithm, world, [(0, 0)] * 6, key, ids))
     assert any(len(groups) == 2 for groups in whole.values())
     parts: dict[int, list[Any]] = {}
     for some in ([65, 3], [92], [35, 15, 14]):
-        parts |= by_prompt(algorithm.collect(world, [(0, 0)] * len(some), key, some))
+        parts |= by_prompt(collect(algorithm, world, [(0, 0)] * len(some), key, some))
     assert parts == whole
 
 
@@ -103,16 +104,16 @@ def test_what_is_drawn_for_a_prompt_hangs_on_its_id_alone(algorithm: FrontierGRP
 def test_answers_worth_nothing_give_grpo_to_the_digit() -> None:
     frontier = FrontierGRPO(FirstErrorModel(0.0))
     world = Chain(right=HARD)
-    collection = frontier.collect(world, [(0, 0)] * 50, 3)
-    assert by_prompt(collection) == by_prompt(GRPO(8).collect(world, [(0, 0)] * 50, 3))
+    collection = collect(frontier, world, [(0, 0)] * 50, 3)
+    assert by_prompt(collection) == by_prompt(collect(GRPO(8), world, [(0, 0)] * 50, 3))
     assert collection.localizations > 100
 
 
 def test_a_prompt_with_a_success_is_grpo_and_asks_for_nothing() -> None:
     world = Chain(right=(0.9, 0.9))
     starts, key = [(0, 0)] * 60, Key.of(1)
-    mine = by_prompt(collection := FrontierGRPO(parent=1).collect(world, starts, key))
-    plain = by_prompt(GRPO(8).collect(world, starts, key))
+    mine = by_prompt(collection := collect(FrontierGRPO(parent=1), world, starts, key))
+    plain = by_prompt(collect(GRPO(8), world, starts, key))
     easy = [p for p, groups in plain.items() if any(r[2] for r in groups[0][1][:4])]
     assert len(easy) > 40
     assert all(mine[p] == plain[p] for p in easy)
@@ -121,14 +122,14 @@ def test_a_prompt_with_a_success_is_grpo_and_asks_for_nothing() -> None:
 
 def test_refusals_are_counted_and_leave_fresh_rollouts() -> None:
     world = Chain(right=HARD, blind=1.0)
-    collection = FrontierGRPO(SURE).collect(world, [(0, 0)] * 30, 3)
-    assert by_prompt(collection) == by_prompt(GRPO(8).collect(world, [(0, 0)] * 30, 3))
+    collection = collect(FrontierGRPO(SURE), world, [(0, 0)] * 30, 3)
+    assert by_prompt(collection) == by_prompt(collect(GRPO(8), world, [(0, 0)] * 30, 3))
     assert collection.refusals == {Reason.UNPARSABLE: collection.localizations}
 
 
 def test_empty_failures_are_refused_as_such() -> None:
     world = Scripted({"p": [None] * 4 + [0, 1, 0, 0]})
-    collection = FrontierGRPO(parent=1).collect(world, ["p"], 0)
+    collection = collect(FrontierGRPO(parent=1), world, ["p"], 0)
     assert collection.refusals == {Reason.EMPTY: 4}
     assert [len(g.rollouts) for g in collection] == [8]
 
@@ -138,7 +139,7 @@ def test_empty_failures_are_refused_as_such() -> None:
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_the_parent_is_the_failure_of_that_depth_rank(rank: int) -> None:
-    collection = FrontierGRPO(parent=rank).collect(Chain(right=HARD), [(0, 0)] * 40, 9)
+    collection = collect(FrontierGRPO(parent=rank), Chain(right=HARD), [(0, 0)] * 40, 9)
     base = {g.prompt: g for g in collection if g.parent is None}
     chosen = suffixes(collection)
     assert len(chosen) > 25
@@ -150,7 +151,7 @@ def test_the_parent_is_the_failure_of_that_depth_rank(rank: int) -> None:
 
 
 def test_a_rank_beyond_the_named_steps_leaves_fresh_rollouts() -> None:
-    collection = FrontierGRPO(parent=5).collect(Chain(right=HARD), [(0, 0)] * 10, 9)
+    collection = collect(FrontierGRPO(parent=5), Chain(right=HARD), [(0, 0)] * 10, 9)
     assert suffixes(collection) == []
 
 
@@ -177,7 +178,7 @@ def test_a_worked_example() -> None:
     """Named steps 2, 5, 0, 3: the deepest is the second failure, the second deepest the fourth."""
     world = Told((2, 5, 0, 3))
     for rank, number, step in ((1, 1, 5), (2, 3, 3)):
-        base, suffix = FrontierGRPO(parent=rank).collect(world, [0], 1)
+        base, suffix = collect(FrontierGRPO(parent=rank), world, [0], 1)
         assert suffix.parent is base.rollouts[number]
         assert suffix.step == step
         assert [r.states[0] for r in suffix.rollouts] == [step] * 4
@@ -189,7 +190,7 @@ def test_a_worked_example() -> None:
 
 
 def test_the_parent_s_own_continuation_joins_the_group_once() -> None:
-    base, suffix = FrontierGRPO(parent=1, keep_parent=True).collect(Told((2, 5, 0, 3)), [0], 1)
+    base, suffix = collect(FrontierGRPO(parent=1, keep_parent=True), Told((2, 5, 0, 3)), [0], 1)
     assert [len(base.rollouts), len(suffix.rollouts)] == [3, 5]
     *_, tail = suffix.rollouts
     assert suffix.parent not in base.rollouts
@@ -203,7 +204,7 @@ def test_the_posterior_takes_the_largest_lesson() -> None:
     chosen = []
     for accuracy in (1.0, 0.7, 0.0):
         model = FirstErrorModel(accuracy)
-        groups = FrontierGRPO(model).collect(Told((2, 5, 0, 3)), [0], 1).groups
+        groups = collect(FrontierGRPO(model), Told((2, 5, 0, 3)), [0], 1).groups
         lessons = parent_lessons(model, ((2, 6), (5, 6), (0, 6), (3, 6)), 4, 4)
         best = int(np.argmax(lessons))
         step = (None, 2, 5, 0, 3)[best]
@@ -217,14 +218,14 @@ def test_the_rank_rule_follows_the_accuracy() -> None:
     steps = []
     for accuracy in (1.0, 0.7, 0.4, 0.1):
         algorithm = FrontierGRPO(FirstErrorModel(accuracy, 0.01, 0.01), parent="rank")
-        steps.append(algorithm.collect(Told((2, 5, 0, 3)), [0], 1).groups[-1].step)
+        steps.append(collect(algorithm, Told((2, 5, 0, 3)), [0], 1).groups[-1].step)
     assert steps == [5, 3, 2, None]
 
 
 def test_any_reset_policy_may_name_the_steps() -> None:
     """Uniform resets: each of six steps is named about equally often, the deepest is taken."""
     algorithm = FrontierGRPO(parent=1, reset=UniformReset())
-    collection = algorithm.collect(Chain(right=(0.1,) * 6), [(0, 0)] * 500, 2)
+    collection = collect(algorithm, Chain(right=(0.1,) * 6), [(0, 0)] * 500, 2)
     steps = np.array([g.step for g in suffixes(collection)])
     expected = 1 - (5 / 6) ** 4  # at least one of four uniform steps is the last
     assert abs((steps == 5).mean() - expected) < 4 * np.sqrt(expected * (1 - expected) / len(steps))
@@ -237,9 +238,9 @@ def test_only_plain_rollouts_can_be_cut() -> None:
 
     whole = Own((0, 1), (0, 0), 0.0, True, Ending.HORIZON)
     with pytest.raises(InvalidInput, match="rollout = 'Own': cannot be cut"):
-        whole.tail(1)
-    with pytest.raises(InvalidInput, match="step = 2: not one of 2 steps"):
-        Rollout((0, 1), (0, 0), 0.0, True, Ending.HORIZON).tail(2)
+        whole.cut(1)
+    with pytest.raises(InvalidInput, match=r"steps = \(2, 2\): not within 2 steps"):
+        Rollout((0, 1), (0, 0), 0.0, True, Ending.HORIZON).cut(2)
 
 
 @pytest.mark.parametrize(
@@ -261,5 +262,5 @@ def test_layouts_that_do_not_fit_are_refused(values: dict[str, Any], message: st
 
 def test_an_offset_resets_earlier() -> None:
     world = Told((2, 5, 0, 3))
-    (_, suffix) = FrontierGRPO(parent=1, reset=FirstErrorReset(offset=2)).collect(world, [0], 1)
+    (_, suffix) = collect(FrontierGRPO(parent=1, reset=FirstErrorReset(offset=2)), world, [0], 1)
     assert suffix.step == 3

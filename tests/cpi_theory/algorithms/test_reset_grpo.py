@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.checks import InvalidInput
@@ -49,7 +50,7 @@ def suffixes(collection):
 
 def test_grpo_is_one_group_per_prompt_in_one_call():
     world = Chain()
-    collection = GRPO(rollouts=8).collect(world, STARTS, 3)
+    collection = collect(GRPO(rollouts=8), world, STARTS, 3)
     assert world.calls == ["rollout"]
     assert [g.prompt for g in collection] == list(range(40))
     assert {len(g.rollouts) for g in collection} == {8}
@@ -67,7 +68,7 @@ def test_grpo_is_one_group_per_prompt_in_one_call():
 def test_no_prompts_no_calls():
     for algorithm in (GRPO(), RRPO(), RRPO(parent="published")):
         world = Chain()
-        assert len(algorithm.collect(world, [], 0)) == 0
+        assert len(collect(algorithm, world, [], 0)) == 0
         assert world.calls == []
 
 
@@ -85,13 +86,13 @@ def test_no_prompts_no_calls():
 )
 def test_at_most_one_base_one_localisation_and_one_suffix_call(algorithm, calls):
     world = Chain(blind=0.3)
-    algorithm.collect(world, STARTS, 1)
+    collect(algorithm, world, STARTS, 1)
     assert world.calls == calls
 
 
 def test_all_successes_need_no_localisation():
     world = Chain(right=(1 - 1e-15,) * 3)
-    collection = SRPO().collect(world, STARTS, 1)
+    collection = collect(SRPO(), world, STARTS, 1)
     assert world.calls == ["rollout", "rollout"]
     assert collection.localizations == 0
     assert collection.refusals == {Reason.NOT_FAILED: 40}
@@ -99,7 +100,7 @@ def test_all_successes_need_no_localisation():
 
 
 def test_parents_stay_in_the_base_group_and_suffixes_start_at_the_reset_state():
-    collection = RRPO().collect(Chain(), STARTS, 5)
+    collection = collect(RRPO(), Chain(), STARTS, 5)
     bases = {g.prompt: g for g in started(collection)}
     assert suffixes(collection)
     for group in suffixes(collection):
@@ -114,7 +115,7 @@ def test_parents_stay_in_the_base_group_and_suffixes_start_at_the_reset_state():
 
 
 def test_the_account_counts_every_rollout_and_generated_step():
-    collection = SRPO().collect(Chain(blind=0.4), STARTS, 6)
+    collection = collect(SRPO(), Chain(blind=0.4), STARTS, 6)
     rollouts = [r for g in collection for r in g.rollouts]
     assert collection.generated_rollouts == len(rollouts)
     assert collection.generated_steps == sum(map(len, rollouts))
@@ -129,7 +130,7 @@ def test_parents_are_uniform_among_the_failures():
     chosen = Counter()
     for seed in range(2000):
         world = Scripted({"p": [1, 0, 1, 0, 0, 0, 0, 0]})
-        (_, suffix) = RRPO().collect(world, ["p"], seed)
+        (_, suffix) = collect(RRPO(), world, ["p"], seed)
         chosen[suffix.parent.actions[0]] += 1
     assert set(chosen) == {1, 3}
     assert abs(chosen[1] - 1000) < 4 * np.sqrt(500)
@@ -137,19 +138,19 @@ def test_parents_are_uniform_among_the_failures():
 
 def test_reset_steps_follow_the_reset_policys_probabilities():
     """Uniform over 3 steps, within four standard errors."""
-    collection = RRPO().collect(Chain(), [(0, 0)] * 2000, 8)
+    collection = collect(RRPO(), Chain(), [(0, 0)] * 2000, 8)
     steps = Counter(g.step for g in suffixes(collection))
     n = sum(steps.values())
     for step in range(3):
         assert abs(steps[step] - n / 3) < 4 * np.sqrt(n * 2 / 9)
-    assert {g.step for g in suffixes(ResetGRPO(StartReset()).collect(Chain(), STARTS, 1))} == {0}
+    assert {g.step for g in suffixes(collect(ResetGRPO(StartReset()), Chain(), STARTS, 1))} == {0}
 
 
 def test_base_groups_are_unbiased_by_exact_enumeration():
     """E[base accuracy] = p for every p: both sides are polynomials, compared as such."""
     totals = Counter()
     for outcomes in itertools.product([0, 1], repeat=4):
-        collection = RRPO().collect(Scripted({"p": [*outcomes, 0, 0, 0, 0]}), ["p"], 0)
+        collection = collect(RRPO(), Scripted({"p": [*outcomes, 0, 0, 0, 0]}), ["p"], 0)
         base = started(collection)[0].rollouts[:4]
         assert [r.reward for r in base] == list(outcomes)
         totals[sum(outcomes)] += sum(int(r.reward) for r in base)
@@ -161,14 +162,14 @@ def test_base_groups_are_unbiased_by_exact_enumeration():
 def test_base_groups_are_unbiased_by_simulation():
     world = Chain()
     p = world.values()[0, 0]
-    collection = SRPO().collect(world, [(0, 0)] * 3000, 11)
+    collection = collect(SRPO(), world, [(0, 0)] * 3000, 11)
     mean = np.mean([r.reward for g in started(collection) for r in g.rollouts[:4]])
     assert abs(mean - p) < 4 * np.sqrt(p * (1 - p) / 12000)
 
 
 def test_a_prompt_without_failures_becomes_one_group_of_equal_budget():
     world = Scripted({"p": [1] * 4 + [0, 1, 1, 0]})
-    (group,) = SRPO().collect(world, ["p"], 0)
+    (group,) = collect(SRPO(), world, ["p"], 0)
     assert world.calls == [4, 4]
     assert group.parent is None
     assert [r.reward for r in group.rollouts] == [1, 1, 1, 1, 0, 1, 1, 0]
@@ -178,16 +179,18 @@ def test_a_prompt_without_failures_becomes_one_group_of_equal_budget():
 
 def test_groups_are_normalised_separately():
     world = Scripted({"p": [1, 1, 0, 0, 1, 0, 0, 0]})
-    base, suffix = RRPO().collect(world, ["p"], 0)
+    base, suffix = collect(RRPO(), world, ["p"], 0)
     assert base.advantages.tolist() == [1, 1, -1, -1]
     np.testing.assert_allclose(suffix.advantages, [3**0.5] + [-(3**-0.5)] * 3)
-    pooled = RRPO(normalization="none").collect(Scripted({"p": [1, 1, 0, 0, 1, 0, 0, 0]}), ["p"], 0)
+    pooled = collect(
+        RRPO(normalization="none"), Scripted({"p": [1, 1, 0, 0, 1, 0, 0, 0]}), ["p"], 0
+    )
     assert [g.advantages.tolist() for g in pooled] == [[0.5, 0.5, -0.5, -0.5], [0.75] + [-0.25] * 3]
 
 
 def test_an_empty_failure_can_be_no_parent():
     world = Scripted({"p": [None, 1, 1, None, 0, 0, 0, 0]})
-    collection = RRPO().collect(world, ["p"], 0)
+    collection = collect(RRPO(), world, ["p"], 0)
     assert collection.refusals == {Reason.EMPTY: 1}
     assert len(started(collection)[0].rollouts) == 8
 
@@ -198,7 +201,7 @@ def test_an_empty_failure_can_be_no_parent():
 @pytest.mark.parametrize("on_refusal", ["drop", "uniform", "fresh"])
 def test_refusals_are_counted_and_never_become_a_silent_first_step(on_refusal):
     world = Chain(right=(0.5,) * 6, blind=1.0)
-    collection = SRPO(on_refusal=on_refusal).collect(world, STARTS * 5, 2)
+    collection = collect(SRPO(on_refusal=on_refusal), world, STARTS * 5, 2)
     parents = collection.localizations
     assert parents > 150
     assert collection.refusals[Reason.UNPARSABLE] == parents
@@ -218,7 +221,7 @@ def test_refusals_are_counted_and_never_become_a_silent_first_step(on_refusal):
 
 
 def test_a_reset_policy_with_nothing_eligible_is_counted():
-    collection = ResetGRPO(ImprovableReset(0.99)).collect(Chain(), STARTS, 4)
+    collection = collect(ResetGRPO(ImprovableReset(0.99)), Chain(), STARTS, 4)
     assert (
         collection.refusals[Reason.NO_ELIGIBLE_STEP] == 40 - collection.refusals[Reason.NOT_FAILED]
     )
@@ -243,15 +246,15 @@ ALGORITHMS = [
 def test_a_prompts_groups_depend_on_its_id_alone(algorithm):
     world = Chain(blind=0.3, recovery=0.2)
     ids = [5, 17, 2, 40, 9, 11]
-    whole = by_prompt(algorithm.collect(world, [(0, 0)] * 6, 7, ids))
+    whole = by_prompt(collect(algorithm, world, [(0, 0)] * 6, 7, ids))
     for order in ([9, 2, 5, 40, 11, 17], [40, 9], [17]):
-        part = by_prompt(algorithm.collect(world, [(0, 0)] * len(order), 7, order))
+        part = by_prompt(collect(algorithm, world, [(0, 0)] * len(order), 7, order))
         assert part == {i: whole[i] for i in order if i in whole}
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
 def test_two_prompts_with_the_same_text_share_nothing(algorithm):
-    groups = by_prompt(algorithm.collect(Chain(), [(0, 0)] * 30, 7))
+    groups = by_prompt(collect(algorithm, Chain(), [(0, 0)] * 30, 7))
     assert set(groups) == set(range(30))
     actions = {str([r[1] for r in g[0][1]]) for g in groups.values()}
     assert len(actions) > 15  # the same draws for two prompts would be a shared buffer
@@ -260,27 +263,27 @@ def test_two_prompts_with_the_same_text_share_nothing(algorithm):
 def test_iterations_and_seeds_draw_afresh():
     world = Chain()
     runs = [
-        by_prompt(GRPO().collect(world, STARTS, rng))
+        by_prompt(collect(GRPO(), world, STARTS, rng))
         for rng in (1, 2, Key.of(1).child(0), Key.of(1).child(1))
     ]
     assert all(a != b for a, b in itertools.combinations(runs, 2))
-    assert by_prompt(GRPO().collect(world, STARTS, Key.of(1))) == runs[0]
+    assert by_prompt(collect(GRPO(), world, STARTS, Key.of(1))) == runs[0]
 
 
 def test_repeated_or_missing_prompt_ids_are_refused():
     with pytest.raises(InvalidInput, match=r"prompts = \[3\]: .*share their random numbers"):
-        RRPO().collect(Chain(), [(0, 0)] * 3, 0, [3, 1, 3])
+        collect(RRPO(), Chain(), [(0, 0)] * 3, 0, [3, 1, 3])
     with pytest.raises(InvalidInput, match="3 starts"):
-        GRPO().collect(Chain(), [(0, 0)] * 3, 0, [3, 1])
+        collect(GRPO(), Chain(), [(0, 0)] * 3, 0, [3, 1])
 
 
 def test_a_world_that_loses_rollouts_is_refused():
     class Lossy(Chain):
-        def rollout(self, states, keys=None):
+        def rollout(self, states, keys):
             return super().rollout(states, keys)[1:]
 
     with pytest.raises(InvalidInput, match="8 states given"):
-        GRPO().collect(Lossy(), [(0, 0)], 0)
+        collect(GRPO(), Lossy(), [(0, 0)], 0)
 
 
 # --- the perfect localiser --------------------------------------
@@ -288,9 +291,9 @@ def test_a_world_that_loses_rollouts_is_refused():
 
 def test_a_perfect_localiser_equals_the_oracle_where_only_one_step_can_fail():
     """One hard step, nothing to gain elsewhere: the first error is the one improvable state."""
-    world = Chain(right=(1.0, 1.0, 0.4, 1.0, 1.0), seed=1)
-    named = SRPO().collect(world, STARTS, 3)
-    oracle = ResetGRPO(ImprovableReset(0.5)).collect(world, STARTS, 3)
+    world = Chain(right=(1.0, 1.0, 0.4, 1.0, 1.0))
+    named = collect(SRPO(), world, STARTS, 3)
+    oracle = collect(ResetGRPO(ImprovableReset(0.5)), world, STARTS, 3)
     assert suffixes(named)
     assert by_prompt(named) == by_prompt(oracle)
     assert named.generated_steps == oracle.generated_steps
@@ -298,8 +301,8 @@ def test_a_perfect_localiser_equals_the_oracle_where_only_one_step_can_fail():
 
 def test_it_differs_from_the_oracle_where_several_steps_are_improvable():
     world = Chain(right=(0.5, 0.5, 0.5))
-    named = SRPO().collect(world, STARTS, 3)
-    oracle = ResetGRPO(ImprovableReset(0.05)).collect(world, STARTS, 3)
+    named = collect(SRPO(), world, STARTS, 3)
+    oracle = collect(ResetGRPO(ImprovableReset(0.05)), world, STARTS, 3)
     assert by_prompt(named) != by_prompt(oracle)
 
 
@@ -309,7 +312,7 @@ def test_it_differs_from_the_oracle_where_several_steps_are_improvable():
 def published(outcomes, **options):
     """Run the published rule on one prompt whose i-th rollout succeeds as told."""
     world = Scripted({"p": [*outcomes, *[0] * 30]})
-    collection = RRPO(parent="published", **options).collect(world, ["p"], 0)
+    collection = collect(RRPO(parent="published", **options), world, ["p"], 0)
     return world, collection
 
 
@@ -382,7 +385,7 @@ def test_generated_rollouts_of_the_published_rule():
 
 def test_the_published_rule_by_simulation():
     world = Chain(right=(0.8,))
-    collection = RRPO(parent="published").collect(world, [(0, 0)] * 3000, 5)
+    collection = collect(RRPO(parent="published"), world, [(0, 0)] * 3000, 5)
     mean = np.mean([r.reward for g in started(collection) for r in g.rollouts[:4]])
     assert mean == pytest.approx((5 * 0.8 - 0.8**5) / 4, abs=4 * 0.3 / np.sqrt(12000))
     assert collection.generated_rollouts / 3000 == pytest.approx(10.3, abs=0.15)
@@ -399,7 +402,7 @@ def test_an_empty_rollout_counts_as_a_base_failure_but_is_no_parent():
 def test_published_2x4_takes_the_first_two_failures_and_discards_the_successes():
     world = Scripted({"p": [1, 0, 1, 1, 0, *[0] * 20]})
     algorithm = ResetGRPO.layout("2x4", UniformReset(), parent="published")
-    collection = algorithm.collect(world, ["p"], 0)
+    collection = collect(algorithm, world, ["p"], 0)
     assert [g.parent.actions[0] for g in collection] == [1, 4]
     assert [len(g.rollouts) for g in collection] == [4, 4]
     assert collection.generated_rollouts == 5 + 8
@@ -410,7 +413,7 @@ def test_published_layouts_without_base_fall_back_on_what_they_drew(name):
     outcomes = [1] * 12 if name == "1x8" else [1, 1, 0, *[1] * 9]
     world = Scripted({"p": [*outcomes, *[0] * 20]})
     algorithm = ResetGRPO.layout(name, UniformReset(), parent="published")
-    (group,) = algorithm.collect(world, ["p"], 0)
+    (group,) = collect(algorithm, world, ["p"], 0)
     assert group.parent is None
     assert [r.actions[0] for r in group.rollouts] == list(range(8))
     assert world.given["p"] == 12
@@ -419,7 +422,7 @@ def test_published_layouts_without_base_fall_back_on_what_they_drew(name):
 def test_published_fallback_draws_what_the_search_did_not():
     world = Scripted({"p": [*[1] * 5, *[0] * 20]})
     algorithm = ResetGRPO.layout("1x8", UniformReset(), parent="published", attempts=5)
-    (group,) = algorithm.collect(world, ["p"], 0)
+    (group,) = collect(algorithm, world, ["p"], 0)
     assert [r.actions[0] for r in group.rollouts] == list(range(8))
 
 
@@ -440,7 +443,7 @@ def test_layouts_spend_their_rollouts():
 
 def test_layouts_without_a_base_group_train_suffixes_alone():
     world = Chain(right=(0.6,) * 3)
-    collection = ResetGRPO.layout("2x4", UniformReset()).collect(world, STARTS, 3)
+    collection = collect(ResetGRPO.layout("2x4", UniformReset()), world, STARTS, 3)
     for prompt, groups in itertools.groupby(collection, key=lambda g: g.prompt):
         groups = list(groups)
         assert sum(len(g.rollouts) for g in groups) == 8, prompt
@@ -453,7 +456,7 @@ def test_layouts_without_a_base_group_train_suffixes_alone():
 def test_a_second_parent_that_is_missing_becomes_fresh_rollouts():
     world = Scripted({"p": [1, 0, 1, 1, *[0] * 8]})
     algorithm = ResetGRPO.layout("2x4", UniformReset(), rollouts=12)
-    base, suffix = algorithm.collect(world, ["p"], 0)
+    base, suffix = collect(algorithm, world, ["p"], 0)
     assert [len(base.rollouts), len(suffix.rollouts)] == [8, 4]
 
 
@@ -472,7 +475,7 @@ def test_names_that_are_no_layout_are_refused(name):
 def test_the_smallest_groups_and_as_many_parents_as_base_rollouts_are_fine():
     assert ResetGRPO(UniformReset(), base=2, suffix=2, parents=2).parents == 2
     world = Scripted({"p": [0, 0, 1, 0, 0, 1]})
-    collection = ResetGRPO(UniformReset(), base=2, suffix=2, parents=2).collect(world, ["p"], 0)
+    collection = collect(ResetGRPO(UniformReset(), base=2, suffix=2, parents=2), world, ["p"], 0)
     assert [len(g.rollouts) for g in collection] == [2, 2, 2]
     assert [g.informative for g in collection] == [False, True, True]
 

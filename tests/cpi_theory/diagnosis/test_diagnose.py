@@ -92,10 +92,10 @@ def test_prompts_and_not_rollouts_are_the_trials():
     """Two kinds of prompts: what a rollout does says nearly all of its prompt."""
 
     class Mixed(Chain):
-        def rollout(self, states, keys=None):
+        def rollout(self, states, keys):
             return [Rollout((s,), (0,), float(s[0]), not s[0], Ending.TERMINAL) for s in states]
 
-        def locate_first_error(self, rollouts, keys=None):
+        def locate_first_error(self, rollouts, keys):
             return Chain().locate_first_error(rollouts, keys)
 
         def best_advantages(self, rollouts):
@@ -166,7 +166,7 @@ def test_the_control_is_another_failure_of_the_prompt_at_the_same_step():
 
 def test_own_and_control_suffixes_start_at_the_same_layers():
     class Recording(Chain):
-        def rollout(self, states, keys=None):
+        def rollout(self, states, keys):
             batches.append([s[0] for s in states])
             return super().rollout(states, keys)
 
@@ -346,7 +346,7 @@ def group(rewards, steps, prompt=0):
     rollouts = [
         Rollout(((0, 0),) * steps, (0,) * steps, float(r), not r, Ending.HORIZON) for r in rewards
     ]
-    return Group(tuple(rollouts), group_advantages(rewards), prompt)
+    return Group.of(tuple(rollouts), group_advantages(rewards), prompt)
 
 
 def test_the_signal_is_the_mass_of_advantages_over_trained_steps():

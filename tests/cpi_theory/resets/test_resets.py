@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import AdvantageReset, ImperfectReset, ImprovableReset, largest_level
 from cpi_theory.resets.uniform import StartReset, UniformReset
@@ -26,17 +27,25 @@ EMPTY = Rollout((), (), 0.0, True, Ending.HORIZON)
 KEYS = np.arange(1, 401, dtype=np.uint64)
 
 
+def weights(reset, rollouts, world):
+    return reset.step_weights(rollouts, world, Key.of(0).integers(len(rollouts)))
+
+
+def probabilities(reset, rollouts, world):
+    return reset.step_probabilities(rollouts, world, Key.of(0).integers(len(rollouts)))
+
+
 def failures(world, count=400):
     return [r for r in world.rollout([(0, 0)] * count, KEYS[:count]) if r.failed]
 
 
 def test_start_and_uniform_weights():
     (rollout,) = Chain().rollout([(0, 0)], KEYS[:1])
-    (start,) = StartReset().step_weights([rollout], Chain())
-    (uniform,) = UniformReset().step_weights([rollout], Chain())
+    (start,) = weights(StartReset(), [rollout], Chain())
+    (uniform,) = weights(UniformReset(), [rollout], Chain())
     assert start.tolist() == [1, 0, 0]
     assert uniform.tolist() == [1, 1, 1]
-    assert UniformReset().step_probabilities([rollout], Chain())[0] == pytest.approx([1 / 3] * 3)
+    assert probabilities(UniformReset(), [rollout], Chain())[0] == pytest.approx([1 / 3] * 3)
 
 
 @pytest.mark.parametrize(
@@ -66,14 +75,14 @@ def test_improvable_weights_follow_the_worked_chain():
     world = Chain()
     np.testing.assert_allclose(world.best()[:, 0], [0.045, 0.45, 0.1])
     (rollout,) = [r for r in failures(world) if r.actions[0] == 0 and r.actions[1] != 0][:1]
-    assert ImprovableReset(0.1 - 1e-12).step_weights([rollout], world)[0].tolist() == [0, 1, 0]
-    assert ImprovableReset(0.04).step_weights([rollout], world)[0].tolist() == [1, 1, 0]
-    assert ImprovableReset(0.45).step_weights([rollout], world)[0].tolist() == [0, 1, 0]
+    assert weights(ImprovableReset(0.1 - 1e-12), [rollout], world)[0].tolist() == [0, 1, 0]
+    assert weights(ImprovableReset(0.04), [rollout], world)[0].tolist() == [1, 1, 0]
+    assert weights(ImprovableReset(0.45), [rollout], world)[0].tolist() == [0, 1, 0]
 
 
 def test_nothing_improvable_is_a_typed_refusal():
     world = Chain()
-    answers = ImprovableReset(0.9).step_probabilities(failures(world)[:2], world)
+    answers = probabilities(ImprovableReset(0.9), failures(world)[:2], world)
     assert answers == [Refusal(Reason.NO_ELIGIBLE_STEP)] * 2
 
 
@@ -84,7 +93,7 @@ def test_nothing_improvable_is_a_typed_refusal():
 def test_a_world_without_advantages_is_refused_with_a_remedy(reset, method):
     world = Chain()
     with pytest.raises(InvalidInput, match=r"Blind does not know its advantages.*FirstErrorReset"):
-        getattr(reset, method)(failures(world)[:1], Blind(world))
+        getattr(reset, method)(failures(world)[:1], Blind(world), Key.of(0).integers(1))
 
 
 @given(
@@ -114,7 +123,7 @@ def test_blur_has_the_promised_precision_and_recall(right, recovery, tau, recall
 def test_precision_p_with_recall_one_is_a_random_reset():
     world = Chain()
     p = world.improvable_coverage(0.09)
-    (w,) = ImperfectReset(p, 1.0, 0.09).step_weights(failures(world)[:1], world)
+    (w,) = weights(ImperfectReset(p, 1.0, 0.09), failures(world)[:1], world)
     np.testing.assert_allclose(w, np.ones(3))
 
 
@@ -138,7 +147,7 @@ def test_a_precision_below_the_reachable_names_the_lowest():
     p = world.improvable_coverage(0.09)
     lowest = p * 0.9 / (p * 0.9 + 1 - p)
     with pytest.raises(InvalidInput, match=f"at least {lowest:.4g}"):
-        ImperfectReset(lowest * 0.9, 0.9, 0.09).step_weights(failures(world)[:1], world)
+        weights(ImperfectReset(lowest * 0.9, 0.9, 0.09), failures(world)[:1], world)
 
 
 def test_full_coverage_leaves_no_other_states_to_weigh():
@@ -150,29 +159,34 @@ def test_full_coverage_leaves_no_other_states_to_weigh():
 def test_advantage_weights_are_exponential_and_at_most_one():
     world = Chain()
     (rollout,) = [r for r in failures(world) if r.actions[0] == 0 and r.actions[1] != 0][:1]
-    (w,) = AdvantageReset(0.2).step_weights([rollout], world)
+    (w,) = weights(AdvantageReset(0.2), [rollout], world)
     np.testing.assert_allclose(w, np.exp([(0.045 - 0.45) / 0.2, 0.0, -0.45 / 0.2]))
-    (p,) = AdvantageReset(0.2).step_probabilities([rollout], world)
+    (p,) = probabilities(AdvantageReset(0.2), [rollout], world)
     np.testing.assert_allclose(p, w / w.sum())
 
 
 def test_advantage_weights_do_not_depend_on_the_batch():
     world = Chain(recovery=0.3)
     batch = failures(world)
-    together = AdvantageReset(0.05).step_weights(batch, world)
+    together = weights(AdvantageReset(0.05), batch, world)
     for rollout, w in zip(batch[:5], together[:5], strict=True):
-        np.testing.assert_array_equal(AdvantageReset(0.05).step_weights([rollout], world)[0], w)
+        np.testing.assert_array_equal(
+            weights(AdvantageReset(0.05), [rollout], world)[0],
+            w,
+        )
 
 
 def test_a_cold_softmax_picks_the_best_step_even_of_a_poor_rollout():
     world = Chain()
     (late,) = [r for r in failures(world) if r.actions[:2] == [0, 0]][:1]
     off = Rollout(((1, 1), (2, 1)), (0, 0), 0.0, True, Ending.HORIZON)
-    p_late, p_off = AdvantageReset(1e-4).step_probabilities([late, off], world)
+    p_late, p_off = probabilities(AdvantageReset(1e-4), [late, off], world)
     np.testing.assert_allclose(p_late, [0, 1, 0], atol=1e-12)
     np.testing.assert_allclose(p_off, [0.5, 0.5])  # all its weights vanish, the softmax does not
     np.testing.assert_allclose(
-        AdvantageReset(1e6).step_probabilities([late], world)[0], [1 / 3] * 3, rtol=1e-5
+        probabilities(AdvantageReset(1e6), [late], world)[0],
+        [1 / 3] * 3,
+        rtol=1e-5,
     )
 
 
@@ -186,7 +200,11 @@ def test_largest_level_is_where_coverage_ends(level):
 def test_first_error_is_the_step_the_world_names():
     world = Chain(recovery=0.5, right=(0.7,) * 5)
     batch = failures(world)
-    for rollout, w in zip(batch, FirstErrorReset().step_weights(batch, world), strict=True):
+    for rollout, w in zip(
+        batch,
+        weights(FirstErrorReset(), batch, world),
+        strict=True,
+    ):
         # The first step at which the right action was not taken is the first that leaves the path.
         first = next(i for i, a in enumerate(rollout.actions) if a != 0)
         assert w.tolist() == [float(i == first) for i in range(5)]
@@ -195,8 +213,8 @@ def test_first_error_is_the_step_the_world_names():
 def test_offset_moves_earlier_but_never_before_the_start():
     world = Chain()
     batch = failures(world)
-    named = FirstErrorReset().step_weights(batch, world)
-    earlier = FirstErrorReset(offset=1).step_weights(batch, world)
+    named = weights(FirstErrorReset(), batch, world)
+    earlier = weights(FirstErrorReset(offset=1), batch, world)
     moves = {(int(a.argmax()), int(b.argmax())) for a, b in zip(named, earlier, strict=True)}
     assert moves == {(0, 0), (1, 0), (2, 1)}
 
@@ -209,19 +227,17 @@ def test_a_refused_localisation_stays_a_refusal():
     assert 0 < refused < len(batch)
     assert {a.reason for a in answers if isinstance(a, Refusal)} == {Reason.UNPARSABLE}
     success = next(r for r in world.rollout([(0, 0)] * 50, KEYS[:50]) if not r.failed)
-    assert FirstErrorReset().step_weights([success], world) == [
-        FailedLocalization(Reason.NOT_FAILED)
-    ]
+    assert weights(FirstErrorReset(), [success], world) == [FailedLocalization(Reason.NOT_FAILED)]
 
 
 @pytest.mark.parametrize("step", [-1, 3, 99])
 def test_a_step_outside_the_rollout_is_out_of_range_not_clamped(step):
     class Confused(Chain):
-        def locate_first_error(self, rollouts, keys=None):
+        def locate_first_error(self, rollouts, keys):
             return [Localization(step)] * len(rollouts)
 
     world = Confused()
-    answers = FirstErrorReset(offset=1).step_weights(failures(world)[:1], world)
+    answers = weights(FirstErrorReset(offset=1), failures(world)[:1], world)
     assert answers == [Refusal(Reason.OUT_OF_RANGE)]
 
 

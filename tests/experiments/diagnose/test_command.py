@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
 from cpi_theory.diagnosis.samples import Remembering
 from cpi_theory.diagnosis.signals import group_signals
@@ -102,7 +103,7 @@ def test_the_signal_of_a_split_method_is_its_expectation() -> None:
     exact = truth(TINY)
     simulator = exact.simulator
     starts = simulator.start_states(6_000, Key.of(1))
-    collection = standard_methods()["SRPO"].collect(Remembering(simulator), starts, Key.of(2))
+    collection = collect(standard_methods()["SRPO"], Remembering(simulator), starts, Key.of(2))
     signals = group_signals(collection, len(starts))
     per_prompt = signals.signal / 8
     error = per_prompt.std() / np.sqrt(len(starts))

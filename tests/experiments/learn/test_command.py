@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
@@ -141,7 +142,7 @@ def test_recorded_values_are_those_of_the_learnt_policy() -> None:
     policy = SoftmaxPolicy.from_policy(problem.mdp, problem.policy, floor=1e-6)
     simulator = TabularSimulator(problem.mdp, policy.probabilities())
     starts = simulator.start_states(2, key.child("starts", 1))
-    collected = GRPO(8).collect(simulator, starts, key.child("collect", 1))
+    collected = collect(GRPO(8), simulator, starts, key.child("collect", 1))
     gradient = policy.gradient(collected)
     step = 0.2 * gradient / (np.abs(gradient) + 1e-8)  # Adam's first step is a sign step
     learnt = policy.with_logits(policy.logits + step)

@@ -67,20 +67,30 @@ def test_a_report_counts_what_went_through_the_model():
 def test_flipping_the_advantages_turns_the_update_round():
     # Plain Adam's first step is a sign: compare where the gradient is not about 0.
     rows = random_rows()
-    flipped = [dataclasses.replace(row, advantage=-row.advantage) for row in rows]
+    flipped = [dataclasses.replace(row, advantages=-row.advantages) for row in rows]
     there, back = change(tiny_model(), rows), change(tiny_model(), flipped)
     assert float(torch.nn.functional.cosine_similarity(there, back, dim=0)) < -0.999
 
 
 def test_rewarded_texts_become_likelier_and_failed_ones_less():
     model, rows = tiny_model(), random_rows(8, advantages=[1.0, -1.0] * 4)
-    before = [-slow_loss(model, [dataclasses.replace(r, advantage=1.0)], LOSS).item() for r in rows]
+    before = [
+        -slow_loss(
+            model, [dataclasses.replace(r, advantages=np.ones(len(r.completion)))], LOSS
+        ).item()
+        for r in rows
+    ]
     steps = trainer(model, rate=3e-3)
     for _ in range(5):
         steps.step(rows)
-    after = [-slow_loss(model, [dataclasses.replace(r, advantage=1.0)], LOSS).item() for r in rows]
+    after = [
+        -slow_loss(
+            model, [dataclasses.replace(r, advantages=np.ones(len(r.completion)))], LOSS
+        ).item()
+        for r in rows
+    ]
     for row, a, b in zip(rows, before, after, strict=True):
-        assert (b > a) == (row.advantage > 0)
+        assert (b > a) == (row.advantages[0] > 0)
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -146,7 +156,7 @@ def test_learning_rates_reach_the_weights():
 
 BROKEN = {
     "loss": lambda row: dataclasses.replace(row, logprobs=row.logprobs * np.float32("nan")),
-    "advantage": lambda row: dataclasses.replace(row, advantage=float("inf")),
+    "advantage": lambda row: dataclasses.replace(row, advantages=row.advantages * np.inf),
 }
 
 
@@ -287,3 +297,16 @@ def test_models_that_cannot_be_trained_are_refused(kind):
 def test_bad_settings_are_named(field, value):
     with pytest.raises(InvalidInput, match=field):
         OptimizerSettings(**{field: value})
+
+
+def test_rows_of_another_context_get_log_probabilities_of_the_one_they_have():
+    """What was sampled after another prompt has ratios to the policy before the step."""
+    rows = random_rows(8, advantages=[1.0, -1.0] * 4)
+    stale = [dataclasses.replace(r, logprobs=r.logprobs - 3, off_policy=True) for r in rows]
+    loss = LossSettings("clipped")
+    fresh, renewed, wrong = (trainer(loss=loss) for _ in range(3))
+    fresh.step(rows)
+    renewed.step(stale)
+    wrong.step([dataclasses.replace(r, off_policy=False) for r in stale])
+    assert relative(weights(renewed.model), weights(fresh.model)) < 1e-6
+    assert relative(weights(wrong.model), weights(fresh.model)) > 1e-5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import json
 import os
 import shutil
@@ -17,11 +18,12 @@ import torch
 from trl import GRPOTrainer
 
 from cpi_theory import GRPO, RRPO, SRPO, Key
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
-from cpi_theory.seam import Collection
+from cpi_theory.seam import Group
 from llm.engines.lean import LeanTrainer, TrainingDiverged
 from llm.engines.trl.checks import last_checkpoint
-from llm.engines.trl.settings import TrlSettings, rows_per_prompt, trl_config
+from llm.engines.trl.settings import TrlSettings, trl_config
 from llm.engines.trl.trainer import ResetTrainer, turn_of
 from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
@@ -104,7 +106,7 @@ def test_an_update_is_the_lean_one(tmp_path, algorithm, loss):
     problems = world.task.problems("train", 6, 0)
     (places,) = ours.seen
     starts = world.start_states([problems[i] for i in places])
-    collection = algorithm.collect(world, starts, KEY.child("collect", 0), prompts=places)
+    collection = collect(algorithm, world, starts, KEY.child("collect", 0), places)
     report = LeanTrainer(world.sampler.model, OPTIMIZER, loss).step(training_rows(collection))
     assert report.trained_rows >= 4
     lean, trl = weights(world.sampler.model), weights(ours.model)
@@ -138,7 +140,7 @@ def test_rows_of_a_suffix_keep_their_prefix_in_the_prompt(tmp_path):
     outputs = ours._generate_and_score_completions([{}] * 18)
     (places,) = ours.seen
     starts = ours.simulator.start_states([ours.problems[i] for i in places])
-    collection = RESETS.collect(simulator(), starts, KEY.child("collect", 0), prompts=places)
+    collection = collect(RESETS, simulator(), starts, KEY.child("collect", 0), places)
     rows = training_rows(collection)
     assert any(len(row.prompt) > len(starts[0].prompt) for row in rows)
     for i, row in enumerate(rows):
@@ -146,49 +148,52 @@ def test_rows_of_a_suffix_keep_their_prefix_in_the_prompt(tmp_path):
             mask = outputs[f"{name}_mask"][i].bool()
             assert tuple(outputs[f"{name}_ids"][i][mask].tolist()) == expected
         assert outputs["prompt_mask"][i][-1] == outputs["completion_mask"][i][0] == 1
-        assert outputs["advantages"][i] == np.float32(row.advantage)
         sampled = outputs["completion_mask"][i].bool()
+        np.testing.assert_array_equal(
+            outputs["advantages"][i][sampled], row.advantages.astype(np.float32)
+        )
         np.testing.assert_array_equal(outputs["old_per_token_logps"][i][sampled], row.logprobs)
 
 
 @dataclasses.dataclass(frozen=True)
-class Altered:
-    """GRPO whose collections are tampered with."""
+class Altered(GRPO):
+    """GRPO whose groups are tampered with: change(number of the group, group) -> group or None."""
 
-    change: object
     rollouts: int = 6
+    change: object = None
+    numbers: object = dataclasses.field(default_factory=itertools.count)
 
-    def collect(self, *args, **kwargs):
-        return self.change(GRPO(self.rollouts).collect(*args, **kwargs))
+    def plan(self, prompt, key):
+        (group,) = yield from GRPO(self.rollouts).plan(prompt, key)
+        changed = self.change(next(self.numbers), group)
+        return [] if changed is None else [changed]
 
 
 def tampered(change):
-    def alter(collection):
-        groups = tuple(change(i, group) for i, group in enumerate(collection.groups))
-        return Collection(
-            tuple(g for g in groups if g is not None), collection.generated_rollouts, 0
-        )
+    return Altered(change=change)
 
-    return Altered(alter)
+
+def with_advantages(group, advantages):
+    return Group.of(group.rollouts, advantages, group.prompt)
 
 
 SIX = {"more": {"num_generations": 6}}
 
 
-@pytest.mark.parametrize("value", [float("nan"), None])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_missing_advantage_stops_the_run(tmp_path, value):
     def without(i, group):
-        return dataclasses.replace(group, advantages=[value, *group.advantages[1:]])
+        return with_advantages(group, [value, *group.advantages[1:]])
 
     ours = trainer(tmp_path, tampered(without), **SIX)
-    with pytest.raises(InvalidInput, match=r"advantages.*not finite"):
+    with pytest.raises(InvalidInput, match=r"advantages.*not one finite number"):
         ours.train()
     assert torch.equal(weights(ours.model), start())
 
 
 def test_flipped_advantages_turn_the_update_round(tmp_path):
     def flip(i, group):
-        return dataclasses.replace(group, advantages=-group.advantages)
+        return with_advantages(group, -group.advantages)
 
     there, back = trainer(tmp_path, GRPO(6)), trainer(tmp_path, tampered(flip), **SIX)
     for each in (there, back):
@@ -199,29 +204,31 @@ def test_flipped_advantages_turn_the_update_round(tmp_path):
 
 def test_fewer_rows_are_filled_up_without_effect(tmp_path):
     def first_two(i, group):
-        return group if i < 2 else None
+        return group if i % 3 < 2 else None
 
     ours = trainer(tmp_path, tampered(first_two), kind=Watched, **SIX)
     ours.train()
     world = simulator()
     starts = world.start_states([world.task.problems("train", 6, 0)[i] for i in ours.seen[0]])
-    collection = GRPO(6).collect(world, starts, KEY.child("collect", 0), prompts=ours.seen[0])
+    collection = collect(GRPO(6), world, starts, KEY.child("collect", 0), ours.seen[0])
     LeanTrainer(world.sampler.model, OPTIMIZER, SEQUENCE).step(training_rows(collection.groups[:2]))
     assert relative(weights(ours.model), weights(world.sampler.model)) < 1e-5
 
 
 def test_more_rows_than_places_are_refused(tmp_path):
-    ours = trainer(tmp_path, tampered(lambda i, group: group), more={"num_generations": 3})
+    class Modest(GRPO):
+        rows_per_prompt = 3
+
+    ours = trainer(tmp_path, Modest(6))
     with pytest.raises(InvalidInput, match="18 rows for 9 places"):
         ours.train()
 
 
 def test_updates_without_any_advantage_change_nothing(tmp_path):
     def level(i, group):
-        return dataclasses.replace(group, advantages=np.zeros(len(group.rollouts)))
+        return with_advantages(group, np.zeros(6)) if i >= 3 else group
 
-    calls = iter([lambda i, g: g, level, level])
-    altered = Altered(lambda c: tampered(next(calls)).change(c))
+    altered = tampered(level)
     seen = []
 
     class Kept(ResetTrainer):
@@ -443,8 +450,6 @@ def test_what_cannot_run_here_is_refused(tmp_path):
         trl_config(TrlSettings(bf16=True), OPTIMIZER, RESETS, tmp_path)
     with pytest.raises(InvalidInput, match="parts"):
         trl_config(TrlSettings(), OptimizerSettings(parts=7), RESETS, tmp_path)
-    with pytest.raises(InvalidInput, match="rows per prompt"):
-        trl_config(TrlSettings(), OPTIMIZER, tampered(None), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -457,10 +462,10 @@ def test_what_cannot_run_here_is_refused(tmp_path):
     ],
 )
 def test_rows_per_prompt_are_what_a_collection_holds(algorithm, rows):
-    assert rows_per_prompt(algorithm) == rows
+    assert algorithm.rows_per_prompt == rows
     world = simulator()
     starts = world.start_states(world.task.problems("train", 4, 0))
-    found = training_rows(algorithm.collect(world, starts, 0))
+    found = training_rows(collect(algorithm, world, starts, 0))
     assert rows <= len(found) <= 4 * rows
 
 

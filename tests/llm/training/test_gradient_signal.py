@@ -19,7 +19,7 @@ MODEL, _ = load_model(ModelSettings(str(TINY)))
 def row(prompt, completion, advantage):
     logprobs = laws(prompt + completion)[len(prompt) - 1 : -1]
     old = logprobs[np.arange(len(completion)), completion].astype(np.float32)
-    return TrainingRow(prompt, completion, old, advantage, 0, 0)
+    return TrainingRow(prompt, completion, old, np.full(len(completion), advantage), 0, 0)
 
 
 def laws(tokens):
@@ -32,7 +32,7 @@ def closed_form(one, weight):
     found = []
     for i, token in enumerate(one.completion):
         pi = np.exp(laws(one.prompt + one.completion)[len(one.prompt) - 1 + i])
-        found.append(weight * abs(one.advantage) * np.sqrt(1 - 2 * pi[token] + (pi**2).sum()))
+        found.append(weight * abs(one.advantages[i]) * np.sqrt(1 - 2 * pi[token] + (pi**2).sum()))
     return found
 
 

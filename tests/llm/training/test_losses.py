@@ -73,16 +73,16 @@ def test_averages_of_each_part_would_change_the_gradient(loss):
 @every_loss
 def test_rows_without_advantage_may_be_left_out(loss):
     model, rows = tiny_model(), random_rows(shift=0.3)
-    taught = [row for row in rows if row.advantage != 0]
-    assert 0 < len(taught) < len(rows)
-    without = loss_of(model, pad_rows(taught), totals(rows), loss)
+    informative = [row for row in rows if row.informative]
+    assert 0 < len(informative) < len(rows)
+    without = loss_of(model, pad_rows(informative), totals(rows), loss)
     assert relative(gradient(model, without), gradient(model, whole(model, rows, loss))) < 1e-6
 
 
 @every_loss
 def test_opposite_advantages_give_opposite_gradients_on_policy(loss):
     model, rows = tiny_model(), random_rows()
-    flipped = [dataclasses.replace(row, advantage=-row.advantage) for row in rows]
+    flipped = [dataclasses.replace(row, advantages=-row.advantages) for row in rows]
     found = gradient(model, whole(model, flipped, loss))
     assert relative(found, -gradient(model, whole(model, rows, loss))) < 1e-5
 
@@ -98,7 +98,7 @@ def hand(kind="unclipped", aggregation="sequence-mean", **options):
     new = torch.tensor([[-1.0, -2.0], [-0.5, float("nan")]])
     old = torch.tensor([[-1.0, -2.5], [-0.25, float("inf")]])
     mask = torch.tensor([[True, True], [True, False]])
-    advantages = torch.tensor([1.0, -2.0])
+    advantages = torch.tensor([[1.0, 1.0], [-2.0, float("nan")]])
     loss = LossSettings(kind, aggregation, **options)
     return float(policy_loss(new, old, advantages, mask, Totals(4, 10), loss))
 
@@ -148,14 +148,18 @@ def test_no_loss_falls_on_what_was_given():
     for i, row in enumerate(rows):
         # The logits at a place predict the token after it.
         predicting = range(len(row.prompt) - 1 - first, len(row) - 1 - first)
-        expected = [t in predicting and row.advantage != 0 for t in range(width)]
+        expected = [t in predicting and row.informative for t in range(width)]
         assert [bool(g > 0) for g in touched[i]] == expected
 
 
 def test_a_loss_on_everything_read_is_seen_by_that_check():
     model, rows = tiny_model(), random_rows(advantages=[1.0, -1.0])
     batch = pad_rows(rows)
-    careless = dataclasses.replace(batch, completion_mask=batch.attention_mask.bool())
+    careless = dataclasses.replace(
+        batch,
+        completion_mask=batch.attention_mask.bool(),
+        advantages=torch.ones_like(batch.advantages),
+    )
     careless.completion_mask[:, 0] = False
     touched, width = logits_gradient(
         model, careless, lambda m, b: loss_of(m, b, totals(rows), LossSettings())

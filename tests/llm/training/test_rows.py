@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_theory import GRPO, RRPO, Key
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.seam import Ending, Group, Rollout
 from llm.training.rows import pad_rows, split_by_prompt, training_rows
@@ -23,7 +24,7 @@ torch.set_num_threads(1)
 def collected(algorithm, prompts=3):
     world = simulator()
     starts = world.start_states(world.task.problems("train", prompts, 0))
-    return algorithm.collect(world, starts, Key.of(4), prompts=[7, 5, 9][:prompts])
+    return collect(algorithm, world, starts, Key.of(4), prompts=[7, 5, 9][:prompts])
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +57,51 @@ def test_advantages_are_those_of_each_group_alone():
         rewards = np.array([r.reward for r in group.rollouts])
         deviation = rewards - rewards.mean()
         expected = deviation / rewards.std() if rewards.std() else deviation
-        found = [row.advantage for row in rows if row.group == number]
-        np.testing.assert_allclose(found, expected)
+        found = [set(row.advantages) for row in rows if row.group == number]
+        np.testing.assert_allclose([a for (a,) in found], expected)
         deviating += bool(rewards.std())
     assert deviating
 
 
-@pytest.mark.parametrize(
-    ("advantages", "problem"),
-    [
-        ([1.0, float("nan")], "not finite"),
-        ([1.0, None], "not finite"),
-        ([float("inf"), 0.0], "not finite"),
-        ([1.0], "not one for each"),
-        (None, "not one for each"),
-    ],
-)
-def test_a_missing_advantage_is_refused(reset, advantages, problem):
-    group = dataclasses.replace(
-        reset.groups[0], rollouts=reset.groups[0].rollouts[:2], advantages=advantages
-    )
-    with pytest.raises(InvalidInput, match=rf"groups\[0\].advantages.*{problem}"):
-        training_rows([group])
+@pytest.mark.parametrize("change", [lambda a: a[:-1], lambda a: a * np.nan, lambda a: None])
+def test_a_missing_advantage_is_refused(reset, change):
+    sample = next(s for s in reset.groups[0].samples if len(s.rollout) > 1)
+    with pytest.raises(InvalidInput, match=r"advantages.*not one finite number for each of"):
+        dataclasses.replace(sample, advantages=change(sample.advantages))
+
+
+def test_tokens_have_the_advantage_of_their_thought(reset):
+    for group in reset:
+        samples = [
+            dataclasses.replace(s, advantages=np.arange(len(s.rollout)) - 0.5)
+            for s in group.samples
+        ]
+        rows = training_rows([dataclasses.replace(group, samples=tuple(samples))])
+        for row, sample in zip(rows, samples, strict=True):
+            for (begin, end), advantage in zip(
+                sample.rollout.spans, sample.advantages, strict=True
+            ):
+                assert (row.advantages[begin:end] == advantage).all()
+            assert not row.off_policy
+
+
+def test_a_sample_may_be_learned_in_another_context(reset):
+    """A suffix learned as if it followed the prompt: its prompt is that state's, and it says so."""
+    group = next(g for g in reset if g.step)
+    start = group.parent.states[0]
+    moved = [dataclasses.replace(sample, context=start) for sample in group.samples]
+    here = training_rows([group])
+    there = training_rows([dataclasses.replace(group, samples=tuple(moved))])
+    for one, other in zip(here, there, strict=True):
+        assert other.prompt == start.tokens != one.prompt
+        assert other.completion == one.completion
+        assert (one.off_policy, other.off_policy) == (False, True)
 
 
 def test_rollouts_of_other_worlds_are_refused():
     rollout = Rollout([(0, 0)], [1], 1.0, False, Ending.TERMINAL)
-    with pytest.raises(InvalidInput, match=r"groups\[0\].rollouts"):
-        training_rows([Group((rollout,), np.zeros(1), 0)])
+    with pytest.raises(InvalidInput, match=r"groups\[0\].samples"):
+        training_rows([Group.of((rollout,), np.zeros(1), 0)])
 
 
 def test_a_rollout_without_tokens_is_refused(reset):
@@ -97,7 +115,7 @@ def test_a_rollout_without_tokens_is_refused(reset):
         actions=(),
     )
     with pytest.raises(InvalidInput, match="without tokens"):
-        training_rows([Group((empty,), np.zeros(1), 0)])
+        training_rows([Group.of((empty,), np.zeros(1), 0)])
 
 
 @given(count=st.integers(1, 9), seed=st.integers(0, 50))
@@ -112,7 +130,10 @@ def test_padding_can_be_undone(count, seed):
         sampled = batch.completion_mask[i]
         assert tuple(batch.input_ids[i][sampled].tolist()) == row.completion
         np.testing.assert_array_equal(batch.old_logprobs[i][sampled], row.logprobs)
-        assert batch.advantages[i] == np.float32(row.advantage)
+        np.testing.assert_array_equal(
+            batch.advantages[i][sampled], row.advantages.astype(np.float32)
+        )
+        assert not batch.advantages[i][~sampled].any()
     assert not batch.completion_mask[:, 0].any()
     assert (batch.input_ids[batch.attention_mask == 0] == 31).all()
     assert batch.input_ids.shape[1] == max(map(len, rows))

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.uniform import UniformReset
-from cpi_theory.seam import Collection, Ending, Group, Rollout
+from cpi_theory.seam import Collection, Ending, Group, Numbered, Rollout
 from tabular.evaluation.evaluate import evaluate
 from tabular.learning.optimizers import Adam, Sgd
 from tabular.learning.softmax import SoftmaxPolicy
@@ -69,7 +70,7 @@ def test_its_expectation_is_the_gradient_of_the_value(seed):
     mdp, softmax, _ = small_world(seed)
     expected = np.zeros_like(softmax.logits)
     for chance, rollout in every_rollout(mdp, softmax.probabilities()):
-        group = Group((rollout,), np.array([rollout.reward - 0.37]), 0)
+        group = Group.of((rollout,), np.array([rollout.reward - 0.37]), 0)
         expected += chance * softmax.gradient([group])
 
     def value(logits):
@@ -83,14 +84,14 @@ def test_its_expectation_is_the_gradient_of_the_value(seed):
 def test_sampled_rollouts_give_it_without_bias(seed):
     mdp, softmax, _ = small_world(seed, horizon=3)
     policy = softmax.probabilities()
-    simulator = TabularSimulator(mdp, policy, seed)
+    simulator = Numbered(TabularSimulator(mdp, policy), seed)
     n, batches = 200, 50
     estimates = []
     for batch in range(batches):
-        starts = simulator.start_states(n, Key.of(seed).child(batch))
+        starts = simulator.simulator.start_states(n, Key.of(seed).child(batch))
         rollouts = tuple(simulator.rollout(starts))
         advantages = np.array([r.reward for r in rollouts]) - 0.5
-        estimates.append(softmax.gradient([Group(rollouts, advantages, 0)]) / n)
+        estimates.append(softmax.gradient([Group.of(rollouts, advantages, 0)]) / n)
     mean, error = np.mean(estimates, axis=0), np.std(estimates, axis=0) / batches**0.5
 
     def value(logits):
@@ -105,7 +106,7 @@ def collected(algorithm, seed=3):
     softmax = SoftmaxPolicy.from_policy(tree.mdp, tree.policy)
     simulator = TabularSimulator(tree.mdp, softmax.probabilities())
     starts = simulator.start_states(12, 1)
-    return softmax, algorithm.collect(simulator, starts, seed)
+    return softmax, collect(algorithm, simulator, starts, seed)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_no_groups_and_constant_groups_teach_nothing():
     softmax, collection = collected(GRPO())
     assert not softmax.gradient(Collection((), 0, 0)).any()
     group = collection.groups[0]
-    silent = Group(group.rollouts, np.zeros(len(group.rollouts)), 0)
+    silent = Group.of(group.rollouts, np.zeros(len(group.rollouts)), 0)
     assert not softmax.gradient([silent]).any()
     assert softmax.surrogate([silent]) == 0
 
@@ -154,10 +155,10 @@ def test_one_step_worked_by_hand():
     softmax = SoftmaxPolicy.uniform(mdp)
     one = Rollout([(0, 0)], [0], 1.0, False, Ending.HORIZON)
     other = Rollout([(0, 0)], [1], 0.0, True, Ending.HORIZON)
-    group = Group((one, other), np.array([1.0, -1.0]), 0)
+    group = Group.of((one, other), np.array([1.0, -1.0]), 0)
     np.testing.assert_allclose(softmax.gradient([group]), [[1.0, -1.0]])
     assert softmax.surrogate([group]) == pytest.approx(0.0)
-    np.testing.assert_allclose(softmax.gradient([Group((one,), np.ones(1), 0)]), [[0.5, -0.5]])
+    np.testing.assert_allclose(softmax.gradient([Group.of((one,), np.ones(1), 0)]), [[0.5, -0.5]])
 
 
 @given(seeds)
@@ -183,7 +184,7 @@ def test_big_logits_do_not_overflow():
     huge = softmax.with_logits(softmax.logits * 1e4)
     np.testing.assert_allclose(huge.probabilities().sum(axis=-1), 1)
     rollouts = [rollout for _, rollout in every_rollout(mdp, softmax.probabilities())][:4]
-    assert np.isfinite(huge.surrogate([Group(tuple(rollouts), np.arange(4.0), 0)]))
+    assert np.isfinite(huge.surrogate([Group.of(tuple(rollouts), np.arange(4.0), 0)]))
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_ascent_reaches_the_optimum():
     for iteration in range(60):
         simulator = simulator.with_policy(softmax.probabilities())
         starts = simulator.start_states(8, Key.of(1).child(iteration))
-        collection = algorithm.collect(simulator, starts, Key.of(2).child(iteration))
+        collection = collect(algorithm, simulator, starts, Key.of(2).child(iteration))
         state = optimizer.ascend(state, softmax.gradient(collection))
         softmax = softmax.with_logits(state.logits)
     assert float(evaluate(tree.mdp, tree.policy).value) < 0.2

@@ -267,7 +267,7 @@ def test_too_many_returns_leave_it_to_sampling(monkeypatch):
 class EarlyReset(ResetPolicy):
     """A reset policy that no recursion knows: weight 2^-h on the steps of failures."""
 
-    def step_weights(self, rollouts, simulator, keys=None):
+    def step_weights(self, rollouts, simulator, keys):
         return [
             0.5 ** np.arange(len(r)) if r.failed else Refusal(Reason.NOT_FAILED) for r in rollouts
         ]

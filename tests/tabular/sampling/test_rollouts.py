@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Ending, Rollout
+from cpi_theory.seam import Ending, Numbered, Rollout
 from tabular.sampling.rollouts import Actions, FlatSteps, States, as_rollouts
 from tabular.simulation.simulator import TabularSimulator
 from tabular.strategies import finite_horizon_mdps, policies
@@ -65,7 +65,7 @@ def tree_simulator():
 
 
 def test_items_are_plain_python_numbers():
-    rollout = tree_simulator().rollout([(2, 0)])[0]
+    rollout = Numbered(tree_simulator()).rollout([(2, 0)])[0]
     assert [type(part) for part in rollout.states[0]] == [int, int]
     assert type(rollout.actions[0]) is int
     assert type(rollout.reward) is float
@@ -74,12 +74,12 @@ def test_items_are_plain_python_numbers():
 
 
 def test_rollouts_survive_pickling():
-    rollouts = tree_simulator().rollout([(0, 0), (3, 1)])
+    rollouts = Numbered(tree_simulator()).rollout([(0, 0), (3, 1)])
     assert pickle.loads(pickle.dumps(rollouts)) == rollouts
 
 
 def test_flat_steps_of_foreign_rollouts_are_the_same():
-    rollouts = tree_simulator().rollout([(0, 0), (3, 1), (5, 0), (2, 1)])
+    rollouts = Numbered(tree_simulator()).rollout([(0, 0), (3, 1), (5, 0), (2, 1)])
     foreign = [
         Rollout(list(r.states), tuple(r.actions), r.reward, r.failed, r.ended) for r in rollouts
     ]
@@ -98,7 +98,7 @@ def test_flat_steps_of_foreign_rollouts_are_the_same():
 
 def test_flat_steps_of_paths_are_those_of_their_rollouts():
     simulator = tree_simulator()
-    paths = simulator.simulate([0, 4, 2], [0, 1, 0])
+    paths = simulator.simulate([0, 4, 2], [0, 1, 0], Key.of(0).integers(3))
     one, other = FlatSteps.of_paths(paths), FlatSteps.of(as_rollouts(paths, 1.0))
     for name in ("layers", "states", "actions", "bounds"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
@@ -124,17 +124,21 @@ def test_what_cannot_be_flattened_is_refused():
     jump = Rollout([(0, 1), (2, 1)], [0, 0], 0.0, True, Ending.HORIZON)
     with pytest.raises(InvalidInput, match="layers do not follow"):
         FlatSteps.of([jump])
-    light = tree_simulator().simulate(0, [0], paths=False)
+    light = tree_simulator().simulate(0, [0], Key.of(0).integers(1), paths=False)
     for flatten in (FlatSteps.of_paths, lambda paths: as_rollouts(paths, 1.0)):
         with pytest.raises(InvalidInput, match="paths=True"):
             flatten(light)
 
 
 def test_taking_some_paths_keeps_them_whole():
-    paths = tree_simulator().simulate(0, np.zeros(9, int))
+    paths = tree_simulator().simulate(0, np.zeros(9, int), Key.of(0).integers(9))
     some = paths.take(np.array([4, 1]))
     assert as_rollouts(some, 0.5) == [as_rollouts(paths, 0.5)[i] for i in (4, 1)]
-    light = tree_simulator().simulate(0, np.zeros(9, int), paths=False).take(np.array([2]))
+    light = (
+        tree_simulator()
+        .simulate(0, np.zeros(9, int), Key.of(0).integers(9), paths=False)
+        .take(np.array([2]))
+    )
     assert light.states is None
     assert len(light) == 1
 

@@ -10,7 +10,14 @@ from scipy import sparse, special
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Ending, FailedLocalization, Localization, OracleSimulator, Reason
+from cpi_theory.seam import (
+    Ending,
+    FailedLocalization,
+    Localization,
+    Numbered,
+    OracleSimulator,
+    Reason,
+)
 from tabular.evaluation.evaluate import evaluate
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.resets.localizer import Localizer
@@ -109,7 +116,7 @@ def test_rollouts_have_the_exact_law(world, memory):
 def test_rewards_and_successors_belong_to_the_path(world):
     mdp, policy = world
     simulator = TabularSimulator(mdp, policy)
-    for rollout in simulator.rollout(simulator.start_states(300, 1)):
+    for rollout in Numbered(simulator).rollout(simulator.start_states(300, 1)):
         layers = [h for h, _ in rollout.states]
         assert layers == list(range(len(rollout)))
         path = list(zip(layers, [s for _, s in rollout.states], rollout.actions, strict=True))
@@ -130,7 +137,12 @@ def test_resets_to_later_states_have_the_exact_values(world, memory):
     values = np.asarray(simulator.evaluation.values)
     each = 2_000
     layers, states = (a.ravel() for a in np.indices(values.shape))
-    drawn = simulator.simulate(np.repeat(layers, each), np.repeat(states, each), paths=False)
+    drawn = simulator.simulate(
+        np.repeat(layers, each),
+        np.repeat(states, each),
+        Key.of(0).integers(each * len(layers)),
+        paths=False,
+    )
     returns = drawn.returns.reshape(-1, each)
     error = returns.std(axis=1) / each**0.5
     z = (returns.mean(axis=1) - values.ravel()) / (error + 1e-9)
@@ -191,20 +203,6 @@ def test_a_stationary_policy_and_its_layers_draw_the_same_bits():
         assert one.actions[:-1] == other.actions[:-1]
 
 
-def test_keyless_calls_number_their_rollouts(world):
-    mdp, policy = world
-    starts = [(0, 0)] * 20
-    whole = TabularSimulator(mdp, policy, seed=4).rollout(starts)
-    split = TabularSimulator(mdp, policy, seed=4)
-    assert split.rollout(starts[:7]) + split.rollout(starts[7:]) == whole
-    again = TabularSimulator(mdp, policy, seed=4)
-    first, second = again.rollout(starts), again.with_policy(policy).rollout(starts)
-    other = TabularSimulator(mdp, policy, seed=5).rollout(starts)
-    if mdp.states > 1 and mdp.horizon > 1:
-        assert first != second
-        assert first != other
-
-
 def test_it_is_an_oracle_simulator():
     problem = garnet(5, 2, 2, 3, seed=1)
     assert isinstance(TabularSimulator(problem.mdp, problem.policy), OracleSimulator)
@@ -213,7 +211,7 @@ def test_it_is_an_oracle_simulator():
 def test_exact_mdps_are_simulated_too():
     tree = reasoning_tree(horizon=4, right_probability=0.5)
     simulator = TabularSimulator(tree.mdp, tree.policy)
-    drawn = simulator.simulate(0, np.zeros(20_000, int))
+    drawn = simulator.simulate(0, np.zeros(20_000, int), Key.of(0).integers(20_000))
     p = float(simulator.evaluation.value)
     assert abs(drawn.returns.mean() - p) < 4 * (p * (1 - p) / 20_000) ** 0.5
 
@@ -222,8 +220,10 @@ def test_first_errors_are_the_first_bad_actions(world):
     mdp, policy = world
     simulator = TabularSimulator(mdp, policy, success=0.3)
     advantages = np.asarray(simulator.evaluation.advantages)
-    rollouts = simulator.rollout(simulator.start_states(500, 1))
-    for rollout, answer in zip(rollouts, simulator.locate_first_error(rollouts), strict=True):
+    rollouts = Numbered(simulator).rollout(simulator.start_states(500, 1))
+    for rollout, answer in zip(
+        rollouts, Numbered(simulator).locate_first_error(rollouts), strict=True
+    ):
         bad = [
             i
             for i, ((h, s), a) in enumerate(zip(rollout.states, rollout.actions, strict=True))
@@ -241,13 +241,13 @@ def test_first_errors_are_the_first_bad_actions(world):
 def test_blurred_localizers_keep_their_promise():
     tree = reasoning_tree(horizon=10)
     exact = TabularSimulator(tree.mdp, tree.policy)
-    rollouts = [r for r in exact.rollout([(0, 0)] * 20_000) if r.failed]
-    truth = np.array([a.step for a in exact.locate_first_error(rollouts)])
+    rollouts = [r for r in Numbered(exact).rollout([(0, 0)] * 20_000) if r.failed]
+    truth = np.array([a.step for a in Numbered(exact).locate_first_error(rollouts)])
     n = len(rollouts)
 
     def answers(**blur):
         simulator = TabularSimulator(tree.mdp, tree.policy, localizer=Localizer(**blur))
-        given = simulator.locate_first_error(rollouts)
+        given = Numbered(simulator).locate_first_error(rollouts)
         return np.array([a.step if isinstance(a, Localization) else -1 for a in given])
 
     named = answers(accuracy=0.6)
@@ -266,8 +266,8 @@ def test_blurred_localizers_keep_their_promise():
 def test_a_one_step_rollout_cannot_be_blurred():
     tree = reasoning_tree(horizon=1, hard_steps=1)
     simulator = TabularSimulator(tree.mdp, tree.policy, localizer=Localizer(precision=0.0))
-    rollouts = [r for r in simulator.rollout([(0, 0)] * 50) if r.failed]
-    assert set(simulator.locate_first_error(rollouts)) == {Localization(0)}
+    rollouts = [r for r in Numbered(simulator).rollout([(0, 0)] * 50) if r.failed]
+    assert set(Numbered(simulator).locate_first_error(rollouts)) == {Localization(0)}
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_impossible_localizers_are_refused(settings, field):
 def test_states_that_do_not_exist_are_refused(states, message):
     problem = garnet(5, 2, 2, 3, seed=1)
     with pytest.raises(InvalidInput, match=message):
-        TabularSimulator(problem.mdp, problem.policy).rollout(states)
+        Numbered(TabularSimulator(problem.mdp, problem.policy)).rollout(states)
 
 
 def test_later_changes_of_the_policy_array_change_nothing():
@@ -318,10 +318,8 @@ def test_settings_are_checked():
     problem = garnet(5, 2, 2, 3, seed=1)
     mdp, policy = problem.mdp, problem.policy
     for bad in (
-        {"seed": -1},
         {"threads": 0},
         {"table_memory": -1},
-        {"seed": 2**64},
         {"success": float("nan")},
     ):
         with pytest.raises(InvalidInput, match=next(iter(bad))):
@@ -334,4 +332,4 @@ def test_settings_are_checked():
         simulator.with_policy(np.full((5, 2), 0.4))
     with pytest.raises(InvalidInput, match="policy shape"):
         simulator.with_policy(np.full((4, 2), 0.5))
-    assert simulator.rollout([]) == []
+    assert Numbered(simulator).rollout([]) == []

@@ -18,7 +18,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import AdvantageReset, ImperfectReset, ImprovableReset
 from cpi_theory.resets.uniform import StartReset, UniformReset
-from cpi_theory.seam import ResetPolicy
+from cpi_theory.seam import Numbered, ResetPolicy
 from tabular.evaluation.evaluate import evaluate
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.resets.localizer import Localizer
@@ -130,7 +130,7 @@ def test_trials_depend_on_their_arguments_alone():
     simulator = tree_world()
     reset = FirstErrorReset()
     first = simulator.draw_trials(reset, 50, Key.of(1))
-    simulator.rollout([(0, 0)] * 5)
+    Numbered(simulator).rollout([(0, 0)] * 5)
     again = simulator.draw_trials(reset, 50, Key.of(1))
     threaded = tree_world(threads=2).draw_trials(reset, 50, Key.of(1))
     for other in (again, threaded):
@@ -147,7 +147,7 @@ class Disguised(ResetPolicy):
 
     inner: ResetPolicy
 
-    def step_weights(self, rollouts, simulator, keys=None):
+    def step_weights(self, rollouts, simulator, keys):
         return self.inner.step_weights(rollouts, simulator, keys)
 
 

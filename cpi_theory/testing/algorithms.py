@@ -1,0 +1,96 @@
+"""Does an algorithm keep the laws of :class:`~cpi_theory.seam.Algorithm`?"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from cpi_theory.algorithms.collecting import collect
+from cpi_theory.randomness import Key
+from cpi_theory.seam import Algorithm, Collection, Group, Simulator, State
+from cpi_theory.testing.comparing import Watched, law, same_group
+
+
+def check_algorithm(
+    algorithm: Algorithm,
+    make: Callable[[], Simulator],
+    starts: Sequence[State],
+    *,
+    prompts: int = 8,
+    seed: int = 0,
+) -> None:
+    """Check every law of algorithms on a world.
+
+    Args:
+        algorithm: a value.
+        make: makes the world afresh.
+        starts: start states, at least one.
+        prompts: how many prompts it collects for.
+        seed: of the key.
+
+    Raises:
+        AssertionError: naming the law that is broken.
+    """
+    key, before = Key.of(seed).child("check algorithm"), copy.deepcopy(algorithm)
+    ids = [3 + 11 * i for i in range(prompts)]
+    begin = [starts[i % len(starts)] for i in range(prompts)]
+    world = Watched(make())
+    collection = collect(algorithm, world, begin, key, ids)
+    _check_groups(algorithm, collection, world, dict(zip(ids, begin, strict=True)))
+    _check_account(collection, world)
+    whole = _by_prompt(collection)
+    order = Key.of(1).child("order").generator().permutation(prompts)
+    for name, chosen in (
+        ("again", np.arange(prompts)),
+        ("in another order", order),
+        ("in other company", order[: max(1, prompts // 3)]),
+        ("alone", order[:1]),
+    ):
+        some = [ids[i] for i in chosen]
+        part = collect(algorithm, make(), [begin[i] for i in chosen], key, some)
+        found = _by_prompt(part)
+        for prompt in some:
+            one, other = found.get(prompt, []), whole.get(prompt, [])
+            equal = len(one) == len(other) and all(map(same_group, one, other))
+            law(equal, f"prompt {prompt} is to give the same groups {name}", one, other)
+    law(len(collect(algorithm, make(), [], key)) == 0, "no prompts are to give no groups")
+    law(algorithm == before, "collecting is not to change the algorithm", algorithm, before)
+    law(pickle.loads(pickle.dumps(algorithm)) == algorithm, "an algorithm is to be a value")
+
+
+def _by_prompt(collection: Collection) -> dict[int, list[Group]]:
+    groups: dict[int, list[Group]] = {}
+    for group in collection:
+        groups.setdefault(group.prompt, []).append(group)
+    return groups
+
+
+def _check_groups(
+    algorithm: Algorithm, collection: Collection, world: Watched, starts: dict[int, State]
+) -> None:
+    reached = {state for r in world.drawn for state in (*r.states, r.last)} | set(starts.values())
+    rows: Counter[int] = Counter()
+    for group in collection:
+        law(group.prompt in starts, "a group is to belong to a prompt", group.prompt)
+        law(len(group.samples) > 0, "a group is to hold samples", group)
+        law((group.parent is None) == (group.step is None), "a parent has a step", group.step)
+        rows[group.prompt] += len(group.samples)
+        for sample in group.samples:
+            if len(sample.rollout):
+                first = sample.rollout.states[0]
+                law(first in reached, "samples start where the prompt does or was reached", first)
+                if group.parent is not None and group.step is not None:
+                    origin = group.parent.states[group.step]
+                    law(first == origin, "suffixes start at the reset state", first, origin)
+    most, allowed = max(rows.values(), default=0), algorithm.rows_per_prompt
+    law(most <= allowed, "a prompt is to have at most rows_per_prompt samples", most, allowed)
+
+
+def _check_account(collection: Collection, world: Watched) -> None:
+    found = (collection.generated_rollouts, collection.localizations)
+    expected = (len(world.drawn), world.located)
+    law(found == expected, "rollouts and localisations are to be counted", found, expected)

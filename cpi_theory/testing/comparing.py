@@ -1,0 +1,108 @@
+"""Comparing rollouts of any world: states that hash, actions of any kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from cpi_theory.randomness import Keys
+from cpi_theory.seam import (
+    FailedLocalization,
+    Group,
+    Localization,
+    Rollout,
+    Simulator,
+    State,
+)
+
+
+def law(holds: bool, statement: str, *shown: object) -> None:
+    """Raise an `AssertionError` with the law and what broke it."""
+    if not holds:
+        details = "; ".join(repr(value) for value in shown)
+        raise AssertionError(f"{statement}: {details}" if shown else statement)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two states, actions or tables are equal, arrays entry by entry."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return bool(np.array_equal(one, other))
+    if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def same_rollout(one: Rollout | None, other: Rollout | None) -> bool:
+    """Whether two rollouts are equal in all that the seam knows of them."""
+    if one is None or other is None:
+        return one is other
+    rewards = (one.reward, other.reward)
+    return (
+        same(list(one.states), list(other.states))
+        and same(list(one.actions), list(other.actions))
+        and (rewards[0] == rewards[1] or all(map(math.isnan, rewards)))
+        and (one.failed, one.ended, one.last) == (other.failed, other.ended, other.last)
+    )
+
+
+def same_group(one: Group, other: Group) -> bool:
+    """Whether two groups hold equal samples with equal credit."""
+    return (
+        (one.prompt, one.step, len(one.samples)) == (other.prompt, other.step, len(other.samples))
+        and same_rollout(one.parent, other.parent)
+        and all(
+            same_rollout(a.rollout, b.rollout)
+            and same(a.advantages, b.advantages)
+            and a.context == b.context
+            for a, b in zip(one.samples, other.samples, strict=True)
+        )
+    )
+
+
+class Watched:
+    """A simulator that keeps what passes through it; it does no more than the seam asks.
+
+    Attributes:
+        simulator: the world.
+        drawn: every rollout.
+        located: how many rollouts it was asked to localise.
+        calls: names of the calls in their order.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.drawn: list[Rollout] = []
+        self.located = 0
+        self.calls: list[str] = []
+
+    def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
+        """The world's rollouts."""
+        self.calls.append("rollout")
+        rollouts = self.simulator.rollout(states, keys)
+        self.drawn.extend(rollouts)
+        return rollouts
+
+    def locate_first_error(
+        self, rollouts: Sequence[Rollout], keys: Keys
+    ) -> list[Localization | FailedLocalization]:
+        """The world's answers."""
+        self.calls.append("locate")
+        self.located += len(rollouts)
+        return self.simulator.locate_first_error(rollouts, keys)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the world can do; rollouts that it cuts are kept too."""
+        found = getattr(self.simulator, name)
+        return self._keeping(found) if name == "rollout_cut" else found
+
+    def _keeping(self, rollout_cut: Callable[..., Sequence[Rollout]]) -> Any:
+        def kept(*arguments: Any) -> Sequence[Rollout]:
+            self.calls.append("rollout")
+            rollouts = rollout_cut(*arguments)
+            self.drawn.extend(rollouts)
+            return rollouts
+
+        return kept
