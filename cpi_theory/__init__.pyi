@@ -45,4 +45,5 @@ from .seam import ResetPolicy as ResetPolicy
 from .seam import Rollout as Rollout
 from .seam import Sample as Sample
 from .seam import Simulator as Simulator
+from .seam import State as State
 from .statistics.intervals import Interval as Interval

@@ -1,6 +1,8 @@
 """What the README and CONTRIBUTING tell a reader to type works as typed."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,14 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_example_runs(code):
-    names: dict = {"__name__": "example"}
-    exec(compile(code, "example", "exec"), names)
-    for name, value in names.items():
+def test_example_runs(code, tmp_path):
+    """Saved as a module, as a reader would save it."""
+    path = tmp_path / f"example_{tmp_path.name.replace('-', '_')}.py"
+    path.write_text(code)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name, value in list(vars(module).items()):
         if name.startswith("test_"):
             value()
 
