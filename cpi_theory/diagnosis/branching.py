@@ -17,7 +17,7 @@ from cpi_theory.algorithms.collecting import Account
 from cpi_theory.checks import InvalidInput, check_count, check_positive
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Draw, Rollout, Simulator, State
-from cpi_theory.statistics.intervals import Interval, wilson_interval
+from cpi_theory.statistics.intervals import Interval, difference, scaled, wilson_interval
 
 Pick = tuple[Rollout, int]
 """A visited state: a rollout and the index of one of its steps."""
@@ -161,10 +161,7 @@ def _difference(
     if not after:
         return Interval(math.nan, -reward_bound, reward_bound)
     q, v = (_mean_interval(rewards, level, reward_bound) for rewards in (after, before))
-    below = math.hypot(q.estimate - q.lower, v.upper - v.estimate)
-    above = math.hypot(q.upper - q.estimate, v.estimate - v.lower)
-    d = q.estimate - v.estimate
-    return Interval(d * reward_bound, (d - below) * reward_bound, (d + above) * reward_bound)
+    return scaled(difference(q, v), reward_bound)
 
 
 def _mean_interval(rewards: list[float], level: float, reward_bound: float) -> Interval:

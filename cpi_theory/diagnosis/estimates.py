@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from cpi_theory.diagnosis.meters import Measured
 from cpi_theory.diagnosis.samples import Named, Samples, Trial
 from cpi_theory.seam import Collection, Reason, Rollout
-from cpi_theory.statistics.by_prompt import Array, Counts, Labelled, difference, scaled
-from cpi_theory.statistics.intervals import Interval
+from cpi_theory.statistics.by_prompt import Array, Counts, Labelled
+from cpi_theory.statistics.intervals import Interval, difference, scaled
 
 Record = tuple[int, float, float]
 

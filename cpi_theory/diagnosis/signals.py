@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cpi_theory.seam import Collection, equal_mean
-from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, scaled
-from cpi_theory.statistics.intervals import Interval
+from cpi_theory.statistics.by_prompt import Array, Counts, Resampling
+from cpi_theory.statistics.intervals import Interval, scaled
 
 
 @dataclass(frozen=True, eq=False)

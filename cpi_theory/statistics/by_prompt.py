@@ -50,22 +50,6 @@ class Counts:
         return clustered_proportion(self.hits, self.trials, level)
 
 
-def difference(first: Interval, second: Interval) -> Interval:
-    """First less second from the intervals of both; conservative where they rise and fall together.
-
-    Unlike a bootstrap it keeps its coverage where one of them has hardly a success.
-
-    Source: the "square-and-add" combination of two Wilson intervals, R. G. Newcombe, Statistics in
-    Medicine 17 (1998), here of clustered ones.
-    """
-    gap = first.estimate - second.estimate
-    below = math.hypot(first.estimate - first.lower, second.upper - second.estimate)
-    above = math.hypot(first.upper - first.estimate, second.estimate - second.lower)
-    if math.isnan(gap):
-        return Interval(math.nan, first.lower - second.upper, first.upper - second.lower)
-    return Interval(gap, gap - below, gap + above)
-
-
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """Counts of a label that is known within limits: certain hits, likely hits, possible hits.
@@ -84,16 +68,11 @@ class Labelled:
         return Interval(middle.estimate, low.lower, high.upper)
 
 
-def scaled(interval: Interval, factor: float) -> Interval:
-    """All ends times a positive number."""
-    return Interval(*(factor * end for end in (interval.estimate, interval.lower, interval.upper)))
-
-
 def product(*factors: tuple[Interval, float]) -> Interval:
     """Product of powers of non-negative quantities from their intervals, square-and-add on logs.
 
-    As conservative as :func:`difference`. Where an estimate is 0 or unknown the interval is the
-    product of the ends, or [0, inf) if that is not known either.
+    As conservative as :func:`~cpi_theory.statistics.intervals.difference`. Where an estimate is 0
+    or unknown the interval is the product of the ends, or [0, inf) if that is not known either.
 
     Args:
         factors: (interval, power) pairs.

@@ -33,24 +33,39 @@ class Interval:
         return bool(np.all(self.lower <= value) and np.all(value <= self.upper))
 
 
-def wilson_interval(successes: float, trials: float, level: float = 0.95) -> Interval:
+def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
     """Wilson score interval of a proportion from independent trials.
+
+    Formula:  (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),  p = successes /
+    trials, z the normal quantile of `level`.
 
     Unlike the normal interval it keeps its coverage near 0 and 1. A sum of values in [0, 1] may
     stand for the successes; the interval is then conservative.
 
     Args:
-        successes: in [0, trials].
-        trials: > 0; need not be whole (an effective number).
+        successes: in [0, trials]; a number, or an array of any shape.
+        trials: > 0, of the same shape; they need not be whole (an effective number).
+        level: probability with which the interval covers.
+
+    Returns:
+        Numbers, or arrays of that shape.
 
     Raises:
         InvalidInput: naming the argument outside its range.
 
     Source: E. B. Wilson, JASA 22 (1927).
     """
-    check_positive("trials", trials)
-    check_in_range("successes", successes, 0, trials)
-    return _wilson(successes / trials, trials, normal_quantile(level))
+    s, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    if not (n > 0).all() or not np.isfinite(n).all():
+        raise InvalidInput("trials", trials, "not a positive number", "choose one above 0")
+    if not ((s >= 0) & (s <= n)).all():
+        raise InvalidInput(
+            "successes", successes, f"not within [0, trials = {trials!r}]", "count them again"
+        )
+    found = _wilson(s / n, n, normal_quantile(level))
+    if found.estimate.ndim:
+        return found
+    return Interval(float(found.estimate), float(found.lower), float(found.upper))
 
 
 def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
@@ -79,7 +94,8 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
     if spread > 0:
         most = max(float(total), effective)
         effective = spread / variance if variance * most > spread else most
-    return _wilson(p, effective, student_quantile(level, clusters - 1))
+    found = _wilson(p, effective, student_quantile(level, clusters - 1))
+    return Interval(p, float(found.lower), float(found.upper))
 
 
 def _clusters(successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
@@ -94,13 +110,33 @@ def _clusters(successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
     return s[kept], n[kept]
 
 
-def _wilson(p: float, n: float, z: float) -> Interval:
+def _wilson(p: Any, n: Any, z: float) -> Interval:
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # At p = 0 and 1 the ends are exact; rounding must not put the estimate outside.
-    return Interval(
-        p, float(max(0.0, min(centre - half, p))), float(min(1.0, max(centre + half, p)))
-    )
+    low, high = np.minimum(centre - half, p), np.maximum(centre + half, p)
+    return Interval(p, np.maximum(low, 0.0), np.minimum(high, 1.0))
+
+
+def difference(first: Interval, second: Interval) -> Interval:
+    """First less second from the intervals of both; conservative where they rise and fall together.
+
+    Unlike a bootstrap it keeps its coverage where one of them has hardly a success.
+
+    Source: the "square-and-add" combination of two Wilson intervals, R. G. Newcombe, Statistics in
+    Medicine 17 (1998); the intervals may be clustered ones.
+    """
+    gap = first.estimate - second.estimate
+    below = math.hypot(first.estimate - first.lower, second.upper - second.estimate)
+    above = math.hypot(first.upper - first.estimate, second.estimate - second.lower)
+    if math.isnan(gap):
+        return Interval(math.nan, first.lower - second.upper, first.upper - second.lower)
+    return Interval(gap, gap - below, gap + above)
+
+
+def scaled(interval: Interval, factor: float) -> Interval:
+    """All ends times a positive number."""
+    return Interval(*(factor * end for end in (interval.estimate, interval.lower, interval.upper)))
 
 
 def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: float) -> Interval:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
-from cpi_theory.statistics.by_prompt import Counts, Resampling, difference
-from cpi_theory.statistics.intervals import Interval
+from cpi_theory.statistics.by_prompt import Counts, Resampling
+from cpi_theory.statistics.intervals import Interval, difference
 from experiments.anatomy.samples import CONTROL
 from experiments.runs.files import Row
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 
 from cpi_theory.checks import check_count, check_probability
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Refusal, ResetPolicy, Simulator, State
+from cpi_theory.statistics.intervals import wilson_interval
 from tabular.mdp.validation import Array
 from tabular.resets.weights import ResetWeight
 
@@ -54,11 +54,7 @@ def sampled_reset_weight(
 
 def _with_limits(total: Array, visits: Array, level: float) -> ResetWeight:
     """Means with Wilson limits; [0, 1] where nothing was seen."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    seen = np.maximum(visits, 1)
-    mean = total / seen
-    centre = (mean + z * z / (2 * seen)) / (1 + z * z / seen)
-    half = z * np.sqrt(mean * (1 - mean) / seen + (z / (2 * seen)) ** 2) / (1 + z * z / seen)
-    lower = np.where(visits > 0, np.clip(centre - half, 0.0, mean), 0.0)
-    upper = np.where(visits > 0, np.clip(centre + half, mean, 1.0), 1.0)
-    return ResetWeight(mean, lower, upper, exact=False)
+    found = wilson_interval(np.minimum(total, visits), np.maximum(visits, 1), level)
+    seen = visits > 0
+    lower, upper = np.where(seen, found.lower, 0.0), np.where(seen, found.upper, 1.0)
+    return ResetWeight(found.estimate, lower, upper, exact=False)

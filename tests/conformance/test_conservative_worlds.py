@@ -10,7 +10,8 @@ import pytest
 from cpi_theory.algorithms.conservative import ConservativePolicyIteration, Decision
 from cpi_theory.algorithms.trials import ConservativeWorld, Trials
 from cpi_theory.bounds.finite_horizon import improvement_lower_bound
-from cpi_theory.diagnosis.localizers import SampledJudge, estimate_coverage, localizer_quality
+from cpi_theory.diagnosis.localizers import estimate_coverage, localizer_quality
+from cpi_theory.diagnosis.meters import SampledMeter
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
@@ -182,9 +183,17 @@ def test_a_world_without_advantages_is_judged_by_sampling():
     world = ConservativeTabular(problem.mdp, problem.policy)
     rollouts = world.rollout(world.start_states(80, 1), Key.of(2).integers(80))
     quality = localizer_quality(
-        world, rollouts, 0.3, 3, judge=SampledJudge(branches=12, completions=60)
+        world,
+        rollouts,
+        0.3,
+        3,
+        meter=SampledMeter(branches=12, screening=4, completions=60, most=60),
     )
     assert quality.precision.lower > 0.8  # its first errors are the one hard step
     assert estimate_coverage(
-        world, rollouts, 0.3, 3, judge=SampledJudge(branches=12, completions=60)
+        world,
+        rollouts,
+        0.3,
+        3,
+        meter=SampledMeter(branches=12, screening=4, completions=60, most=60),
     ).estimate == pytest.approx(0.2, abs=0.12)

@@ -8,11 +8,10 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.branching import _difference, best_advantage_lower_bounds
 from cpi_theory.diagnosis.localizers import (
-    ExactJudge,
-    SampledJudge,
     estimate_coverage,
     localizer_quality,
 )
+from cpi_theory.diagnosis.meters import ExactMeter, SampledMeter
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
@@ -254,15 +253,15 @@ def test_refusals_are_counted_and_cost_recall():
 
 def test_a_sampled_judge_agrees_with_the_exact_one():
     world = Blind(WORLD)
-    judge = SampledJudge(branches=6, screening=8, completions=150)
+    meter = SampledMeter(branches=6, screening=8, completions=150, most=150)
     batch = rollouts(WORLD, 150)
     level = 0.12  # far from every best advantage of the chain
     assert np.abs(WORLD.best() - level).min() > 0.05
     exact = localizer_quality(WORLD, batch, level, 4)
-    sampled = localizer_quality(world, batch, level, 4, judge=judge)
+    sampled = localizer_quality(world, batch, level, 4, meter=meter)
     assert sampled.precision.estimate == pytest.approx(exact.precision.estimate, abs=0.08)
     assert sampled.recall.estimate == pytest.approx(exact.recall.estimate, abs=0.08)
-    p = estimate_coverage(world, batch, level, 4, judge=judge).estimate
+    p = estimate_coverage(world, batch, level, 4, meter=meter).estimate
     assert p == pytest.approx(estimate_coverage(WORLD, batch, level, 4).estimate, abs=0.08)
 
 
@@ -281,7 +280,7 @@ def test_nothing_selected_leaves_the_shares_open():
     [
         (lambda: estimate_coverage(WORLD, [], TAU, 0), "^rollouts = 0"),
         (lambda: estimate_coverage(WORLD, rollouts(WORLD, 3), TAU, 0, horizon=3), "^horizon = 3"),
-        (lambda: estimate_coverage(Blind(WORLD), rollouts(WORLD, 3), TAU, 0), "SampledJudge"),
+        (lambda: estimate_coverage(Blind(WORLD), rollouts(WORLD, 3), TAU, 0), "SampledMeter"),
         (lambda: best_advantage_lower_bounds(WORLD, [(0, 0)], 0, branches=0), "^branches"),
         (lambda: best_advantage_lower_bounds(WORLD, [(0, 0)], 0, screening=-1), "^screening"),
         (lambda: best_advantage_lower_bounds(WORLD, [(0, 0)], 0, completions=0), "^completions"),
@@ -299,5 +298,5 @@ def test_bad_input_is_refused_by_name(call, message):
 def test_the_default_localiser_is_the_first_error_and_the_default_judge_exact():
     batch = rollouts(WORLD, 50)
     assert localizer_quality(WORLD, batch, TAU, 3) == localizer_quality(
-        WORLD, batch, TAU, 3, reset=FirstErrorReset(), judge=ExactJudge()
+        WORLD, batch, TAU, 3, reset=FirstErrorReset(), meter=ExactMeter()
     )
