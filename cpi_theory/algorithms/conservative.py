@@ -49,7 +49,7 @@ class EmpiricalChooser:
         table = sums.reshape(observations, actions)
         lottery = key.generator().random(table.shape)
         ties = table >= table.max(axis=1, keepdims=True)
-        return np.argmax(np.where(ties, lottery, -1.0), axis=1)
+        return np.asarray(np.argmax(np.where(ties, lottery, -1.0), axis=1), np.int64)
 
 
 class Decision(enum.Enum):

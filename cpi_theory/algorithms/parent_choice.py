@@ -112,18 +112,21 @@ class _Laws:
 
     def named(self, accuracy: float) -> Floats:
         """P(step k is named), shape (g, L)."""
-        return accuracy * self.first + (1 - accuracy) / self.first.shape[1]
+        law: Floats = accuracy * self.first + (1 - accuracy) / self.first.shape[1]
+        return law
 
     def clean(self, accuracy: float) -> Floats:
         """P(no error before k | step k is named), shape (g, L)."""
         chance = (1 - accuracy) / self.first.shape[1]
-        return (accuracy * self.first + chance * self.later) / self.named(accuracy)
+        clean: Floats = (accuracy * self.first + chance * self.later) / self.named(accuracy)
+        return clean
 
     def lesson(self, accuracy: float, count: int, known_failure: bool) -> Floats:
         """Lesson of `count` rollouts from before step k, given that k is named; shape (g, L)."""
         length = self.first.shape[1]
         informative = informative_probability(self.value, count, known_failure)
-        return self.clean(accuracy) * informative * (1 - np.arange(length) / length)
+        ahead = 1 - np.arange(length) / length
+        return np.asarray(self.clean(accuracy) * informative * ahead)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -201,7 +204,8 @@ def _order_statistic(named: Floats, rank: int, draws: int) -> Floats:
 
     at_least = np.minimum(np.cumsum(named[:, ::-1], axis=1)[:, ::-1], 1.0)
     reached = binom.sf(rank - 1, draws, at_least)
-    return reached - np.append(reached[:, 1:], np.zeros((len(named), 1)), axis=1)
+    deeper = np.append(reached[:, 1:], np.zeros((len(named), 1)), axis=1)
+    return np.asarray(reached - deeper)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -30,7 +30,8 @@ def relative_group(
         rollouts: from one state.
         prompt: that they belong to.
         normalization: see :data:`~cpi_theory.algorithms.advantages.Normalization`.
-        parent, step: the reset that they start from; None for the prompt's start.
+        parent: the rollout that was reset, None for rollouts from the prompt's start.
+        step: the index of its step that was reset to.
 
     Raises:
         InvalidInput: if there is no rollout or a reward is not finite.

@@ -174,6 +174,7 @@ def promising_level(best: Array, least: float = LEAST_COVERAGE) -> float | None:
 
     Args:
         best: best advantages at visited states, shape (n,), in reward units.
+        least: share of the visits that must reach a level for it to be chosen.
     """
     levels = np.sort(best)[::-1]
     covered = np.arange(1, len(levels) + 1) / max(len(levels), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.signals import Ordering
@@ -128,18 +129,22 @@ class Diagnosis:
         yield "states", "coverage", self.coverage
         for h, share in enumerate(self.first_improvable):
             yield "first improvable step", f"at most {h}", share
-        for name, selection in (("localiser", self.localizer), ("random", self.random)):
-            for one in fields(selection):
-                yield name, one.name, getattr(selection, one.name)
+        yield from _fields("localiser", "", self.localizer)
+        yield from _fields("random", "", self.random)
         yield "localiser", "answered", self.answered
         for reason, share in self.refusals.items():
             yield "refusals", reason.value, share
         for row in self.corrections:
-            for name in ("own", "matched", "control", "difference"):
-                yield "correction", f"{row.kind} {row.label}, {name}", getattr(row, name)
+            yield from _fields("correction", f"{row.kind} {row.label}, ", row)
         for report in self.methods:
-            for name in ("informative", "base", "suffix", "used", "corrected", "signal"):
-                yield "methods", f"{report.method}, {name}", getattr(report, name)
+            yield from _fields("methods", f"{report.method}, ", report)
         for prediction in self.theory:
-            for name in ("samples", "gain"):
-                yield "theory", f"{prediction.resets}, {name}", getattr(prediction, name)
+            yield from _fields("theory", f"{prediction.resets}, ", prediction)
+
+
+def _fields(section: str, prefix: str, record: Any) -> Iterator[tuple[str, str, Interval]]:
+    """The intervals among the fields of a record."""
+    for one in fields(record):
+        value = getattr(record, one.name)
+        if isinstance(value, Interval):
+            yield section, prefix + one.name, value

@@ -164,7 +164,7 @@ class AdvantageReset(AdvantageBasedReset):
 
     def _softmax(self, best: Weights) -> Weights:
         weights = self.weights_at(best, float(best.max()))
-        return weights / weights.sum()
+        return np.asarray(weights / weights.sum())
 
 
 def largest_level(coverage: Callable[[float], float]) -> float:

@@ -42,6 +42,7 @@ def bootstrap_interval(
         values: shape (n, ...), n >= 2; the trailing axes are kept, so that learning curves of
             shape (seeds, points) give a pointwise band.
         statistic: called as ``statistic(array, axis=...)``.
+        level: probability with which the interval covers.
         resamples: number of resamples.
         key: of the resampling; the same key gives the same interval.
 
@@ -67,6 +68,7 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     Args:
         first: shape (n,), n >= 2.
         second: shape (n,), entry i paired with entry i of `first`.
+        level: probability with which the interval covers.
 
     Raises:
         InvalidInput: if the arrays do not pair up.
@@ -97,6 +99,9 @@ def log_log_slope(
     Args:
         x: shape (k,), positive, k >= 2 different ones.
         y: shape (k, r), r >= 2 independent replicates at each x.
+        level: probability with which the interval covers.
+        resamples: number of resamples.
+        key: of the resampling; the same key gives the same interval.
         statistic: turns the replicates at one x into the positive number that is fitted.
         paired: resample the replicates alike at every x (they share seeds).
 

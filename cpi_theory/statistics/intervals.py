@@ -79,6 +79,7 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
     Args:
         successes: shape (clusters,), each in [0, trials] (values need not be whole).
         trials: shape (clusters,), >= 0, at least two of them positive.
+        level: probability with which the interval covers.
 
     Raises:
         InvalidInput: naming the argument that is no such array.
@@ -148,7 +149,8 @@ def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: f
 
     Args:
         values: shape (n,), n >= 2, all in [low, high].
-        low, high: known bounds of the values; the interval is cut there.
+        low: known lower bound of the values; the interval is cut there.
+        high: known upper bound, likewise.
         confidence: delta, the probability of missing.
 
     Raises:

@@ -39,8 +39,8 @@ def rank_agreement(
     """Mean Kendall correlation within settings, with two one-sided permutation tests.
 
     Args:
-        predicted, measured: scores, larger is better, shape (settings, methods), at least two of
-            each; ties count neither way.
+        predicted: scores, larger is better, shape (settings, methods), at least two of each.
+        measured: the same of what was measured; ties count neither way.
         permutations: draws of each test; a p-value is at least 1 / (permutations + 1).
         key: of the permutations.
 
@@ -75,8 +75,10 @@ def rank_correlation(
     """Spearman's correlation with its one-sided permutation p-value.
 
     Args:
-        first, second: shape (n,), n >= 3; ties get their mean rank.
-        permutations, key: as for :func:`rank_agreement`.
+        first: shape (n,), n >= 3; ties get their mean rank.
+        second: shape (n,).
+        permutations: draws of the test; the p-value is at least 1 / (permutations + 1).
+        key: of the permutations.
 
     Raises:
         InvalidInput: if the arrays do not match or are too short.
