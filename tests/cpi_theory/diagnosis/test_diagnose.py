@@ -25,8 +25,8 @@ from cpi_theory.diagnosis.samples import Named, Remembering, draw_samples, sprea
 from cpi_theory.diagnosis.signals import group_signals, order_methods
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection, Ending, Group, Reason, Rollout
-from cpi_theory.statistics.by_prompt import Counts, Labelled, Resampling, difference, product
-from cpi_theory.statistics.intervals import Interval
+from cpi_theory.statistics.by_prompt import Counts, Labelled, Resampling, product
+from cpi_theory.statistics.intervals import Interval, difference
 from cpi_theory.statistics.rank_agreement import rank_agreement, rank_correlation
 from tests.cpi_theory.chain import Blind, Chain
 
