@@ -1,7 +1,8 @@
 """The one place where answers are read out of texts.
 
-One rule for every kind of problem: the answer is the content of the last whole ``\\boxed{...}``.
-What the text says elsewhere ("the answer is", a lone capital, yes or no) is never an answer.
+One rule for every kind of problem: the answer is the content of the last whole ``\\boxed{...}``
+that holds anything. What the text says elsewhere ("the answer is", a lone capital, yes or no) is
+never an answer.
 """
 
 from __future__ import annotations
@@ -16,11 +17,9 @@ _LABELLED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.):])\s.*", re.S)
 
 
 def boxed(text: str) -> str | None:
-    """Content of the last whole box, blanks around it removed; None without a box or if empty."""
+    """Content of the last whole box with anything in it, blanks around it removed; None without."""
     span = boxed_span(text)
-    if span is None:
-        return None
-    return text[slice(*span)].strip() or None
+    return None if span is None else text[slice(*span)].strip()
 
 
 def letter(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """The thought MDP: how a stream of tokens is cut into thoughts, and when it ends.
 
 An action is one thought. It ends with the delimiter, at the cap on tokens per thought, with the
-end-of-sequence token, or as soon as it holds an answer in ``\\boxed{}``; the latter two end the
+end-of-sequence token, or as soon as it holds an answer in ``\\boxed{...}``; the latter two end the
 rollout as well. Thoughts are cut out of one uninterrupted stream: asking the model for one thought
 at a time and concatenating token ids gives the same distribution, in many more calls.
 """
@@ -9,12 +9,20 @@ at a time and concatenating token ids gives the same distribution, in many more 
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cpi_theory.checks import InvalidInput, check_count
 
-BOX = "\\boxed{"
+_BOX = re.compile(r"\\boxed\s*\{")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+"""A brace; one behind a backslash is a character of the content."""
+
+_BLANK = re.compile(
+    r"(?:[\s~{}$]|\\[,:;!>\s]|\\q?quad\b|\\(?:text[a-z]*|math[a-z]*|boxed)(?=\s*\{))*"
+)
+"""Content that prints nothing: blanks, empty braces, empty commands for text, empty boxes."""
 
 Span = tuple[int, int]
 """Half-open range of token positions."""
@@ -142,25 +150,26 @@ def segment(follower: Segmenter, tokens: Sequence[int], piece: Callable[[int], s
 
 
 def holds_answer(text: str) -> bool:
-    """Whether the text holds a whole ``\\boxed{...}``, its braces balanced."""
+    """Whether the text holds a whole ``\\boxed{...}`` with something in it."""
     return boxed_span(text) is not None
 
 
 def boxed_span(text: str) -> Span | None:
-    """Range of the content of the last whole ``\\boxed{...}`` in the text, None without one."""
-    start = text.rfind(BOX)
-    while start >= 0:
-        end = _closing_brace(text, start + len(BOX))
-        if end is not None:
-            return start + len(BOX), end
-        start = text.rfind(BOX, 0, start)
+    """Range of the content of the last whole ``\\boxed{...}`` in the text, None without one.
+
+    An empty box, as in "put your answer into \\boxed{}", is none.
+    """
+    for box in reversed(list(_BOX.finditer(text))):
+        end = _closing_brace(text, box.end())
+        if end is not None and not _BLANK.fullmatch(text, box.end(), end):
+            return box.end(), end
     return None
 
 
 def _closing_brace(text: str, start: int) -> int | None:
     depth = 1
-    for position in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[position], 0)
+    for brace in _BRACE.finditer(text, start):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if depth == 0:
-            return position
+            return brace.start()
     return None

@@ -53,6 +53,7 @@ def ask(reply, rollout=FAILED, **options):
         ("Step 2 is wrong", refused(Reason.UNPARSABLE)),
         (r"\boxed{x}", refused(Reason.UNPARSABLE)),
         (r"\boxed{}", refused(Reason.UNPARSABLE)),
+        (r"I fill \boxed{} now: \boxed{2}.", Localization(1)),  # an empty box does not end it
         (r"\boxed{1.0}", refused(Reason.UNPARSABLE)),
         (r"\boxed{1 or 2}", refused(Reason.UNPARSABLE)),
         (r"\boxed{²}", refused(Reason.UNPARSABLE)),

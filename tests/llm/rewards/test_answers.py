@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,25 +12,35 @@ from llm.rewards.answers import bare, boxed, letter
 from llm.text.thoughts import boxed_span, holds_answer
 
 BOXY = st.lists(
-    st.sampled_from(["\\boxed{", "\\boxed", "{", "}", "{", "}", "\\{", "\\}", "x", " ", "\\"]),
+    st.sampled_from(
+        ["\\boxed{", "\\boxed {", "\\boxed", *"{}{}", "\\{", "\\}", "x", " ", "\\,", "\\quad"]
+    ),
     max_size=30,
 ).map("".join)
 
 
 def naive_span(text):
     """All starts, tried from the last on, each with a counter run over the rest."""
-    starts = [i for i in range(len(text)) if text.startswith("\\boxed{", i)]
-    for start in reversed(starts):
-        for end in range(start + 7, len(text)):
-            inside = text[start + 7 : end]
-            if text[end] == "}" and inside.count("{") == inside.count("}"):
-                return start + 7, end
+    hidden = text.replace("\\{", "<<").replace("\\}", ">>")  # braces that are printed do not count
+    for box in reversed(list(re.finditer(r"\\boxed *{", hidden))):
+        for end in range(box.end(), len(text)):
+            inside = hidden[box.end() : end]
+            if hidden[end] == "}" and inside.count("{") == inside.count("}"):
+                if is_blank(inside):
+                    break
+                return box.end(), end
     return None
+
+
+def is_blank(content):
+    return not re.sub(r"\\quad|\\,|\\boxed(?= *{)", "", content).strip("{} ")
 
 
 @given(BOXY)
 @example("\\boxed{a}\\boxed{b")
 @example("\\boxed{{}}}\\boxed{}")
+@example("\\boxed{x}\\boxed{}")
+@example("\\boxed{\\{}")
 @example("\\boxed{\\boxed{1}")
 def test_the_span_is_what_a_naive_matcher_finds(text):
     assert boxed_span(text) == naive_span(text)
@@ -46,7 +58,7 @@ def test_no_text_crashes_the_readers(text):
 
 @given(BOXY.filter(lambda t: naive_span(f"\\boxed{{{t}}}") == (7, 7 + len(t))), st.text())
 def test_the_content_is_kept_whatever_comes_before(content, before):
-    assert boxed(f"{before} \\boxed{{{content}}} so.") == (content.strip() or None)
+    assert boxed(f"{before} \\boxed{{{content}}} so.") == content.strip()
 
 
 @pytest.mark.parametrize(
@@ -56,8 +68,14 @@ def test_the_content_is_kept_whatever_comes_before(content, before):
         (r"\boxed{3} no, \boxed{4", "3"),  # the last whole one
         (r"\boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
         (r"\boxed{ {a}{b} }", "{a}{b}"),
+        (r"\boxed {4}", "4"),
+        (r"\boxed{\{1, 2}", r"\{1, 2"),  # a brace that is printed
+        (r"\boxed{4} into \boxed{}", "4"),  # the last that holds something
         (r"\boxed{}", None),
         (r"\boxed{ }", None),
+        (r"\boxed{\text{ }}", None),
+        (r"\boxed{\,}", None),
+        (r"\boxed{$ $}", None),
         (r"\boxed 5", None),
         (r"boxed{5}", None),
         ("the answer is 5", None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +24,20 @@ PIECES = {
     8: ">",
     9: "{",
     10: ">\\boxed{7}b",
+    11: "\\boxed {",
 }
+
+
+def has_filled_box(text):
+    """Whether a box is closed and holds letters, digits or a delimiter, of itself."""
+    for box in re.finditer(r"\\boxed\{", text):
+        for end in range(box.end(), len(text)):
+            inside = text[box.end() : end]
+            if text[end] == "}" and inside.count("{") == inside.count("}"):
+                if inside.replace("\\boxed", "").strip("{}"):
+                    return True
+                break
+    return False
 
 
 def cut(*tokens, **limits):
@@ -44,6 +59,9 @@ def cut(*tokens, **limits):
         ((1, 2) * 7, [(2 * i, 2 * i + 2) for i in range(5)], Finish.THOUGHT_LIMIT),
         ((EOS,), [(0, 1)], Finish.EOS),
         ((5, 5, 4), [], None),
+        ((3, 5, 1, 3, 4, 5, 1), [(0, 6)], Finish.ANSWERED),  # an empty box is no answer
+        ((3, 9, 5, 5, 2, 1, EOS), [(0, 5), (5, 7)], Finish.EOS),
+        ((11, 4, 5, 1), [(0, 3)], Finish.ANSWERED),
     ],
 )
 def test_examples(tokens, spans, finish):
@@ -73,9 +91,8 @@ def test_against_a_naive_reading(tokens, most):
     done = cut(*tokens, max_thoughts=most, max_tokens=1000)
     text = "".join(PIECES[t] for t in tokens)
     whole = text.split("</thought>")[:-1][:most]
-    boxed = [
-        i for i, thought in enumerate(text.split("</thought>")[:most]) if "}" in after(thought)
-    ]
+    thoughts = text.split("</thought>")[:most]
+    boxed = [i for i, thought in enumerate(thoughts) if has_filled_box(thought)]
     if boxed:
         assert done.finish is Finish.ANSWERED
         assert len(done.spans) == boxed[0] + 1
@@ -86,20 +103,16 @@ def test_against_a_naive_reading(tokens, most):
     assert flat == list(range(len(flat)))
 
 
-def after(thought):
-    """What follows the first box in a text without inner braces."""
-    return thought.partition("\\boxed{")[2]
-
-
 @given(st.lists(st.sampled_from(["a", "{", "}", "\\", "\\boxed{"]), max_size=15))
 def test_a_box_is_balanced_and_the_last_one(parts):
     text = "".join(parts)
     span = boxed_span(text)
     assert (span is not None) == holds_answer(text)
     if span is not None:
-        content = text[span[0] : span[1]]
+        content = re.sub(r"\\.", "", text[span[0] : span[1]])
         assert text[: span[0]].endswith("\\boxed{")
         assert text[span[1]] == "}"
+        assert text[span[0] : span[1]].replace("\\boxed", "").strip("{}")
         assert content.count("{") == content.count("}")
         assert boxed_span(text[span[1] + 1 :]) is None
 
@@ -110,7 +123,8 @@ def test_a_box_is_balanced_and_the_last_one(parts):
         ("\\boxed{1} then \\boxed{2}", "2"),
         ("\\boxed{1} then \\boxed{2", "1"),
         ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
-        ("\\boxed{}", ""),
+        ("\\boxed{}", None),
+        ("\\boxed{1} then \\boxed{}", "1"),
         ("\\boxed{", None),
         ("boxed{3}", None),
         ("\\boxed{a{b}", None),
