@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cpi_theory.checks import InvalidInput, check_positive
+from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Keys, as_keys
 from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason
 from llm.localizers.base import Localizer
@@ -120,7 +120,8 @@ class LanguageModelSimulator:
         """One continuation of the current policy from each text state, in one batched call.
 
         Raises:
-            InvalidInput: if there is not one key per state, or a state leaves no room.
+            InvalidInput: if there is not one key per state, a state leaves no room, or the task
+                gives a reward outside [0, 1].
         """
         return self.rollout_cut(states, keys, [None] * len(states))
 
@@ -210,4 +211,23 @@ class LanguageModelSimulator:
             return Verdict(math.nan, None)
         if not finish.complete:
             return Verdict(0.0, None)
-        return self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
+        verdict = self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
+        _check_reward(self.task, state.problem, verdict.reward)
+        return verdict
+
+
+def _check_reward(task: Task, problem: Problem, reward: float) -> None:
+    """Refuse what is no outcome reward: NaN would pass for a success, being below nothing.
+
+    Raises:
+        InvalidInput: naming the task, the problem and the reward.
+    """
+    try:
+        check_probability("reward", reward)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"reward of {type(task).__name__} for problem {problem.id!r}",
+            reward,
+            error.problem,
+            "have the task's verify return a Verdict with a reward from 0 to 1",
+        ) from error

@@ -17,7 +17,9 @@ from llm.sampling.base import Request, Sampling
 from llm.sampling.scripted import ScriptedSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
+from llm.tasks.dataset import DatasetTask
 from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from tests.llm.canned import CannedSampler, byte_vocabulary
 from tests.llm.words import END, Boxes, vocabulary
 
 WORDS = vocabulary("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}")
@@ -229,3 +231,32 @@ def test_bad_input_is_named():
         Numbered(simulator).locate_first_error([])
     with pytest.raises(InvalidInput, match="answer"):
         Problem("7", "q", " ")
+
+
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), -0.25, 1.5, None, "1"])
+def test_what_is_no_reward_is_refused_with_its_origin(reward):
+    simulator = world(law=chain(A, STOP, ONE))
+    simulator.task.verify = lambda problem, text: Verdict(reward, text)
+    told = r"reward of Boxes for problem '0' = .*: not a number in \[0, 1\]; have the task's verify"
+    with pytest.raises(InvalidInput, match=told):
+        simulator.rollout(begin(simulator))
+
+
+@pytest.mark.parametrize(
+    ("text", "thoughts", "finish", "answer"),
+    [
+        (r"I shall fill \boxed{}.</thought>It is \boxed{8}, so", 2, Finish.ANSWERED, "8"),
+        (r"In \boxed{ } or \boxed{\text{}} or \boxed{8} or", 1, Finish.ANSWERED, "8"),
+        (r"It is \boxed {8} and", 1, Finish.ANSWERED, "8"),
+        (r"I shall fill \boxed{}.", 1, Finish.EOS, None),
+    ],
+)
+@pytest.mark.parametrize("obedient", [True, False])
+def test_an_empty_box_does_not_end_a_rollout(text, thoughts, finish, answer, obedient):
+    words = byte_vocabulary()
+    sampler = CannedSampler(words, lambda prompt, key: text, obedient)
+    problem = Problem("0", "What is 2 + 6?", "8")
+    simulator = LanguageModelSimulator(sampler, words, DatasetTask((problem,)), ThoughtFormat())
+    (rollout,) = simulator.rollout(simulator.start_states([problem]))
+    assert (len(rollout), rollout.finish, rollout.answer) == (thoughts, finish, answer)
+    assert rollout.failed == (answer is None)
