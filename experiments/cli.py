@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from experiments.runs.sweep import Execution
 
 
-_LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "math_verify"}
+_LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "sympy"}
 """Packages that only commands on language models need."""
 
 

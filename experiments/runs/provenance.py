@@ -13,7 +13,7 @@ from typing import Any
 
 _PACKAGES = (
     *("cpi-resets", "numpy", "scipy", "numba", "matplotlib", "gymnasium", "joblib"),
-    *("torch", "transformers", "tokenizers", "trl", "peft", "vllm", "math-verify"),
+    *("torch", "transformers", "tokenizers", "trl", "peft", "vllm", "sympy"),
 )
 
 

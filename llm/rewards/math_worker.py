@@ -1,32 +1,36 @@
 """Compares pairs of mathematical answers read from standard input, one JSON list a line.
 
-Run as a file by :mod:`llm.rewards.mathematics`, so it imports nothing of the package. It writes "r"
-once it is ready and then "1" or "0" per pair.
+Run as a module by :mod:`llm.rewards.mathematics`. It writes "r" once it is ready and then "1" or
+"0" per pair. What it is sent is read, never evaluated as code.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import resource
 import sys
 
-from math_verify import parse, verify
+from llm.rewards.algebra import decide
+from llm.rewards.equality import Comparison
+from llm.rewards.notation.reader import read
+from llm.rewards.notation.tokens import Unreadable
 
 MEMORY = 4 << 30
 """Bytes of address space; a number with too many digits fails here and not on the machine."""
 
 
 def equal(reference: str, answer: str) -> bool:
-    """Whether math-verify takes the two for equal; its time limits are the parent's business."""
-    gold, found = (parse(f"${text}$", parsing_timeout=None) for text in (reference, answer))
-    return bool(verify(gold, found, timeout_seconds=None))
+    """Whether two texts say the same in one of their readings; how long it takes is not limited."""
+    compare = Comparison(decide).same
+    try:
+        return any(compare(one, other) for one in read(reference) for other in read(answer))
+    except Unreadable:
+        return False
 
 
 def main() -> None:
     """Answer until the input ends."""
-    logging.disable(logging.ERROR)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     replies = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # whatever sympy prints is no reply

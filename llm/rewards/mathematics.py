@@ -1,7 +1,7 @@
-"""Whether two mathematical answers are equal, decided by math-verify in a process of its own.
+"""Whether two mathematical answers are equal, decided by algebra in a process of its own.
 
-math-verify stops a comparison that takes too long by a signal, which works in main threads only
-and cannot interrupt a computation such as 10^(10^10). A process can be ended whatever it does.
+Some expressions take sympy hours. A signal would work in main threads only and cannot interrupt
+every computation; a process can be ended whatever it does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from pathlib import Path
 
 from cpi_theory.checks import InvalidInput, check_positive
 
-_WORKER = Path(__file__).with_name("math_worker.py")
+WORKER = "llm.rewards.math_worker"
+_ROOT = Path(__file__).parents[2]
+"""Where the packages are, so that the worker finds them wherever this process runs."""
+
 _START_SECONDS = 120.0
 _log = logging.getLogger(__name__)
 
@@ -36,18 +39,20 @@ class MathJudge:
         abandoned: comparisons given up so far, for time or memory.
     """
 
-    def __init__(self, seconds: float = 5.0) -> None:
+    def __init__(self, seconds: float = 5.0, worker: str = WORKER) -> None:
         """Set up the judge.
 
+        Args:
+            seconds: see above.
+            worker: module that compares; it speaks as :mod:`llm.rewards.math_worker` does.
+
         Raises:
-            InvalidInput: if the time is not positive or math-verify is not installed.
+            InvalidInput: if the time is not positive or sympy is not installed.
         """
         check_positive("seconds", seconds)
-        if importlib.util.find_spec("math_verify") is None:
-            raise InvalidInput(
-                "math_verify", None, "not installed", "pip install 'cpi-resets[llm]'"
-            )
-        self.seconds, self.abandoned = seconds, 0
+        if importlib.util.find_spec("sympy") is None:
+            raise InvalidInput("sympy", None, "not installed", "pip install 'cpi-resets[llm]'")
+        self.seconds, self.module, self.abandoned = seconds, worker, 0
         self._lock = threading.Lock()
         self._worker: subprocess.Popen[bytes] | None = None
         self._owner = 0
@@ -81,7 +86,8 @@ class MathJudge:
     def _ready(self) -> subprocess.Popen[bytes]:
         if self._worker is None or self._owner != os.getpid():
             self._worker = subprocess.Popen(
-                [sys.executable, "-P", str(_WORKER)],
+                [sys.executable, "-m", self.module],
+                cwd=_ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -90,9 +96,8 @@ class MathJudge:
             self._owner = os.getpid()
             if _byte(self._worker, _START_SECONDS) != b"r":
                 self._end()
-                raise InvalidInput(
-                    "math worker", _WORKER, "does not start", f"see {sys.executable} -P {_WORKER}"
-                )
+                remedy = f"see {sys.executable} -m {self.module} in {_ROOT}"
+                raise InvalidInput("math worker", self.module, "does not start", remedy)
         return self._worker
 
     def _end(self) -> None:

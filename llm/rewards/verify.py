@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cpi_theory.checks import InvalidInput
 from llm.rewards.answers import bare, boxed, letter
+from llm.rewards.equality import Comparison, NeedsAlgebra, by_arithmetic
 from llm.rewards.mathematics import shared_judge
+from llm.rewards.notation.reader import read
+from llm.rewards.notation.tokens import Unreadable
 from llm.task import Verdict
 
-_INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
-_CALCULATION = re.compile(
-    r"[0-9)}]\s*(?:[-+*·×÷]|\\cdot|\\div|\\times(?!\s*10\s*\^))\s*[-+0-9(\\{]|[0-9)]\s*\("
-)
-"""Operations on numbers, such as 2 * 3 or 2 (3), but neither 3 / 4 nor 2 \\times 10^3."""
-_LONGEST = 1000
+LONGEST = 1000
+"""Characters of a mathematical answer; what is longer is not looked at."""
 
 
-def verify(kind: str, answer: str, text: str) -> Verdict:
+def verify(kind: str, answer: str | Sequence[str], text: str) -> Verdict:
     """Judge a finished text.
 
     The answer is read by :mod:`llm.rewards.answers` from the last whole box; without one the reward
     is 0.
 
-    - "math": equal by math-verify (fractions, decimals, percentages, sets, intervals, LaTeX). Where
-      the reference is a number, a calculation that was not carried out is no answer, so copying
-      the question earns nothing. Neither is anything of more than 1000 characters.
+    - "math": both are read whole by :mod:`llm.rewards.notation` and say the same: numbers, mixed
+      numbers and percentages, expressions, lists and sets, points and intervals, equations and
+      inequalities, words. Values are compared exactly; only a decimal of ten digits or more also
+      stands for what rounds to it. A unit, a variable's name or an option's letter may be left out,
+      but not be another one. Where the reference is a number, a calculation that was not carried
+      out is no answer, so copying the question earns nothing. Neither is anything of more than
+      1000 characters, or what takes five seconds to compare.
     - "choice": the same letter.
     - "exact": the same text but for case, blanks and a text command around it.
 
     Args:
         kind: one of :data:`KINDS`.
-        answer: the reference.
+        answer: the reference, or several of which each is right.
         text: all that was written, prompt excluded.
 
     Raises:
         InvalidInput: if there is no such kind, or the reference of a choice is no letter.
     """
     check_kind(kind)
-    return _JUDGES[kind](answer, text)
+    references = [answer] if isinstance(answer, str) else answer
+    verdicts = [_JUDGES[kind](reference, text) for reference in references]
+    return max(verdicts, key=lambda verdict: verdict.reward)
 
 
 def check_reference(kind: str, answer: str) -> None:
-    """Refuse a reference answer that no text could match.
+    """Refuse a reference answer that no text could match, or that is not wholly understood.
 
     Raises:
-        InvalidInput: if there is no such kind, the reference of a choice is no letter, or the
-            reference cannot be the content of a box.
+        InvalidInput: if there is no such kind, the reference of a choice is no letter, the
+            reference cannot be the content of a box, or mathematics cannot be read.
     """
     check_kind(kind)
     if kind == "choice":
@@ -60,6 +63,20 @@ def check_reference(kind: str, answer: str) -> None:
             "cannot stand in a box",
             "balance its braces, and take off its own box",
         )
+    if kind == "math":
+        _check_readable(answer)
+
+
+def _check_readable(answer: str) -> None:
+    remedy = "write it in other words, leave the record out, or compare its text: kind 'exact'"
+    if len(answer) > LONGEST:
+        raise InvalidInput("answer", answer, f"longer than {LONGEST} characters", remedy)
+    try:
+        read(answer)
+    except Unreadable as error:
+        raise InvalidInput(
+            "answer", answer, f"cannot be read as mathematics: {error}", remedy
+        ) from error
 
 
 def check_kind(kind: str) -> None:
@@ -78,17 +95,22 @@ def _math(answer: str, text: str) -> Verdict:
 
 
 def same_mathematics(reference: str, found: str) -> bool:
-    """Whether two contents of boxes mean the same; see :func:`verify`, kind "math"."""
-    reference, found = bare(reference), bare(found)
-    if len(found) > _LONGEST:
+    """Whether two contents of boxes mean the same; see :func:`verify`, kind "math".
+
+    What numerals and notation decide is decided here, the rest by the shared judge.
+    """
+    reference, found = reference.strip(), found.strip()
+    if max(len(reference), len(found)) > LONGEST:
         return False
     if reference == found:
         return True
-    if _INTEGER.fullmatch(reference) and _INTEGER.fullmatch(found):
-        return int(reference) == int(found)
-    if _NUMBER.fullmatch(reference) and _CALCULATION.search(found.rpartition("=")[2]):
+    compare = Comparison(by_arithmetic).same
+    try:
+        return any(compare(one, other) for one in read(reference) for other in read(found))
+    except Unreadable:
         return False
-    return shared_judge().equal(reference, found)
+    except NeedsAlgebra:
+        return shared_judge().equal(reference, found)
 
 
 def _choice(answer: str, text: str) -> Verdict:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
 from llm.rewards.mathematics import MathJudge, shared_judge
-from llm.rewards.verify import KINDS, verify
+from llm.rewards.verify import KINDS, check_reference, same_mathematics, verify
 from llm.task import Verdict
 
 
@@ -89,10 +91,9 @@ def test_integers_are_equal_if_they_are(one, other):
     assert reward("math", str(one), f"{one:+05d}") == 1.0
 
 
-@pytest.mark.parametrize("answer", ["12", r"\frac{1}{", "the moon", "{", r"x \to", "$5", "%"])
+@pytest.mark.parametrize("answer", ["12", r"\frac{1}{}", "the moon", r"x \to", "$5", "%"])
 def test_every_reference_equals_itself(answer):
-    if answer.count("{") == answer.count("}"):
-        assert reward("math", answer, answer) == 1.0
+    assert reward("math", answer, answer) == 1.0
     assert verify("math", answer, "nothing in a box").reward == 0.0
 
 
@@ -150,23 +151,111 @@ def impatient():
     judge.close()
 
 
-@pytest.mark.parametrize("endless", ["10^{10^{10}} + x", "{" * 50 + "}" * 50])
-def test_a_comparison_without_end_is_given_up(impatient, endless):
-    assert impatient.equal("1/2", "0.5")  # started
+ENDLESS = r"\sum_{k=1}^{10^6} \frac{1}{k!}"
+"""Takes sympy minutes."""
+
+
+def test_a_comparison_without_end_is_given_up(impatient):
+    assert impatient.equal("2x", "x+x")  # started
+    worker = impatient._worker.pid
     began = time.monotonic()
-    assert not impatient.equal("3", endless)
-    assert time.monotonic() - began < 20
+    assert not impatient.equal("3", ENDLESS)
+    assert time.monotonic() - began < 3
     assert impatient.abandoned == 1
-    assert impatient.equal("1/2", "0.5")  # by a new worker
+    with pytest.raises(ProcessLookupError):  # ended, and no zombie either
+        os.kill(worker, 0)
+    assert impatient.equal("2x", "x+x")  # by a new worker
+    assert not impatient.equal("2x", "x+1")
+    assert impatient.abandoned == 1
+
+
+def test_a_worker_that_hangs_is_ended(impatient):
+    assert impatient.equal("2x", "x+x")
+    os.kill(impatient._worker.pid, signal.SIGSTOP)
+    assert not impatient.equal("2x", "x+x")
+    assert impatient.equal("2x", "x+x")
 
 
 def test_a_worker_that_died_is_replaced(impatient):
-    assert impatient.equal("1/2", "0.5")
+    assert impatient.equal("2x", "x+x")
     impatient._worker.kill()
     impatient._worker.wait()
-    assert not impatient.equal("1/2", "0.5")
+    assert not impatient.equal("2x", "x+x")
     assert impatient.abandoned == 1
-    assert impatient.equal("1/2", "0.5")
+    assert impatient.equal("2x", "x+x")
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        "10^{10^{10}}",
+        "(10^9)!",
+        "7^{7^{7^{7}}}",
+        "x^{10^{10}}",
+        "1e999999999",
+        "(" * 400,
+        "{" * 400,
+    ],
+)
+def test_large_and_deep_things_cost_nothing(large):
+    began = time.monotonic()
+    assert not same_mathematics("3", large)
+    assert not same_mathematics("x+3", large + " + x")
+    assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("wrapper", ["{}", r"\text{{{}}}", '"{}"', "x + {}"])
+def test_no_code_is_run(tmp_path, wrapper):
+    mark = tmp_path / "mark"
+    code = wrapper.format(f"__import__('pathlib').Path('{mark}').touch()")
+    same_mathematics("3", code)
+    same_mathematics(code, "3")
+    assert not MathJudge(seconds=5.0).equal(code, f"{code} + 1")
+    assert not mark.exists()
+
+
+def test_what_arithmetic_decides_needs_no_worker():
+    judge = shared_judge()
+    judge.close()
+    for answer, content in (
+        ("12", "12"),
+        ("0.5", r"\frac{1}{2}"),
+        (r"\{1, 2\}", "2, 1"),
+        ("yes", "no"),
+    ):
+        reward("math", answer, content)
+    assert judge._worker is None
+    assert reward("math", "2x", "x+x") == 1.0
+    assert judge._worker is not None
+
+
+def test_one_of_several_answers_is_enough():
+    for text, right in ((r"\boxed{7}", 1.0), (r"\boxed{\frac12}", 1.0), (r"\boxed{8}", 0.0)):
+        assert verify("math", ("0.5", "7"), text).reward == right
+    assert verify("choice", ["A", "C"], r"\boxed{C}") == Verdict(1.0, "C")
+    assert verify("exact", ("ada", "bob"), r"\boxed{Bob}").reward == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("3+", "cannot be read as mathematics: an expression that breaks off"),
+        (r"\frac{1}{2} \foo", r"unknown command \\foo"),
+        ("3 4", "cannot be read"),
+        ("nan", "not a number"),
+        ("3 # 4", "unknown sign '#'"),
+        ("(3", "'\\(' is not closed"),
+        ("1" * 1001, "longer than 1000"),
+        ("", "cannot stand in a box"),
+        (r"\text{}", "cannot stand in a box"),
+    ],
+)
+def test_references_that_cannot_be_read_are_refused(answer, problem):
+    with pytest.raises(InvalidInput, match=f"answer = .*{problem}"):
+        check_reference("math", answer)
+    assert reward("math", answer or "0", "5") == 0.0
+    if answer.strip() and len(answer) < 1000 and problem != "cannot stand in a box":
+        check_reference("exact", answer)
 
 
 def test_threads_take_turns():
