@@ -18,19 +18,29 @@ class Problem:
         question: the text that the model is shown, without instructions.
         answer: the reference answer, never shown unless a localiser is allowed to see it.
         kind: how answers are compared, see :mod:`llm.rewards.verify`: "math", "choice" or "exact".
+        alternatives: further answers that are right too, each by itself.
     """
 
     id: str
     question: str
     answer: str
     kind: str = "math"
+    alternatives: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("id", "question", "answer"):
-            if not getattr(self, name).strip():
-                raise InvalidInput(
-                    f"problem {self.id!r}.{name}", getattr(self, name), "empty", "give a text"
-                )
+            self._check_text(name, getattr(self, name))
+        for alternative in self.alternatives:
+            self._check_text("alternatives", alternative)
+
+    def _check_text(self, name: str, text: str) -> None:
+        if not text.strip():
+            raise InvalidInput(f"problem {self.id!r}.{name}", text, "empty", "give a text")
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers that are right, the reference first."""
+        return (self.answer, *self.alternatives)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class Fields:
 
     Attributes:
         question: name of the field with the question.
-        answer: name of the field with the reference answer.
+        answer: name of the field with the reference answer, or with a list of several that are
+            right, each by itself.
         id: name of the field with an id; None: a hash of the question.
         kind: name of the field with the kind of answer; None: all are `default_kind`.
         default_kind: see :mod:`llm.rewards.verify`.
@@ -49,20 +50,28 @@ class Fields:
         Raises:
             InvalidInput: naming the record's place and the field that is missing or unusable.
         """
-        answer = record.text(self.answer)
-        if self.answer_after is not None:
-            answer = self._extract(record, answer)
         kind = self.default_kind if self.kind is None else record.text(self.kind)
+        answers = [
+            self._answer(record, name, text, kind)
+            for name, text in record.texts(self.answer).items()
+        ]
+        question = record.text(self.question)
+        mark = _mark(question)[:12] if self.id is None else record.text(self.id)
+        return Problem(mark, question, answers[0], kind, tuple(answers[1:]))
+
+    def _answer(self, record: Record, name: str, text: str, kind: str) -> str:
+        """A reference, checked; an error says in which field it stands."""
+        answer = text
+        if self.answer_after is not None:
+            answer = self._extract(f"{record.place}, field {name}", text)
         try:
             rewards.check_reference(kind, answer)
         except InvalidInput as error:
-            place = f"{record.place}, field {self.kind if error.field == 'kind' else self.answer}"
+            place = f"{record.place}, field {self.kind if error.field == 'kind' else name}"
             raise InvalidInput(place, error.value, error.problem, error.remedy) from error
-        question = record.text(self.question)
-        name = _mark(question)[:12] if self.id is None else record.text(self.id)
-        return Problem(name, question, answer, kind)
+        return answer
 
-    def _extract(self, record: Record, solution: str) -> str:
+    def _extract(self, place: str, solution: str) -> str:
         assert self.answer_after is not None
         if self.answer_after == "\\boxed":
             answer = boxed(solution)
@@ -71,7 +80,7 @@ class Fields:
             answer = rest.strip() if found else None
         if not answer:
             raise InvalidInput(
-                f"{record.place}, field {self.answer}",
+                place,
                 solution,
                 f"no answer after {self.answer_after!r}",
                 "correct the record or name another marker",

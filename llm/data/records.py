@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,22 +40,44 @@ class Record:
             name: of the field; dots lead into nested records and lists.
 
         Raises:
-            InvalidInput: if it is not there, empty, or neither a text nor a number.
+            InvalidInput: if it is not there, empty, or neither a text nor a finite number.
         """
+        value = self._value(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return str(value)
+        raise self._refusal(name, value)
+
+    def texts(self, name: str) -> dict[str, str]:
+        """The texts of a list in a field, or of a field as a list of one, by the name of each.
+
+        Raises:
+            InvalidInput: if one of them is unusable or there is none, see :meth:`text`.
+        """
+        value = self._value(name)
+        if not isinstance(value, list):
+            return {name: self.text(name)}
+        if not value:
+            raise self._refusal(name, value)
+        return {part: self.text(part) for part in (f"{name}.{i}" for i in range(len(value)))}
+
+    def _refusal(self, name: str, value: Any) -> InvalidInput:
+        if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+            problem = "empty"
+        elif isinstance(value, float):
+            problem = "not a finite number"
+        else:
+            problem = "neither a text nor a number"
+        return InvalidInput(
+            f"{self.place}, field {name}", value, problem, "give one, or leave the record out"
+        )
+
+    def _value(self, name: str) -> Any:
         value: Any = self.values
         for part in name.split("."):
             value = self._inside(value, part, name)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return str(value)
-        empty = value is None or value == ""
-        raise InvalidInput(
-            f"{self.place}, field {name}",
-            value,
-            "empty" if empty else "neither a text nor a number",
-            "give one, or leave the record out",
-        )
+        return value
 
     def _inside(self, value: Any, part: str, name: str) -> Any:
         if isinstance(value, Mapping) and part in value:

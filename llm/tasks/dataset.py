@@ -70,7 +70,7 @@ class DatasetTask:
 
     def verify(self, problem: Problem, text: str) -> Verdict:
         """See :func:`llm.rewards.verify.verify`."""
-        return rewards.verify(problem.kind, problem.answer, text)
+        return rewards.verify(problem.kind, problem.answers, text)
 
 
 def load_task(

@@ -78,6 +78,27 @@ def test_answers_of_worked_solutions(tmp_path, marker, answer):
             "field answer = 'moon'",
         ),
         ({"question": "q", "answer": "1", "k": "code"}, {"kind": "k"}, "field k = 'code': no such"),
+        (
+            {"question": "q", "answer": "3 +"},
+            {},
+            r"line 2, field answer = '3 \+': cannot be read as mathematics: .* breaks off; ",
+        ),
+        ({"question": "q", "answer": r"3 \foo"}, {}, r"unknown command \\foo"),
+        ({"question": "q", "answer": "NaN"}, {}, "field answer = 'NaN': .*not a number"),
+        ('{"question": "q", "answer": NaN}\n', {}, "field answer = nan: not a finite number"),
+        ('{"question": "q", "answer": -Infinity}\n', {}, "field answer = -inf: not a finite"),
+        ({"question": "q", "answer": []}, {}, r"field answer = \[\]: empty"),
+        ({"question": "q", "answer": ["1", None]}, {}, r"line 2, field answer\.1 = None: empty"),
+        (
+            {"question": "q", "answer": ["1", "2 +"]},
+            {},
+            r"field answer\.1 = '2 \+': cannot be read",
+        ),
+        (
+            {"question": "q", "answer": ["#### 1", "2"]},
+            {"answer_after": "####"},
+            r"field answer\.1 = '2': no answer after",
+        ),
         ({"question": "q", "answer": "1"}, {"answer_after": "####"}, "no answer after '####'"),
         ({"question": "q", "answer": "1 ####"}, {"answer_after": "####"}, "no answer after"),
         ({"question": "q", "answer": "1"}, {"answer_after": "\\boxed"}, "no answer after"),
@@ -97,6 +118,36 @@ def test_bad_records_are_named_by_file_line_and_field(tmp_path, record, fields, 
     with pytest.raises(InvalidInput, match=message) as error:
         read_problems(source, Fields(**fields))
     assert "bad.jsonl" in str(error.value)
+
+
+def test_a_field_may_hold_several_answers(tmp_path):
+    records = [
+        {"question": "One root of x^2 = 9?", "answer": ["3", -3]},
+        {"question": "Half?", "answer": [0.5]},
+        {"question": "Tiny?", "answer": 1e-05},
+    ]
+    source = jsonl(tmp_path / "a.jsonl", records)
+    parquet.write_table(pyarrow.Table.from_pylist(records[1:2]), tmp_path / "a.parquet")
+    roots, half, tiny = problems = read_problems(source)
+    assert (roots.answer, roots.alternatives, roots.answers) == ("3", ("-3",), ("3", "-3"))
+    assert half == Problem(half.id, "Half?", "0.5")
+    assert read_problems(str(tmp_path / "a.parquet")) == [half]
+    task = DatasetTask(tuple(problems))
+    for problem, box, right in (
+        (roots, "3", 1.0),
+        (roots, "-3", 1.0),
+        (roots, "9", 0.0),
+        (roots, "3, -3", 0.0),
+        (half, r"\frac12", 1.0),
+        (tiny, "10^{-5}", 1.0),
+        (tiny, "10^{-6}", 0.0),
+    ):
+        assert task.verify(problem, f"\\boxed{{{box}}}").reward == right
+    solutions = [{"question": "q", "answer": [r"so \boxed{1}", r"or \boxed{2}"]}]
+    marked = Fields(answer_after="\\boxed")
+    assert read_problems(jsonl(tmp_path / "b.jsonl", solutions), marked)[0].answers == ("1", "2")
+    with pytest.raises(InvalidInput, match=r"problem 'p'.alternatives = ' ': empty"):
+        Problem("p", "q", "1", alternatives=("2", " "))
 
 
 def test_duplicated_questions_and_ids(tmp_path):
