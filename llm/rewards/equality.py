@@ -216,10 +216,14 @@ class Comparison:
 
     def _equal(self, one: Tree, other: Tree) -> bool:
         """Exactly equal, or equal to a decimal of many digits as far as it goes."""
-        for tree, decimal in ((one, other), (other, one)):
-            if isinstance(decimal, Number) and decimal.is_rounded:
-                return self.decide("near", tree, decimal)
-        return self.decide("equal", one, other)
+        rounded = [
+            (tree, decimal)
+            for tree, decimal in ((one, other), (other, one))
+            if isinstance(decimal, Number) and decimal.is_rounded
+        ]
+        if not rounded:
+            return self.decide("equal", one, other)
+        return any(self.decide("near", *pair) for pair in rounded)
 
     # Equations and inequalities.
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.bench_answers import PAIRS, judged, ours, read_pairs
 from llm.rewards.math_worker import equal
+from llm.rewards.mathematics import MathJudge
 from llm.rewards.verify import check_reference, same_mathematics
 
 LINES = PAIRS.read_text().splitlines()
@@ -45,6 +46,31 @@ def test_the_references_can_be_read():
             if pair.reference not in UNREADABLE:
                 check_reference("math", pair.reference)
                 assert equal(pair.reference, f" {pair.reference} ")
+
+
+def test_the_peer_is_asked_in_the_same_way():
+    peer = MathJudge(60.0, "benchmarks.math_verify_worker")
+    assert peer.equal("1/2", "0.5")
+    assert not peer.equal("1/2", "0.6")
+    peer.close()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("1.2345678901", "1.23456789012", True),  # the longer rounds to the shorter
+        ("1.23456789012", "1.2345678901", True),
+        ("1.2345678901", "1.2345678902", False),
+        ("1.234567", "1.23456712345", False),
+        ("0.9999999999", "1", False),
+        ("0.6666666666", "2/3", True),  # cut off
+        ("0.6666666667", "2/3", True),  # rounded
+        ("0.6666666668", "2/3", False),
+        ("0.666667", "2/3", False),
+    ],
+)
+def test_decimals_of_many_digits_stand_for_what_rounds_to_them(one, other, same):
+    assert same_mathematics(one, other) == same_mathematics(other, one) == same
 
 
 NOTATIONS = {
