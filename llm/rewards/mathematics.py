@@ -39,7 +39,7 @@ class MathJudge:
         abandoned: comparisons given up so far, for time or memory.
     """
 
-    def __init__(self, seconds: float = 5.0, worker: str = WORKER) -> None:
+    def __init__(self, seconds: float = 4.0, worker: str = WORKER) -> None:
         """Set up the judge.
 
         Args:

@@ -28,7 +28,7 @@ def verify(kind: str, answer: str | Sequence[str], text: str) -> Verdict:
       stands for what rounds to it. A unit, a variable's name or an option's letter may be left out,
       but not be another one. Where the reference is a number, a calculation that was not carried
       out is no answer, so copying the question earns nothing. Neither is anything of more than
-      1000 characters, or what takes five seconds to compare.
+      1000 characters, or what takes four seconds to compare.
     - "choice": the same letter.
     - "exact": the same text but for case, blanks and a text command around it.
 
