@@ -239,7 +239,7 @@ def test_what_is_no_reward_is_refused_with_its_origin(reward):
     simulator.task.verify = lambda problem, text: Verdict(reward, text)
     told = r"reward of Boxes for problem '0' = .*: not a number in \[0, 1\]; have the task's verify"
     with pytest.raises(InvalidInput, match=told):
-        simulator.rollout(begin(simulator))
+        Numbered(simulator).rollout(begin(simulator))
 
 
 @pytest.mark.parametrize(
@@ -257,6 +257,6 @@ def test_an_empty_box_does_not_end_a_rollout(text, thoughts, finish, answer, obe
     sampler = CannedSampler(words, lambda prompt, key: text, obedient)
     problem = Problem("0", "What is 2 + 6?", "8")
     simulator = LanguageModelSimulator(sampler, words, DatasetTask((problem,)), ThoughtFormat())
-    (rollout,) = simulator.rollout(simulator.start_states([problem]))
+    (rollout,) = Numbered(simulator).rollout(simulator.start_states([problem]))
     assert (len(rollout), rollout.finish, rollout.answer) == (thoughts, finish, answer)
     assert rollout.failed == (answer is None)
