@@ -57,5 +57,9 @@ def evaluate_many(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) ->
 def _stacked(singles: list[Evaluation]) -> Evaluation:
     names = ("value", "values", "q_values", "advantages", "visits", "policy")
     tables = {name: np.stack([getattr(one, name) for one in singles]) for name in names}
-    worst = max(one.error_bound for one in singles)
-    return Evaluation(**tables, discount=singles[0].discount, error_bound=worst)
+    return Evaluation(
+        **tables,
+        discount=singles[0].discount,
+        error_bound=max(one.error_bound for one in singles),
+        visits_error_bound=max(one.visits_error_bound for one in singles),
+    )

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from scipy import sparse
 
 from cpi_theory.checks import InvalidInput, check_positive
-from tabular.evaluation.discounted import evaluate_discounted, solve_sparse
+from tabular.evaluation.discounted import evaluate_discounted
+from tabular.evaluation.linear import ChainSystem, rounding
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.operators import csr_tables, pull
 from tabular.mdp.policies import deterministic_policy
@@ -120,9 +120,8 @@ def _largest_value(mdp: DiscountedMDP) -> float:
 def _rounding(mdp: DiscountedMDP, largest: float) -> float:
     """What rounding in a Bellman sweep of values up to `largest` can add to their error."""
     terms = mdp.states if not mdp.sparse else int(np.diff(mdp.transitions.indptr).max())
-    # Pairwise or vectorised sums err far less than one unit per term; the root is still generous.
-    units = 4 + 2 * np.sqrt(terms)
-    return float(units * np.finfo(float).eps * largest / (1 - mdp.discount))
+    slack = rounding(terms, sequential=mdp.sparse)
+    return float(slack * largest / (1 - mdp.discount))
 
 
 class _Tables(Protocol):
@@ -199,8 +198,7 @@ class _SparseTables:
         if sparse_sweeps(chances, targets, ends, rewards, discount, values, enough):
             return values
         flat = np.arange(mdp.states) * mdp.actions + choice
-        matrix = sparse.identity(mdp.states, format="csr") - discount * mdp.transitions[flat]
-        return solve_sparse(matrix, rewards)
+        return ChainSystem(discount * mdp.transitions[flat]).solve(rewards)
 
     def q_values(self, values: Array) -> Array:
         mdp = self._mdp

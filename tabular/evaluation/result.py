@@ -26,7 +26,11 @@ class Evaluation:
         visits: P(s_h = s), shape (H, S); every layer sums to one.
         policy: the policy that was evaluated, shape (H, S, A).
         discount: gamma, or None with a finite horizon.
-        error_bound: largest error of `values` beyond rounding; positive only for iterative solves.
+        error_bound: proven bound of the largest error of `values`, rounding included, for a
+            discounted MDP; 0 for an exact one and over a finite horizon, where sums only round.
+        visits_error_bound: the same of `visits`, in the sum norm: sum_s |error(s)|, which bounds
+            the error of the probability of any set of states. The value of a function f of the
+            state, averaged over `visits`, is off by at most this times max |f|.
     """
 
     value: Any
@@ -37,6 +41,7 @@ class Evaluation:
     policy: Array
     discount: Exact | None = None
     error_bound: float = 0.0
+    visits_error_bound: float = 0.0
 
     def __post_init__(self) -> None:
         for table in (self.values, self.q_values, self.advantages, self.visits):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cpi_theory.checks import Exact, InvalidInput, check_probability
-from tabular.evaluation.discounted import DiscountedSystem
+from tabular.evaluation.discounted import discounted_system
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.operators import push
 from tabular.mdp.policies import as_policy, as_weight
@@ -26,7 +26,7 @@ def discounted_deviation(
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
     stay = 1 - alpha * as_weight(weight, (mdp.states,), mdp.exact)
-    loyal = DiscountedSystem(mdp, table * stay[:, None]).solve_transposed(mdp.start)
+    loyal = discounted_system(mdp, table * stay[:, None]).solve_transposed(mdp.start)
     total = 1 / (1 - mdp.discount)
     return total - loyal.sum() if mdp.exact else max(0.0, float(total - loyal.sum()))
 
