@@ -18,6 +18,7 @@ from .mdp.scaling import rescale_discounted as rescale_discounted
 from .mdp.storage import load as load
 from .mdp.storage import save as save
 from .resets.deviations import deviation_probabilities as deviation_probabilities
+from .resets.deviations import discounted_deviation as discounted_deviation
 from .resets.deviations import visit_counts as visit_counts
 from .resets.localizer import Localizer as Localizer
 from .resets.updates import coverage as coverage
@@ -35,6 +36,7 @@ from .worlds.from_gymnasium import from_gymnasium as from_gymnasium
 from .worlds.garnets import discounted_garnet as discounted_garnet
 from .worlds.garnets import garnet as garnet
 from .worlds.locks import combination_lock as combination_lock
+from .worlds.problem import DiscountedProblem as DiscountedProblem
 from .worlds.problem import Problem as Problem
 from .worlds.traps import Trap as Trap
 from .worlds.traps import discounted_trap as discounted_trap

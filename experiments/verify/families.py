@@ -243,7 +243,7 @@ def _garnet(rng: Rng, label: str) -> Instance:
     branching, seed = int(rng.integers(1, 5)), int(rng.integers(2**31))
     if rng.random() < 0.3:
         discount = float(rng.choice([0.5, 0.9, 0.99]))
-        mdp: Any = discounted_garnet(states, actions, branching, discount, seed=seed)[0]
+        mdp: Any = discounted_garnet(states, actions, branching, discount, seed=seed).mdp
     else:
         layered = bool(rng.random() < 0.3)
         horizon = int(rng.integers(2, 21))

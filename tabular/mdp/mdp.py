@@ -84,7 +84,10 @@ class RewardScaling:
     horizon: float = 0.0
 
     def original(self, value: Any, step: int = 0) -> Any:
-        """Value (number or array) at step `step` of the MDP in original reward units."""
+        """Value (number or array) at step `step` of the MDP in original reward units.
+
+        In a discounted MDP every state has all its steps ahead, so that `step` stays 0.
+        """
         return value / self.scale - self.shift * (self.horizon - step)
 
     def scaled(self, value: Any, step: int = 0) -> Any:

@@ -77,14 +77,14 @@ def rescale_discounted(
     *,
     reward_bound: float = 1.0,
     name: str = "",
-) -> tuple[DiscountedMDP, RewardScaling]:
+) -> DiscountedMDP:
     """A discounted MDP with rewards shifted and scaled so that values lie in [0, reward_bound].
 
     Rewards are raised until none is negative and then scaled until the largest is at most
     (1 - discount) * reward_bound; neither without need.
 
     Returns:
-        The MDP, and the scaling that maps values back.
+        The MDP; its `scaling` maps values back.
 
     Raises:
         InvalidInput: if a table is malformed.
@@ -97,8 +97,15 @@ def rescale_discounted(
     steps = 1 / (1 - discount) if discount < 1 else np.inf
     scale = _scale((float(table.max()) + shift) * steps, reward_bound)
     shifted = _shifted(table, shift, scale)
-    mdp = DiscountedMDP(transitions, shifted, start, discount, reward_bound, name)  # type: ignore[arg-type]
-    return mdp, RewardScaling(shift, scale, steps)
+    return DiscountedMDP(
+        transitions,
+        shifted,
+        start,  # type: ignore[arg-type]
+        discount,
+        reward_bound,
+        name,
+        RewardScaling(shift, scale, steps),
+    )
 
 
 def _scale(most: float, bound: float) -> float:

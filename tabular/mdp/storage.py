@@ -80,14 +80,14 @@ def _pack(mdp: FiniteHorizonMDP | DiscountedMDP) -> dict[str, Any]:
         "exact": mdp.exact,
         **_pack_transitions(mdp.transitions),
     }
+    scaling = [mdp.scaling.shift, mdp.scaling.scale, mdp.scaling.horizon]
+    parts |= {"scaling": np.array(scaling, dtype=np.float64)}
     if isinstance(mdp, DiscountedMDP):
         return parts | {"discount": _text(mdp.discount)}
-    scaling = [mdp.scaling.shift, mdp.scaling.scale, mdp.scaling.horizon]
     return parts | {
         "horizon": mdp.horizon,
         "terminal": mdp.terminal,
         "observations": mdp.observations,
-        "scaling": np.array(scaling, dtype=np.float64),
     }
 
 
@@ -108,7 +108,9 @@ def _unpack(parts: dict[str, Array]) -> FiniteHorizonMDP | DiscountedMDP:
     bound, name = _number(parts["reward_bound"], exact), str(parts["name"])
     if "discount" in parts:
         discount = _number(parts["discount"], exact)
-        return DiscountedMDP(transitions, rewards, start, discount, bound, name)
+        # Files of older versions have none.
+        scaling = RewardScaling(*parts.get("scaling", np.empty(0)).tolist())
+        return DiscountedMDP(transitions, rewards, start, discount, bound, name, scaling)
     return FiniteHorizonMDP(
         transitions,
         rewards,
@@ -118,7 +120,7 @@ def _unpack(parts: dict[str, Array]) -> FiniteHorizonMDP | DiscountedMDP:
         terminal=parts["terminal"],
         observations=parts["observations"],
         name=name,
-        scaling=RewardScaling(*(float(x) for x in parts["scaling"])),
+        scaling=RewardScaling(*parts["scaling"].tolist()),
     )
 
 

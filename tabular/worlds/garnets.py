@@ -11,7 +11,7 @@ from cpi_theory.randomness import Key
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.policies import as_policy
 from tabular.mdp.validation import Array
-from tabular.worlds.problem import Problem
+from tabular.worlds.problem import DiscountedProblem, Problem
 
 
 def garnet(
@@ -62,15 +62,20 @@ def discounted_garnet(
     *,
     as_sparse: bool | None = None,
     seed: int | Key = 0,
-) -> tuple[DiscountedMDP, Array]:
-    """The discounted twin of :func:`garnet` with values in [0, 1]: (mdp, base policy (S, A))."""
+) -> DiscountedProblem:
+    """The discounted twin of :func:`garnet`, with values in [0, 1].
+
+    Raises:
+        InvalidInput: if a size or `discount` is out of range.
+    """
+    check_in_range("discount", discount, 0, 1)
     rng = _garnet_generator(states, actions, branching, seed)
     sparsely = _prefers_sparse(states, branching) if as_sparse is None else as_sparse
     kernel = _garnet_kernel(rng, states, actions, branching, sparsely)
     rewards = (1 - discount) * rng.random((states, actions))
     start = rng.dirichlet(np.ones(states))
     mdp = DiscountedMDP(kernel, rewards, start, discount, reward_bound=1.0, name="garnet")
-    return mdp, as_policy(mdp, rng.dirichlet(np.ones(actions), size=states))
+    return DiscountedProblem(mdp, as_policy(mdp, rng.dirichlet(np.ones(actions), size=states)))
 
 
 def _garnet_generator(

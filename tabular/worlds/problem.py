@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cpi_theory.checks import Exact
-from tabular.mdp.mdp import FiniteHorizonMDP
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.validation import Array
 
 MARGIN = 1e-12
@@ -47,8 +47,21 @@ class Problem:
 
     Attributes:
         mdp: the world.
-        policy: the base policy, shape (H, S, A), or (S, A) for a discounted MDP.
+        policy: the base policy, shape (H, S, A).
     """
 
     mdp: FiniteHorizonMDP
+    policy: Array
+
+
+@dataclass(frozen=True, eq=False)
+class DiscountedProblem:
+    """The discounted twin of :class:`Problem`.
+
+    Attributes:
+        mdp: the world.
+        policy: the base policy, shape (S, A).
+    """
+
+    mdp: DiscountedMDP
     policy: Array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from cpi_theory.checks import Exact, check_count, check_in_range
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
@@ -11,8 +11,15 @@ from tabular.mdp.validation import Array
 from tabular.worlds.problem import same_kind, zeros
 
 
-class Trap(NamedTuple):
-    """An extremal world with its base policy and the candidate that makes the bound tight."""
+@dataclass(frozen=True, eq=False)
+class Trap:
+    """An extremal world with its base policy and the candidate that makes the bound tight.
+
+    Attributes:
+        mdp: the world.
+        policy: the base policy, shape (H, S, A), or (S, A) of a discounted trap.
+        candidate: like `policy`.
+    """
 
     mdp: FiniteHorizonMDP | DiscountedMDP
     policy: Array
@@ -34,7 +41,7 @@ def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:
         loss: m <= 0, in reward units.
 
     Returns:
-        (mdp, policy, candidate), exact if `gain` or `loss` is a fraction.
+        The trap, exact if `gain` or `loss` is a fraction.
 
     Raises:
         InvalidInput: if a sign is wrong.

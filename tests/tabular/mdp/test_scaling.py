@@ -90,22 +90,24 @@ def test_terminal_flag_survives_only_without_a_shift():
 def test_discounted_values_map_back(mdp, offset, factor, data):
     rewards = factor * (mdp.rewards + offset / 3)
     policy = data.draw(policies(mdp))
-    scaled, scaling = rescale_discounted(mdp.transitions, rewards, mdp.start, mdp.discount)
+    scaled = rescale_discounted(mdp.transitions, rewards, mdp.start, mdp.discount)
     assert scaled.reward_bound == 1
     occupancy = evaluate(mdp, policy).visits
     expected = (occupancy[:, None] * policy * rewards).sum() / (1 - mdp.discount)
-    found = scaling.original(evaluate(scaled, policy).value)
+    found = scaled.scaling.original(evaluate(scaled, policy).value)
     assert found == pytest.approx(expected, abs=1e-6 * factor)
 
 
 def test_discounted_worked_by_hand():
     """Rewards -3 and 1 at gamma 1/2: 3 is added, then a value of 8 is brought down to 1."""
-    mdp, scaling = rescale_discounted(LOOP, [[-3.0, 1.0]], [1.0], 0.5)
-    assert (scaling.shift, scaling.scale, scaling.horizon) == (3.0, 0.125, 2)
+    mdp = rescale_discounted(LOOP, [[-3.0, 1.0]], [1.0], 0.5)
+    assert (mdp.scaling.shift, mdp.scaling.scale, mdp.scaling.horizon) == (3.0, 0.125, 2)
     np.testing.assert_array_equal(mdp.rewards, [[0.0, 0.5]])
-    kept, untouched = rescale_discounted(LOOP, [[0.25, 0.375]], [1.0], 0.5)
+    # Action 0 for ever: -3 in each of the 2 discounted steps.
+    assert mdp.scaling.original(evaluate(mdp, [[1.0, 0.0]]).value) == -6.0
+    kept = rescale_discounted(LOOP, [[0.25, 0.375]], [1.0], 0.5)
     np.testing.assert_array_equal(kept.rewards, [[0.25, 0.375]])
-    assert (untouched.shift, untouched.scale) == (0.0, 1.0)
+    assert (kept.scaling.shift, kept.scaling.scale) == (0.0, 1.0)
 
 
 def test_refusals_name_the_field():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
 from tabular.mdp import storage
-from tabular.mdp.mdp import DiscountedMDP
+from tabular.mdp.mdp import DiscountedMDP, RewardScaling
+from tabular.mdp.scaling import rescale_discounted
 from tabular.mdp.storage import load, save
 from tabular.strategies import discounted_mdps, finite_horizon_mdps
 from tabular.worlds.from_gymnasium import from_gymnasium
@@ -34,6 +35,7 @@ def assert_same(first, second):
     assert type(first) is type(second)
     assert (first.sparse, first.exact, first.name) == (second.sparse, second.exact, second.name)
     assert first.reward_bound == second.reward_bound
+    assert first.scaling == second.scaling
     np.testing.assert_equal(dense(first), dense(second))
     for field in ("rewards", "start"):
         np.testing.assert_array_equal(getattr(first, field), getattr(second, field))
@@ -41,7 +43,6 @@ def assert_same(first, second):
         assert first.discount == second.discount
         return
     assert (first.horizon, first.stationary) == (second.horizon, second.stationary)
-    assert first.scaling == second.scaling
     for field in ("terminal", "observations"):
         np.testing.assert_array_equal(getattr(first, field), getattr(second, field))
 
@@ -57,6 +58,22 @@ def test_scaling_and_sparsity_of_a_real_world_come_back(tmp_path):
     mdp = from_gymnasium("Taxi", 10)
     save(mdp, str(tmp_path / "taxi"))
     assert_same(load(str(tmp_path / "taxi")), mdp)
+
+
+def test_scaling_of_a_discounted_world_comes_back(tmp_path):
+    mdp = rescale_discounted([[[1.0], [1.0]]], [[-3.0, 1.0]], [1.0], 0.5)
+    save(mdp, tmp_path / "loop")
+    loaded = load(tmp_path / "loop")
+    assert_same(loaded, mdp)
+    assert loaded.scaling.original(0.0) == -6.0
+
+
+def test_a_discounted_world_of_an_older_version_is_read(tmp_path):
+    mdp = rescale_discounted([[[1.0], [1.0]]], [[-3.0, 1.0]], [1.0], 0.5)
+    parts = storage._pack(mdp)
+    del parts["scaling"]
+    np.savez(tmp_path / "old.npz", **parts)
+    assert load(tmp_path / "old.npz").scaling == RewardScaling()
 
 
 def test_missing_file(tmp_path):

@@ -244,11 +244,17 @@ class TestGarnet:
         assert (first.mdp.transitions != other.mdp.transitions).any()
 
     def test_discounted(self):
-        mdp, policy = discounted_garnet(300, 2, 4, 0.9)
+        problem = discounted_garnet(300, 2, 4, 0.9)
+        mdp, policy = problem.mdp, problem.policy
         assert isinstance(mdp, DiscountedMDP)
         assert mdp.sparse
         assert policy.shape == (300, 2)
         assert 0 < evaluate(mdp, policy).value < 1
+
+    @pytest.mark.parametrize("discount", [1.5, None, 1])
+    def test_discounts_out_of_range_are_refused(self, discount):
+        with pytest.raises(InvalidInput, match="discount"):
+            discounted_garnet(3, 2, 2, discount)
 
     @pytest.mark.parametrize(
         ("sizes", "words"),
