@@ -11,7 +11,7 @@ from cpi_theory.checks import Exact
 from tabular.mdp.validation import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """What a policy is worth and where it goes; exact fractions on an exact MDP.
 
@@ -46,6 +46,10 @@ class Evaluation:
     def __post_init__(self) -> None:
         for table in (self.values, self.q_values, self.advantages, self.visits):
             table.setflags(write=False)
+
+    def __repr__(self) -> str:
+        sizes = "x".join(map(str, self.policy.shape))
+        return f"Evaluation(value={self.value}, policy of shape {sizes})"
 
     @property
     def horizon(self) -> int | None:

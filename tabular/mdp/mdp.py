@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range, check_positive
+from tabular.mdp.text import describe, pretty_lines
 from tabular.mdp.validation import (
     Array,
     as_numbers,
@@ -39,6 +40,7 @@ class _Tables:
 
     transitions: Transitions
     rewards: Array
+    name: str
 
     def _set(self, **values: Any) -> None:
         for field, value in values.items():
@@ -47,6 +49,12 @@ class _Tables:
     def _asks_for_fractions(self) -> bool:
         tables = ("transitions", "rewards", "start")
         return any(holds_fractions(field, getattr(self, field)) for field in tables)
+
+    def __repr__(self) -> str:
+        title = type(self).__name__ + (f" {self.name!r}" if self.name else "")
+        return describe(self, title, {}, {})
+
+    _repr_pretty_ = pretty_lines
 
     @property
     def states(self) -> int:
@@ -95,7 +103,7 @@ class RewardScaling:
         return self.scale * (value + self.shift * (self.horizon - step))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FiniteHorizonMDP(_Tables):
     """A finite MDP with layers h = 0..H-1, states 0..S-1 and actions 0..A-1.
 
@@ -192,7 +200,7 @@ class FiniteHorizonMDP(_Tables):
         check_returns(lowest, highest, self.reward_bound, _RESCALE)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DiscountedMDP(_Tables):
     """A stationary MDP whose values V(s) = E sum_t gamma^t r_t lie in [0, reward_bound].
 

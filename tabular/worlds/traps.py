@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from cpi_theory.checks import Exact, check_count, check_in_range
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.policies import deterministic_policy
+from tabular.mdp.text import describe, pretty_lines
 from tabular.mdp.validation import Array
 from tabular.worlds.problem import same_kind, zeros
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trap:
     """An extremal world with its base policy and the candidate that makes the bound tight.
 
@@ -24,6 +25,11 @@ class Trap:
     mdp: FiniteHorizonMDP | DiscountedMDP
     policy: Array
     candidate: Array
+
+    def __repr__(self) -> str:
+        return describe(self.mdp, "Trap", {}, {"pi": self.policy, "pi'": self.candidate})
+
+    _repr_pretty_ = pretty_lines
 
 
 def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:

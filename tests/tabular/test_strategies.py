@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
+from cpi_theory.bounds.finite_horizon import improvement_lower_bound
 from tabular.evaluation.evaluate import evaluate
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
-from tabular.resets.updates import mix
+from tabular.resets.updates import mix, reset_step
 from tabular.strategies import (
     discounted_mdps,
     finite_horizon_mdps,
@@ -17,6 +21,7 @@ from tabular.strategies import (
     policies,
     problems,
     reset_weights,
+    step_sizes,
     traps,
 )
 
@@ -142,6 +147,101 @@ def test_policies_and_weights_fit(mdp, data):
 def test_kinds_of_weights(wanted):
     instance = find(localised_instances(), lambda i: wanted(i.weight), settings=SEARCH)
     assert wanted(instance.weight)
+
+
+def holds_trap(instance):
+    """Whether policy and candidate part in state 0, and state 1 is where that leads."""
+    mdp, policy, candidate, _ = instance
+    if mdp.states < 2 or mdp.actions < 2 or not mdp.stationary:
+        return False
+    kernel = mdp.kernel(0)
+    rows = (kernel[0, 0, 0], kernel[0, 1, 1], kernel[1, 0, 1], kernel[1, 1, 1])
+    return rows == (1, 1, 1, 1) and (policy[..., 0, 0] == candidate[..., 0, 1]).all()
+
+
+INSTANCES = {
+    "a trap alone": lambda i: holds_trap(i) and i.mdp.states == 2,
+    "a trap met in the middle": lambda i: (
+        holds_trap(i)
+        and i.mdp.states > 2
+        and 0 < evaluate(i.mdp, i.policy).visits[-1, 0] < 1
+        and i.mdp.start[0] == 0
+    ),
+    "a trap and nothing else is updated": lambda i: (
+        holds_trap(i) and i.mdp.states > 2 and not i.weight[..., 2:].any()
+    ),
+    "a trap and others are updated": lambda i: (
+        holds_trap(i) and i.mdp.states > 2 and i.weight[..., 2:].any()
+    ),
+    "a trap with partial weight": lambda i: holds_trap(i) and 0 < i.weight[..., 0].max() < 1,
+    "a candidate that loses at once": lambda i: (
+        holds_trap(i) and i.mdp.reward(0)[0, 1] < i.mdp.reward(0)[0, 0]
+    ),
+    "rewards above one": lambda i: i.mdp.rewards.max() > 1,
+    "a random world": lambda i: i.mdp.actions > 2,
+    "a greedy candidate": lambda i: (
+        i.mdp.actions > 2 and (evaluate(i.mdp, i.candidate).value > evaluate(i.mdp, i.policy).value)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", INSTANCES)
+def test_kinds_of_instances(kind):
+    found = find(localised_instances(exact=True), INSTANCES[kind], settings=SEARCH)
+    assert found.mdp.exact
+
+
+@given(localised_instances(discounted=True), localised_instances(exact=True, discounted=True))
+@settings(max_examples=30)
+def test_discounted_instances(floats, exact):
+    for instance in (floats, exact):
+        assert isinstance(instance.mdp, DiscountedMDP)
+        assert instance.policy.shape == (instance.mdp.states, instance.mdp.actions)
+        assert instance.weight.shape == (instance.mdp.states,)
+    assert exact.mdp.exact
+    assert not floats.mdp.exact
+
+
+@given(localised_instances(deterministic=True), localised_instances(exact=True))
+@settings(max_examples=60)
+def test_instances_fit_together(one_hot, exact):
+    assert set(np.unique(one_hot.candidate)) <= {0.0, 1.0}
+    for instance in (one_hot, exact):
+        assert instance.policy.shape == instance.candidate.shape
+        assert instance.weight.shape == instance.policy.shape[:-1]
+        step = reset_step(evaluate(instance.mdp, instance.policy), *instance[2:])
+        assert 0 <= step.coverage <= 1
+        assert len(repr(instance).splitlines()) <= 1 + 4 * 4 * 3
+
+
+def test_step_sizes():
+    for exact, kind in ((True, Fraction), (False, float)):
+        found = {
+            find(step_sizes(exact), lambda a, low=low: low(a), settings=SEARCH)
+            for low in (lambda a: a == 1, lambda a: a == 0.25, lambda a: a < 0.1)
+        }
+        assert len(found) == 3
+        assert all(type(alpha) is kind for alpha in found)
+
+
+def test_a_wrong_constant_shrinks_to_what_can_be_worked_by_hand():
+    def refuted(instance):
+        policy, weight = instance.policy, instance.weight
+        before = evaluate(instance.mdp, policy)
+        step = reset_step(before, instance.candidate, weight)
+        claimed = improvement_lower_bound(replace(step, spread=step.spread / 2), 1)
+        after = evaluate(instance.mdp, mix(policy, instance.candidate, weight))
+        return after.value - before.value < claimed
+
+    shrinking = settings(SEARCH, phases=[Phase.generate, Phase.shrink])
+    found = find(localised_instances(exact=True), refuted, settings=shrinking)
+    assert repr(found).splitlines() == [
+        "Instance: 2 layers, 2 states, 2 actions, returns in [0, 1/2], start 0",
+        "  s=0 a=0  w 1  pi 1  pi' 0  pays 0  to 0",
+        "  s=0 a=1  w 1  pi 0  pi' 1  pays 1/4  to 1",
+        "  s=1 a=0  w 1  pi 1  pi' 0  pays 0  to 1",
+        "  s=1 a=1  w 1  pi 0  pi' 1  pays 0  to 1",
+    ]
 
 
 @given(discounted_mdps(), st.data())
