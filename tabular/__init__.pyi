@@ -21,6 +21,8 @@ from .resets.deviations import deviation_probabilities as deviation_probabilitie
 from .resets.deviations import discounted_deviation as discounted_deviation
 from .resets.deviations import visit_counts as visit_counts
 from .resets.localizer import Localizer as Localizer
+from .resets.reset_states import ResetStateLaw as ResetStateLaw
+from .resets.reset_states import reset_state_law as reset_state_law
 from .resets.updates import coverage as coverage
 from .resets.updates import greedy_on as greedy_on
 from .resets.updates import improvable as improvable

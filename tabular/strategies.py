@@ -273,8 +273,8 @@ def _worlds_with_trap(
     In state 1 it pays more by `loss` <= `gain`; either may be negative. Rewards are shifted until
     none is. Further states lead anywhere, but to state 1 through state 0 alone.
     """
-    gain = draw(st.sampled_from([2, 4, 1, 0, -1]))
-    loss = draw(st.sampled_from([0, -1, -3, -8]).map(lambda least: min(gain, least)))
+    gain = draw(st.sampled_from([2, 4, 1, -1, -2, 0]))
+    loss = draw(st.sampled_from([0, -1, 1, -3, -8]).map(lambda least: min(gain, least)))
     lift = -min(loss, gain, 0)
     counts = draw(arrays(np.int64, (states, 2), elements=st.integers(0, lift + max(gain, 0))))
     counts[:2] = [[lift, lift + gain], [lift, lift + loss]]

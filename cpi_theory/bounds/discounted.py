@@ -94,7 +94,8 @@ def discounted_best_step(step: DiscountedResetStep) -> tuple[Exact, Exact]:
     """Step size that maximises T8, and the gain it guarantees.
 
     Statement (T8):  alpha* = min(1, (1 - gamma) Abar_w / (2 gamma Delta)); when alpha* < 1 the
-    guaranteed gain is p_w Abar_w^2 / (4 gamma Delta). No positive advantage: (0, 0).
+    guaranteed gain is p_w Abar_w^2 / (4 gamma Delta), at the cap it is
+    p_w (Abar_w - gamma Delta / (1 - gamma)) / (1 - gamma). No positive advantage: (0, 0).
 
     Returns: (alpha, gain), exact for an exact step.
     """

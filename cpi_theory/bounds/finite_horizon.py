@@ -112,9 +112,11 @@ def uniform_deviation_probabilities(horizon: int, alpha: Exact) -> tuple[Exact, 
 def best_step(step: ResetStep) -> tuple[Exact, Exact]:
     """Step size that maximises T1, and the gain it guarantees.
 
-    Statement (T2):  alpha* = min(1, Abar_w / (2 Delta L_w)); when alpha* < 1 the guaranteed gain
-    is H p_w Abar_w^2 / (4 Delta L_w). With Delta <= 2 R_max that is at least
-    H p_w Abar_w^2 / (8 R_max L_w). An update without positive advantage gets (0, 0).
+    Statement (T2):  alpha* = min(1, Abar_w / (2 c)) with c = Delta L_w. The guaranteed gain is
+    H p_w Abar_w^2 / (4 c) when c > Abar_w / 2; with Delta <= 2 R_max that is at least
+    H p_w Abar_w^2 / (8 R_max L_w). At the cap, c <= Abar_w / 2, it is H p_w Abar_w (1 - c / Abar_w)
+    with alpha* = 1, which is less than the quotient. Either is at least
+    H p_w Abar_w min(1/2, Abar_w / (4 c)). An update without positive advantage gets (0, 0).
 
     Returns: (alpha, gain), exact for an exact step.
     """

@@ -1,6 +1,16 @@
 r"""What one conservative step costs and guarantees under a reset policy, theorems T5 and T6.
 
-Arguments as in :mod:`cpi_theory.bounds.chooser`.
+Arguments as in :mod:`cpi_theory.bounds.chooser`. A plan's gain is guaranteed if the chooser is as
+close as it promises, that is with probability at least 1 - delta, delta being `confidence`.
+
+The step size is capped at 1. With Abar_w = q tau / 2 left to the update and c = 2 R L_w, the gain
+is
+
+    H p_w Abar_w (1 - c / Abar_w)  if  c <= Abar_w / 2  (alpha* = 1),  else  H p_w Abar_w^2 / (4 c),
+
+which are H rho p tau (1/2) (1 - 4 R L_w / (q tau)) for L_w <= q tau / (8 R), else
+H rho q p tau^2 / (32 R L_w). Both are at least H rho p tau min(1/4, q tau / (32 R L_w)). Random
+resets have L_w = (H - 1) / 2 and never reach the cap from H = 2 on.
 """
 
 from __future__ import annotations
@@ -31,8 +41,8 @@ class Plan:
         leading_samples: 8 |A| R^2 l / accuracy^2, the leading term of `samples`.
         accuracy: error left to the chooser: half of what the best candidate is known to offer.
         step: inputs of T1 after choosing: advantage is the other half, spread is 2 R_max.
-        alpha: step size of T2.
-        guaranteed_gain: T2's gain in J; reward units.
+        alpha: step size of T2, at most 1.
+        guaranteed_gain: T2's gain in J with probability 1 - delta; reward units.
         reward_bound: R_max.
     """
 
@@ -71,9 +81,11 @@ def compare_plans(plan: Plan, baseline: Plan) -> PlanRatios:
     """What `plan` saves against `baseline`.
 
     Statement (T5), oracle against random resets:  leading_samples = 1 / p^2 and
-    gain = (H - 1) / (2 p L_I) >= 1 / (2 p), as long as neither step size is capped at 1.
+    gain = (H - 1) / (2 p L_I) >= 1 / (2 p).
     Statement (T6), precision q and recall rho against random resets:  leading_samples = (q / p)^2
     and gain = (rho q / p) (H - 1) / (2 L_w).
+    Both gains as long as neither step size is capped at 1 (see the module), which for random
+    resets takes H = 1; a capped plan gains less than its formula.
     """
     return PlanRatios(
         samples=baseline.samples / plan.samples,
@@ -97,7 +109,8 @@ def random_reset_plan(
     r"""Plan of a step with random resets, w = 1.
 
     Statement (T5):  a candidate with Abar >= tau on I_tau and >= 0 elsewhere has reset advantage
-    p tau; samples ~ 32 |A| R^2 l / (p tau)^2, gain >= H (p tau)^2 / (16 R (H - 1)).
+    p tau; samples ~ 32 |A| R^2 l / (p tau)^2, and with probability >= 1 - delta the gain is at
+    least H (p tau)^2 / (16 R (H - 1)); with H = 1, where the step is capped, p tau / 2.
 
     Args:
         coverage: p, the share of visits in I_tau, in (0, 1].
@@ -135,8 +148,9 @@ def oracle_reset_plan(
 ) -> Plan:
     r"""Plan of a step with the credit-assignment oracle, w = 1 on I_tau and 0 elsewhere.
 
-    Statement (T5):  reset advantage tau; samples ~ 32 |A| R^2 l / tau^2,
-    gain >= H p tau^2 / (32 R L_I).
+    Statement (T5):  reset advantage tau; samples ~ 32 |A| R^2 l / tau^2, and with probability
+    >= 1 - delta the gain is at least H p tau^2 / (32 R L_I) if L_I >= tau / (8 R), else, where the
+    step is capped at 1, H p tau (1/2) (1 - 4 R L_I / tau).
 
     Args:
         remaining: L_I, the mean remaining horizon at improvable visits, in [0, H - 1]; H - 1, the
@@ -174,8 +188,10 @@ def imperfect_oracle_plan(
     r"""Plan of a step whose reset policy finds improvable states with errors.
 
     Statement (T6):  with precision q = P_{nu_w}(I_tau) and recall rho = E_d[w | I_tau], coverage
-    is p_w = rho p / q and the class offers q tau; samples ~ 32 |A| R^2 l / (q tau)^2,
-    gain >= H rho q p tau^2 / (32 R L_w). Random resets are q = p, rho = 1; the oracle q = rho = 1.
+    is p_w = rho p / q and the class offers q tau; samples ~ 32 |A| R^2 l / (q tau)^2, and with
+    probability >= 1 - delta the gain is at least H rho q p tau^2 / (32 R L_w) if
+    L_w >= q tau / (8 R), else, where the step is capped at 1, H rho p tau (1/2)
+    (1 - 4 R L_w / (q tau)). Random resets are q = p, rho = 1; the oracle q = rho = 1.
 
     Args:
         precision: q in (0, 1].

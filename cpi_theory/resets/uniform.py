@@ -25,7 +25,12 @@ class StartReset(ResetPolicy):
 
 @dataclass(frozen=True, slots=True)
 class UniformReset(ResetPolicy):
-    """Random resets: every step of the rollout alike (w = 1; CPI-RR, RRPO)."""
+    """Random resets: every step of the rollout alike.
+
+    Applied to every rollout, as conservative policy iteration does (CPI-RR), it has the reset
+    weight w = 1. RRPO applies it to failures alone, so that where it resets to is another law: see
+    `tabular.reset_state_law`.
+    """
 
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys

@@ -79,12 +79,15 @@ def _rest(mdp: FiniteHorizonMDP, extreme: Any) -> list[Any]:
 class Naming:
     """The law of the step that a localizer names in a failure of T steps that holds an error.
 
-    Every step is named with probability `anyhow(T)`, the first error with `right(T)` more.
+    Every step is named with probability `anyhow(T)`, the first error with `right(T)` more; some
+    step with probability `recall`. `exact` says that it is always the first error.
     """
 
     right: Callable[[int], Exact]
     anyhow: Callable[[int], Exact]
     threshold: Exact
+    recall: Exact
+    exact: bool
 
     @classmethod
     def of(cls, localizer: Localizer, exact: bool) -> Naming:
@@ -94,7 +97,9 @@ class Naming:
         recall = number(1 if localizer.recall is None else localizer.recall)
         if localizer.precision is None:
             right, lost = recall * accuracy, recall * (1 - accuracy)
-            return cls(lambda steps: right, lambda steps: lost / steps, threshold)
+            return cls(
+                lambda steps: right, lambda steps: lost / steps, threshold, recall, localizer.exact
+            )
         precision = number(localizer.precision)
 
         def other(steps: int) -> Exact:
@@ -103,7 +108,7 @@ class Naming:
         def right_beyond(steps: int) -> Exact:
             return recall * precision - other(steps) if steps > 1 else recall
 
-        return cls(right_beyond, other, threshold)
+        return cls(right_beyond, other, threshold, recall, localizer.exact)
 
 
 def first_error_weight(
@@ -127,17 +132,17 @@ def first_error_weight(
 
     Returns: None if rollouts have too many distinct returns.
     """
-    bar = mdp.reward_bound - (0 if mdp.exact else 1e-9) if success is None else success
-    returns = Returns.of(mdp, bar)
+    returns = Returns.of(mdp, success_bar(mdp, success))
     if returns is None:
         return None
     naming = Naming.of(localizer, mdp.exact)
-    errors = np.asarray(evaluation.advantages <= -naming.threshold, dtype=bool)
-    walk = _Walk(mdp, evaluation.policy, returns, errors)
-    joint = walk.selected(offset, *walk.first_errors(naming.right))
-    if not localizer.exact:
-        joint = joint + walk.selected(offset, *walk.any_steps(naming.anyhow))
-    return _given_visit(joint, evaluation.visits)
+    walk = ErrorWalk.of(mdp, evaluation, returns, naming, mdp.start)
+    return _given_visit(walk.named(offset, naming), evaluation.visits)
+
+
+def success_bar(mdp: FiniteHorizonMDP, success: Exact | None) -> Exact:
+    """The return below which a rollout fails: as given, or R_max with a hair off for rounding."""
+    return mdp.reward_bound - (0 if mdp.exact else 1e-9) if success is None else success
 
 
 def _given_visit(joint: Array, visits: Array) -> Array:
@@ -148,8 +153,8 @@ def _given_visit(joint: Array, visits: Array) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class _Walk:
-    """Recursions over one layer at a time, forwards on mass and backwards on expectations.
+class ErrorWalk:
+    """Where failures go wrong, by recursions forwards on mass and backwards on expectations.
 
     Tables of layer h have shape (n_h, S), actions included (n_h, S, A), where n_h counts the
     distinct returns so far.
@@ -159,6 +164,27 @@ class _Walk:
     policy: Array
     returns: Returns
     errors: NDArray[np.bool_]
+    start: Array
+
+    @classmethod
+    def of(
+        cls,
+        mdp: FiniteHorizonMDP,
+        evaluation: Evaluation,
+        returns: Returns,
+        naming: Naming,
+        start: Array,
+    ) -> ErrorWalk:
+        """The walk of a policy from the mass `start`, shape (S,)."""
+        errors = np.asarray(evaluation.advantages <= -naming.threshold, dtype=bool)
+        return cls(mdp, evaluation.policy, returns, errors, start)
+
+    def named(self, offset: int, naming: Naming) -> Array:
+        """P(s_h = s, the rollout fails, its reset step is h), shape (H, S)."""
+        joint = self.selected(offset, *self.first_errors(naming.right))
+        if naming.exact:
+            return joint
+        return joint + self.selected(offset, *self.any_steps(naming.anyhow))
 
     def zeros(self, step: int) -> Array:
         """An empty table of layer `step`."""
@@ -237,7 +263,7 @@ class _Walk:
 
     def masses(self) -> Iterator[tuple[Array, Array]]:
         """Mass of layers 0..H-1 without, and with, an error so far; what has ended stays in it."""
-        clean, faulty = self.zeros(0) + self.mdp.start, self.zeros(0)
+        clean, faulty = self.zeros(0) + self.start, self.zeros(0)
         for h in range(self.mdp.horizon):
             yield clean, faulty
             if h + 1 < self.mdp.horizon:

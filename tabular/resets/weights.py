@@ -23,7 +23,11 @@ from tabular.resets.localizer import Localizer
 
 @dataclass(frozen=True, eq=False)
 class ResetWeight:
-    """An induced reset weight; `numpy.asarray` gives its values, so it serves as a weight.
+    """The weight of a reset policy that is applied to every rollout, failed or not.
+
+    `numpy.asarray` gives its values, so it serves as a weight wherever one is wanted. An algorithm
+    that resets some rollouts only has another law of reset states:
+    :func:`tabular.resets.reset_states.reset_state_law`.
 
     Attributes:
         values: w(s, h) = E[weight of step h | s_h = s], shape (H, S); 0 at states never visited.

@@ -24,7 +24,11 @@ def reset_weight(
     samples: int = 20_000,
     key: Key | int = 0,
 ) -> ResetWeight:
-    """The reset weight that `reset` induces on the rollouts of `policy` from the start.
+    """The reset weight w(s, h) of `reset` applied to every rollout of `policy` from the start.
+
+    That is what the bounds and conservative policy iteration speak of; UniformReset has w = 1. It
+    is not where RRPO or SRPO restart from: they reset failures alone and draw one step of each,
+    the law of which is :func:`tabular.reset_state_law`.
 
     Exact for `StartReset`, `UniformReset`, every `AdvantageBasedReset` and, as long as rollouts
     have few distinct returns, for `FirstErrorReset`; Monte Carlo with 95 % intervals otherwise.

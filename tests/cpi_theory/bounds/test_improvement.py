@@ -341,6 +341,21 @@ STEPS = st.builds(
 )
 
 
+@given(STEPS)
+def test_gain_at_the_best_step_is_what_t2_says_cap_included(step):
+    _, gain = best_step(step)
+    height, advantage = step.horizon * step.coverage * step.advantage, step.advantage
+    penalty = step.spread * step.remaining
+    if advantage <= 0:
+        assert gain == 0
+    elif penalty <= advantage / 2:
+        assert gain == height * (1 - penalty / advantage) >= height / 2
+    else:
+        assert gain == height * advantage / (4 * penalty)
+    if advantage > 0 < penalty:
+        assert gain >= height * min(F(1, 2), advantage / (4 * penalty))
+
+
 @given(STEPS, alphas)
 def test_no_other_step_size_beats_t2(step, other):
     alpha, gain = best_step(step)
@@ -410,6 +425,9 @@ def test_no_other_step_size_beats_the_discounted_steps(
     assert gain >= max(0, discounted_improvement_lower_bound(step, other))
     if 0 < alpha < 1:
         assert gain == coverage * advantage**2 / (4 * discount * spread)
+    if alpha == 1:
+        later = discount * spread / (1 - discount)
+        assert gain == coverage * (advantage - later) / (1 - discount)
 
     def bound(size):
         deviation = uniform_discounted_deviation(discount, size)

@@ -203,6 +203,55 @@ def test_fractional_dials_give_exact_guarantees():
     assert isinstance(random.guaranteed_gain, Fraction)
 
 
+def in_64ths(least, most):
+    return st.integers(least, most).map(lambda k: Fraction(k, 64))
+
+
+@st.composite
+def exact_plans(draw):
+    """(q, rho, p, tau, H, R, L, plan): in about half of them the step is capped."""
+    precision, recall, p = (draw(in_64ths(1, 64)) for _ in range(3))
+    assume(recall * p * (1 - precision) <= precision * (1 - p))
+    bound = draw(st.sampled_from([Fraction(1), Fraction(5)]))
+    tau, horizon = draw(in_64ths(1, 64)) * bound, draw(st.integers(1, 12))
+    cap = precision * tau / (8 * bound)
+    remaining = min(draw(st.sampled_from([0, 1, 4, 7, 8, 9, 40, 1000])) * cap / 8, horizon - 1)
+    dials = (precision, recall, p, tau, horizon, 4, 16, 0.05, bound)
+    plan = imperfect_oracle_plan(*dials, remaining=remaining)
+    return precision, recall, p, tau, horizon, bound, remaining, plan
+
+
+@given(exact_plans())
+def test_gains_of_plans_are_what_the_docstrings_say_cap_included(case):
+    q, rho, p, tau, horizon, bound, remaining, plan = case
+    capped = remaining <= q * tau / (8 * bound)
+    if capped:
+        expected = horizon * rho * p * tau / 2 * (1 - 4 * bound * remaining / (q * tau))
+    else:
+        expected = horizon * rho * q * p * tau**2 / (32 * bound * remaining)
+    assert plan.guaranteed_gain == expected
+    assert (plan.alpha == 1) == capped
+    share = q * tau / (32 * bound * remaining) if remaining else Fraction(1, 4)
+    assert plan.guaranteed_gain >= horizon * rho * p * tau * min(Fraction(1, 4), share)
+
+
+@given(in_64ths(1, 64), in_64ths(1, 64), st.integers(1, 9))
+def test_random_resets_reach_the_cap_with_one_layer_only(p, tau, horizon):
+    plan = random_reset_plan(p, tau, horizon, 4, 16, 0.05, Fraction(1))
+    if horizon == 1:
+        assert (plan.alpha, plan.guaranteed_gain) == (1, p * tau / 2)
+    else:
+        assert plan.alpha < 1
+        assert plan.guaranteed_gain == horizon * (p * tau) ** 2 / (16 * (horizon - 1))
+
+
+def test_a_capped_plan_worked_by_hand():
+    # c = 2 * .01 = .02 is below half of Abar = .2: 10 * .1 * .2 * (1 - .1), not .16 / .32.
+    plan = oracle_reset_plan(0.1, 0.4, 10, 2, 4, 0.05, remaining=0.01)
+    assert plan.alpha == 1
+    assert plan.guaranteed_gain == pytest.approx(0.18)
+
+
 def test_one_layer_takes_the_whole_step():
     plan = random_reset_plan(0.5, 0.4, 1, 4, 16, 0.05)
     assert (plan.alpha, plan.guaranteed_gain) == (1, pytest.approx(0.1))
