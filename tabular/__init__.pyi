@@ -16,6 +16,7 @@ from .mdp.policies import uniform_policy as uniform_policy
 from .mdp.scaling import rescale as rescale
 from .mdp.scaling import rescale_discounted as rescale_discounted
 from .mdp.storage import load as load
+from .mdp.storage import load_with_policy as load_with_policy
 from .mdp.storage import save as save
 from .resets.deviations import deviation_probabilities as deviation_probabilities
 from .resets.deviations import discounted_deviation as discounted_deviation

@@ -54,6 +54,11 @@ _FINEST = 6
 """Weights are integers 0.._FINEST: fine enough to differ, coarse enough to read and to collide."""
 
 
+_STAKES = ((2, 0), (2, -1), (2, 1), (4, -8), (4, 3), (-1, -1), (-2, -3), (0, -1))
+"""(gain, loss) of traps. Without a loss T3 is an equality, with a gain and a loss T1s and T2 are;
+where they hardly differ the step of T2 is capped, where both are losses its slope is negative."""
+
+
 class Instance(NamedTuple):
     """All that a localised conservative update needs: (mdp, policy, candidate, weight).
 
@@ -273,8 +278,7 @@ def _worlds_with_trap(
     In state 1 it pays more by `loss` <= `gain`; either may be negative. Rewards are shifted until
     none is. Further states lead anywhere, but to state 1 through state 0 alone.
     """
-    gain = draw(st.sampled_from([2, 4, 1, -1, -2, 0]))
-    loss = draw(st.sampled_from([0, -1, 1, -3, -8]).map(lambda least: min(gain, least)))
+    gain, loss = draw(st.sampled_from(_STAKES))
     lift = -min(loss, gain, 0)
     counts = draw(arrays(np.int64, (states, 2), elements=st.integers(0, lift + max(gain, 0))))
     counts[:2] = [[lift, lift + gain], [lift, lift + loss]]

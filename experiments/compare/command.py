@@ -19,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.compare.checks import CheckSpec, check_samples
-from experiments.compare.config import CompareConfig, is_called
+from experiments.compare.config import CompareConfig
 from experiments.compare.illustrations import AnatomySpec, anatomy, reset_positions
 from experiments.compare.measures import GainSpec, SamplesSpec, measure_gains, measure_samples
-from experiments.compare.places import PlaceSpec, measure_place, standard_places
+from experiments.compare.places import PlaceSpec, measure_place
 from experiments.compare.plan import lines
+from experiments.compare.report import lowest_levels
 from experiments.compare.settings import Line, Setting
 from experiments.compare.summary import bounds_against_facts, imperfect_oracles
 from experiments.documents.numbers import interval_text
@@ -60,7 +61,6 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
     """Task and specifications of each table."""
     every = lines(config)
     effort = (config.accuracy, config.replications, config.bootstraps, config.seed)
-    places = [p for p in standard_places() if any(is_called(p, name) for name in config.worlds)]
     return {
         "samples": (
             measure_samples,
@@ -80,7 +80,7 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
                     bootstraps=config.bootstraps,
                     seed=config.seed,
                 )
-                for place in places
+                for place in config.places()
             ],
         ),
     }
@@ -142,10 +142,9 @@ def place_table(rows: list[Row]) -> Table:
         box=None,
         title_justify="left",
     )
-    lowest = min(row["level"] for row in rows if row["resets"] == "oracle")
     plain = {(r["world"], r["policy"]): r for r in rows if r["resets"] == "random"}
-    for row in rows:
-        if row.get("level") == lowest:
+    for row in lowest_levels(rows):
+        if row["resets"] == "oracle":
             random = plain[row["world"], row["policy"]]
             ratios = [_ratio(row, random, key) for key in ("guaranteed", "gain", "samples")]
             table.add_row(row["world"], row["policy"], f"{row['coverage']:.3g}", *ratios)

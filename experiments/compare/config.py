@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+import tyro
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.compare.places import Place, standard_places
+from experiments.worlds.tabular import World
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class CompareConfig:
         bootstraps: replicates behind each interval.
         check_replications: experiments with real rollouts per check; 0 leaves them out.
         worlds: names or kinds of the worlds of :func:`~experiments.compare.places.standard_places`
-            to visit.
+            to visit, or names from `more`.
+        more: further worlds, such as a `FileWorld` with an MDP of your own, in configuration files
+            only.
     """
 
     name: str = "compare"
@@ -44,6 +50,7 @@ class CompareConfig:
     bootstraps: int = 400
     check_replications: int = 400
     worlds: tuple[str, ...] = ("FrozenLake", "CliffWalking", "Taxi", "tree", "lock")
+    more: Annotated[tuple[World, ...], tyro.conf.Suppress] = ()
 
     def __post_init__(self) -> None:
         check_in_range("accuracy", self.accuracy, 0.5, 0.99)
@@ -54,13 +61,25 @@ class CompareConfig:
             if len(set(getattr(self, name))) < 2:
                 raise InvalidInput(name, getattr(self, name), "no two values", "give at least two")
         for world in self.worlds:
-            if not any(is_called(place, world) for place in standard_places()):
-                known = ", ".join(dict.fromkeys(p.name for p in standard_places()))
+            if not self.places_called(world):
+                names = [place.name for place in (*standard_places(), *self.more)]
+                known = ", ".join(dict.fromkeys(names))
                 raise InvalidInput("worlds", world, "no such world", f"choose among {known}")
         if max(self.coverages) > min(self.precisions):
             raise InvalidInput(
                 "precisions", self.precisions, "some below a coverage", "raise them above p"
             )
+
+    def places_called(self, name: str) -> list[Place | World]:
+        """The worlds of that name or kind; a name from `more` hides others of the same name."""
+        own: list[Place | World] = [world for world in self.more if world.name == name]
+        return own or [p for p in standard_places() if name in (p.name, p.kind)]
+
+    def places(self) -> list[Place | World]:
+        """The worlds to visit, each once: standard ones in their own order, then `more`."""
+        chosen = [place for name in self.worlds for place in self.places_called(name)]
+        order: list[Place | World] = [*standard_places(), *self.more]
+        return [place for place in order if place in chosen]
 
     def effective(self) -> CompareConfig:
         """This configuration with what `quick` stands for spelled out."""
@@ -75,8 +94,3 @@ class CompareConfig:
             bootstraps=min(self.bootstraps, 200),
             check_replications=min(self.check_replications, 100),
         )
-
-
-def is_called(place: Place, name: str) -> bool:
-    """Whether a place has that name or is of that kind."""
-    return name in (place.name, place.kind)

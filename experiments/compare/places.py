@@ -1,8 +1,8 @@
-"""Reset policies on worlds that were not made for them: Gymnasium, trees, locks."""
+"""Reset policies on worlds that were not made for them: Gymnasium, trees, locks, files."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +18,14 @@ from cpi_theory.seam import ResetPolicy
 from experiments.compare.chooser_samples import TrialLaw, samples_to_reach
 from experiments.compare.measures import one_step
 from experiments.runs.files import Row
+from experiments.worlds.tabular import World
+from experiments.worlds.tabular import build as build_world
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.mdp.policies import uniform_policy
 from tabular.resets.deviations import visit_counts
+from tabular.resets.localizer import Localizer
 from tabular.resets.updates import coverage, greedy_on, improvable
 from tabular.simulation.reset_weight import reset_weight
 from tabular.worlds.from_gymnasium import from_gymnasium
@@ -91,13 +94,15 @@ class PlaceSpec:
     """Measure reset policies at `place`.
 
     Attributes:
-        place: world and policy.
-        levels: tau as shares of the largest best advantage that the policy meets.
+        place: world and policy; a world of a configuration file has its own policy, first errors,
+            success and level of improvability.
+        levels: tau as shares of the largest best advantage that the policy meets, where the world
+            has no level of its own.
         accuracy, replications, bootstraps: of the samples to a right choice.
         seed: of their random numbers.
     """
 
-    place: Place
+    place: Place | World
     levels: tuple[float, ...] = (0.25, 0.5)
     accuracy: float = 0.9
     replications: int = 1000
@@ -116,22 +121,42 @@ def measure_place(spec: PlaceSpec) -> list[Row]:
     is seen state by state, without the clock. Each row has the step of T2 at the exact Delta
     towards the class' best candidate for that reset policy, `samples` for a right choice (None
     where returns are not 0 or R_max), and the oracle's rows T3's bound of a full step.
+
+    Raises:
+        InvalidInput: if a world has a level that nothing reaches.
     """
-    mdp, policy, observations = build(spec.place)
-    evaluation = evaluate(mdp, policy)
-    scene = _Scene(mdp, evaluation, observations, spec)
-    largest = float(evaluation.best_advantages[evaluation.visits > 0].max())
+    scene = _open(spec)
     rows = [
         scene.row("start", StartReset()),
         scene.row("random", UniformReset()),
         scene.row("first error", FirstErrorReset()),
     ]
     rows += [
-        scene.row("oracle", ImprovableReset(share * largest * (1 - 1e-9)), share * largest)
+        scene.row("oracle", ImprovableReset(share * scene.largest * (1 - 1e-9)), tau)
         | {"level": share}
-        for share in spec.levels
+        for share, tau in scene.taus()
     ]
     return rows
+
+
+def _open(spec: PlaceSpec) -> _Scene:
+    place = spec.place
+    if isinstance(place, Place):
+        mdp, policy, observations = build(place)
+        labels = (place.label, place.policy)
+        return _Scene(mdp, evaluate(mdp, policy), observations, labels, spec)
+    instance = build_world(place, Key.of(spec.seed).child("place", place.name))
+    mdp = instance.problem.mdp
+    return _Scene(
+        mdp,
+        evaluate(mdp, instance.problem.policy),
+        mdp.observations,
+        (place.name, "base"),
+        spec,
+        Localizer(place.threshold),
+        instance.success,
+        instance.tau,
+    )
 
 
 def build(place: Place) -> tuple[FiniteHorizonMDP, NDArray[np.float64], NDArray[np.int64]]:
@@ -161,17 +186,40 @@ class _Scene:
     mdp: FiniteHorizonMDP
     evaluation: Evaluation
     observations: NDArray[np.int64]
+    labels: tuple[str, PolicyName]
     spec: PlaceSpec
-    cache: dict[str, Any] = field(default_factory=dict)
+    localizer: Localizer | None = None
+    success: float | None = None
+    tau: float | None = None
+
+    @property
+    def largest(self) -> float:
+        """The largest best advantage that the policy meets."""
+        return float(self.evaluation.best_advantages[self.evaluation.visits > 0].max())
+
+    def taus(self) -> list[tuple[float, float]]:
+        """The oracle's levels, as shares of the largest and as such: the world's own, if any."""
+        if self.tau is None:
+            return [(share, share * self.largest) for share in self.spec.levels]
+        if self.tau > self.largest:
+            problem = f"no visited state of {self.labels[0]} can be improved by so much"
+            raise InvalidInput("tau", self.tau, problem, f"choose at most {self.largest:.3g}")
+        return [(self.tau / self.largest, self.tau)]
 
     def row(self, name: str, reset: ResetPolicy, tau: float | None = None) -> Row:
-        place, evaluation = self.spec.place, self.evaluation
-        induced = reset_weight(self.mdp, evaluation.policy, reset)
+        evaluation = self.evaluation
+        induced = reset_weight(
+            self.mdp,
+            evaluation.policy,
+            reset,
+            localizer=self.localizer,
+            success=self.success,
+        )
         weight = np.asarray(induced.values, dtype=np.float64)
         labels = {
             "kind": "place",
-            "world": place.label,
-            "policy": place.policy,
+            "world": self.labels[0],
+            "policy": self.labels[1],
             "horizon": self.mdp.horizon,
             "resets": name,
             "tau": tau,
@@ -197,7 +245,7 @@ class _Scene:
         if not _outcomes_only(self.mdp) or law.best_advantage <= 0:
             return {"samples": None, "lower": None, "upper": None}
         spec = self.spec
-        key = Key.of(spec.seed).child("place", spec.place.label, spec.place.policy, name, f"{tau}")
+        key = Key.of(spec.seed).child("place", *self.labels, name, f"{tau}")
         found = samples_to_reach(
             law.share_right, spec.accuracy, spec.replications, key, spec.bootstraps
         )

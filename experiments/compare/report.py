@@ -114,12 +114,20 @@ def _range(low: float, high: float) -> str:
     return f"{low:,.3g} to {high:,.3g}" if high < 1000 else f"{low:,.0f} to {high:,.0f}"
 
 
+def lowest_levels(rows: Sequence[Row]) -> list[Row]:
+    """The rows without those of an oracle at another than its lowest level in that world."""
+    lowest: dict[tuple[str, str], float] = {}
+    for row in rows:
+        if "level" in row:
+            place = (row["world"], row["policy"])
+            lowest[place] = min(row["level"], lowest.get(place, row["level"]))
+    return [r for r in rows if r.get("level") in (None, lowest.get((r["world"], r["policy"])))]
+
+
 def world_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Oracle (lowest level) and first error against random resets on the visited worlds."""
-    lowest = min(r["level"] for r in rows if r["resets"] == "oracle")
-    kept = [r for r in rows if r.get("level", lowest) == lowest]
+    """Oracle (at its lowest level) and first error against random resets on the visited worlds."""
     by_place: dict[str, dict[str, Row]] = {}
-    for row in kept:
+    for row in lowest_levels(rows):
         place = f"{row['world']} ({row['policy']})"
         by_place.setdefault(place, {})[row["resets"]] = row
     sentences = []

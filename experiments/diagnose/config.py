@@ -15,7 +15,7 @@ from experiments.worlds.cases import Case, open_case
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.language import choose as choose_task
 from experiments.worlds.sites import Site
-from experiments.worlds.tabular import choose
+from experiments.worlds.tabular import World, choose
 
 if TYPE_CHECKING:
     from llm.models.settings import ModelSettings
@@ -58,7 +58,7 @@ class DiagnoseConfig:
         name: folder of the run below the output folder.
         world: a world by name; without `model` a tabular one, such as tree-natural, tree-sparse
             (the default) or tree-early, see ``cpi-resets learn --help``; with it a task: natural
-            (the default), sparse, early, or a name from `more`.
+            (the default), sparse, early; or a name from `more`.
         model: a language model to diagnose, a folder in Hugging Face format or a name on the hub;
             "tiny" is the one that comes with the package.
         device: of the model.
@@ -76,7 +76,8 @@ class DiagnoseConfig:
         repetitions: of the validation.
         curves: seeds per method of the order.
         updates: of each of its learning curves.
-        more: further tasks of language models, in configuration files only.
+        more: further tabular worlds, such as a `FileWorld` with an MDP of your own, and further
+            tasks of language models, in configuration files only.
     """
 
     name: str = "diagnose"
@@ -94,7 +95,7 @@ class DiagnoseConfig:
     repetitions: int = 200
     curves: int = 24
     updates: int = 160
-    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+    more: Annotated[tuple[World | LanguageWorld, ...], tyro.conf.Suppress] = ()
 
     def __post_init__(self) -> None:
         check_probability("accuracy", self.accuracy)
@@ -112,12 +113,14 @@ class DiagnoseConfig:
 
     def case(self) -> Case:
         """The tabular world with its localiser."""
-        (world,) = choose("world", (self.world or "tree-sparse",), ())
+        more = tuple(world for world in self.more if isinstance(world, World))
+        (world,) = choose("world", (self.world or "tree-sparse",), more)
         return Case(world, self.accuracy, blind=self.blind)
 
     def language_world(self) -> LanguageWorld:
         """The task of the language model."""
-        (world,) = choose_task("world", (self.world or "natural",), self.more)
+        more = tuple(world for world in self.more if isinstance(world, LanguageWorld))
+        (world,) = choose_task("world", (self.world or "natural",), more)
         return world
 
     def site(self, key: Key) -> Site:

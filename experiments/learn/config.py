@@ -39,7 +39,8 @@ class LearnConfig:
         rate: its learning rate, the same for all of them.
         budget: how long curves are.
         resamples: bootstrap resamples.
-        more: further worlds, in configuration files only.
+        more: further worlds, such as a `FileWorld` with an MDP of your own, in configuration files
+            only.
     """
 
     name: str = "learn"

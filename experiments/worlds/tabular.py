@@ -1,19 +1,25 @@
-"""The worlds of `learn`: values that name a family and its dials, and how to build them."""
+"""Tabular worlds: values that name a family and its dials, or a file, and how to build them."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cpi_theory.checks import check_positive
+from cpi_theory.checks import InvalidInput, check_positive
 from cpi_theory.randomness import Key
 from experiments.config import named_values
 from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.result import Evaluation
+from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.policies import uniform_policy
+from tabular.mdp.storage import load_with_policy
 from tabular.worlds.from_gymnasium import from_gymnasium
 from tabular.worlds.locks import combination_lock
 from tabular.worlds.problem import Problem
@@ -140,7 +146,78 @@ class GymWorld:
         return Problem(mdp, uniform_policy(mdp))
 
 
-World = TreeWorld | LockWorld | GymWorld
+@dataclass(frozen=True)
+class FileWorld:
+    """A finite-horizon MDP of your own, from a file that `tabular.save` wrote.
+
+    The base policy is the one that was saved with the MDP, or the uniform one. The file is read
+    once, when the world is made, and travels with it: workers need no disk in common.
+
+    Attributes:
+        name: in records and figures.
+        path: the file, seen from the folder that the command is started in.
+        success: a rollout fails if its return is below this, in the unit of the rewards before
+            any rescaling; None: R_max.
+        threshold: how negative an advantage the localiser takes for an error, in reward units
+            after rescaling. In a random world nearly every action is a little worse than the best.
+        tau: the oracle's level, in reward units after rescaling; None: half of the largest best
+            advantage that the base policy meets.
+        sha256: of the file; by default computed. Results are stored under it, so that none
+            outlives the data that it came from. If it is given, another file is refused.
+    """
+
+    name: str
+    path: str
+    success: float | None = None
+    threshold: float = 1e-9
+    tau: float | None = None
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        content = self._read()
+        digest = hashlib.sha256(content).hexdigest()
+        if self.sha256 not in ("", digest):
+            problem = f"{self.path} has another content, {digest}"
+            raise InvalidInput("sha256", self.sha256, problem, "restore the file, or leave it out")
+        object.__setattr__(self, "sha256", digest)
+        object.__setattr__(self, "_content", content)
+        self._load()
+
+    def problem(self, key: Key) -> Problem:
+        """The MDP in floats with its base policy; the same for every seed."""
+        mdp, policy = self._load()
+        return Problem(mdp, uniform_policy(mdp) if policy is None else policy)
+
+    def _read(self) -> bytes:
+        try:
+            return Path(self.path).read_bytes()
+        except OSError as error:
+            problem = f"cannot be read ({error.strerror})"
+            raise InvalidInput(f"path of {self.name}", self.path, problem, "check it") from error
+
+    def _load(self) -> tuple[FiniteHorizonMDP, Any]:
+        content: bytes = self._content  # type: ignore[attr-defined]
+        field = f"path of {self.name}"
+        try:
+            mdp, policy = load_with_policy(io.BytesIO(content))
+        except InvalidInput as error:
+            raise InvalidInput(field, self.path, error.problem, error.remedy) from error
+        if isinstance(mdp, DiscountedMDP):
+            problem, remedy = "holds a discounted MDP", "save one with a horizon"
+            raise InvalidInput(field, self.path, problem, remedy)
+        return _in_floats(mdp), None if policy is None else policy.astype(np.float64)
+
+
+def _in_floats(mdp: FiniteHorizonMDP) -> FiniteHorizonMDP:
+    """The MDP without fractions: rollouts and learning are in floats."""
+    if not mdp.exact:
+        return mdp
+    tables = {name: getattr(mdp, name) for name in ("transitions", "rewards", "start")}
+    floats = {name: table.astype(np.float64) for name, table in tables.items()}
+    return dataclasses.replace(mdp, reward_bound=float(mdp.reward_bound), **floats)
+
+
+World = TreeWorld | LockWorld | GymWorld | FileWorld
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,27 +249,29 @@ def build(world: World, key: Key) -> Instance:
     check_positive("threshold", world.threshold)
     problem = world.problem(key)
     evaluation = evaluate(problem.mdp, problem.policy)
-    tau = _level(world, problem)
+    tau = _level(world, problem, evaluation)
     improvable = evaluation.best_advantages >= tau
     coverage = float((evaluation.visits * improvable).sum() / problem.mdp.horizon)
     return Instance(problem, _success(world, problem), tau, coverage)
 
 
-def _level(world: World, problem: Problem) -> float:
+def _level(world: World, problem: Problem, evaluation: Evaluation) -> float:
     if world.tau is not None:
         check_positive("tau", world.tau)
         return world.tau
-    assert isinstance(problem, ReasoningTree)
-    return float(problem.tau) / 2
+    if isinstance(problem, ReasoningTree):
+        return float(problem.tau) / 2
+    largest = float(evaluation.best_advantages[evaluation.visits > 0].max())
+    if largest <= 0:
+        raise InvalidInput("tau", None, f"nothing in {world.name} can be improved", "name a level")
+    return largest / 2
 
 
 def _success(world: World, problem: Problem) -> float:
-    if not isinstance(world, GymWorld):
-        return problem.mdp.reward_bound - _HAIR
-    scaling = problem.mdp.scaling
-    if scaling is None:
-        return world.success - _HAIR
-    return float(scaling.scale * (world.success + scaling.shift * scaling.horizon)) - _HAIR
+    mdp = problem.mdp
+    if not isinstance(world, GymWorld | FileWorld) or world.success is None:
+        return float(mdp.reward_bound) - _HAIR
+    return float(mdp.scaling.scaled(world.success)) - _HAIR
 
 
 def _named(*worlds: World) -> dict[str, World]:
@@ -212,7 +291,7 @@ WORLDS: Mapping[str, World] = _named(
     GymWorld("taxi", "Taxi", 30, success=0.0, threshold=0.001, tau=0.001),
     GymWorld("cliff-walking", "CliffWalking", 40, success=-39.0, threshold=0.001, tau=0.001),
 )
-"""The worlds that `learn` knows by name."""
+"""The worlds that are known by name."""
 
 
 def choose(field: str, names: tuple[str, ...], more: tuple[World, ...]) -> list[World]:

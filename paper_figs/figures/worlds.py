@@ -23,10 +23,9 @@ def worlds_figure(worlds: Sequence[Row]) -> Figure:
     """One step at alpha* per world: guaranteed and exact gain, and samples for a right choice.
 
     Args:
-        worlds: rows of the table ``worlds``; of the oracle's levels the lowest is drawn.
+        worlds: rows of the table ``worlds``; of an oracle's levels in a world the lowest is drawn.
     """
-    lowest = min(r["level"] for r in worlds if r["resets"] == "oracle")
-    rows = [r for r in worlds if r.get("level", lowest) == lowest]
+    rows = _lowest_levels(worlds)
     places = distinct([r | {"place": (r["world"], r["policy"])} for r in rows], "place")
     figure, axes = panels(1, 2, FULL_WIDTH, 0.7 + 0.27 * len(places), sharey=True)
     gains, samples = axes[0]
@@ -49,6 +48,15 @@ def worlds_figure(worlds: Sequence[Row]) -> Figure:
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     letter([gains, samples])
     return figure
+
+
+def _lowest_levels(worlds: Sequence[Row]) -> list[Row]:
+    lowest: dict[tuple[str, str], float] = {}
+    for row in worlds:
+        if "level" in row:
+            place = (row["world"], row["policy"])
+            lowest[place] = min(row["level"], lowest.get(place, row["level"]))
+    return [r for r in worlds if r.get("level") in (None, lowest.get((r["world"], r["policy"])))]
 
 
 def _gain_mark(ax: Axes, height: int, row: Row, style: Look) -> None:

@@ -7,34 +7,47 @@ import tempfile
 import zipfile
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from cpi_theory.checks import Exact, InvalidInput
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP, RewardScaling
+from tabular.mdp.policies import as_policy
 from tabular.mdp.validation import Array
 
 FORMAT = 1
+Source = str | os.PathLike[str] | IO[bytes]
+"""A file's name, or an open file."""
 _CORRUPT = (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError, OSError)
 
 
-def save(mdp: FiniteHorizonMDP | DiscountedMDP, path: str | os.PathLike[str]) -> None:
-    """Write an MDP to one npz file, completely or not at all.
+def save(
+    mdp: FiniteHorizonMDP | DiscountedMDP,
+    path: str | os.PathLike[str],
+    policy: ArrayLike | None = None,
+) -> None:
+    """Write an MDP to one npz file, completely or not at all; the same one gives the same bytes.
 
     Args:
         mdp: dense, sparse or exact; fractions are written as text.
         path: the file; its folder must exist. An older file is replaced in one step.
+        policy: the base policy to keep with it, shape (H, S, A), or (S, A) for all layers.
 
     Raises:
+        InvalidInput: if the policy does not fit.
         OSError: if the disk refuses; then nothing is left behind and an older file is intact.
     """
+    parts = _pack(mdp)
+    if policy is not None:
+        parts["policy"] = _plain(as_policy(mdp, policy))
     target = Path(path)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **_pack(mdp))
+            np.savez(file, **parts)
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, target)
@@ -42,32 +55,53 @@ def save(mdp: FiniteHorizonMDP | DiscountedMDP, path: str | os.PathLike[str]) ->
         Path(name).unlink(missing_ok=True)
 
 
-def load(path: str | os.PathLike[str]) -> FiniteHorizonMDP | DiscountedMDP:
+def load(path: Source) -> FiniteHorizonMDP | DiscountedMDP:
     """The MDP that :func:`save` wrote, checked like any other.
 
     Raises:
         InvalidInput: if there is no such file, it is damaged, or was not written by `save`.
     """
+    return load_with_policy(path)[0]
+
+
+def load_with_policy(path: Source) -> tuple[FiniteHorizonMDP | DiscountedMDP, Array | None]:
+    """The MDP that :func:`save` wrote and the policy that was kept with it, None if there is none.
+
+    Raises:
+        InvalidInput: as :func:`load`.
+    """
+    parts = _parts(path)
+    try:
+        mdp = _unpack(parts)
+        if "policy" not in parts:
+            return mdp, None
+        return mdp, as_policy(mdp, _restored(parts["policy"], mdp.exact))
+    except _CORRUPT as error:
+        raise _damaged(path, error) from error
+
+
+def _parts(path: Source) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             parts = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
-        raise InvalidInput("path", str(path), "no such file", "check the name") from error
+        raise InvalidInput("path", _name(path), "no such file", "check the name") from error
     except _CORRUPT as error:
         raise _damaged(path, error) from error
     if int(parts.get("format", 0)) != FORMAT:
         raise InvalidInput(
-            "path", str(path), "not an MDP in a known format", "write it with tabular.save"
+            "path", _name(path), "not an MDP in a known format", "write it with tabular.save"
         )
-    try:
-        return _unpack(parts)
-    except _CORRUPT as error:
-        raise _damaged(path, error) from error
+    return parts
 
 
-def _damaged(path: str | os.PathLike[str], error: Exception) -> InvalidInput:
+def _damaged(path: Source, error: Exception) -> InvalidInput:
     problem = f"not a readable MDP file ({error})"
-    return InvalidInput("path", str(path), problem, "restore it or write it again")
+    return InvalidInput("path", _name(path), problem, "restore it or write it again")
+
+
+def _name(path: Source) -> str:
+    return str(path) if isinstance(path, str | os.PathLike) else "the file given"
 
 
 def _pack(mdp: FiniteHorizonMDP | DiscountedMDP) -> dict[str, Any]:

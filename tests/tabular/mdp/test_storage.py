@@ -14,8 +14,8 @@ from cpi_theory.checks import InvalidInput
 from tabular.mdp import storage
 from tabular.mdp.mdp import DiscountedMDP, RewardScaling
 from tabular.mdp.scaling import rescale_discounted
-from tabular.mdp.storage import load, save
-from tabular.strategies import discounted_mdps, finite_horizon_mdps
+from tabular.mdp.storage import load, load_with_policy, save
+from tabular.strategies import discounted_mdps, finite_horizon_mdps, policies
 from tabular.worlds.from_gymnasium import from_gymnasium
 
 ANY = st.one_of(
@@ -74,6 +74,44 @@ def test_a_discounted_world_of_an_older_version_is_read(tmp_path):
     del parts["scaling"]
     np.savez(tmp_path / "old.npz", **parts)
     assert load(tmp_path / "old.npz").scaling == RewardScaling()
+
+
+@given(st.one_of(finite_horizon_mdps(), discounted_mdps(exact=True)), st.data())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_policy_is_kept_with_its_mdp(tmp_path, mdp, data):
+    policy = data.draw(policies(mdp))
+    save(mdp, tmp_path / "mdp.npz", policy)
+    loaded, kept = load_with_policy(tmp_path / "mdp.npz")
+    assert_same(loaded, mdp)
+    np.testing.assert_array_equal(kept, policy)
+    assert_same(load(tmp_path / "mdp.npz"), mdp)
+
+
+def test_a_file_may_have_no_policy_and_may_be_open(tmp_path):
+    save(from_gymnasium("FrozenLake", 4), tmp_path / "lake.npz")
+    with open(tmp_path / "lake.npz", "rb") as file:
+        mdp, policy = load_with_policy(file)
+    assert policy is None
+    assert mdp.states == 18
+
+
+def test_a_policy_that_does_not_fit_is_not_written(tmp_path):
+    with pytest.raises(InvalidInput, match="policy shape"):
+        save(from_gymnasium("FrozenLake", 4), tmp_path / "lake.npz", np.ones((3, 2)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_policy_that_was_tampered_with_is_refused(tmp_path):
+    mdp = from_gymnasium("FrozenLake", 4)
+    np.savez(tmp_path / "bad.npz", **storage._pack(mdp), policy=np.full((5, 18, 4), 0.5))
+    with pytest.raises(InvalidInput, match=r"bad\.npz': not a readable MDP file .*too much"):
+        load_with_policy(tmp_path / "bad.npz")
+
+
+def test_the_same_mdp_gives_the_same_bytes(tmp_path):
+    for name in ("one", "other"):
+        save(from_gymnasium("Taxi", 10), tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_missing_file(tmp_path):
