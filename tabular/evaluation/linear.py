@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -112,7 +112,7 @@ class ChainSystem:
             return lu_solve(self._factors, right, trans=transposed, check_finite=False)
         matrix = self._matrix.T.tocsr() if transposed else self._matrix
         norm = total if transposed else largest
-        attempt = _Attempt.at(matrix, right, norm, guess)
+        attempt = _Attempt.begin(matrix, right, norm, guess)
         return _swept(_corrected(attempt), self.modulus).solution
 
     @cached_property
@@ -132,31 +132,34 @@ class ChainSystem:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Attempt:
-    """A solution so far, with its residual."""
+    """A solution so far, its residual and the size of that, and what rounding may hide of it."""
 
     matrix: Any
     right: Array
     norm: Norm
+    slack: float
     solution: Array
     residual: Array
     size: float
 
     @classmethod
-    def at(cls, matrix: Any, right: Array, norm: Norm, solution: Array) -> _Attempt:
-        """The attempt that `solution` is."""
+    def begin(cls, matrix: Any, right: Array, norm: Norm, solution: Array) -> _Attempt:
+        """The attempt that a first `solution` is."""
+        slack = rounding(int(np.diff(matrix.indptr).max()))
         residual = right - matrix @ solution
-        return cls(matrix, right, norm, solution, residual, norm(residual))
+        return cls(matrix, right, norm, slack, solution, residual, norm(residual))
 
     @property
     def good(self) -> bool:
         """Whether the residual is no larger than what rounding may hide, in its proof of error."""
-        terms = int(np.diff(self.matrix.indptr).max())
         magnitude = self.norm(self.right) + 2 * self.norm(self.solution)
-        return self.size <= rounding(terms) * magnitude
+        return self.size <= self.slack * magnitude
 
     def moved(self, step: Array) -> _Attempt:
         """The attempt a step further."""
-        return _Attempt.at(self.matrix, self.right, self.norm, self.solution + step)
+        solution = self.solution + step
+        residual = self.right - self.matrix @ solution
+        return replace(self, solution=solution, residual=residual, size=self.norm(residual))
 
     def corrected(self, solver: Solver) -> _Attempt:
         """A better attempt, or this one if the correction does not shrink the residual."""
@@ -170,14 +173,13 @@ class _Attempt:
 
 def _corrected(attempt: _Attempt) -> _Attempt:
     """The attempt after iterative refinement with one Krylov solver after the other."""
-    for solver in _krylov_solvers(attempt.matrix):
+    solvers = _krylov_solvers(attempt.matrix)
+    while not attempt.good and (solver := next(solvers, None)) is not None:
         for _ in range(_ROUNDS):
-            if attempt.good:
-                return attempt
             better = attempt.corrected(solver)
-            if better is attempt:
+            stuck, attempt = better is attempt, better
+            if stuck or attempt.good:
                 break
-            attempt = better
     return attempt
 
 
