@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cpi_theory.checks import InvalidInput, check_count, check_positive
+from cpi_theory.checks import InvalidInput, check_count
 from experiments.methods import LanguageMethod
 from experiments.runs.encoding import canonical, plain
 from experiments.runs.files import atomic_write
 from experiments.runs.provenance import code_digest
 from experiments.worlds.language import LanguageWorld
 from llm.models.settings import ModelSettings
+from llm.models.temperature import check_temperature
 from llm.sampling.settings import SamplerSettings
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -99,7 +100,7 @@ class TrainBudget:
     def __post_init__(self) -> None:
         for name in ("prompts", "updates", "every", "held_out"):
             check_count(name, getattr(self, name))
-        check_positive("temperature", self.temperature)
+        check_temperature("temperature", self.temperature, greedy=False)
 
 
 @dataclass(frozen=True)

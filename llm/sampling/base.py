@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.checks import check_count, check_in_range
+from llm.models.temperature import check_temperature
 from llm.text.rollouts import Tokens
 
 Ended = Literal["stop", "eos", "length"]
@@ -63,15 +64,15 @@ class Sampling:
     """How tokens are drawn.
 
     Attributes:
-        temperature: >= 0; 0 takes the likeliest token.
-        top_p: draw among the likeliest tokens that hold this much probability, in (0, 1].
+        temperature: 0, which takes the likeliest token, or in [0.01, 100].
+        top_p: draw among the likeliest tokens that hold this much probability, in [1e-6, 1].
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        check_in_range("temperature", self.temperature, 0, 100)
+        check_temperature("temperature", self.temperature)
         check_in_range("top_p", self.top_p, 1e-6, 1)
 
 
@@ -84,7 +85,8 @@ class Work:
 
     Attributes:
         calls: batched calls.
-        prefilled: prompt tokens that went through the model; those found in a cache did not.
+        prefilled: prompt tokens that went through the model; those found in a cache did not. Where
+            a model has no cache that can be used, all that it read again counts as well.
         decoded: tokens sampled.
     """
 

@@ -66,7 +66,9 @@ class ScriptedSampler:
 def _tempered(law: Mapping[int, float], temperature: float) -> dict[int, float]:
     """The law at a temperature, ids in ascending order; at 0 as it is."""
     power = 1 / temperature if temperature > 0 else 1.0
-    weights = {token: law[token] ** power for token in sorted(law) if law[token] > 0}
+    # Of the likeliest: powers of small probabilities would all become 0.
+    top = max(law.values()) if power > 1 else 1.0
+    weights = {token: (law[token] / top) ** power for token in sorted(law) if law[token] > 0}
     total = sum(weights.values())
     return {token: weight / total for token, weight in weights.items()}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cpi_theory.checks import check_choice, check_count, check_in_range, check_positive
+from llm.models.temperature import check_temperature
 
 Kind = Literal["unclipped", "clipped"]
 
@@ -27,7 +28,7 @@ class LossSettings:
             depends on the others.
         clip_low, clip_high: the ratio's range is [1 - clip_low, 1 + clip_high].
         constant: of the aggregation "constant", in tokens.
-        temperature: of the sampling whose log-probabilities are learned from.
+        temperature: of the sampling whose log-probabilities are learned from, in [0.01, 100].
     """
 
     kind: Kind = "unclipped"
@@ -43,7 +44,7 @@ class LossSettings:
         check_in_range("clip_low", self.clip_low, 0, 1)
         check_in_range("clip_high", self.clip_high, 0, 100)
         check_positive("constant", self.constant)
-        check_positive("temperature", self.temperature)
+        check_temperature("temperature", self.temperature, greedy=False)
 
 
 @dataclass(frozen=True, slots=True)
