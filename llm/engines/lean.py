@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from llm.models.law import token_logprobs
 from llm.models.memory import enough_memory
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
@@ -212,18 +213,9 @@ def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0)
     Returns:
         Shape (n, W), 0 where there is no completion token.
     """
-    ids, mask = batch.input_ids, batch.completion_mask
-    first = int(mask.any(dim=0).nonzero()[0])
-    kept = mask[:, first:]
-    logits = model(
-        input_ids=ids,
-        attention_mask=batch.attention_mask,
-        logits_to_keep=ids.shape[1] - first + 1,
-        use_cache=False,
-    ).logits
-    laws = torch.log_softmax(logits[:, :-1][kept].float() / temperature, dim=-1)
-    flat = laws.gather(1, ids[:, first:][kept][:, None])[:, 0]
-    return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
+    return token_logprobs(
+        model, batch.input_ids, batch.attention_mask, batch.completion_mask, temperature
+    )
 
 
 def with_logprobs(

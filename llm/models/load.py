@@ -10,9 +10,13 @@ import torch
 
 from cpi_theory.checks import InvalidInput
 from llm.models.folders import recover
+from llm.models.law import check_right_padding
 from llm.models.memory import enough_memory
 from llm.models.settings import ModelSettings
 from llm.text.vocabulary import Vocabulary
+
+_UNLIMITED = 1 << 20
+"""Context in tokens of a recurrent model whose tokenizer sets no limit either."""
 
 
 def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any, Vocabulary]:
@@ -24,8 +28,8 @@ def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any
 
     Raises:
         InvalidInput: no such model, one that is incomplete or of a kind that is not known, a
-            tokenizer that cannot end sequences or write what is needed, or a device that is not
-            there.
+            tokenizer that cannot end sequences or write what is needed, a device that is not
+            there, or an architecture whose rows cannot be padded.
         OutOfMemory: the model does not fit.
     """
     device = find_device(settings.device)
@@ -36,7 +40,9 @@ def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any
         _check_fits(model, vocabulary, settings)
         for text in needed:
             check_writes(vocabulary, text)
-        return prepare(model, settings).to(device), vocabulary
+        ready = prepare(model, settings).to(device)
+        check_right_padding(ready, context_of(ready, vocabulary))
+        return ready, vocabulary
 
 
 def _check_folder(path: str) -> None:
@@ -160,3 +166,16 @@ def find_device(name: str) -> torch.device:
             "device", name, f"{found} GPUs are visible to torch", "choose cpu, or auto"
         )
     return device
+
+
+def context_of(model: Any, vocabulary: Vocabulary) -> int:
+    """The longest sequence in tokens that a model was made for.
+
+    Recurrent models have none; their tokenizers may know how long the texts were that they learned
+    from.
+    """
+    config = model.config.get_text_config(decoder=True)
+    for name in ("max_position_embeddings", "context_length", "max_sequence_length", "seq_length"):
+        if isinstance(known := getattr(config, name, None), int):
+            return known
+    return min(int(vocabulary.tokenizer.model_max_length), _UNLIMITED)

@@ -2,12 +2,16 @@
 
 ``model.generate`` draws all rows of a batch from one random stream, so that a row depends on its
 neighbours, and computes a prompt anew for every row that shares it. This loop gives each row its
-own stream, lets rows that share a prompt share its keys and values, and drops finished rows.
+own stream, lets rows that share a prompt share what was read of it, and drops finished rows. Not
+every architecture stands that: the way in which a model is read (:mod:`llm.sampling.reading`) is
+the fastest of those whose log-probabilities are those of a plain forward pass.
 """
 
 from __future__ import annotations
 
-import contextlib
+import itertools
+import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +21,16 @@ import torch
 from torch import Tensor
 
 from cpi_theory.checks import InvalidInput, check_count
+from llm.models.law import Difference, evaluating, other_law, probe_rows
+from llm.models.load import context_of
 from llm.sampling.base import Completion, Ended, Follower, Request, Sampling, Work, check_requests
 from llm.sampling.noise import uniforms
-from llm.text.rollouts import Tokens
+from llm.sampling.reading import PADDED, REREAD, Way, possible_ways
 from llm.text.vocabulary import Vocabulary
 
 _COMPACT_AT = 0.75
+
+_log = logging.getLogger(__name__)
 
 
 class TransformersSampler:
@@ -33,6 +41,7 @@ class TransformersSampler:
         vocabulary: its tokenizer.
         eos, context, work: see :class:`llm.sampling.base.Sampler`.
         max_batch: most completions decoded at a time.
+        way: how the model is read.
     """
 
     def __init__(
@@ -42,21 +51,23 @@ class TransformersSampler:
         max_batch: int = 256,
         context: int | None = None,
     ) -> None:
-        """Set up the sampler.
+        """Set up the sampler, and sample a few tokens to find out how the model can be read.
 
         Args:
             model, vocabulary, max_batch: see the class.
             context: longest sequence in tokens, by default what the model was made for.
 
         Raises:
-            InvalidInput: if a number is out of range.
+            InvalidInput: if a number is out of range, or what is sampled has other
+                log-probabilities than a forward pass, in whatever way the model is read.
         """
         check_count("max_batch", max_batch)
         self.model, self.vocabulary, self.max_batch = model, vocabulary, max_batch
-        self.context = int(context or model.config.max_position_embeddings)
+        self.context = context_of(model, vocabulary) if context is None else context
         check_count("context", self.context, minimum=2)
         self.eos = vocabulary.eos
         self.work = Work()
+        self.way = self._right_way()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """One completion per request; see :class:`llm.sampling.base.Sampler`."""
@@ -65,12 +76,19 @@ class TransformersSampler:
         # Rows of like length decode together: little padding, and they end at about one time.
         order = sorted(range(len(requests)), key=lambda i: (len(requests[i].tokens), i))
         done: dict[int, Completion] = {}
-        with _evaluating(self.model), torch.inference_mode():
-            for first in range(0, len(order), self.max_batch):
-                part = order[first : first + self.max_batch]
+        with evaluating(self.model), torch.inference_mode():
+            for part in self._parts(order, requests):
                 batch = _Batch(self, [requests[i] for i in part], sampling)
                 done.update(zip(part, batch.run(), strict=True))
         return [done[i] for i in range(len(requests))]
+
+    def _parts(self, order: Sequence[int], requests: Sequence[Request]) -> Iterator[Sequence[int]]:
+        """Which requests share a batch."""
+        groups = itertools.groupby(order, lambda i: len(requests[i].tokens))
+        mixed = [order] if self.way.mixed else [list(group) for _, group in groups]
+        for rows in mixed:
+            for first in range(0, len(rows), self.max_batch):
+                yield rows[first : first + self.max_batch]
 
     def sync(self, model: Any) -> None:
         """Nothing is copied: the model is sampled in place.
@@ -83,15 +101,31 @@ class TransformersSampler:
                 "model", type(model).__name__, "not the one sampled from", "make a new sampler"
             )
 
+    def _right_way(self) -> Way:
+        """The fastest way to read the model in which a few tokens are sampled right."""
+        for way in possible_ways(self.model):
+            found = self._difference(way)
+            if found.is_rounding or (way == REREAD and found.may_be_rounding):
+                break
+        else:
+            raise other_law(self.model, found, "as they are sampled", "sample with vLLM, or ")
+        if way != PADDED:
+            kind = self.model.config.model_type
+            _log.warning("%s is sampled %s; that is slower", kind, way.name)
+        return way
 
-@contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
+    def _difference(self, way: Way) -> Difference:
+        """Sample in a way: unequal prompts, some of them twice, that end at different times."""
+        self.way, work = way, self.work
+        rows = probe_rows(self.model, self.context)
+        asked = [Request(prompt, len(end), i) for i, (prompt, end) in enumerate(rows)]
+        try:
+            self.work = Work()  # probes are not on the account
+            done = self.generate(asked, Sampling())
+        finally:
+            self.work = work
+        sampled = [(r.tokens, c.tokens) for r, c in zip(asked, done, strict=True)]
+        return Difference.of(self.model, sampled, [torch.from_numpy(c.logprobs) for c in done])
 
 
 @dataclass(slots=True)
@@ -130,6 +164,7 @@ class _Batch:
     ) -> None:
         self.sampler, self.sampling = sampler, sampling
         self.device = sampler.model.device
+        self.reader = sampler.way.reader(sampler.model, sampler.vocabulary.pad)
         limit = sampler.context
         self.rows = [
             _Row(
@@ -141,72 +176,50 @@ class _Batch:
 
     def run(self) -> list[Completion]:
         """Decode until every row has ended."""
-        logits, cache, mask = self._prefill()
+        logits = self._begin()
         live = list(self.rows)
         keys = np.array([row.request.key for row in live], np.uint64)
-        lengths = mask.sum(dim=1, keepdim=True)
         position = 0
         while True:
             tokens, logprobs = draw(logits, self.sampling, uniforms(keys, position))
             position += 1
             going = self._push(live, tokens, logprobs)
             if not any(going):
+                self.sampler.work.prefilled += self.reader.again
                 return [row.completion() for row in self.rows]
             if sum(going) <= _COMPACT_AT * len(live):
                 keep = [i for i, goes in enumerate(going) if goes]
                 live, keys = [live[i] for i in keep], keys[keep]
                 index = torch.tensor(keep, device=self.device)
-                tokens, mask, lengths = tokens[index], mask[index], lengths[index]
-                cache.batch_select_indices(index)
-            mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-            logits = self._forward(tokens[:, None], mask, lengths + position - 1, cache)
+                tokens = tokens[index]
+                self.reader.keep(index)
+            logits = self.reader.add(tokens)
+
+    def _begin(self) -> Tensor:
+        """Logits of the first token, one row per request; equal prompts are read once."""
+        prompts = list(dict.fromkeys(row.request.tokens for row in self.rows))
+        logits = self.reader.begin(prompts)
+        self.sampler.work.prefilled += sum(map(len, prompts))
+        if len(prompts) == len(self.rows):
+            return logits
+        place = {prompt: i for i, prompt in enumerate(prompts)}
+        index = torch.tensor([place[r.request.tokens] for r in self.rows], device=self.device)
+        self.reader.keep(index)
+        return logits[index]
 
     def _push(self, live: Sequence[_Row], tokens: Tensor, logprobs: Tensor) -> list[bool]:
         eos, going = self.sampler.eos, []
         for row, token, logprob in zip(live, tokens.tolist(), logprobs.tolist(), strict=True):
+            if not math.isfinite(logprob):
+                kind = self.sampler.model.config.model_type
+                remedy = "take weights from before they went wrong"
+                raise InvalidInput("model", kind, "its log-probabilities are not finite", remedy)
             if row.ended is None:
                 self.sampler.work.decoded += 1
                 going.append(row.push(token, logprob, eos))
             else:
                 going.append(False)
         return going
-
-    def _prefill(self) -> tuple[Tensor, Any, Tensor]:
-        """Logits of the first token, keys and values, and mask, one row per request."""
-        from transformers import DynamicCache
-
-        prompts = list(dict.fromkeys(row.request.tokens for row in self.rows))
-        ids, mask = self._left_padded(prompts)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.sampler.model.config)
-        logits = self._forward(ids, mask, positions, cache)
-        self.sampler.work.prefilled += sum(map(len, prompts))
-        place = {prompt: i for i, prompt in enumerate(prompts)}
-        index = torch.tensor([place[r.request.tokens] for r in self.rows], device=self.device)
-        if len(prompts) < len(self.rows):
-            cache.batch_select_indices(index)
-            logits, mask = logits[index], mask[index]
-        return logits, cache, mask
-
-    def _left_padded(self, prompts: Sequence[Tokens]) -> tuple[Tensor, Tensor]:
-        width = max(map(len, prompts))
-        ids = np.full((len(prompts), width), self.sampler.vocabulary.pad, np.int64)
-        mask = np.zeros((len(prompts), width), np.int64)
-        for row, prompt in enumerate(prompts):
-            ids[row, width - len(prompt) :] = prompt
-            mask[row, width - len(prompt) :] = 1
-        return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
-
-    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Any) -> Tensor:
-        output = self.sampler.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return output.logits[:, -1]
 
 
 def draw(
@@ -233,8 +246,9 @@ def draw(
         total = cumulative[:, -1:].contiguous()
         u = torch.from_numpy(uniform).to(logits.device)[:, None] * total
         index = torch.searchsorted(cumulative, u, right=True)
-        # A u that rounds up to the total would fall beyond the last id that can be drawn.
-        last = torch.searchsorted(cumulative, total)
+        # A u that rounds up to the total would fall beyond the last id that can be drawn, and one
+        # that is not a number beyond them all.
+        last = torch.searchsorted(cumulative, total).clamp(max=weights.shape[1] - 1)
         tokens = torch.minimum(index, last)[:, 0]
     return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
 

@@ -53,7 +53,8 @@ def random_rows(count=12, seed=0, prompts=4, advantages=None, shift=0.0):
 
 def logprobs_of(model, prompt, completion, temperature=1.0):
     """Log-probabilities of a completion from a forward pass of its own, without padding."""
-    logits = model(input_ids=torch.tensor([[*prompt, *completion]])).logits[0]
+    ids = torch.tensor([[*prompt, *completion]])
+    logits = model(input_ids=ids, use_cache=False).logits[0]
     laws = torch.log_softmax(logits[len(prompt) - 1 : -1] / temperature, dim=-1)
     return torch.stack([law[token] for law, token in zip(laws, completion, strict=True)])
 

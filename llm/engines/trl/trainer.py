@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
@@ -25,6 +26,8 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection, Reason
 from llm.engines.lean import check_trainable, diverged, with_logprobs
 from llm.engines.trl.checks import check_layout, check_one_world, last_checkpoint
+from llm.models.law import Difference, evaluating, other_law, probe_rows
+from llm.models.load import context_of
 from llm.models.memory import enough_memory
 from llm.sampling.trl_sampler import TrlSampler
 from llm.simulator import LanguageModelSimulator
@@ -84,7 +87,8 @@ class ResetTrainer(GRPOTrainer):
 
         Raises:
             InvalidInput: if the settings contradict each other or the number of problems, the
-                model cannot be trained, or vLLM is asked for and not installed.
+                model cannot be trained or TRL gets its log-probabilities wrong, or vLLM is asked
+                for and not installed.
         """
         check_layout(args, len(problems), optimizer)
         check_trainable([p for p in model.parameters() if p.requires_grad])
@@ -107,6 +111,7 @@ class ResetTrainer(GRPOTrainer):
         if self.use_vllm:
             assert isinstance(simulator.sampler, TrlSampler)
             simulator.sampler.attach(self.vllm_generation)
+        self._check_law()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Run the training; see ``transformers.Trainer.train``.
@@ -245,23 +250,42 @@ class ResetTrainer(GRPOTrainer):
     def _logprobs(self, model: Any, part: Outputs) -> Tensor:
         """Log-probabilities of the completions, (n, T), without ever holding all logits.
 
-        Left padding shifts a row's tokens, so their positions are given: not every model works
-        with differences of positions alone.
+        Not every architecture stands padding on the left, where TRL has it for prompts, so each
+        row is moved to the left end: what fills up then comes last, where no token can see it.
         """
         ids = torch.cat([part["prompt_ids"], part["completion_ids"]], dim=1)
         mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
         length = part["completion_ids"].shape[1]
         labels = ids.masked_fill(mask == 0, -100)
         labels[:, :-length] = -100
+        margins = (part["prompt_mask"] == 0).sum(dim=1, keepdim=True)
+        places = torch.arange(ids.shape[1], device=ids.device)
+        moved = (places + margins) % ids.shape[1]
         with self.accelerator.autocast():
             output = model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
-                labels=labels,
+                input_ids=ids.gather(1, moved),
+                attention_mask=mask.gather(1, moved),
+                labels=labels.gather(1, moved),
                 fused_lm_head=True,
             )
-        return output.log_probs[:, -length:]
+        logprobs = torch.nn.functional.pad(output.log_probs, (1, 0))  # of each place's own token
+        return logprobs.gather(1, (places - margins) % ids.shape[1])[:, -length:]
+
+    def _check_law(self) -> None:
+        """Refuse a model that TRL's forward pass, with an output layer of its own, gets wrong."""
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            return  # its weights are spread over processes, and whole only within a step
+        rows = probe_rows(self.model, context_of(self.model, self.simulator.vocabulary))
+        probes = [TrainingRow(p, c, np.zeros(len(c), np.float32), 1.0, 0, 0) for p, c in rows]
+        with evaluating(self.model), torch.no_grad():
+            found = self._logprobs(self.model, self._outputs(probes, len(probes)))
+        own = [line[: len(row.completion)] for line, row in zip(found, probes, strict=True)]
+        precision = torch.bfloat16 if self.args.bf16 else None
+        difference = Difference.of(self.model, rows, own, precision)
+        if not difference.may_be_rounding:
+            raise other_law(
+                self.model, difference, "as TRL works them out", "train in the lean loop, or "
+            )
 
     def _count(self, collection: Collection, rows: Sequence[TrainingRow]) -> None:
         """Add to what is logged at the next logging step, over all processes."""

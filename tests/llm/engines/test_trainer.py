@@ -29,6 +29,7 @@ from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.rows import training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
+from tests.llm.families import family_model
 from tests.llm.lengths import simulator
 from tests.llm.rows import relative, weights
 
@@ -88,6 +89,16 @@ def curve(trained):
     ]
 
 
+def lean_update(trained, world, algorithm, loss):
+    """What the lean loop makes of the problems of TRL's first collection, and the rows of that."""
+    problems = world.task.problems("train", 6, 0)
+    (places,) = trained.seen
+    starts = world.start_states([problems[i] for i in places])
+    collection = collect(algorithm, world, starts, KEY.child("collect", 0), places)
+    rows = training_rows(collection)
+    return LeanTrainer(world.sampler.model, OPTIMIZER, loss).step(rows), rows
+
+
 EACH_LOSS = [
     (RESETS, LossSettings(kind, aggregation, constant=100.0))
     for kind in ("unclipped", "clipped")
@@ -103,17 +114,35 @@ def test_an_update_is_the_lean_one(tmp_path, algorithm, loss):
     ours = trainer(tmp_path, algorithm, loss, kind=Watched)
     ours.train()
     world = simulator()
-    problems = world.task.problems("train", 6, 0)
-    (places,) = ours.seen
-    starts = world.start_states([problems[i] for i in places])
-    collection = collect(algorithm, world, starts, KEY.child("collect", 0), places)
-    report = LeanTrainer(world.sampler.model, OPTIMIZER, loss).step(training_rows(collection))
+    report, _ = lean_update(ours, world, algorithm, loss)
     assert report.trained_rows >= 4
     lean, trl = weights(world.sampler.model), weights(ours.model)
     assert relative(trl, lean) < 1e-5
     assert relative(trl - start(), lean - start()) < 1e-3
     assert curve(ours)[0]["loss"] == pytest.approx(report.loss, rel=1e-4, abs=1e-6)
     assert curve(ours)[0]["grad_norm"] == pytest.approx(report.gradient_norm, rel=1e-4)
+
+
+def of_family(name):
+    return simulator(prepared=lambda model: family_model(name, model.config.vocab_size))
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "mamba2", "falcon_h1", "rwkv", "gemma2"])
+def test_an_update_is_the_lean_one_whatever_the_architecture(tmp_path, name):
+    ours = trainer(tmp_path, kind=Watched, world=of_family(name), prompts=6)
+    ours.train()
+    world = of_family(name)
+    report, rows = lean_update(ours, world, RESETS, SEQUENCE)
+    assert len({len(row.prompt) for row in rows if row.advantage}) > 1  # TRL pads on the left
+    assert curve(ours)[0]["loss"] == pytest.approx(report.loss, rel=1e-3, abs=1e-5)
+    assert curve(ours)[0]["grad_norm"] == pytest.approx(report.gradient_norm, rel=1e-3)
+    assert relative(weights(ours.model), weights(world.sampler.model)) < 1e-3
+
+
+def test_an_output_layer_that_trl_does_not_know_is_refused(tmp_path):
+    """Recurrent Gemma bounds its logits under a name that TRL does not look for."""
+    with pytest.raises(InvalidInput, match=r"'recurrent_gemma'.*as TRL works them out.*lean loop"):
+        trainer(tmp_path, world=of_family("recurrent_gemma"))
 
 
 class Plain(ResetTrainer):

@@ -11,10 +11,13 @@ from safetensors.torch import load_file, save_file
 
 from cpi_theory.checks import InvalidInput
 from llm.models.folders import recover, save_model
-from llm.models.load import check_writes, find_device, load_model
+from llm.models.load import check_writes, context_of, find_device, load_model
 from llm.models.memory import OutOfMemory, enough_memory
 from llm.models.settings import LoraSettings, ModelSettings
-from tests.llm.rows import tiny_model, weights
+from llm.sampling.base import Request, Sampling
+from llm.sampling.transformers_sampler import TransformersSampler
+from tests.llm.families import family_model
+from tests.llm.rows import logprobs_of, tiny_model, weights
 from tests.llm.words import END, vocabulary
 
 torch.set_num_threads(1)
@@ -224,3 +227,22 @@ def test_bad_settings_are_named(options, field):
 def test_bad_adapters_are_named(options):
     with pytest.raises(InvalidInput, match=next(iter(options))):
         LoraSettings(**options)
+
+
+@pytest.mark.parametrize("name", ["qwen3_5", "mamba", "rwkv", "gemma3"])
+def test_hybrid_and_recurrent_models_are_loaded_and_sampled(name, tmp_path):
+    save_model(family_model(name, 32), WORDS, tmp_path)
+    model, words = load(tmp_path)
+    done = TransformersSampler(model, words).generate([Request((3, 4), 5, 1)], Sampling())
+    with torch.no_grad():
+        expected = logprobs_of(model, (3, 4), done[0].tokens)
+    torch.testing.assert_close(torch.from_numpy(done[0].logprobs), expected, atol=1e-4, rtol=0)
+
+
+def test_the_context_is_what_model_or_tokenizer_know():
+    assert context_of(family_model("rwkv", 32), WORDS) == 128
+    assert context_of(family_model("gpt2", 32), WORDS) == 128
+    recurrent, limited = family_model("mamba", 32), vocabulary("a")
+    assert context_of(recurrent, WORDS) == 1 << 20
+    limited.tokenizer.model_max_length = 2048
+    assert context_of(recurrent, limited) == 2048

@@ -1,0 +1,203 @@
+"""Log-probabilities under a model: the plain way, the way that is trained on, and how far they are.
+
+Batches are padded, and what a model remembers of its past is cut and repeated. An architecture that
+does not stand that still gives numbers, only wrong ones. So each faster way is compared, once per
+loaded model and on a few tokens, with a forward pass over one row without padding or cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
+from llm.text.rollouts import Tokens
+
+Row = tuple[Tokens, Tokens]
+"""A prompt and its completion."""
+
+_PROMPTS = (9, 2, 9, 5, 2)
+"""Lengths of the probes' prompts; equal ones are the same prompt. 2 is less than the convolutions
+of state-space models reach back, and next to it 7 places of padding would fill their states."""
+
+_COMPLETIONS = (2, 6, 5, 3, 4)
+
+_ORDINARY = 1000
+"""Ids of probes lie below it, where tokenizers have bytes and syllables, and nothing special."""
+
+_ROUNDING = {torch.float32: 5e-5, torch.float16: 0.01, torch.bfloat16: 0.05}
+"""Mean differences in nats that rounding makes, at most: about four times what was seen with 0.1 B
+parameters of five times the usual size."""
+
+_DOUBTFUL = 20.0
+"""Times those: what may still be rounding, in a much deeper model. Wrong states or positions were
+seen to make 0.1 to 5."""
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode, without dropout; the model's own mode comes back after it."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def plain_logprobs(model: Any, prompt: Tokens, completion: Tokens) -> Tensor:
+    """Log-probabilities of a completion from one row without padding or cache, float32 (T,)."""
+    ids = torch.tensor([[*prompt, *completion]], device=model.device)
+    logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
+    return torch.log_softmax(logits.float(), dim=-1).gather(1, ids[0, len(prompt) :, None])[:, 0]
+
+
+def token_logprobs(
+    model: Any, ids: Tensor, attention_mask: Tensor, wanted: Tensor, temperature: float = 1.0
+) -> Tensor:
+    """Log-probabilities of some tokens of right-padded rows, with their graph.
+
+    Only the places from the first that predicts one of them on are worked out.
+
+    Args:
+        model: a causal language model.
+        ids: int64 (n, W).
+        attention_mask: 1 on tokens and 0 on padding, (n, W).
+        wanted: which tokens, bool (n, W); at least one, and never the first of a row.
+        temperature: of the law.
+
+    Returns:
+        Shape (n, W), 0 at tokens that are not wanted.
+    """
+    first = int(wanted.any(dim=0).nonzero()[0])
+    kept = wanted[:, first:]
+    places = kept.shape[1] + 1
+    logits = model(
+        input_ids=ids, attention_mask=attention_mask, logits_to_keep=places, use_cache=False
+    ).logits[:, -places:-1]  # some models know no `logits_to_keep`
+    laws = torch.log_softmax(logits[kept].float() / temperature, dim=-1)
+    flat = laws.gather(1, ids[:, first:][kept][:, None])[:, 0]
+    return flat.new_zeros(wanted.shape).masked_scatter(wanted, flat)
+
+
+def probe_rows(model: Any, context: int) -> list[Row]:
+    """Rows of unequal length to compare ways on, some of them with the same prompt.
+
+    Args:
+        model: gives the size of the vocabulary.
+        context: rows are no longer than that.
+    """
+    known = model.get_input_embeddings().num_embeddings
+    low = 3 if known > 6 else 0
+    key = Key.of(0).child("probes")
+
+    def drawn(length: int, purpose: int) -> Tokens:
+        numbers = key.child("ids", length, purpose).integers(length)
+        return tuple(low + int(i) % (min(known, _ORDINARY) - low) for i in numbers)
+
+    lengths = [min(length, context - 1) for length in _PROMPTS]
+    shapes = zip(lengths, _COMPLETIONS, strict=True)
+    return [(drawn(p, 0), drawn(min(n, context - p), 1 + i)) for i, (p, n) in enumerate(shapes)]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Between log-probabilities and those of the plain forward pass, in nats.
+
+    Attributes:
+        largest, mean: of absolute differences; NaN where the log-probabilities are.
+        rounding: the mean that rounding alone makes.
+    """
+
+    largest: float
+    mean: float
+    rounding: float
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether there is no doubt that both are the same law."""
+        return self.mean <= self.rounding
+
+    @property
+    def may_be_rounding(self) -> bool:
+        """Whether both may be the same law."""
+        return self.mean <= _DOUBTFUL * self.rounding
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        rows: Sequence[Row],
+        logprobs: Sequence[Tensor],
+        precision: torch.dtype | None = None,
+    ) -> Difference:
+        """Compare.
+
+        Args:
+            model: whose forward pass it is.
+            rows: at least one.
+            logprobs: of each row's completion, (T,).
+            precision: they were computed in; None: that of the model.
+        """
+        with evaluating(model), torch.no_grad():
+            gaps = torch.cat(
+                [
+                    (own.detach().cpu().float() - plain_logprobs(model, *row).cpu()).abs()
+                    for row, own in zip(rows, logprobs, strict=True)
+                ]
+            )
+        rounding = _ROUNDING.get(precision or model.dtype, _ROUNDING[torch.bfloat16])
+        return cls(float(gaps.max()), float(gaps.mean()), rounding)
+
+
+def check_right_padding(model: Any, context: int) -> None:
+    """Refuse a model whose log-probabilities change when rows are padded on the right.
+
+    Args:
+        model: a causal language model.
+        context: longest sequence in tokens.
+
+    Raises:
+        InvalidInput: naming its type and the largest difference.
+    """
+    rows = probe_rows(model, context)
+    width = max(len(prompt) + len(completion) for prompt, completion in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.int64)
+    real, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for i, (prompt, completion) in enumerate(rows):
+        end = len(prompt) + len(completion)
+        ids[i, :end] = torch.tensor([*prompt, *completion])
+        real[i, :end] = 1
+        wanted[i, len(prompt) : end] = True
+    ids, real, wanted = (t.to(model.device) for t in (ids, real, wanted))
+    with evaluating(model), torch.no_grad():
+        found = token_logprobs(model, ids, real, wanted)
+    own = [line[kept] for line, kept in zip(found, wanted, strict=True)]
+    difference = Difference.of(model, rows, own)
+    if not difference.may_be_rounding:
+        raise other_law(model, difference, "in rows padded on the right, as they are trained on,")
+
+
+def other_law(model: Any, found: Difference, where: str, instead: str = "") -> InvalidInput:
+    """The error for a model whose log-probabilities differ by more than rounding.
+
+    Args:
+        model: names its type.
+        found: the difference.
+        where: which log-probabilities, after "those of tokens".
+        instead: a remedy before the last one, to take a model of another type.
+    """
+    return InvalidInput(
+        "model",
+        model.config.model_type,
+        f"log-probabilities of tokens {where} differ from those of a forward pass over each row "
+        f"alone by up to {found.largest:.2g} nats, {found.mean:.2g} in the mean (rounding: "
+        f"{found.rounding:g})",
+        f"{instead}take a model of another type, or another version of transformers",
+    )

@@ -1,0 +1,168 @@
+"""How a transformers model reads a batch that grows by a token per row: three ways.
+
+With a cache each token is read once. Prompts of unequal length then stand in one batch, padded on
+the left; where an architecture does not stand padding, only rows of equal length share a batch; and
+where its cache is one that rows cannot leave or share, every token is read anew for each next one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from llm.text.rollouts import Tokens
+
+
+class Reader(Protocol):
+    """What is read of the rows of a batch.
+
+    Attributes:
+        again: tokens that went through the model a second time or more.
+    """
+
+    again: int
+
+    def begin(self, prompts: Sequence[Tokens]) -> Tensor:
+        """Read prompts, one per row; logits of what comes next, (n, V)."""
+        ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows, which may come more than once; ids of shape (m,)."""
+        ...
+
+    def add(self, tokens: Tensor) -> Tensor:
+        """Read one more token per row, (m,); logits of what comes next, (m, V)."""
+        ...
+
+
+class CachedReader:
+    """Reads each token once; shorter prompts are padded on the left."""
+
+    again = 0
+
+    def __init__(self, model: Any, pad: int) -> None:
+        """Set up an empty batch; `pad` is the id that fills up."""
+        self._model, self._pad = model, pad
+        self._name = _cache_argument(model)
+        self._cache: Any = DynamicCache(config=model.config)
+        self._mask = torch.empty(0)
+        self._position = torch.empty(0)
+
+    def begin(self, prompts: Sequence[Tokens]) -> Tensor:
+        """See :class:`Reader`."""
+        width = max(map(len, prompts))
+        ids = torch.full((len(prompts), width), self._pad)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            ids[row, width - len(prompt) :] = torch.tensor(prompt)
+            mask[row, width - len(prompt) :] = 1
+        self._mask = mask.to(self._model.device)
+        self._position = self._mask.sum(dim=1, keepdim=True)
+        positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
+        return self._read(ids.to(self._model.device), self._mask, positions)
+
+    def keep(self, rows: Tensor) -> None:
+        """See :class:`Reader`."""
+        # Unlike `batch_select_indices`, which layers with recurrent states do not have.
+        self._cache.reorder_cache(rows)
+        self._mask, self._position = self._mask[rows], self._position[rows]
+
+    def add(self, tokens: Tensor) -> Tensor:
+        """See :class:`Reader`."""
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        # State-space models multiply what they read by the mask, and have no use for the past's.
+        mask = None if self._name == "cache_params" else self._mask
+        logits = self._read(tokens[:, None], mask, self._position)
+        self._position = self._position + 1
+        return logits
+
+    def _read(self, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            use_cache=True,
+            logits_to_keep=1,
+            **{self._name: self._cache},
+        )
+        return output.logits[:, -1]
+
+
+class RereadingReader:
+    """Reads the whole rows, all of one length, for every next token."""
+
+    def __init__(self, model: Any, pad: int) -> None:
+        """Set up an empty batch; there is nothing to pad."""
+        self._model, self.again = model, 0
+        self._ids = torch.empty(0)
+
+    def begin(self, prompts: Sequence[Tokens]) -> Tensor:
+        """See :class:`Reader`; prompts of unequal length are refused by torch."""
+        self._ids = torch.tensor(prompts, device=self._model.device)
+        return self._read()
+
+    def keep(self, rows: Tensor) -> None:
+        """See :class:`Reader`."""
+        self._ids = self._ids[rows]
+
+    def add(self, tokens: Tensor) -> Tensor:
+        """See :class:`Reader`."""
+        self.again += self._ids.numel()
+        self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
+        return self._read()
+
+    def _read(self) -> Tensor:
+        return self._model(input_ids=self._ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to read.
+
+    Attributes:
+        reader: makes the reader of a batch, from the model and the id that fills up.
+        mixed: whether rows whose prompts differ in length may share a batch.
+        name: in messages.
+    """
+
+    reader: type[CachedReader] | type[RereadingReader]
+    mixed: bool
+    name: str
+
+
+PADDED = Way(CachedReader, True, "with a cache, prompts padded on the left")
+EQUAL = Way(CachedReader, False, "with a cache, prompts of equal length at a time")
+REREAD = Way(RereadingReader, False, "without a cache: all tokens are read again for each new one")
+
+
+def possible_ways(model: Any) -> tuple[Way, ...]:
+    """The ways that a model may be read in, fastest first; whether it is read right is not said."""
+    return (PADDED, EQUAL, REREAD) if _shares_its_cache(model) else (REREAD,)
+
+
+def _shares_its_cache(model: Any) -> bool:
+    """Whether the model takes a cache whose rows can be dropped and repeated."""
+    # What `generate` asks before it makes a cache: RWKV, xLSTM and MiniMax have their own.
+    if not _plain(model)._supports_default_dynamic_cache() or not _cache_argument(model):
+        return False
+    # Layers that a model brings with it hold more than the methods of the library's own move.
+    layers = DynamicCache(config=model.config).layers
+    return all(type(layer).__module__ == DynamicCache.__module__ for layer in layers)
+
+
+def _cache_argument(model: Any) -> str:
+    """Name under which the forward pass takes its cache; empty if it takes none."""
+    # The class's: trainers put another forward pass in the place of the object's.
+    known = inspect.signature(type(_plain(model)).forward).parameters
+    return next((name for name in ("past_key_values", "cache_params") if name in known), "")
+
+
+def _plain(model: Any) -> Any:
+    """The model below its adapters."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
