@@ -168,7 +168,7 @@ class Training:
     @functools.cached_property
     def trainer(self) -> LeanTrainer:
         """The lean loop's optimiser and loss."""
-        return LeanTrainer(self.model, self.spec.optimizer, self.spec.loss)
+        return LeanTrainer(self.model, self.spec.optimizer, self.spec.loss, self.key)
 
     def begin(self, update: int) -> list[Problem]:
         """The problems of an update; what is done from here on is accounted for."""

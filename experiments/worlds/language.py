@@ -28,11 +28,11 @@ TINY_NAME = "tiny"
 """Its name in settings and records, which shall not depend on where the package lies."""
 
 
-def load_named(settings: ModelSettings) -> tuple[Any, Vocabulary]:
+def load_named(settings: ModelSettings, seed: int = 0) -> tuple[Any, Vocabulary]:
     """The model of these settings, or the tiny one by its name; see `load_model`."""
     from llm.models.load import load_model
 
-    return load_model(found(settings))
+    return load_model(found(settings), seed=seed)
 
 
 def found(settings: ModelSettings) -> ModelSettings:

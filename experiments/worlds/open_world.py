@@ -62,12 +62,13 @@ def open_world(
         world: task and format.
         settings: the model.
         temperature: of rollouts.
+        seed: of the first weights of adapters.
         engine: what samples, by default transformers.
 
     Raises:
         InvalidInput: whatever model and task refuse.
     """
-    model, vocabulary = load_named(settings)
+    model, vocabulary = load_named(settings, seed)
     task, form = world.task(), world.form()
     sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, found(settings))
     own = world.localizer(sampler, vocabulary)

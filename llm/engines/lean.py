@@ -21,6 +21,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.models.law import token_logprobs
 from llm.models.memory import enough_memory
+from llm.models.randomness import drawing
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
 from llm.training.rows import PaddedRows, TrainingRow, pad_rows, split_by_prompt
@@ -69,17 +70,24 @@ class LeanTrainer:
         model: the model.
         settings: of the optimiser.
         loss: which loss.
+        key: of dropout, where a model has any.
         updates: made so far.
     """
 
-    def __init__(self, model: Any, settings: OptimizerSettings, loss: LossSettings) -> None:
+    def __init__(
+        self, model: Any, settings: OptimizerSettings, loss: LossSettings, key: Key | int = 0
+    ) -> None:
         """Set up the optimiser over the parameters that require a gradient.
+
+        Args:
+            model, settings, loss: see the class.
+            key: of dropout; an update's hangs on the key and the number of the update alone.
 
         Raises:
             InvalidInput: if there are none, or they are held in float16.
         """
         self.model, self.settings, self.loss = model, settings, loss
-        self.updates = 0
+        self.key, self.updates = Key.of(key), 0
         self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         check_trainable(self._trained.values())
         self._parameters = list(self._trained.values())
@@ -112,7 +120,7 @@ class LeanTrainer:
         informative = sorted((row for row in rows if row.informative), key=len)
         loss = norm = 0.0
         if informative:
-            with _keyed_dropout(self.model, self.updates):
+            with drawing(self.key.child("dropout", self.updates), self.model.device):
                 loss = self._accumulate(informative, totals)
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
             self._check_finite(loss, norm)
@@ -252,15 +260,6 @@ def _learning(model: Any) -> Iterator[None]:
         yield
     finally:
         model.train(training)
-
-
-@contextlib.contextmanager
-def _keyed_dropout(model: Any, update: int) -> Iterator[None]:
-    """Random numbers of this update's own, whatever was drawn before; torch's go on after it."""
-    device = model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(Key.of(update).child("dropout").integers(1)[0] >> 1))
-        yield
 
 
 def _summary(reports: Sequence[StepReport]) -> StepReport:

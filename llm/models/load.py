@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
 from llm.models.folders import recover
 from llm.models.law import check_right_padding
 from llm.models.memory import enough_memory
+from llm.models.randomness import drawing
 from llm.models.settings import ModelSettings
 from llm.text.vocabulary import Vocabulary
 
@@ -19,12 +21,15 @@ _UNLIMITED = 1 << 20
 """Context in tokens of a recurrent model whose tokenizer sets no limit either."""
 
 
-def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any, Vocabulary]:
+def load_model(
+    settings: ModelSettings, needed: Sequence[str] = (), seed: int = 0
+) -> tuple[Any, Vocabulary]:
     """The model, ready to be sampled from and trained, with its tokenizer.
 
     Args:
         settings: which and how.
         needed: texts that the tokenizer must be able to write, such as a delimiter.
+        seed: of the adapters' first weights.
 
     Raises:
         InvalidInput: no such model, one that is incomplete or of a kind that is not known, a
@@ -40,7 +45,7 @@ def load_model(settings: ModelSettings, needed: Sequence[str] = ()) -> tuple[Any
         _check_fits(model, vocabulary, settings)
         for text in needed:
             check_writes(vocabulary, text)
-        ready = prepare(model, settings).to(device)
+        ready = prepare(model, settings, seed).to(device)
         check_right_padding(ready, context_of(ready, vocabulary))
         return ready, vocabulary
 
@@ -126,10 +131,13 @@ def check_writes(vocabulary: Vocabulary, text: str) -> None:
         )
 
 
-def prepare(model: Any, settings: ModelSettings) -> Any:
+def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
     """The model with its adapters and activation checkpointing, as the settings say.
 
-    Adapters start from torch's own random stream.
+    Args:
+        model: a causal language model.
+        settings: which adapters, and whether to keep activations.
+        seed: of the adapters' first weights; torch's own random stream is left alone.
     """
     if settings.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -145,7 +153,8 @@ def prepare(model: Any, settings: ModelSettings) -> Any:
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config).eval()
+    with drawing(Key.of(seed).child("adapters"), model.device):
+        return get_peft_model(model, config).eval()
 
 
 def find_device(name: str) -> torch.device:

@@ -29,6 +29,7 @@ from llm.engines.trl.checks import check_layout, check_one_world, last_checkpoin
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
 from llm.models.memory import enough_memory
+from llm.models.randomness import drawing
 from llm.sampling.trl_sampler import TrlSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
@@ -53,8 +54,8 @@ class ResetTrainer(GRPOTrainer):
         problems: what is trained on; the id of a prompt is its place here.
         held_out: what is evaluated on.
         loss: which loss.
-        key: of all rollouts; what is drawn for a batch hangs on it and the number of updates made,
-            so a resumed run draws the same.
+        key: of all randomness; what is drawn for a batch hangs on it and the number of updates
+            made, so a resumed run draws the same. The seed in TRL's settings is set from it.
     """
 
     args: Any
@@ -96,6 +97,7 @@ class ResetTrainer(GRPOTrainer):
         self.algorithm, self.simulator, self.loss = algorithm, simulator, loss
         self.problems, self.held_out = list(problems), list(held_out)
         self.key, self._settings = key, optimizer
+        args.seed = int(key.child("trl").integers(1)[0] >> 33)  # numpy takes 32 bits
         self._synced = -1
         callbacks = [_Guard(self), *options.pop("callbacks", ())]
         super().__init__(
@@ -207,7 +209,10 @@ class ResetTrainer(GRPOTrainer):
         """The project's loss of one micro-batch, with averages over its whole update."""
         totals = self._totals()
         part = self._teaching(inputs)
-        logprobs = self._logprobs(model, part)
+        micro_batch = self._step % self.args.gradient_accumulation_steps
+        key = self.key.child("dropout", self.state.global_step, micro_batch)
+        with drawing(key, self.accelerator.device):
+            logprobs = self._logprobs(model, part)
         mask = part["completion_mask"].bool()
         old, gains = part["old_per_token_logps"], part["advantages"]
         loss = policy_loss(logprobs, old, gains, mask, totals, self.loss)

@@ -20,7 +20,7 @@ from experiments.train.engines import training_curve
 from experiments.train.spec import Checkpoints, TrlOptions
 from experiments.train.training import Training
 from llm.models.load import load_model
-from llm.models.settings import ModelSettings
+from llm.models.settings import LoraSettings, ModelSettings
 from tests.experiments.train.test_command import BUDGET, SHORT, spec, without_seconds
 
 torch.set_num_threads(1)
@@ -36,6 +36,27 @@ def test_both_engines_give_the_same_curve(method):
             assert a.pop(field, 0.0) == pytest.approx(b.pop(field, 0.0), rel=1e-3, abs=1e-6)
     assert without_seconds(lean) == without_seconds(trl)
     assert any(row["informative"] for row in lean)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_with_adapters_hangs_on_its_seed_alone(tmp_path, engine):
+    """Their first weights, dropout, and whatever else an engine draws."""
+    lora = LoraSettings(4, 8, dropout=0.3)
+    model = dataclasses.replace(spec().model, lora=lora)
+
+    def trained(folder, seed, before):
+        torch.manual_seed(before)  # what else draws random numbers is no matter
+        one = spec("GRPO", seed, engine=engine, model=model)
+        rows = without_seconds(training_curve(one, Checkpoints(tmp_path / folder, 3)))
+        file = tmp_path / folder / f"short-GRPO-{seed}" / "last" / "adapter_model.safetensors"
+        return rows, file.read_bytes()
+
+    first, again = trained("first", 0, 1), trained("again", 0, 2)
+    assert first == again
+    assert first[0][-1]["gradient_norm"] > 0
+    rows, adapters = trained("other", 1, 1)
+    assert rows != first[0]
+    assert adapters != first[1]
 
 
 class Killed(Exception):

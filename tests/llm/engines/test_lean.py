@@ -203,7 +203,6 @@ def test_a_resumed_run_is_the_same_to_the_digit(lora):
     options = {"warm_up": 3, "decay": 9, "weight_decay": 0.01, "parts": 2}
 
     def fresh():
-        torch.manual_seed(0)  # adapters start at random
         return trainer(prepare(tiny_model(), ModelSettings("tiny", lora=lora)), **options)
 
     one = fresh()
@@ -243,7 +242,6 @@ def test_the_state_of_another_model_is_refused():
 
 
 def test_adapters_learn_and_the_rest_does_not():
-    torch.manual_seed(0)
     model = prepare(tiny_model(), ModelSettings("tiny", lora=LoraSettings(4, 8)))
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     steps = trainer(model)
@@ -256,7 +254,6 @@ def test_adapters_learn_and_the_rest_does_not():
 
 def test_dropout_acts_while_learning_only():
     def adapted(dropout):
-        torch.manual_seed(0)
         lora = LoraSettings(4, 8, dropout=dropout)
         return prepare(tiny_model(), ModelSettings("tiny", lora=lora))
 
@@ -279,7 +276,6 @@ def test_activation_checkpointing_gives_the_same_update():
 
 def test_checkpointing_reaches_below_adapters():
     settings = ModelSettings("tiny", lora=LoraSettings(4, 8), checkpointing=True)
-    torch.manual_seed(0)
     assert change(prepare(tiny_model(), settings), random_rows()).abs().sum() > 0
 
 

@@ -287,7 +287,6 @@ LORA = ModelSettings("tiny", lora=LoraSettings(4, 8, dropout=0.2), checkpointing
 
 
 def adapted():
-    torch.manual_seed(0)
     return simulator(prepared=lambda model: prepare(model, LORA))
 
 

@@ -138,7 +138,6 @@ def test_a_run_leaves_the_forward_pass_as_it_was(tmp_path):
 
 
 def adapted(dropout=0.2, checkpointing=True):
-    torch.manual_seed(0)
     lora = LoraSettings(4, 8, dropout=dropout)
     settings = ModelSettings("tiny", lora=lora, checkpointing=checkpointing)
     return simulator(prepared=lambda model: prepare(model, settings))

@@ -229,6 +229,24 @@ def test_bad_adapters_are_named(options):
         LoraSettings(**options)
 
 
+def test_adapters_hang_on_the_seed_alone(folder):
+    def adapters(seed, before):
+        torch.manual_seed(before)
+        settings = ModelSettings(str(folder), lora=LoraSettings(4, 8))
+        model, _ = load_model(settings, seed=seed)
+        return torch.cat(
+            [p.detach().flatten() for n, p in model.named_parameters() if "lora_A" in n]
+        )
+
+    torch.manual_seed(3)
+    state = torch.random.get_rng_state()
+    assert torch.equal(adapters(0, 1), adapters(0, 2))
+    assert not torch.equal(adapters(0, 1), adapters(1, 1))
+    torch.random.set_rng_state(state)
+    load(folder, lora=LoraSettings(4, 8))
+    assert torch.equal(torch.random.get_rng_state(), state)  # torch's own goes on
+
+
 @pytest.mark.parametrize("name", ["qwen3_5", "mamba", "rwkv", "gemma3"])
 def test_hybrid_and_recurrent_models_are_loaded_and_sampled(name, tmp_path):
     save_model(family_model(name, 32), WORDS, tmp_path)
