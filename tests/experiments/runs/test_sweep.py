@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -190,8 +191,14 @@ def test_workers_must_be_a_count() -> None:
 # --- a whole process, killed -------------------------------------------------------------------
 
 
-def start(output: Path, *options: str) -> subprocess.Popen[str]:
-    """The command `squares` in a process group of its own."""
+def start(
+    output: Path, *options: str, on_ctrl_c: signal.Handlers = signal.SIG_DFL
+) -> subprocess.Popen[str]:
+    """The command `squares` in a process group of its own.
+
+    It starts as from a terminal, where Ctrl-C is heard, however these tests were started: a shell
+    lets what it starts in the background ignore it, and that is inherited.
+    """
     return subprocess.Popen(
         [
             sys.executable,
@@ -205,6 +212,7 @@ def start(output: Path, *options: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, on_ctrl_c),
     )
 
 
@@ -313,6 +321,18 @@ def test_ctrl_c_says_how_to_continue(tmp_path: Path, whole_group: bool) -> None:
     assert finish(process) == ""
     assert process.returncode == 0
     assert len((tmp_path / "squares" / "squares.jsonl").read_text().splitlines()) == 8
+
+
+def test_a_command_in_the_background_leaves_ctrl_c_to_those_in_the_foreground(
+    tmp_path: Path,
+) -> None:
+    options = ("--workers", "2", "--count", "6", "--seconds", "0.2")
+    process = start(tmp_path, *options, on_ctrl_c=signal.SIG_IGN)
+    wait_for_shards(tmp_path, 1)
+    os.killpg(process.pid, signal.SIGINT)
+    assert finish(process) == ""
+    assert process.returncode == 0
+    assert len((tmp_path / "squares" / "squares.jsonl").read_text().splitlines()) == 6
 
 
 # --- Dask: a real scheduler and real workers on loopback ---------------------------------------
