@@ -7,17 +7,23 @@ loses what was paid for, and a run that is repeated reads the replies it got bef
 from __future__ import annotations
 
 import hashlib
-import http.client
 import json
+import ssl
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
 
@@ -55,10 +61,12 @@ class Endpoint:
     proxy: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.url.startswith(("http://", "https://")):
-            raise InvalidInput(
-                "url", self.url, "not an HTTP address", "give one such as https://host/v1"
-            )
+        _check_address("url", self.url, "give one such as https://host/v1")
+        if self.proxy is not None:
+            _check_address("proxy", self.proxy, "give one such as http://host:3128")
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            remedy = "see that it is the key alone that the file holds"
+            raise InvalidInput("api_key", "...", "cannot be sent in a header", remedy)
         check_positive("timeout", self.timeout)
         check_count("retries", self.retries, minimum=0)
         check_in_range("backoff", self.backoff, 0, _LONGEST_PAUSE)
@@ -68,6 +76,15 @@ class Endpoint:
     def address(self) -> str:
         """Where requests go."""
         return self.url.rstrip("/") + "/chat/completions"
+
+
+def _check_address(field: str, address: str, remedy: str) -> None:
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise InvalidInput(field, address, str(error), remedy) from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidInput(field, address, "not an HTTP address", remedy)
 
 
 def read_key(path: Path) -> str:
@@ -119,10 +136,6 @@ class ChatClient:
         self.endpoint, self.asked = endpoint, 0
         self._lock = threading.Lock()
         self._memory = ReplyMemory(replies)
-        proxies = {"http": endpoint.proxy, "https": endpoint.proxy} if endpoint.proxy else {}
-        self._opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({k: v for k, v in proxies.items() if v}), _StayHere()
-        )
 
     def ask(self, bodies: Sequence[dict[str, Any]]) -> list[Reply]:
         """One reply per request body (without the model's name), some in flight at a time.
@@ -140,9 +153,10 @@ class ChatClient:
 
     def _fetch(self, bodies: dict[str, dict[str, Any]]) -> None:
         failure: EndpointError | None = None
-        with ThreadPoolExecutor(min(self.endpoint.concurrency, len(bodies))) as pool:
+        size = min(self.endpoint.concurrency, len(bodies))
+        with self._connections() as client, ThreadPoolExecutor(size) as pool:
             futures: dict[Future[Reply], str] = {
-                pool.submit(self._patiently, body): mark for mark, body in bodies.items()
+                pool.submit(self._patiently, client, body): mark for mark, body in bodies.items()
             }
             try:
                 for future in as_completed(futures):
@@ -161,46 +175,55 @@ class ChatClient:
         if failure is not None:
             raise failure
 
-    def _patiently(self, body: dict[str, Any]) -> Reply:
-        outcome = self._once(body)
-        for attempt in range(self.endpoint.retries):
-            if isinstance(outcome, Reply):
-                break
-            pause = max(self.endpoint.backoff * 2**attempt, outcome.wait)
-            time.sleep(min(pause, _LONGEST_PAUSE))
-            outcome = self._once(body)
-        if isinstance(outcome, Reply):
-            return outcome
-        raise self._error(
-            f"{outcome.what}, {self.endpoint.retries + 1} times",
-            "see that the endpoint is up and run again: replies that came are kept",
+    def _connections(self) -> httpx.Client:
+        """Connections to the endpoint; a key is sent to no address but the one it is for."""
+        endpoint = self.endpoint
+        key = {"Authorization": f"Bearer {endpoint.api_key}"}
+        return httpx.Client(
+            headers={} if endpoint.api_key is None else key,
+            timeout=endpoint.timeout,
+            limits=httpx.Limits(max_connections=endpoint.concurrency),
+            proxy=endpoint.proxy,
+            trust_env=False,  # neither its proxies nor the passwords of a .netrc
+            follow_redirects=False,
+            verify=ssl.create_default_context(),  # what the system trusts
         )
 
-    def _once(self, body: dict[str, Any]) -> Reply | _Passing:
+    def _patiently(self, client: httpx.Client, body: dict[str, Any]) -> Reply:
+        attempts = self.endpoint.retries + 1
+        try:
+            return Retrying(
+                stop=stop_after_attempt(attempts),
+                wait=self._pause,
+                retry=retry_if_exception_type(_Passing),
+                reraise=True,
+            )(self._once, client, body)
+        except _Passing as error:
+            remedy = "see that the endpoint is up and run again: replies that came are kept"
+            raise self._error(f"{error}, {attempts} times", remedy) from error
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Seconds to wait: longer each time, and not less than the endpoint asks for."""
+        doubled = wait_exponential(self.endpoint.backoff, max=_LONGEST_PAUSE)(state)
+        failure = state.outcome.exception() if state.outcome else None
+        asked = failure.wait if isinstance(failure, _Passing) else 0.0
+        return min(max(doubled, asked), _LONGEST_PAUSE)
+
+    def _once(self, client: httpx.Client, body: dict[str, Any]) -> Reply:
         with self._lock:
             self.asked += 1
-        headers = {"Content-Type": "application/json"}
-        if self.endpoint.api_key is not None:
-            headers["Authorization"] = f"Bearer {self.endpoint.api_key}"
-        request = urllib.request.Request(
-            self.endpoint.address, json.dumps(body).encode(), headers, method="POST"
-        )
         try:
-            with self._opener.open(request, timeout=self.endpoint.timeout) as response:
-                return self._read(response.read())
-        except urllib.error.HTTPError as error:
-            return self._refused(error)
-        except (OSError, http.client.HTTPException) as error:
-            return _Passing(f"no connection ({error})")
-
-    def _refused(self, error: urllib.error.HTTPError) -> _Passing:
-        with error:
-            said = error.read(500).decode(errors="replace").strip()
-        what = f"refused with status {error.code}: {said or error.reason}"
-        if error.code not in _RETRIED:
+            response = client.post(self.endpoint.address, json=body)
+        except httpx.TransportError as error:
+            raise _Passing(f"no connection ({error})") from error
+        if response.is_success:
+            return self._read(response.content)
+        said = response.text[:500].strip() or response.reason_phrase
+        what = f"refused with status {response.status_code}: {said}"
+        if response.status_code not in _RETRIED:
             raise self._error(what, "check address, key and model")
-        wait = error.headers.get("Retry-After", "")
-        return _Passing(what, float(wait) if wait.isdecimal() else 0.0)
+        wait = response.headers.get("Retry-After", "")
+        raise _Passing(what, float(wait) if wait.isdecimal() else 0.0)
 
     def _read(self, payload: bytes) -> Reply:
         try:
@@ -226,19 +249,12 @@ class ChatClient:
         return EndpointError("endpoint", self.endpoint.address, problem, remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class _Passing:
-    """A failure that may pass: what it was and how many seconds the endpoint asks to wait."""
+class _Passing(Exception):
+    """A failure that may pass, and how many seconds the endpoint asks to wait."""
 
-    what: str
-    wait: float = 0.0
-
-
-class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Follows no redirection: a key is for the address that it was given for."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Leave the answer as the refusal that it then is."""
+    def __init__(self, what: str, wait: float = 0.0) -> None:
+        super().__init__(what)
+        self.wait = wait
 
 
 def _cancel(futures: dict[Future[Reply], str]) -> None:

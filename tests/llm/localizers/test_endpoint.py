@@ -46,7 +46,7 @@ class Stub:
                     return  # hangs up
                 status, headers, payload = answer
                 self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(payload))}.items():
+                for name, value in {"Content-Length": str(len(payload)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(payload)
@@ -174,9 +174,35 @@ def test_passing_failures_are_tried_again(stub):
     assert asks.asked == len(stub.bodies) == 4
 
 
+def test_a_reply_that_breaks_off_is_a_passing_failure(stub):
+    """Its head has come, and with it the status of a success."""
+    whole = said("whole")
+    broken = iter([(200, {"Content-Length": "999"}, whole[2])])
+    stub.behave = lambda body: next(broken, whole)
+    assert client(stub).ask([{}])[0].text == "whole"
+    assert len(stub.bodies) == 2
+
+
+def test_what_the_environment_says_of_proxies_and_passwords_does_not_count(
+    stub, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    client(stub).ask([{}])
+    client(stub, api_key="secret").ask([{"seed": 1}])
+    assert [headers.get("Authorization") for headers in stub.headers] == [None, "Bearer secret"]
+
+
+def test_the_proxy_that_is_named_is_used(stub):
+    """The stub as a proxy: it is asked for a host that there is none of."""
+    asks = ChatClient(Endpoint("http://host.invalid/v1", "judge", proxy=stub.url, retries=0))
+    assert asks.ask([{}])[0].text == r"So \boxed{2}"
+
+
 def test_pauses_double_and_heed_the_endpoint(stub, monkeypatch):
     pauses = []
-    monkeypatch.setattr("llm.localizers.chat_client.time.sleep", pauses.append)
+    monkeypatch.setattr("time.sleep", pauses.append)
     headers = iter([{}, {"Retry-After": "7"}, {"Retry-After": "soon"}, {"Retry-After": "999"}])
     stub.behave = lambda body: (503, next(headers, {}), b"")
     with pytest.raises(EndpointError, match="503"):
@@ -278,9 +304,23 @@ def test_a_line_cut_off_by_a_kill_is_dropped_and_a_strange_one_is_named(stub, tm
 
 
 def test_settings_are_checked(tmp_path):
-    for bad in ({"url": "host/v1"}, {"timeout": 0}, {"retries": -1}, {"concurrency": 0}):
+    for bad in (
+        {"url": "host/v1"},
+        {"url": "ftp://host/v1"},
+        {"url": "http:///v1"},
+        {"url": "http://host:port/v1"},
+        {"url": "http://host\n/v1"},
+        {"proxy": "host"},
+        {"timeout": 0},
+        {"retries": -1},
+        {"concurrency": 0},
+    ):
         with pytest.raises(InvalidInput, match=next(iter(bad))):
             Endpoint(**{"url": "https://host/v1", "model": "m", **bad})
+    for key in ("secret\nsecond line", "sécret"):
+        with pytest.raises(InvalidInput, match="cannot be sent in a header") as error:
+            Endpoint("https://host/v1", "m", api_key=key)
+        assert "cret" not in str(error.value)
     with pytest.raises(InvalidInput, match="no such file"):
         read_key(tmp_path / "key")
     (tmp_path / "key").write_text(" \n")
