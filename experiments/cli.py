@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.commands import COMMANDS
+from experiments.runs.threads import start_with_one, use
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,22 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, by default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _one_thread_per_process()
+    own_threads = start_with_one()
     try:
-        return _dispatch(arguments)
+        return _dispatch(arguments, own_threads)
     except SystemExit as end:  # how the option parser ends after --help or a mistake
         return end.code if isinstance(end.code, int) else 2
     except (ValueError, OSError, KeyboardInterrupt, ModuleNotFoundError) as error:
         return _explain(error)  # InvalidInput is a ValueError
 
 
-def _one_thread_per_process() -> None:
-    """Parallelism is over processes; a result must not depend on how a sum was split."""
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"
-
-
-def _dispatch(arguments: list[str]) -> int:
+def _dispatch(arguments: list[str], own_threads: int) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         _overview()
         return 0 if arguments else 2
@@ -63,8 +58,17 @@ def _dispatch(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     config, output, execution = parse(name, rest)
+    execution = execution.settled(getattr(config, "computes", "tables"), own_threads)
+    use(execution.threads or _cores())
     module = importlib.import_module(f"{COMMANDS[name].folder}.command")
     return int(module.run(config, output, execution, _console()))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
@@ -105,7 +109,8 @@ def _overview() -> None:
     for name, command in COMMANDS.items():
         console.print(f"  [bold]{name:<10}[/bold] {command.summary}")
     console.print(
-        "\ncommon options: --config FILE.toml  --output DIR  --workers N  --cluster ADDRESS"
+        "\ncommon options: --config FILE.toml  --output DIR  --workers N  --threads N  "
+        "--cluster ADDRESS"
     )
 
 

@@ -9,6 +9,7 @@ import tyro
 
 from cpi_theory.checks import check_count
 from experiments.anatomy.samples import AnatomySpec
+from experiments.runs.threads import Kind
 from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
 from llm.models.settings import ModelSettings
 from llm.training.settings import LossSettings
@@ -51,6 +52,11 @@ class AnatomyConfig:
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)
         self.specs()
+
+    @property
+    def computes(self) -> Kind:
+        """Threads pay for models larger than the tiny one."""
+        return "tiny" if self.model.path == TINY_NAME else "model"
 
     def specs(self) -> list[AnatomySpec]:
         """One per world."""

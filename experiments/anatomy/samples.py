@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cpi_theory.algorithms.collecting import Account
-from cpi_theory.checks import check_count, check_positive
+from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Draw, Localization, Reason, Refusal
 from experiments.runs.files import Row
@@ -18,6 +18,7 @@ from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
 from llm.localizers.oracle import OracleLocalizer
 from llm.models.settings import ModelSettings
+from llm.models.temperature import check_temperature
 from llm.simulator import LanguageModelSimulator
 from llm.text.rollouts import TextRollout, TextState
 
@@ -55,7 +56,7 @@ class AnatomySpec:
         check_count("prompts", self.prompts, minimum=2)
         for name in ("rollouts", "parents", "suffixes"):
             check_count(name, getattr(self, name))
-        check_positive("temperature", self.temperature)
+        check_temperature("temperature", self.temperature, greedy=False)
 
     @property
     def key(self) -> Key:

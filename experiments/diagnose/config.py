@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
+from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings
 from cpi_theory.randomness import Key
+from experiments.runs.threads import Kind
 from experiments.worlds.cases import Case, open_case
-from experiments.worlds.language import LanguageWorld
+from experiments.worlds.language import TINY_NAME, LanguageWorld
 from experiments.worlds.language import choose as choose_task
 from experiments.worlds.sites import Site
 from experiments.worlds.tabular import World, choose
+from llm.models.temperature import check_temperature
 
 if TYPE_CHECKING:
     from llm.models.settings import ModelSettings
@@ -99,7 +101,7 @@ class DiagnoseConfig:
 
     def __post_init__(self) -> None:
         check_probability("accuracy", self.accuracy)
-        check_positive("temperature", self.temperature)
+        check_temperature("temperature", self.temperature, greedy=False)
         check_count("prompts", self.prompts, minimum=8)
         check_count("repetitions", self.repetitions)
         check_count("curves", self.curves, minimum=2)
@@ -110,6 +112,13 @@ class DiagnoseConfig:
             self.case()
         else:
             self.language_world()
+
+    @property
+    def computes(self) -> Kind:
+        """Threads pay for models larger than the tiny one."""
+        if self.model is None:
+            return "tables"
+        return "tiny" if self.model == TINY_NAME else "model"
 
     def case(self) -> Case:
         """The tabular world with its localiser."""

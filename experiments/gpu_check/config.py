@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cpi_theory.checks import InvalidInput, check_count
+from experiments.runs.threads import Kind
 from llm.throughput import Qwen2Shape, Workload
 
 
@@ -30,6 +31,11 @@ class GpuCheckConfig:
         if not self.device.startswith("cuda") and not self.smoke:
             remedy = "choose a GPU, or add --smoke"
             raise InvalidInput("device", self.device, "too slow for a model of this size", remedy)
+
+    @property
+    def computes(self) -> Kind:
+        """What is measured is a model as it would be run."""
+        return "model"
 
     @property
     def workload(self) -> Workload:

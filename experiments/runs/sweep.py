@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +27,7 @@ from experiments.runs.encoding import canonical, digest, plain
 from experiments.runs.files import Row, parse_rows, read_bytes, rows_as_bytes
 from experiments.runs.provenance import code_digest
 from experiments.runs.store import Run
+from experiments.runs.threads import Kind, use
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,18 +41,40 @@ CLOCK = "seconds"
 
 @dataclass(frozen=True)
 class Execution:
-    """Where a command's work runs; it never changes the results.
+    """Where a command's work runs; it never changes results, but for a model's rounding.
 
     Attributes:
-        workers: local processes, each with one thread; 0 stands for one per core.
-        cluster: address of a running Dask scheduler, e.g. tcp://10.0.0.1:8786, to use instead.
+        workers: local processes; 0 stands for one per core.
+        threads: of each process in which a language model runs; 0: for the tiny model one, for
+            others the OMP_NUM_THREADS that is set, or else one if there are several processes, and
+            one per core if there is one. All else takes one.
+        cluster: address of a running Dask scheduler, e.g. tcp://10.0.0.1:8786, to use instead; its
+            workers have threads of their own.
     """
 
     workers: int = 0
+    threads: int = 0
     cluster: str | None = None
 
     def __post_init__(self) -> None:
         check_count("workers", self.workers, minimum=0)
+        check_count("threads", self.threads, minimum=0)
+
+    def settled(self, kind: Kind, own: int) -> Execution:
+        """With the threads that a command of this kind takes; 0 hangs on the number of processes.
+
+        Args:
+            kind: what the command computes.
+            own: the OMP_NUM_THREADS that the user has set; 0: none.
+
+        Raises:
+            InvalidInput: if several are asked for where one is the rule.
+        """
+        if kind == "tables" and self.threads > 1:
+            remedy = "leave it out, and use as many --workers as there are cores"
+            raise InvalidInput("threads", self.threads, "without a model there is one", remedy)
+        default = {"tables": 1, "tiny": 1, "model": own}[kind]
+        return replace(self, threads=self.threads or default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +125,7 @@ def sweep(
         missing = [i for i, shard in enumerate(shards) if not shard.path.exists()]
         if missing:
             jobs = [(i, specs[i]) for i in missing]
-            results = _results(_Timed(task), jobs, execution or Execution())
+            results = _results(_Timed(task), jobs, len(specs), execution or Execution())
             with contextlib.closing(results), _progress(console, table, len(specs)) as advance:
                 advance(len(specs) - len(missing))
                 for index, rows, seconds in results:
@@ -153,25 +176,27 @@ def _shards(task: Task[Any], specs: Sequence[Any], run: Run, table: str) -> list
 
 
 def _results(
-    task: _Timed, jobs: Sequence[tuple[int, Any]], execution: Execution
+    task: _Timed, jobs: Sequence[tuple[int, Any]], specs: int, execution: Execution
 ) -> Generator[tuple[int, list[Row], float]]:
-    """Results in the order of finishing."""
+    """Results of what is left to do of so many specifications, in the order of finishing."""
     if execution.cluster is not None:
         yield from run_on_cluster(task, jobs, execution.cluster)
-    elif execution.workers == 1 or len(jobs) == 1:
+    elif execution.workers == 1 or specs == 1:
+        # Not where one job is left of several: this process may have more threads than workers.
         for index, spec in jobs:
             yield task(index, spec)
     else:
-        yield from _local_processes(task, jobs, execution.workers or -1)
+        yield from _local_processes(task, jobs, execution.workers or -1, execution.threads or 1)
 
 
 def _local_processes(
-    task: _Timed, jobs: Sequence[tuple[int, Any]], workers: int
+    task: _Timed, jobs: Sequence[tuple[int, Any]], workers: int, threads: int
 ) -> Generator[tuple[int, list[Row], float]]:
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+    one = {"inner_max_num_threads": 1}  # numpy's libraries, whatever PyTorch is given
+    with joblib.parallel_config("loky", **one, initializer=use, initargs=(threads,)):
         pool = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
         try:
             with _deaf_children():

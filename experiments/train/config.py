@@ -10,6 +10,7 @@ import tyro
 from cpi_theory.checks import check_count
 from experiments.config import named_values
 from experiments.methods import LANGUAGE_METHODS
+from experiments.runs.threads import Kind
 from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
 from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
 from llm.models.settings import ModelSettings
@@ -70,6 +71,11 @@ class TrainConfig:
         check_count("checkpoint_every", self.checkpoint_every, minimum=0)
         named_values("methods", self.methods, LANGUAGE_METHODS)
         choose("worlds", self.worlds, self.more)
+
+    @property
+    def computes(self) -> Kind:
+        """Threads pay for models larger than the tiny one."""
+        return "tiny" if self.model.path == TINY_NAME else "model"
 
     def specs(self) -> list[TrainSpec]:
         """One per world, seed and method: what is compared in pairs is finished together."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cpi_theory.checks import InvalidInput, check_count
+from experiments.runs.threads import Kind
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.training.warm_start import WarmStart
 
@@ -38,6 +39,11 @@ class WarmStartConfig:
                 remedy = f"choose among {', '.join(REGIMES)}"
                 raise InvalidInput(f"regimes[{i}]", name, "unknown", remedy)
             self.task(name)
+
+    @property
+    def computes(self) -> Kind:
+        """With one thread the weights come out to the digit."""
+        return "tiny"
 
     def task(self, regime: str) -> ArithmeticTask:
         """The questions of a regime, with the recipe's facts and length."""

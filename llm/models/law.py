@@ -22,11 +22,11 @@ from llm.text.rollouts import Tokens
 Row = tuple[Tokens, Tokens]
 """A prompt and its completion."""
 
-_PROMPTS = (9, 2, 9, 5, 2)
+_PROMPTS = (9, 2, 9)
 """Lengths of the probes' prompts; equal ones are the same prompt. 2 is less than the convolutions
 of state-space models reach back, and next to it 7 places of padding would fill their states."""
 
-_COMPLETIONS = (2, 6, 5, 3, 4)
+_COMPLETIONS = (2, 5, 4)
 
 _ORDINARY = 1000
 """Ids of probes lie below it, where tokenizers have bytes and syllables, and nothing special."""

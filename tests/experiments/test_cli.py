@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import pytest
 
 from cpi_theory.checks import InvalidInput
@@ -211,10 +212,62 @@ def test_a_defect_keeps_its_traceback(tmp_path: Path) -> None:
     assert "ZeroDivisionError: a defect" in done.stderr
 
 
-def test_numerics_use_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "8")
-    cli.main(["--help"])
-    assert os.environ["OMP_NUM_THREADS"] == "1"
+CORES = str(joblib.cpu_count())
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "own", "threads"),
+    [
+        ("tables", "--workers 1", "8", "1 1 1"),
+        ("tiny", "--workers 1", "8", "1 1 1"),
+        ("tiny", "--workers 1 --threads 3", None, "3 3 1"),
+        ("model", "--workers 1", None, f"{CORES} {CORES} 1"),
+        ("model", "--workers 2", None, "1 1 1"),
+        ("model", "--workers 1", "5,2", "5 5 1"),
+        ("model", "--workers 2", "5", "5 5 1"),
+        ("model", "--workers 1 --threads 3", "5", "3 3 1"),
+    ],
+)
+def test_threads_of_processes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    options: str,
+    own: str | None,
+    threads: str,
+) -> None:
+    """Those of PyTorch (OMP and MKL), and those of numpy."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if own is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", own)
+    words = f"squares --threads-only --count 2 --computes {kind} {options} --output {tmp_path}"
+    done = command(*words.split())
+    assert done.stdout.splitlines() == [threads] * 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pytorch_takes_as_many_threads_as_it_is_told(threads: int) -> None:
+    code = (
+        "from experiments.runs.threads import start_with_one, use; start_with_one(); {before}"
+        f"use({threads}); import torch; print(torch.get_num_threads())"
+    )
+    for before in ("", "import torch; "):
+        script = code.replace("{before}", before)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert done.stdout.split() == [str(threads)], done.stderr
+
+
+def test_tables_have_the_same_bytes_whatever_threads_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = []
+    for threads in ("1", "7"):
+        for name in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
+            monkeypatch.setenv(f"{name}_NUM_THREADS", threads)
+        words = "learn --worlds tree-sparse --methods GRPO --seeds 2 --budget.updates 4 --workers 1"
+        assert command(*words.split(), "--output", str(tmp_path / threads)).returncode == 0
+        files.append((tmp_path / threads / "learn" / "curves.jsonl").read_bytes())
+    assert files[0] == files[1]
 
 
 def test_packages_that_only_language_models_need_are_named_where_they_are_missing(

@@ -50,8 +50,9 @@ def square(spec: Square) -> list[dict]:
 
 def threads(spec: Square) -> list[dict]:
     """What a worker is told about threads."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return [{name: os.environ.get(name) for name in names} | {"number": spec.number}]
+    names = [f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")]
+    told = {name: os.environ.get(name) for name in names}
+    return [told | {"number": spec.number, "pid": os.getpid()}]
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution, sweep
+from experiments.runs.threads import Kind
 
 HERE = Path(__file__).parent
 
@@ -168,7 +169,52 @@ def test_a_damaged_shard_is_named_and_redone_once_deleted(
 def test_workers_use_one_thread_each(tasks: ModuleType, run: Run) -> None:
     rows = sweep(tasks.threads, [tasks.Square(i) for i in range(2)], run, "t", Execution(workers=2))
     for row in rows:
-        assert {v for k, v in row.items() if k != "number"} == {"1"}
+        assert {v for k, v in row.items() if k not in ("number", "pid")} == {"1"}
+
+
+def test_workers_that_run_a_model_use_as_many_threads_as_asked(tasks: ModuleType, run: Run) -> None:
+    specs = [tasks.Square(i) for i in range(2)]
+    for row in sweep(tasks.threads, specs, run, "t", Execution(workers=2, threads=3)):
+        assert (row["OMP_NUM_THREADS"], row["MKL_NUM_THREADS"]) == ("3", "3")
+        assert (row["OPENBLAS_NUM_THREADS"], row["NUMBA_NUM_THREADS"]) == ("1", "1")
+
+
+def test_the_last_of_several_jobs_runs_where_the_others_did(tasks: ModuleType, run: Run) -> None:
+    """A process that was to work alone may have more threads, and so another rounding."""
+    specs = [tasks.Square(i) for i in range(3)]
+    sweep(tasks.threads, specs, run, "t", Execution(workers=2))
+    next((run.directory / "shards" / "t").iterdir()).unlink()
+    rows = sweep(tasks.threads, specs, run, "t", Execution(workers=2))
+    assert os.getpid() not in {row["pid"] for row in rows}
+    alone = sweep(tasks.threads, specs[:1], run, "alone", Execution(workers=2))
+    assert alone[0]["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "own", "threads"),
+    [
+        (0, "tables", 0, 1),
+        (1, "tables", 8, 1),
+        (0, "tables", 8, 1),
+        (0, "tiny", 8, 1),
+        (2, "tiny", 8, 2),
+        (0, "model", 0, 0),
+        (0, "model", 8, 8),
+        (2, "model", 8, 2),
+    ],
+)
+def test_threads_are_settled_by_option_environment_and_kind(
+    asked: int, kind: Kind, own: int, threads: int
+) -> None:
+    settled = Execution(workers=3, threads=asked).settled(kind, own)
+    assert settled == Execution(workers=3, threads=threads)
+
+
+def test_threads_that_would_change_a_table_are_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"threads = 2: without a model.*--workers"):
+        Execution(threads=2).settled("tables", 0)
+    with pytest.raises(InvalidInput, match="threads = -1"):
+        Execution(threads=-1)
 
 
 def test_a_killed_local_worker_is_explained_and_the_rest_kept(

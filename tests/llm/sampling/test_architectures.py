@@ -152,7 +152,7 @@ def test_the_comparison_is_made_once_and_costs_nothing_on_the_account():
     model, calls = random_model(SIZE), []
     model.register_forward_pre_hook(lambda *_: calls.append(1))
     sampler = TransformersSampler(model, WORDS)
-    assert 6 <= len(calls) <= 12
+    assert 4 <= len(calls) <= 8
     assert sampler.work.forward == sampler.work.calls == 0
     calls.clear()
     for _ in range(2):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweep_tasks import Square, square
+from sweep_tasks import Square, square, threads
 
 from experiments.runs.store import Run
 from experiments.runs.sweep import Execution, sweep
@@ -21,6 +21,10 @@ def run(config: SquaresConfig, output: Path, execution: Execution, console: obje
         Square(i, seconds=config.seconds, log=str(log), rows=config.rows)
         for i in range(config.count)
     ]
+    if config.threads_only:
+        for row in sweep(threads, specs, record, "threads", execution):
+            print(row["OMP_NUM_THREADS"], row["MKL_NUM_THREADS"], row["OPENBLAS_NUM_THREADS"])
+        return 0
     if config.negative:
         specs.append(Square(-1))
     sweep(square, specs, record, "squares", execution)

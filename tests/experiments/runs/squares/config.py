@@ -15,6 +15,8 @@ class SquaresConfig:
         rows: rows for each.
         negative: whether one of them is refused.
         defect: whether to fail as a defect of the program would.
+        threads_only: instead, tell what each process is told about threads.
+        computes: what the command says that it computes.
     """
 
     count: int = 12
@@ -22,3 +24,5 @@ class SquaresConfig:
     rows: int = 1
     negative: bool = False
     defect: bool = False
+    threads_only: bool = False
+    computes: str = "tables"
