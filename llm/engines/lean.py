@@ -88,7 +88,9 @@ class LeanTrainer:
         """
         self.model, self.settings, self.loss = model, settings, loss
         self.key, self.updates = Key.of(key), 0
-        self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self._trained: dict[str, torch.nn.Parameter] = {
+            n: p for n, p in model.named_parameters() if p.requires_grad
+        }
         check_trainable(self._trained.values())
         self._parameters = list(self._trained.values())
         self._optimizer = adamw(settings, self._parameters)
@@ -139,7 +141,7 @@ class LeanTrainer:
         for first in range(0, len(rows), self._size):
             batch = pad_rows(rows[first : first + self._size], device=self.model.device)
             part = loss_of(self.model, batch, totals, self.loss)
-            part.backward()
+            torch.autograd.backward(part)
             value += float(part.detach())
         return value
 

@@ -83,15 +83,15 @@ class CachedReader:
         return logits
 
     def _read(self, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
-        output = self._model(
+        logits: Tensor = self._model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
             use_cache=True,
             logits_to_keep=1,
             **{self._name: self._cache},
-        )
-        return output.logits[:, -1]
+        ).logits
+        return logits[:, -1]
 
 
 class RereadingReader:
@@ -118,7 +118,8 @@ class RereadingReader:
         return self._read()
 
     def _read(self) -> Tensor:
-        return self._model(input_ids=self._ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+        logits: Tensor = self._model(input_ids=self._ids, use_cache=False, logits_to_keep=1).logits
+        return logits[:, -1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ class Training:
             logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
         )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate_at(self.step)

@@ -60,7 +60,7 @@ class ResetTrainer(GRPOTrainer):
 
     args: Any
     model: Any
-    optimizer: Any
+    optimizer: torch.optim.Optimizer | None
     lr_scheduler: Any
     _buffered_inputs: Any
 
@@ -140,7 +140,7 @@ class ResetTrainer(GRPOTrainer):
         if self.lr_scheduler is None:
             first = self._settings.rate_at(0)
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                self.optimizer if optimizer is None else optimizer,
+                optimizer or self.create_optimizer(),
                 lambda update: self._settings.rate_at(update) / first,
             )
         return self.lr_scheduler
@@ -215,10 +215,10 @@ class ResetTrainer(GRPOTrainer):
             logprobs = self._logprobs(model, part)
         mask = part["completion_mask"].bool()
         old, gains = part["old_per_token_logps"], part["advantages"]
-        loss = policy_loss(logprobs, old, gains, mask, totals, self.loss)
         # Processes average their gradients, while each of these is a share of one sum.
-        loss = loss * self.accelerator.num_processes
-        if self.accelerator.num_processes == 1 and not math.isfinite(float(loss.detach())):
+        processes = int(self.accelerator.num_processes)
+        loss = policy_loss(logprobs, old, gains, mask, totals, self.loss) * processes
+        if processes == 1 and not math.isfinite(float(loss.detach())):
             raise diverged("loss", float(loss.detach()), self.state.global_step)
         return loss
 
@@ -370,7 +370,7 @@ def turn_of(problems: int, prompts: int, number: int, key: Key) -> list[int]:
     """
     a_pass, turn = divmod(number, problems // prompts)
     order = key.child("order", a_pass).generator().permutation(problems)
-    return order[turn * prompts : (turn + 1) * prompts].tolist()
+    return [int(place) for place in order[turn * prompts : (turn + 1) * prompts]]
 
 
 def _as_dataset(problems: Sequence[Problem], simulator: LanguageModelSimulator) -> Dataset:
