@@ -138,6 +138,9 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
         model: a causal language model.
         settings: which adapters, and whether to keep activations.
         seed: of the adapters' first weights; torch's own random stream is left alone.
+
+    Raises:
+        InvalidInput: if the layers that shall get adapters are not there or cannot have any.
     """
     if settings.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -154,7 +157,11 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
         task_type="CAUSAL_LM",
     )
     with drawing(Key.of(seed).child("adapters"), model.device):
-        return get_peft_model(model, config).eval()
+        try:
+            return get_peft_model(model, config).eval()
+        except ValueError as error:  # no such layer, or one that cannot have any
+            remedy = "name layers of this model that can have adapters"
+            raise InvalidInput("lora.targets", lora.targets, str(error), remedy) from error
 
 
 def find_device(name: str) -> torch.device:

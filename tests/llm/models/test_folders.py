@@ -264,3 +264,13 @@ def test_the_context_is_what_model_or_tokenizer_know():
     assert context_of(recurrent, WORDS) == 1 << 20
     limited.tokenizer.model_max_length = 2048
     assert context_of(recurrent, limited) == 2048
+
+
+def test_layers_that_cannot_have_adapters_are_named(tmp_path):
+    save_model(family_model("mamba", 32), WORDS, tmp_path)
+    with pytest.raises(InvalidInput, match=r"lora.targets = 'all-linear': .*'out_proj' is incomp"):
+        load(tmp_path, lora=LoraSettings(4, 8))
+    with pytest.raises(InvalidInput, match=r"lora.targets = \('none',\)"):
+        load(tmp_path, lora=LoraSettings(4, 8, targets=("none",)))
+    model, _ = load(tmp_path, lora=LoraSettings(4, 8, targets=("in_proj", "x_proj")))
+    assert any("x_proj.lora_A" in name for name, _ in model.named_parameters())
