@@ -8,6 +8,36 @@ from typing import Any
 Row = dict[str, Any]
 
 
+class MissingRows(ValueError):
+    """Records lack rows that a figure or a sentence cannot do without; its text says which."""
+
+
+def need(rows: Iterable[Row], what: str) -> list[Row]:
+    """The rows, at least one.
+
+    Args:
+        rows: chosen ones.
+        what: they are, in words.
+
+    Raises:
+        MissingRows: if there is none.
+    """
+    found = list(rows)
+    if not found:
+        raise MissingRows(f"its records hold no {what}")
+    return found
+
+
+def one(rows: Iterable[Row], **wanted: Any) -> Row:
+    """The first row whose named fields have the wanted values.
+
+    Raises:
+        MissingRows: if there is none.
+    """
+    values = ", ".join(f"{name} {value}" for name, value in wanted.items())
+    return need(select(rows, **wanted), f"row with {values}" if values else "row")[0]
+
+
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     """Rows whose named fields have the wanted values; a row without the field is left out."""
     return [r for r in rows if all(k in r and r[k] == v for k, v in wanted.items())]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import FULL_WIDTH, look, panels, styled, thousands
 
 _LABELS = {"update": "iterations (exact)", "rollouts": "rollouts (sampled)"}
@@ -20,7 +20,8 @@ def conservative_figure(conservative: Sequence[Row]) -> Figure:
     Args:
         conservative: rows of the table ``conservative`` of a ``learn`` run.
     """
-    rows = [r for r in conservative if r["axis"] in _LABELS]
+    drawn = (r for r in conservative if r["axis"] in _LABELS)
+    rows = need(drawn, "conservative method")
     cells = list(dict.fromkeys((r["world"], r["axis"]) for r in rows))
     cells.sort(key=lambda cell: cell[1] == "rollouts")
     columns = min(3, len(cells))

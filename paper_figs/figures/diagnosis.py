@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper_figs.rows import Row, distinct, select
+from paper_figs.rows import Row, distinct, need, select
 from paper_figs.style import FULL_WIDTH, INK, MUTED, Look, letter, look, panels, styled
 
 _OWN, _CONTROL = "first_error", "uniform"
@@ -23,6 +23,7 @@ def diagnosis_figure(estimates: Sequence[Row]) -> Figure:
     Args:
         estimates: rows of the table ``estimates``.
     """
+    need(estimates, "estimate")
     figure, axes = panels(2, 3, FULL_WIDTH, 2.3)
     _first_improvable(axes[0, 0], estimates)
     _precision(axes[0, 1], estimates)
@@ -31,7 +32,7 @@ def diagnosis_figure(estimates: Sequence[Row]) -> Figure:
     _methods(axes[1, 1], estimates, "informative", "Informative groups", percent=True)
     _methods(axes[1, 2], estimates, "signal", "Predicted signal", percent=False)
     letter(axes.ravel().tolist(), size=8.5)
-    named, beside = (Line2D([], [], **_mark(look(kind))) for kind in (_OWN, _CONTROL))
+    named, beside = (Line2D([], [], **_handle(look(kind))) for kind in (_OWN, _CONTROL))
     figure.legend(
         [named, beside],
         ["step named by the localiser", "random step (b), same step of another failure (c, d)"],
@@ -41,7 +42,7 @@ def diagnosis_figure(estimates: Sequence[Row]) -> Figure:
     return figure
 
 
-def _mark(style: Look) -> dict[str, Any]:
+def _handle(style: Look) -> dict[str, Any]:
     return {"marker": style.marker, "color": style.color, "ls": "none"}
 
 
@@ -66,7 +67,7 @@ def _precision(ax: Axes, estimates: Sequence[Row]) -> None:
         ("named", "localiser", "precision", _OWN),
     )
     for place, (_, section, name, style) in enumerate(bars):
-        _marks(ax, [place], select(estimates, section=section, name=name), style)
+        _mark(ax, place, select(estimates, section=section, name=name), style)
     ax.set_xticks(range(len(bars)), [label for label, *_ in bars])
     ax.set_xlim(-0.5, len(bars) - 0.5)
     ax.set_title("Improvable states")
@@ -79,8 +80,8 @@ def _corrections(ax: Axes, estimates: Sequence[Row], kind: str, title: str) -> N
     rows = [r for r in select(estimates, section="correction") if r["name"].startswith(kind)]
     labels = list(dict.fromkeys(r["name"].rpartition(", ")[0] for r in rows))
     for shift, name, style in ((-0.12, "matched", _OWN), (0.12, "control", _CONTROL)):
-        chosen = [select(rows, name=f"{label}, {name}")[0] for label in labels]
-        _marks(ax, np.arange(len(labels)) + shift, chosen, style)
+        for place, label in enumerate(labels):
+            _mark(ax, place + shift, select(rows, name=f"{label}, {name}"), style)
     ticks = [_short(label.removeprefix(kind).strip()) for label in labels]
     ax.set_xticks(range(len(labels)), ticks)
     ax.set_xlim(-0.7, len(labels) - 0.3)
@@ -103,7 +104,7 @@ def _methods(ax: Axes, estimates: Sequence[Row], name: str, title: str, *, perce
     rows = [r for r in select(estimates, section="methods") if r["name"].endswith(f", {name}")]
     for place, row in enumerate(rows):
         method = row["name"].partition(",")[0]
-        _marks(ax, [place], [row], method, percent=percent)
+        _mark(ax, place, [row], method, percent=percent)
     ax.set_xticks(range(len(rows)), [r["name"].partition(",")[0] for r in rows])
     ax.set_xlim(-0.5, len(rows) - 0.5)
     ax.set_title(title)
@@ -111,26 +112,25 @@ def _methods(ax: Axes, estimates: Sequence[Row], name: str, title: str, *, perce
     ax.set_ylim(bottom=0)
 
 
-def _marks(
-    ax: Axes, places: Sequence[float] | np.ndarray, rows: Sequence[Row], style: str,
-    percent: bool = True,
-) -> None:  # fmt: skip
-    """Estimates with their intervals; what is unknown is left out."""
-    known = [(x, r) for x, r in zip(places, rows, strict=True) if r["estimate"] is not None]
-    scale = 100 if percent else 1
-    ends = np.array(
-        [[r["estimate"], r["estimate"] - r["lower"], r["upper"] - r["estimate"]] for _, r in known]
-    ).reshape(-1, 3)
+def _mark(ax: Axes, place: float, rows: Sequence[Row], style: str, percent: bool = True) -> None:
+    """Estimates with their intervals; what is unknown, or an end that is infinite, is left out."""
     one = look(style)
-    ax.errorbar(
-        [x for x, _ in known],
-        scale * ends[:, 0],
-        scale * ends[:, 1:].T,
-        fmt=one.marker,
-        color=one.color,
-        capsize=2,
-        lw=1.2,
-    )
+    for row in rows:
+        if row["estimate"] is None:
+            continue
+        value, low, high = (
+            np.array([np.nan if row[end] is None else row[end]]) * (100 if percent else 1)
+            for end in ("estimate", "lower", "upper")
+        )
+        ax.errorbar(
+            [place],
+            value,
+            [value - low, high - value],
+            fmt=one.marker,
+            color=one.color,
+            capsize=2,
+            lw=1.2,
+        )
 
 
 def _percent(rows: Sequence[Row], end: str) -> np.ndarray:
@@ -144,7 +144,7 @@ def diagnosis_coverage_figure(coverage: Sequence[Row]) -> Figure:
     Args:
         coverage: rows of the table ``coverage`` of a validation.
     """
-    sections = distinct(coverage, "section")
+    sections = distinct(need(coverage, "coverage of an interval"), "section")
     figure, axes = panels(1, 1, FULL_WIDTH, 0.8 + 0.3 * len(sections))
     ax = axes[0, 0]
     worlds = distinct(coverage, "case")
@@ -174,6 +174,7 @@ def diagnosis_order_figure(settings: Sequence[Row]) -> Figure:
     Args:
         settings: rows of the table ``settings`` of an order run.
     """
+    need(settings, "setting")
     figure, axes = panels(1, 1, 4.6, 3.0)
     ax = axes[0, 0]
     x = [np.log2(max(r["SRPO"], 1e-9) / max(r["GRPO"], 1e-9)) for r in settings]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, need, one, select, sorted_by
 from paper_figs.style import FULL_WIDTH, INK, MUTED, Look, letter, look, panels, styled
 
 SITUATIONS = {
@@ -30,7 +30,7 @@ def samples_figure(samples: Sequence[Row]) -> Figure:
     figure, axes = panels(1, 2, FULL_WIDTH, 3.0, width_ratios=[1.3, 1])
     lines, grid = axes[0]
     draw_samples(lines, samples)
-    rows = sorted_by(_base(samples, "aliased"), "coverage")
+    rows = sorted_by(need(_base(samples, "aliased"), "samples of aliased learners"), "coverage")
     inverse = [1 / r["coverage"] for r in rows]
     lines.plot(inverse, [r["floor"] for r in rows], color=MUTED, lw=1, ls=":")
     lines.annotate(
@@ -43,7 +43,10 @@ def samples_figure(samples: Sequence[Row]) -> Figure:
     )
     lines.set_title("Samples that one choice costs")
     fits = {
-        name: select(samples, kind="exponent", quantity="samples", dial="coverage", **wanted)
+        name: need(
+            select(samples, kind="exponent", quantity="samples", dial="coverage", **wanted),
+            f"exponent of {look(name).label}",
+        )
         for name, wanted in SITUATIONS.items()
     }
     _residual_panel(grid, fits)
@@ -60,7 +63,8 @@ def gain_figure(gains: Sequence[Row]) -> Figure:
     """
     figure, axes = panels(1, 2, FULL_WIDTH, 3.0, sharey=True)
     known, unknown = axes[0]
-    rows = select(gains, learner="aliased", dial="coverage", base=True, family="one decision")
+    base = select(gains, learner="aliased", dial="coverage", base=True, family="one decision")
+    rows = need(base, "gain on the base line")
     _gain_lines(known, select(rows, spread_rule="exact"))
     known.set_title("Step α* with the spread Δ known")
     known.set_ylabel("gain in J of one step")
@@ -89,7 +93,7 @@ _PLANNED = (0, (4, 2, 1, 2))
 def _gain_legend(gains: Sequence[Row]) -> list[Line2D]:
     handles = []
     for name in ("oracle", "random"):
-        fit = select(gains, kind="exponent", resets=name, quantity="gain", spread_rule="exact")[0]
+        fit = one(gains, kind="exponent", resets=name, quantity="gain", spread_rule="exact")
         label = f"{look(name).label}: $p^{{{fit['exponent']:.2f}}}$"
         handles.append(
             Line2D([], [], color=look(name).color, marker=look(name).marker, label=label)
@@ -102,10 +106,10 @@ def _gain_legend(gains: Sequence[Row]) -> list[Line2D]:
 def draw_samples(ax: Axes, samples: Sequence[Row]) -> None:
     """Samples against 1/p in the three situations, with fitted exponents in the legend."""
     for name, wanted in SITUATIONS.items():
-        rows = sorted_by(_base(samples, name), "coverage")
-        fit = select(
-            samples, kind="exponent", base=True, dial="coverage", quantity="samples", **wanted
-        )[0]
+        points = need(_base(samples, name), f"samples of {look(name).label}")
+        rows = sorted_by(points, "coverage")
+        line = {"kind": "exponent", "base": True, "dial": "coverage", "quantity": "samples"}
+        fit = one(samples, **line, **wanted)
         power = f"{0.0 - round(fit['exponent'], 2):.2f}".replace("-0.00", "0.00")
         label = f"{look(name).label}: $p^{{{power}}}$"
         _error_line(ax, rows, look(name), label)
@@ -155,7 +159,7 @@ def _residual_panel(ax: Axes, fits: dict[str, list[Row]]) -> None:
             ax.plot(row["exponent"] - expected, y, style.marker, color=style.color, ms=2.6)
     ax.axvline(0, color=INK, lw=1, zorder=0.9)
     names = [
-        f"{look(n).label}\n(theory: {distinct(fits[n], 'expected')[0]:g})".replace(", ", ",\n")
+        f"{look(n).label}\n(theory: {fits[n][0]['expected']:g})".replace(", ", ",\n")
         for n in reversed(fits)
     ]
     ax.set_yticks(range(len(fits)), names)

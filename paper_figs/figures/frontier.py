@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import FULL_WIDTH, HALF_WIDTH, MUTED, look, panels, shades, styled
 
 _DRAWN = ("GRPO", "SRPO", "deepest", "Frontier")
@@ -20,7 +20,7 @@ def accuracy_figure(cells: Sequence[Row]) -> Figure:
     Args:
         cells: rows of the table ``cells``; of its methods GRPO, SRPO, deepest and Frontier.
     """
-    worlds = distinct(cells, "world")
+    worlds = distinct(need(cells, "cell of the grid"), "world")
     columns = min(3, len(worlds))
     figure, axes = panels(-(-len(worlds) // columns), columns, FULL_WIDTH, 1.9, sharex=True)
     flat = list(axes.ravel())
@@ -46,7 +46,7 @@ def _line(ax: Axes, rows: Sequence[Row], method: str) -> None:
         return
     style = look(method)
     if rows[0]["accuracy"] is None:
-        (row,) = rows
+        row = rows[0]
         ax.axhspan(row["lower"], row["upper"], color=style.color, alpha=0.12, lw=0)
         ax.axhline(row["mean"], color=style.color, lw=1.2, label=style.label)
         return
@@ -66,7 +66,7 @@ def rule_figure(rule: Sequence[Row]) -> Figure:
     """
     figure, axes = panels(1, 1, HALF_WIDTH, 2.8)
     ax = axes[0, 0]
-    ranks = [rank for rank in distinct(rule, "rank") if rank]
+    ranks = [rank for rank in distinct(need(rule, "depth rank"), "rank") if rank]
     colors = dict(zip(reversed(ranks), shades(len(ranks)), strict=True)) | {0: MUTED}
     for rank in distinct(rule, "rank"):
         line = sorted_by(select(rule, rank=rank), "accuracy")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from paper_figs.figures.exponents import draw_samples
 from paper_figs.figures.learning import AXES, draw_curves
-from paper_figs.rows import Row, distinct, select
+from paper_figs.rows import Row, distinct, need, select
 from paper_figs.style import FULL_WIDTH, letter, panels, styled, thousands
 
 _METHODS = ("GRPO", "RRPO", "SRPO", "Frontier")
@@ -45,7 +45,7 @@ def hero_figure(
 
 
 def _draw(ax: Axes, bands: Sequence[Row], name: str) -> None:
-    worlds = distinct(bands, "world")
+    worlds = distinct(need(bands, "learning curve"), "world")
     chosen = select(bands, world=name if name in worlds else worlds[0], axis="rollouts")
     draw_curves(ax, chosen, [m for m in _METHODS if select(chosen, method=m)])
     ax.set(xlabel=AXES["rollouts"], ylim=(-0.02, 1.02))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, panels, shades, styled
 
 _MARKERS = ("o", "s", "^", "D")
@@ -20,6 +20,7 @@ def imperfect_figure(imperfect: Sequence[Row]) -> Figure:
     Args:
         imperfect: rows of the table ``imperfect``.
     """
+    need(imperfect, "imperfect oracle")
     figure, axes = panels(1, 2, FULL_WIDTH, 3.0)
     saved, gained = axes[0]
     _saved_panel(saved, imperfect)

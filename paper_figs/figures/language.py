@@ -14,7 +14,7 @@ from matplotlib.patches import FancyBboxPatch, Patch
 from matplotlib.ticker import MaxNLocator
 
 from paper_figs.figures.learning import curves_figure
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import (
     BAD,
     FULL_WIDTH,
@@ -48,14 +48,14 @@ def localization_figure(localization: Sequence[Row]) -> Figure:
         localization: rows of the table ``localization`` of a ``train`` run: `world`, `method`,
             `x`, the counts `asked` and `first_hard`, and `exact_rate` with `lower` and `upper`.
     """
-    worlds = distinct(localization, "world")
-    methods = [m for m in distinct(localization, "method") if m != "ORACLE"]
+    judged = (r for r in localization if r["method"] != "ORACLE" and _known(r))
+    rows = need(judged, "localisation whose truth is known")
+    worlds, methods = distinct(rows, "world"), distinct(rows, "method")
     figure, axes = panels(1, len(worlds), FULL_WIDTH, 2.5, sharey=True)
     flat = list(axes[0])
     for ax, world in zip(flat, worlds, strict=True):
         for index, method in enumerate(methods):
-            rows = select(localization, world=world, method=method)
-            _accuracy_line(ax, [r for r in rows if r["asked"]], method, index)
+            _accuracy_line(ax, select(rows, world=world, method=method), method, index)
         ax.set_title(world)
         ax.set_ylim(0, 1.03)
         ax.set_xlim(left=0)
@@ -71,6 +71,11 @@ def localization_figure(localization: Sequence[Row]) -> Figure:
     return figure
 
 
+def _known(row: Row) -> int:
+    """Localisations whose truth somebody knows; only worlds where some are not say how many."""
+    return int(row["asked"] - row.get("unknown", 0))
+
+
 def _accuracy_line(ax: Axes, rows: Sequence[Row], method: str, index: int) -> None:
     """The rate with its band, and with a thin dotted line what the fixed guess would reach."""
     if not rows:
@@ -80,8 +85,8 @@ def _accuracy_line(ax: Axes, rows: Sequence[Row], method: str, index: int) -> No
     known = [r for r in rows if r["lower"] is not None]
     low, high = [r["lower"] for r in known], [r["upper"] for r in known]
     ax.fill_between([r["x"] for r in known], low, high, color=style.color, alpha=0.14, lw=0)
-    rates = [r["exact"] / r["asked"] for r in rows]
-    guess = [r["first_hard"] / r["asked"] for r in rows]
+    rates = [r["exact"] / _known(r) for r in rows]
+    guess = [r["first_hard"] / _known(r) for r in rows]
     ax.plot(x, rates, color=style.color, marker=style.marker, ms=3.5, label=style.label)
     ax.plot(x, guess, color=style.color, ls=":", lw=1.2)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, look, panels, styled, thousands
 
 AXES = {"rollouts": "rollouts generated", "steps": "steps generated"}
@@ -55,7 +55,7 @@ def curves_figure(
         methods: which to draw; all by default.
         value: what the curves show.
     """
-    chosen = [r for r in bands if methods is None or r["method"] in methods]
+    chosen = need((r for r in bands if methods is None or r["method"] in methods), "curve")
     worlds, names = distinct(chosen, "world"), distinct(chosen, "method")
     along = distinct(chosen, "axis")
     figure, axes = panels(len(worlds), len(along), FULL_WIDTH, 2.1, sharey="row")
@@ -108,10 +108,11 @@ def _differences(
     pairs: Sequence[Row], label: str = "difference in mean J over the curve"
 ) -> Figure:
     """Difference of means over the curve, paired by seed; filled where the interval excludes 0."""
+    need(pairs, "comparison of these methods")
     contrasts = list(dict.fromkeys((r["first"], r["second"]) for r in pairs))
     worlds, along = distinct(pairs, "world"), distinct(pairs, "axis")
     height = 0.9 + 0.2 * len(contrasts) * len(worlds)
-    figure, axes = panels(1, max(len(along), 1), FULL_WIDTH, height, sharey=True)
+    figure, axes = panels(1, len(along), FULL_WIDTH, height, sharey=True)
     for ax, axis in zip(axes[0], along, strict=False):
         rows = select(pairs, axis=axis)
         for height, world in enumerate(reversed(worlds)):
@@ -158,6 +159,7 @@ def informative_figure(groups: Sequence[Row]) -> Figure:
     Args:
         groups: rows of the table ``groups``.
     """
+    need(groups, "count of groups")
     worlds, names = distinct(groups, "world"), distinct(groups, "method")
     columns = min(3, len(worlds))
     figure, axes = panels(-(-len(worlds) // columns), columns, FULL_WIDTH, 2.1, sharey=True)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import (
     FULL_WIDTH,
     INK,
@@ -180,7 +180,7 @@ def _world_panels(
     rows: Sequence[Row], height: float, sharey: bool = True
 ) -> tuple[Figure, list[tuple[Axes, str]]]:
     """A panel per world with its name."""
-    worlds = distinct(rows, "world")
+    worlds = distinct(need(rows, "reset"), "world")
     figure, axes = panels(1, len(worlds), FULL_WIDTH, height, sharey=sharey)
     flat = list(axes[0])
     for ax, world in zip(flat, worlds, strict=True):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper_figs.rows import Row
+from paper_figs.rows import Row, need
 from paper_figs.style import BAD, FULL_WIDTH, GOOD, INK, MUTED, letter, panels, styled
 
 _INSTANCES, _SEARCH = ("#0072B2", "^"), ("#D55E00", "s")
@@ -21,6 +21,7 @@ def tightness_figure(summary: Sequence[Row]) -> Figure:
     Args:
         summary: rows of the table ``summary`` of a ``verify`` run.
     """
+    need(summary, "theorem")
     figure, axes = panels(1, 2, FULL_WIDTH, 0.9 + 0.2 * len(summary), sharey=True)
     gain, penalty = axes[0]
     rows = list(reversed(summary))

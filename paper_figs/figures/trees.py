@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from paper_figs.rows import Row, distinct, select, sorted_by
+from paper_figs.rows import Row, distinct, need, one, select, sorted_by
 from paper_figs.style import BAD, FULL_WIDTH, GOOD, INK, MUTED, letter, look, panels, styled
 
 _KEPT, _LOST = "#BDBDBD", "#F3C9AE"
@@ -22,7 +22,7 @@ def reset_figure(anatomy: Sequence[Row]) -> Figure:
     Args:
         anatomy: rows of the table ``anatomy``.
     """
-    rows = select(anatomy, algorithm="SRPO 1x4")
+    rows = need(select(anatomy, algorithm="SRPO 1x4"), "collection of SRPO 1x4")
     figure, axes = panels(1, 1, FULL_WIDTH, 3.3)
     ax = axes[0, 0]
     heights = _rollout_rows(ax, rows, legend_step=True)
@@ -40,7 +40,7 @@ def layouts_figure(anatomy: Sequence[Row]) -> Figure:
     Args:
         anatomy: rows of the table ``anatomy``.
     """
-    names = distinct(anatomy, "algorithm")
+    names = distinct(need(anatomy, "collection"), "algorithm")
     figure, axes = panels(2, 3, FULL_WIDTH, 2.5)
     flat = list(axes.ravel())
     for ax, name in zip(flat, names, strict=False):
@@ -193,11 +193,11 @@ def positions_figure(positions: Sequence[Row]) -> Figure:
     Args:
         positions: rows of the table ``positions``.
     """
-    names = distinct(positions, "reset")
+    names = distinct(need(positions, "reset position"), "reset")
     figure, axes = panels(1, len(names), FULL_WIDTH, 2.0, sharey=True)
     for ax, name in zip(axes[0], names, strict=True):
         rows = sorted_by(select(positions, kind="position", reset=name), "offset")
-        share = select(positions, kind="share", reset=name)[0]
+        share = one(positions, kind="share", reset=name)
         colors = [BAD if r["offset"] > 0 else GOOD for r in rows]
         ax.bar([r["offset"] for r in rows], [r["probability"] for r in rows], color=colors)
         ax.set_title(_POSITION_NAMES.get(name, look(name).label))

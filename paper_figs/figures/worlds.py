@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paper_figs.rows import Row, distinct, select
+from paper_figs.rows import Row, distinct, need, select
 from paper_figs.style import FULL_WIDTH, MUTED, Look, letter, look, panels, styled
 
 _KINDS = {
@@ -25,6 +25,7 @@ def worlds_figure(worlds: Sequence[Row]) -> Figure:
     Args:
         worlds: rows of the table ``worlds``; of an oracle's levels in a world the lowest is drawn.
     """
+    need(select(worlds, resets="oracle"), "oracle reset")
     rows = _lowest_levels(worlds)
     places = distinct([r | {"place": (r["world"], r["policy"])} for r in rows], "place")
     figure, axes = panels(1, 2, FULL_WIDTH, 0.7 + 0.27 * len(places), sharey=True)
