@@ -7,22 +7,28 @@ heavy, is imported only when that command runs.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments import exit_codes
 from experiments.commands import COMMANDS
 from experiments.runs.threads import start_with_one, use
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
     from rich.console import Console
 
-    from experiments.runs.sweep import Execution
+    from experiments.runs.execution import Execution
 
 
 _LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "sympy"}
@@ -32,36 +38,79 @@ _LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datas
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    0: done; 1: done, but a claim did not hold; 2: could not run as asked; 130: interrupted.
+    What each means stands in :data:`experiments.exit_codes.EXIT_CODES`.
 
     Args:
         argv: the arguments, by default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     own_threads = start_with_one()
+    _open_streams()
     try:
-        return _dispatch(arguments, own_threads)
+        return _complete(arguments, own_threads)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to know of it
+        return _explain(error)
+
+
+def _complete(arguments: list[str], own_threads: int) -> int:
+    try:
+        code = _dispatch(arguments, own_threads)
     except SystemExit as end:  # how the option parser ends after --help or a mistake
-        return end.code if isinstance(end.code, int) else 2
-    except (ValueError, OSError, KeyboardInterrupt, ModuleNotFoundError) as error:
-        return _explain(error)  # InvalidInput is a ValueError
+        code = end.code if isinstance(end.code, int) else exit_codes.MISTAKE
+    sys.stdout.flush()  # an output that is full or closed must not be found out at exit only
+    return code
+
+
+def _open_streams() -> None:
+    """Have outputs that take everything: characters that an encoding lacks become "?"."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by whoever started this process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """End in order when a batch system says that it is time to; a second SIGTERM ends at once."""
+    from experiments.errors import Terminated
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # another thread can neither set handlers nor be told
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dispatch(arguments: list[str], own_threads: int) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         _overview()
-        return 0 if arguments else 2
+        return exit_codes.DONE if arguments else exit_codes.MISTAKE
     if arguments[0] == "--version":
         from importlib.metadata import version
 
         _console().print(f"cpi-resets {version('cpi-resets')}")
         return 0
     name, *rest = arguments
-    config, output, execution = parse(name, rest)
+    try:
+        config, output, execution = parse(name, rest)
+    except SystemExit as end:
+        if not end.code:  # after --help
+            _exit_codes()
+        raise
     execution = execution.settled(getattr(config, "computes", "tables"), own_threads)
     use(execution.threads or _cores())
-    module = importlib.import_module(f"{COMMANDS[name].folder}.command")
-    return int(module.run(config, output, execution, _console()))
+    with _terminable():
+        module = importlib.import_module(f"{COMMANDS[name].folder}.command")
+        return int(module.run(config, output, execution, _console()))
 
 
 def _cores() -> int:
@@ -97,9 +146,9 @@ def _unknown_command(name: str) -> ValueError:
 
 
 def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
+    from experiments.console import CommandConsole
 
-    return Console(stderr=stderr, highlight=False)
+    return CommandConsole(stderr=stderr, highlight=False)
 
 
 def _overview() -> None:
@@ -112,32 +161,46 @@ def _overview() -> None:
         "\ncommon options: --config FILE.toml  --output DIR  --workers N  --threads N  "
         "--cluster ADDRESS"
     )
+    _exit_codes()
+
+
+def _exit_codes() -> None:
+    console = _console()
+    console.print("\nexit codes:")
+    for code, meaning in exit_codes.EXIT_CODES.items():
+        console.print(f"  {code:<4} {meaning}", markup=False, soft_wrap=True)
 
 
 def _explain(error: BaseException) -> int:
-    """Print what the user should know and return the exit code; raise again what is a defect."""
+    """Print what the user should know, with a traceback if it is a defect; the exit code."""
     from cpi_theory.checks import InvalidInput
-    from experiments.errors import FAILED, INTERRUPTED, MISTAKE, is_out_of_space, remedy
+    from experiments import errors
 
-    console = _console(stderr=True)
     if isinstance(error, BrokenPipeError):  # whoever read the output, such as `head`, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return exit_codes.CANNOT_WRITE
     if isinstance(error, KeyboardInterrupt):
-        console.print("\ninterrupted; run the same command again to continue where it was")
-        return INTERRUPTED
+        ended = isinstance(error, errors.Terminated)
+        text = "ended by SIGTERM" if ended else "interrupted"
+        _say(f"\n{text}; run the same command again to continue where it was", style=None)
+        return exit_codes.TERMINATED if ended else exit_codes.INTERRUPTED
     if isinstance(error, InvalidInput):
-        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        return MISTAKE
+        _say(f"error: {error}")
+        return errors.exit_code(error)
     if isinstance(error, ModuleNotFoundError) and error.name in _LANGUAGE_MODELS:
-        problem = f"error: {error.name} is not installed; run pip install 'cpi-resets[llm]'"
-        console.print(problem, style="red", markup=False, soft_wrap=True)
-        return MISTAKE
-    if isinstance(error, OSError) and is_out_of_space(error):
-        problem = f"error: {error.filename or 'output'}: {error.strerror}; {remedy(error)}"
-        console.print(problem, style="red", markup=False, soft_wrap=True)
-        return MISTAKE
-    raise error
+        _say(f"error: {error.name} is not installed; run pip install 'cpi-resets[llm]'")
+        return exit_codes.MISTAKE
+    if isinstance(error, OSError) and errors.is_out_of_space(error):
+        _say(
+            f"error: {error.filename or 'output'}: {error.strerror}; {errors.remedy(error)}",
+        )
+        return exit_codes.CANNOT_WRITE
+    traceback.print_exception(error)
+    return exit_codes.DEFECT
+
+
+def _say(text: str, style: str | None = "red") -> None:
+    _console(stderr=True).print(text, style=style, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

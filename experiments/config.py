@@ -13,7 +13,7 @@ import enum
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
@@ -194,11 +194,31 @@ def named_values(field: str, names: Sequence[str], known: Mapping[str, Value]) -
         known: all there are.
 
     Raises:
-        InvalidInput: for a name that is not known, or one given twice.
+        InvalidInput: for a name that is not known, one given twice, or no name at all.
     """
+    choices = ", ".join(map(repr, known))
+    if not names:
+        raise InvalidInput(field, names, "empty", f"name at least one of {choices}")
     for i, name in enumerate(names):
         if name not in known:
-            raise InvalidInput(f"{field}[{i}]", name, "unknown", f"choose among {', '.join(known)}")
+            raise InvalidInput(f"{field}[{i}]", name, "unknown", f"choose among {choices}")
         if name in names[:i]:
             raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
     return [known[name] for name in names]
+
+
+def check_new_names(field: str, names: Sequence[str], known: Collection[str]) -> None:
+    """Refuse names of a user's own that stand for something already.
+
+    Args:
+        field: the setting that holds what they name, for messages.
+        names: theirs.
+        known: those that are taken.
+
+    Raises:
+        InvalidInput: for a name that is taken, or one given twice.
+    """
+    for i, name in enumerate(names):
+        if name in known or name in names[:i]:
+            problem = "the name of another one"
+            raise InvalidInput(f"{field}[{i}].name", name, problem, "choose another name")

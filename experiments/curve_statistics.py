@@ -20,21 +20,6 @@ from cpi_theory.statistics.intervals import clustered_proportion
 from experiments.documents.numbers import interval_text
 from experiments.runs.files import Row
 
-
-def difference_verdicts(pairs: Sequence[Row]) -> tuple[str, ...]:
-    """One sentence per comparison, axis and world: the difference, and who is ahead if anyone."""
-    return tuple(
-        f"{r['world']}: {r['first']} - {r['second']} = {interval_text(r, 'difference', 3)} per "
-        f"{r['axis'].removesuffix('s')} over {r['seeds']} seeds: "
-        + ("not distinguishable." if r["lower"] <= 0 <= r["upper"] else f"{_ahead(r)} is ahead.")
-        for r in pairs
-    )
-
-
-def _ahead(row: Row) -> str:
-    return str(row["first"] if row["lower"] > 0 else row["second"])
-
-
 Floats = NDArray[np.float64]
 
 AXES = ("rollouts", "steps")
@@ -179,9 +164,40 @@ def _pair(first: Curves, second: Curves, axis: str) -> Row:
 
 
 def difference_text(row: Row) -> str:
-    """A row of `pairs` for a terminal: bold where the interval excludes 0."""
-    text = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
-    return f"[bold]{text}[/bold]" if row["lower"] > 0 or row["upper"] < 0 else text
+    """A difference with its interval for a terminal: bold where that excludes 0."""
+    text = interval_text(row, "difference", "+.3f")
+    sure = row["difference"] is not None and (row["lower"] > 0 or row["upper"] < 0)
+    return f"[bold]{text}[/bold]" if sure else text
+
+
+def difference_verdicts(pairs: Sequence[Row]) -> tuple[str, ...]:
+    """One sentence per comparison, axis and world: the difference, and who is ahead if anyone."""
+    return tuple(
+        f"{r['world']}: {r['first']} - {r['second']} = {interval_text(r, 'difference', '.3f')} per "
+        f"{r['axis'].removesuffix('s')} over {r['seeds']} seeds: "
+        + ("not distinguishable." if r["lower"] <= 0 <= r["upper"] else f"{_ahead(r)} is ahead.")
+        for r in pairs
+    )
+
+
+def _ahead(row: Row) -> str:
+    return str(row["first"] if row["lower"] > 0 else row["second"])
+
+
+def idle_verdicts(collections: Sequence[Row]) -> tuple[str, ...]:
+    """Which methods learned nothing because no group of theirs had rewards that differ.
+
+    Their curves and differences are all 0, with intervals of no width: that says nothing of them.
+    """
+    idle: dict[str, list[str]] = {}
+    for row in collections:
+        if row["informative"] == 0:
+            idle.setdefault(row["world"], []).append(row["method"])
+    return tuple(
+        f"{world}: nothing was learned by {', '.join(methods)}: in no group did rewards differ, so "
+        "no update had anything to follow."
+        for world, methods in idle.items()
+    )
 
 
 def _verdict(row: Row) -> str:

@@ -6,13 +6,7 @@ import errno
 from pathlib import Path
 
 from cpi_theory.checks import InvalidInput
-
-FAILED = 1
-"""Exit code of a command whose claim did not hold, such as a violated bound."""
-MISTAKE = 2
-"""Exit code of a command that could not run as asked."""
-INTERRUPTED = 130
-"""Exit code after Ctrl-C."""
+from experiments.exit_codes import CANNOT_WRITE, LOST, MISTAKE
 
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -33,8 +27,18 @@ class CorruptFile(InvalidInput):
         return (type(self), (self.path, self.problem, self.line))
 
 
+class StaleTable(InvalidInput):
+    """A stored table was made of tables that have changed since."""
+
+
+class MissingTable(InvalidInput):
+    """A table is not there."""
+
+
 class CannotWrite(InvalidInput):
     """The operating system refused to store a file; the old content, if any, is untouched."""
+
+    exit_code = CANNOT_WRITE
 
     def __init__(self, path: Path, error: OSError) -> None:
         super().__init__("file", path, f"cannot be written ({error.strerror})", remedy(error))
@@ -45,7 +49,21 @@ class CannotWrite(InvalidInput):
 
 
 class WorkerLost(InvalidInput):
-    """A worker process died and took its task with it."""
+    """A worker process or the cluster died and took its tasks with it."""
+
+    exit_code = LOST
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it shortly before they kill.
+
+    It is a KeyboardInterrupt so that whatever cleans up after Ctrl-C cleans up after it too.
+    """
+
+
+def exit_code(error: InvalidInput) -> int:
+    """Exit code of a command that an error ended."""
+    return int(getattr(error, "exit_code", MISTAKE))
 
 
 def remedy(error: OSError) -> str:

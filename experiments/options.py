@@ -11,7 +11,7 @@ import tyro
 
 from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
-from experiments.runs.sweep import Execution
+from experiments.runs.execution import Execution
 
 Config = TypeVar("Config")
 
@@ -47,11 +47,6 @@ def parse_options(
         config=(tyro.conf.AvoidSubcommands,),
     )
     return parsed.settings, parsed.output, parsed.execution
-
-
-def _first_paragraph(cls: type[Any]) -> str:
-    """What the class is for; its fields are described one by one anyway."""
-    return (cls.__doc__ or "").partition("\n\n")[0]
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

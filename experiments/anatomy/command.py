@@ -8,7 +8,7 @@ them: ``accuracy``, ``deviations``, ``corrections``, ``gaps``, ``passk`` and ``s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -19,30 +19,37 @@ from experiments.anatomy import summary
 from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.samples import reset_rows
 from experiments.anatomy.tree import TreeSpec, tree_rows
+from experiments.curve_statistics import difference_text
+from experiments.documents.numbers import interval_text
+from experiments.runs.derived import Compute, derive
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 
 
 def run(config: AnatomyConfig, output: Path, execution: Execution, console: Console) -> int:
     """Draw and reset failures, summarise them and print what came out; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
-    with record.timed("anatomy"):
-        specs = config.specs()
+    specs = config.specs()
+    for spec in specs:
+        spec.world.task()  # refuses what is wrong with it before anything is stored
+    with record.lock(), record.timed("anatomy"):
         rows = sweep(reset_rows, specs, record, "resets", execution, console)
         trees = [TreeSpec(specs[0], config.loss)]
         tree = sweep(tree_rows, trees, record, "tree", execution, console)
-        tables = summarise(rows, tree, record, config.resamples, Key.of(config.seed))
+        parts = summaries(rows, tree, config.resamples, Key.of(config.seed))
+        tables = derive(record, parts, ("resets", "tree"), console)
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
 
 
-def summarise(
-    rows: Sequence[Row], tree: Sequence[Row], record: Run, resamples: int, key: Key
-) -> dict[str, list[Row]]:
-    """All tables made of the resets and the tree, stored."""
-    parts: dict[str, Callable[[], list[Row]]] = {
+def summaries(
+    rows: Sequence[Row], tree: Sequence[Row], resamples: int, key: Key
+) -> dict[str, Compute]:
+    """What makes each table that follows from the resets and the tree."""
+    return {
         "accuracy": lambda: summary.accuracy(rows),
         "deviations": lambda: summary.deviations(rows),
         "corrections": lambda: summary.corrections(rows),
@@ -50,7 +57,6 @@ def summarise(
         "passk": lambda: summary.passk(rows),
         "signals": lambda: summary.signals(tree, resamples, key),
     }
-    return {table: record.write(table, compute()) for table, compute in parts.items()}
 
 
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
@@ -59,25 +65,18 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
     table = Table("world", "step", "exact", "within one", "late", "refused", box=None)
     for world, kind in dict.fromkeys((r["world"], r["kind"]) for r in tables["accuracy"]):
         found = [r for r in tables["accuracy"] if (r["world"], r["kind"]) == (world, kind)]
-        table.add_row(world, kind, *(_text(r, "estimate") for r in found))
+        table.add_row(world, kind, *(interval_text(r, "estimate", ".3f") for r in found))
     console.print(table)
     console.print("\nSuffixes that succeed")
     table = Table("world", "reset", "rate", "resets", box=None)
     for row in [r for r in tables["corrections"] if r["deviation"] is None]:
-        table.add_row(row["world"], row["kind"], _text(row, "rate"), str(row["resets"]))
+        table.add_row(
+            row["world"], row["kind"], interval_text(row, "rate", ".3f"), str(row["resets"])
+        )
     console.print(table)
     console.print("\nDifferences (bold: the interval excludes 0)")
     table = Table("world", "compared", "difference", box=None)
     for row in tables["gaps"]:
-        text = _text(row, "difference", "+")
-        sure = row["difference"] is not None and (row["lower"] > 0 or row["upper"] < 0)
         compared = f"{row['first']} - {row['second']}"
-        table.add_row(row["world"], compared, f"[bold]{text}[/bold]" if sure else text)
+        table.add_row(row["world"], compared, difference_text(row))
     console.print(table)
-
-
-def _text(row: Row, name: str, sign: str = "") -> str:
-    if row[name] is None:
-        return "-"
-    ends = (format(row[end], f"{sign}.3f") for end in (name, "lower", "upper"))
-    return r"{} \[{}, {}]".format(*ends)

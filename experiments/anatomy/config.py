@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from cpi_theory.checks import check_count
-from experiments.anatomy.samples import AnatomySpec
+from experiments.anatomy.spec import AnatomySpec
 from experiments.runs.threads import Kind
 from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
 from llm.models.settings import ModelSettings

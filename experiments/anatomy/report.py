@@ -8,6 +8,7 @@ from experiments.documents.document import Block, DataTable, Heading, Paragraph,
 from experiments.documents.numbers import interval_text, share_text
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from paper_figs.rows import one, select
 
 
 def anatomy_section(run: Run) -> list[Block]:
@@ -34,18 +35,20 @@ def accuracy_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     """How often the model finds its first error, beside what needs no localiser."""
     sentences = []
     for world in dict.fromkeys(r["world"] for r in rows):
-        own, hard, random = (
-            {r["measure"]: r for r in rows if (r["world"], r["kind"]) == (world, kind)}
-            for kind in ("self", "first hard", "random")
+        own = {"world": world, "kind": "self"}
+        exact, late, refused = (
+            one(rows, **own, measure=measure) for measure in ("exact", "late", "refused")
         )
         text = (
-            f"{world}: of {own['exact']['asked']} failures the model names the first error of "
-            f"{share_text(own['exact'])}, and a step after it, so that the prefix is wrong, in "
-            f"{share_text(own['late'])}; it names none in {share_text(own['refused'])}."
+            f"{world}: of {exact['asked']} failures the model names the first error of "
+            f"{share_text(exact)}, and a step after it, so that the prefix is wrong, in "
+            f"{share_text(late)}; it names none in {share_text(refused)}."
         )
-        if hard:
-            text += f" The first hard step of the question is right in {share_text(hard['exact'])}"
-            text += f", a random step in {share_text(random['exact'])}."
+        hard = select(rows, world=world, kind="first hard", measure="exact")
+        random = select(rows, world=world, kind="random", measure="exact")
+        if hard and random:
+            text += f" The first hard step of the question is right in {share_text(hard[0])}"
+            text += f", a random step in {share_text(random[0])}."
         sentences.append(text)
     return tuple(sentences)
 
@@ -73,7 +76,7 @@ def gap_verdicts(gaps: Sequence[Row]) -> tuple[str, ...]:
         if not known:
             continue
         shown = [r["world"] for r in known if r["lower"] > 0 or r["upper"] < 0]
-        values = ", ".join(f"{r['world']} {interval_text(r, 'difference', 3)}" for r in known)
+        values = ", ".join(f"{r['world']} {interval_text(r, 'difference', '.3f')}" for r in known)
         verdict = f"shown in {', '.join(shown)}" if shown else "no difference is shown"
         sentences.append(f"{text}, rate of success: {values}; {verdict}.")
     return tuple(sentences)

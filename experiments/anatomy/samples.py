@@ -10,15 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from cpi_theory.algorithms.collecting import Account
-from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Draw, Localization, Reason, Refusal
+from experiments.anatomy.spec import AnatomySpec
 from experiments.runs.files import Row
-from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
 from llm.localizers.oracle import OracleLocalizer
-from llm.models.settings import ModelSettings
-from llm.models.temperature import check_temperature
 from llm.simulator import LanguageModelSimulator
 from llm.text.rollouts import TextRollout, TextState
 
@@ -27,41 +24,6 @@ CONTROL = " control"
 
 CONTROLLED = ("self", "random", "oracle")
 """Kinds that have a control."""
-
-
-@dataclass(frozen=True)
-class AnatomySpec:
-    """What the resets of one world depend on.
-
-    Attributes:
-        world, model: what solves which problems.
-        prompts: held-out problems.
-        rollouts: of each, in which failures are looked for.
-        parents: most failures of a problem that are reset.
-        suffixes: from each reset state.
-        temperature: of all rollouts.
-        seed: of everything drawn.
-    """
-
-    world: LanguageWorld
-    model: ModelSettings
-    prompts: int = 100
-    rollouts: int = 4
-    parents: int = 1
-    suffixes: int = 4
-    temperature: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_count("prompts", self.prompts, minimum=2)
-        for name in ("rollouts", "parents", "suffixes"):
-            check_count(name, getattr(self, name))
-        check_temperature("temperature", self.temperature, greedy=False)
-
-    @property
-    def key(self) -> Key:
-        """Of everything drawn in this world."""
-        return Key.of(self.seed).child("anatomy", self.world.name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ import numpy as np
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.seam import Collection, Group
-from experiments.anatomy.samples import AnatomySpec, LanguageSite
+from experiments.anatomy.samples import LanguageSite
+from experiments.anatomy.spec import AnatomySpec
 from experiments.runs.files import Row
 from llm.localizers.base import whole_solution
 from llm.text.rollouts import TextRollout

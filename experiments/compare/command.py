@@ -28,28 +28,36 @@ from experiments.compare.report import lowest_levels
 from experiments.compare.settings import Line, Setting
 from experiments.compare.summary import bounds_against_facts, imperfect_oracles
 from experiments.documents.numbers import interval_text
+from experiments.runs.derived import Compute, derive
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, Task, sweep
+from experiments.runs.sweep import Task, sweep
 
 
 def run(config: CompareConfig, output: Path, execution: Execution, console: Console) -> int:
     """Measure everything, store the tables and print the exponents; 0 when done."""
     full = config.effective()
     result = Run.open(output, config.name, config, config.seed)
-    sweeps = _sweeps(full)
-    tables = {
-        table: sweep(task, specs, result, table, execution, console)
-        for table, (task, specs) in sweeps.items()
-    }
-    samples, gains = tables["samples"], tables["gains"]
-    if full.check_replications:
-        sweep(check_samples, _checks(full, samples), result, "checks", execution, console)
-    result.write("imperfect", imperfect_oracles(samples, gains))
-    result.write("looseness", bounds_against_facts(samples, gains))
-    spec = AnatomySpec(seed=config.seed)
-    result.once("positions", lambda: reset_positions(spec))
-    result.once("anatomy", lambda: anatomy(spec))
+    with result.lock():
+        tables = {
+            table: sweep(task, specs, result, table, execution, console)
+            for table, (task, specs) in _sweeps(full).items()
+        }
+        samples, gains = tables["samples"], tables["gains"]
+        if full.check_replications:
+            sweep(check_samples, _checks(full, samples), result, "checks", execution, console)
+        conclusions: dict[str, Compute] = {
+            "imperfect": lambda: imperfect_oracles(samples, gains),
+            "looseness": lambda: bounds_against_facts(samples, gains),
+        }
+        derive(result, conclusions, ("samples", "gains"), console)
+        spec = AnatomySpec(seed=config.seed)
+        pictures: dict[str, Compute] = {
+            "positions": lambda: reset_positions(spec),
+            "anatomy": lambda: anatomy(spec),
+        }
+        derive(result, pictures, (), console)
     console.print(exponent_table(samples, gains))
     console.print()
     console.print(place_table(tables["worlds"]))

@@ -9,6 +9,7 @@ import tyro
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.compare.places import Place, standard_places
+from experiments.config import named_values
 from experiments.worlds.tabular import World
 
 
@@ -60,11 +61,8 @@ class CompareConfig:
         for name in ("coverages", "taus", "horizons", "actions", "precisions", "recalls"):
             if len(set(getattr(self, name))) < 2:
                 raise InvalidInput(name, getattr(self, name), "no two values", "give at least two")
-        for world in self.worlds:
-            if not self.places_called(world):
-                names = [place.name for place in (*standard_places(), *self.more)]
-                known = ", ".join(dict.fromkeys(names))
-                raise InvalidInput("worlds", world, "no such world", f"choose among {known}")
+        places = {n: p for p in standard_places() for n in (p.kind, p.name)}
+        named_values("worlds", self.worlds, places | {world.name: world for world in self.more})
         if max(self.coverages) > min(self.precisions):
             raise InvalidInput(
                 "precisions", self.precisions, "some below a coverage", "raise them above p"

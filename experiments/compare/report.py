@@ -8,6 +8,7 @@ from experiments.documents.document import Block, DataTable, Heading, Paragraph,
 from experiments.documents.numbers import agreement, interval_text
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from paper_figs.rows import need, one, select
 
 
 def exponent_verdicts(samples: Sequence[Row], gains: Sequence[Row]) -> tuple[str, ...]:
@@ -42,6 +43,7 @@ def _grid_verdict(fits: Sequence[Row], learner: str, resets: str) -> str:
         for r in fits
         if (r["learner"], r["resets"], r["quantity"]) == (learner, resets, "samples")
     ]
+    need(rows, f"exponent of samples with {resets} resets")
     off = [abs(r["exponent"] - r["expected"]) for r in rows]
     holds = sum(r["lower"] <= r["expected"] <= r["upper"] for r in rows)
     return (
@@ -52,11 +54,11 @@ def _grid_verdict(fits: Sequence[Row], learner: str, resets: str) -> str:
 
 def cost_verdict(samples: Sequence[Row]) -> str:
     """What the exponents become when every reset state has to be found by rolling in."""
+    line = {"kind": "exponent", "base": True, "dial": "coverage", "quantity": "rollouts"}
     fits = {
-        (r["learner"], r["resets"]): r["exponent"]
-        for r in samples
-        if r["kind"] == "exponent" and r["base"] and r["dial"] == "coverage"
-        if r["quantity"] == "rollouts"
+        (learner, resets): one(samples, learner=learner, resets=resets, **line)["exponent"]
+        for learner in ("aliased", "statewise")
+        for resets in ("random", "oracle")
     }
     return (
         "These samples are trials at reset states. If each reset state takes a roll-in of its own "
@@ -71,6 +73,7 @@ def cost_verdict(samples: Sequence[Row]) -> str:
 
 def imperfect_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     """Measured against T6: samples saved (q / p)^2 and gain rho q / p."""
+    need(rows, "imperfect oracle")
     samples = [r["samples_saved"] / r["samples_saved_theory"] for r in rows]
     gains = [r["gain_factor"] / r["gain_factor_theory"] for r in rows]
     held = sum(
@@ -91,6 +94,7 @@ def imperfect_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def check_verdict(rows: Sequence[Row]) -> str:
     """Whether real rollouts reproduce the accuracy at the measured number of samples."""
+    need(rows, "check with real rollouts")
     held = sum(r["lower"] <= r["accuracy"] <= r["upper"] for r in rows)
     mean = sum(r["right"] for r in rows) / len(rows)
     return (
@@ -126,17 +130,19 @@ def lowest_levels(rows: Sequence[Row]) -> list[Row]:
 
 def world_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     """Oracle (at its lowest level) and first error against random resets on the visited worlds."""
+    need(select(rows, resets="oracle"), "oracle reset")
     by_place: dict[str, dict[str, Row]] = {}
     for row in lowest_levels(rows):
         place = f"{row['world']} ({row['policy']})"
         by_place.setdefault(place, {})[row["resets"]] = row
     sentences = []
     for rival in ("oracle", "first error"):
-        ahead = [p for p, r in by_place.items() if r[rival]["gain"] > r["random"]["gain"]]
-        behind = [p for p in by_place if p not in ahead]
+        both = {p: r for p, r in by_place.items() if {rival, "random"} <= r.keys()}
+        ahead = [p for p, r in both.items() if r[rival]["gain"] > r["random"]["gain"]]
+        behind = [p for p in both if p not in ahead]
         sentences.append(
             f"{rival} resets gain more than random ones in one step in {len(ahead)} of "
-            f"{len(by_place)} worlds" + (f"; not in {', '.join(behind)}." if behind else ".")
+            f"{len(both)} worlds" + (f"; not in {', '.join(behind)}." if behind else ".")
         )
     broken = [
         r for r in rows if r["gain"] < r["sharp"] - 1e-12 or r["sharp"] < r["guaranteed"] - 1e-12

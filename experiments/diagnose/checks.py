@@ -20,11 +20,13 @@ from experiments.diagnose.order import (
 )
 from experiments.diagnose.validation import ValidationSpec, coverage_rows, validation_rows
 from experiments.diagnose.verdict import order_sentences
+from experiments.documents.numbers import interval_text
 from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 from experiments.worlds.cases import SETTINGS, VALIDATION
 
 if TYPE_CHECKING:
@@ -54,9 +56,9 @@ def validate(config: DiagnoseConfig, output: Path, execution: Execution, console
         for case in VALIDATION
         for first in range(0, config.repetitions, _BLOCK)
     ]
-    with record.timed("validate"):
+    with record.lock(), record.timed("validate"):
         rows = sweep(validation_rows, specs, record, "intervals", execution, console)
-        coverage = record.once("coverage", lambda: coverage_rows(rows))
+        coverage = record.once("coverage", lambda: coverage_rows(rows), ("intervals",))
     short = [row for row in coverage if row["covered"] < _LEAST]
     table = Table("world", "numbers", "least", "median", "below 90 %", box=None)
     for case in VALIDATION:
@@ -76,12 +78,13 @@ def compare_orders(
 ) -> int:
     """Predict and measure the order of methods in every setting; 0 when done."""
     record = Run.open(output, f"{config.name}-order", config, config.seed)
-    with record.timed("order"):
+    with record.lock(), record.timed("order"):
         predicted, measured = (_on_trees if config.model is None else _on_model)(
             config, record, execution, console
         )
-        rows = record.once("settings", lambda: order_rows(predicted, measured))
-        (found,) = record.once("agreement", lambda: [agreement_row(rows)])
+        both = ("predicted", "measured")
+        rows = record.once("settings", lambda: order_rows(predicted, measured), both)
+        (found,) = record.once("agreement", lambda: [agreement_row(rows)], ("settings",))
     _print_orders(rows, console)
     for sentence in order_sentences(rows, found):
         console.print(f"- {sentence}", markup=False)
@@ -124,7 +127,7 @@ def _on_model(
 def _print_orders(rows: Sequence[Row], console: Console) -> None:
     table = Table("setting", "success", *COMPARED, "SRPO - GRPO", "predicted", box=None)
     for row in rows:
-        gap = rf"{row['difference']:+.3f} \[{row['lower']:+.3f}, {row['upper']:+.3f}]"
+        gap = interval_text(row, "difference", "+.3f")
         means = [f"{row[f'measured {m}']:.3f}" for m in COMPARED]
         guess = f"{row['srpo_over_grpo']:.2f}"
         table.add_row(row["setting"], f"{row['success']:.4f}", *means, gap, guess)

@@ -1,33 +1,43 @@
 """``cpi-resets diagnose``: are resets worth it for this model and this data?
 
 Tables of the run: ``estimates`` (one row per number with its interval), ``summary`` (one row),
-``order`` (how sure the predicted order of each pair is) and ``verdict`` (sentences). With
-``--validate`` the run ``<name>-validate`` holds ``intervals`` and ``coverage`` (see
-:mod:`experiments.diagnose_validate`), with ``--order`` the run ``<name>-order`` holds
-``predicted``, ``measured``, ``settings`` and ``agreement`` (see :mod:`experiments.diagnose_order`).
+``order`` (how sure the predicted order of each pair is), ``corrections`` (resets tried beside their
+controls) and ``verdict`` (sentences). While it is under way the folder ``drawn`` holds what a
+language model has written so far. With ``--validate`` the run ``<name>-validate`` holds
+``intervals`` and ``coverage`` (see :mod:`experiments.diagnose.validation`), with ``--order`` the
+run ``<name>-order`` holds ``predicted``, ``measured``, ``settings`` and ``agreement`` (see
+:mod:`experiments.diagnose.order`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.diagnosis.diagnose import diagnose
+from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.checks import compare_orders, validate
-from experiments.diagnose.config import DiagnoseConfig, Sampling
+from experiments.diagnose.config import DiagnoseConfig
 from experiments.diagnose.verdict import verdict
+from experiments.documents.numbers import UNKNOWN, number, with_ends
+from experiments.runs.derived import Compute
+from experiments.runs.encoding import digest
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
+from experiments.runs.progress import Advance, progress
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
-from experiments.worlds.sites import Site
+
+Tables = Mapping[str, Sequence[Row]]
 
 
 def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -40,28 +50,38 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
     if config.order:
         return compare_orders(config, output, execution, console)
     record = Run.open(output, config.name, config, config.seed)
-    key = Key.of(config.seed).child("diagnose", config.world or "")
-    with record.lock():
-        diagnose_site(config.site(key), config.sampling, key, record, console)
+    with record.lock(), record.timed("diagnose"):
+        tables = diagnosed(config, record, console)
+    show(tables, console)
+    console.print(f"records: {record.directory}")
     return 0
 
 
-def diagnose_site(
-    site: Site, sampling: Sampling, key: Key, record: Run, console: Console
-) -> Diagnosis:
-    """Diagnose any world that a front end built, store the tables and print them."""
-    with record.timed("diagnose"):
-        found = diagnose(
-            site.simulator, site.starts, key, sampling.settings(site.reward_bound), site.reference
-        )
-    sentences = verdict(found)
-    record.write("estimates", estimate_rows(site.label, found))
-    record.write("summary", [summary_row(site.label, found)])
-    record.write("order", [{"first": a, "second": b, "ahead": p} for a, b, p in found.order.ahead])
-    record.write("verdict", [{"sentence": sentence} for sentence in sentences])
-    _print(found, sentences, console)
-    console.print(f"records: {record.directory}")
-    return found
+def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str, list[Row]]:
+    """The tables of a diagnosis, as stored or made now; an interrupted one goes on."""
+    drawn = record.directory / "drawn"
+    journal = drawn / digest(dataclasses.asdict(record.origin()))[:32]
+    label = "diagnosis" if config.model is None else "diagnosis, completions"
+    with progress(console, label) as advance:
+        found = functools.cache(lambda: _diagnosis(config, journal, advance))
+        parts: dict[str, Compute] = {
+            "estimates": lambda: estimate_rows(*found()),
+            "summary": lambda: [summary_row(*found())],
+            "order": lambda: [_ahead(*pair) for pair in found()[1].order.ahead],
+            "corrections": lambda: [correction_row(row) for row in found()[1].corrections],
+            "verdict": lambda: [{"sentence": sentence} for sentence in verdict(found()[1])],
+        }
+        tables = {table: record.once(table, compute) for table, compute in parts.items()}
+    shutil.rmtree(drawn, ignore_errors=True)
+    return tables
+
+
+def _diagnosis(config: DiagnoseConfig, journal: Path, advance: Advance) -> tuple[str, Diagnosis]:
+    """What a world is called and what was found out about it."""
+    key = Key.of(config.seed).child("diagnose", config.world or "")
+    site = config.site(key, journal, advance)
+    settings = config.sampling.settings(site.reward_bound)
+    return site.label, diagnose(site.simulator, site.starts, key, settings, site.reference)
 
 
 def estimate_rows(world: str, found: Diagnosis) -> list[Row]:
@@ -77,6 +97,21 @@ def _ends(interval: Interval) -> Row:
     return {name: float(end) if math.isfinite(end) else None for name, end in ends.items()}
 
 
+def _ahead(first: str, second: str, sure: float) -> Row:
+    return {"first": first, "second": second, "ahead": sure}
+
+
+def correction_row(row: Correction) -> Row:
+    """Resets of a `kind` and `label`, how many, and success rates with their ends."""
+    rates = ("own", "matched", "control", "difference")
+    return {
+        "kind": row.kind,
+        "label": row.label,
+        "resets": row.resets,
+        **{rate: _ends(getattr(row, rate)) for rate in rates},
+    }
+
+
 def summary_row(world: str, found: Diagnosis) -> Row:
     """What has no interval: the level, the predicted order, and what was drawn."""
     return {
@@ -89,41 +124,41 @@ def summary_row(world: str, found: Diagnosis) -> Row:
     }
 
 
-def _print(found: Diagnosis, sentences: Sequence[str], console: Console) -> None:
+def show(tables: Tables, console: Console) -> None:
+    """Print the numbers of a diagnosis, what they took and what they mean."""
     table = Table("", "", "estimate", "95 % interval", box=None)
     last = None
-    for section, name, interval in found.estimates():
-        if section == "correction" or not math.isfinite(interval.estimate):
+    for row in tables["estimates"]:
+        section = row["section"]
+        if section == "correction" or row["estimate"] is None:
             continue
         label = "" if section == last else f"[bold]{section}[/bold]"
         last = section
-        ends = rf"\[{interval.lower:.3g}, {interval.upper:.3g}]"
-        table.add_row(label, name, f"{interval.estimate:.3g}", ends)
+        low, high = number(row["lower"]), number(row["upper"])
+        ends = f"[{'-inf' if low == UNKNOWN else low}, {'inf' if high == UNKNOWN else high}]"
+        table.add_row(label, row["name"], number(row["estimate"]), ends)
     console.print(table)
-    _print_corrections(found, console)
-    cost = found.cost
-    drawn = f"{cost.rollouts:,} rollouts ({cost.measuring:,} to measure advantages)"
-    console.print(f"\n{cost.prompts} prompts, {drawn}, {cost.localizations:,} localisations\n")
-    for sentence in sentences:
-        console.print(f"- {sentence}", markup=False)
+    _show_corrections(tables["corrections"], console)
+    (cost,) = tables["summary"]
+    drawn = f"{cost['rollouts']:,} rollouts ({cost['measuring']:,} to measure advantages)"
+    asked = f"{cost['localizations']:,} localisations"
+    console.print(f"\n{cost['prompts']} prompts, {drawn}, {asked}\n")
+    for row in tables["verdict"]:
+        console.print(f"- {row['sentence']}", markup=False)
 
 
-def _print_corrections(found: Diagnosis, console: Console) -> None:
+def _show_corrections(rows: Sequence[Row], console: Console) -> None:
     console.print("\nSuffixes that succeed, in percent")
     table = Table(
         "", "resets", "named step", "same step of another failure", "difference", box=None
     )
-    for row in found.corrections:
-        if row.resets:
-            cells = [in_percent(x) for x in (row.own, row.control, row.difference)]
-            label = row.kind if row.label == row.kind else f"{row.kind} {row.label}"
-            table.add_row(label, str(row.resets), *cells)
+    for row in rows:
+        if row["resets"]:
+            cells = [_in_percent(row[name]) for name in ("own", "control", "difference")]
+            label = row["kind"] if row["label"] == row["kind"] else f"{row['kind']} {row['label']}"
+            table.add_row(label, str(row["resets"]), *cells)
     console.print(table)
 
 
-def in_percent(share: Interval) -> str:
-    """A share with its interval in brackets that the console does not take for markup."""
-    if math.isnan(share.estimate):
-        return "-"
-    ends = rf"\[{100 * share.lower:.3g}, {100 * share.upper:.3g}]"
-    return f"{100 * share.estimate:.3g} {ends}"
+def _in_percent(rate: Row) -> str:
+    return with_ends(rate["estimate"], rate["lower"], rate["upper"], scale=100)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -11,6 +13,8 @@ import tyro
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings
 from cpi_theory.randomness import Key
+from experiments.runs.fingerprint import points_to
+from experiments.runs.progress import Advance
 from experiments.runs.threads import Kind
 from experiments.worlds.cases import Case, open_case
 from experiments.worlds.language import TINY_NAME, LanguageWorld
@@ -132,18 +136,30 @@ class DiagnoseConfig:
         (world,) = choose_task("world", (self.world or "natural",), more)
         return world
 
-    def site(self, key: Key) -> Site:
+    def site(self, key: Key, journal: Path, advance: Advance) -> Site:
         """The world with its prompts.
+
+        Args:
+            key: of the prompts.
+            journal: folder in which completions of a language model are kept.
+            advance: told how many of them there are.
 
         Raises:
             InvalidInput: whatever the world or the model refuses.
         """
         if self.model is None:
             return open_case(self.case(), self.prompts, key)
-        from experiments.worlds.sites import open_model  # torch, for language models alone
+        from experiments.worlds.journal import JournalSampler
+        from experiments.worlds.open_world import open_model  # torch, for language models alone
 
-        world, model = self.language_world(), self.model_settings()
-        return open_model(world, model, self.prompts, key, self.temperature)
+        return open_model(
+            self.language_world(),
+            self.model_settings(),
+            self.prompts,
+            key,
+            self.temperature,
+            lambda sampler: JournalSampler(sampler, journal, advance),
+        )
 
     def model_settings(self) -> ModelSettings:
         """The language model."""
@@ -151,3 +167,8 @@ class DiagnoseConfig:
 
         assert self.model is not None
         return ModelSettings(self.model, device=self.device)
+
+
+@points_to.register
+def _(config: DiagnoseConfig) -> Mapping[str, Path]:
+    return {} if config.model is None else points_to(config.model_settings())

@@ -13,7 +13,7 @@ from experiments.runs.files import Row
 from experiments.train.engines import training_curve
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.worlds.language import ArithmeticWorld
-from experiments.worlds.sites import open_model
+from experiments.worlds.open_world import open_model
 from llm.models.settings import ModelSettings
 from llm.training.settings import LossSettings, OptimizerSettings
 

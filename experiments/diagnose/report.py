@@ -5,13 +5,14 @@ from __future__ import annotations
 from experiments.diagnose.verdict import coverage_sentence, order_sentences
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.runs.store import Run
+from paper_figs.rows import need, one
 
 _ENDS = ("estimate", "lower", "upper")
 
 
 def diagnose_section(run: Run) -> list[Block]:
     """What one diagnosis found."""
-    (summary,) = run.read("summary")
+    summary = one(run.read("summary"))
     known = "known exactly" if summary["exact"] else "sampled"
     sentences = tuple(row["sentence"] for row in run.read("verdict"))
     return [
@@ -29,7 +30,7 @@ def diagnose_section(run: Run) -> list[Block]:
 
 def validate_section(run: Run) -> list[Block]:
     """How often the intervals of diagnoses cover what is true."""
-    rows = run.read("coverage")
+    rows = need(run.read("coverage"), "coverage of an interval")
     columns = ("case", "section", "name", "truth", "covered", "lower", "upper", "repetitions")
     worst = sorted(rows, key=lambda row: row["covered"])[:12]
     return [
@@ -42,7 +43,7 @@ def validate_section(run: Run) -> list[Block]:
 
 def order_section(run: Run) -> list[Block]:
     """Whether predicted orders of methods are the measured ones."""
-    rows, (found,) = run.read("settings"), run.read("agreement")
+    rows, found = need(run.read("settings"), "setting"), one(run.read("agreement"))
     means = ("measured GRPO", "measured RRPO", "measured SRPO")
     gap = ("difference", "lower", "upper", "srpo_over_grpo", "agree")
     return [

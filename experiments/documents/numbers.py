@@ -1,16 +1,59 @@
-"""Numbers as readers see them: estimates with intervals, shares, points, factors."""
+"""Numbers as readers see them: estimates with intervals, shares, points, factors.
+
+All intervals of tables, terminals and reports are written by :func:`with_ends`.
+"""
 
 from __future__ import annotations
+
+import re
 
 from cpi_theory.statistics.intervals import Interval
 from experiments.runs.files import Row
 
+UNKNOWN = "-"
+"""In tables, where a number is not known."""
 
-def interval_text(row: Row, estimate: str, digits: int = 2) -> str:
-    """An estimate with its interval, e.g. "1.98 [1.95, 2.01]"."""
-    numbers = (row[estimate], row["lower"], row["upper"])
-    value, low, high = (f"{round(n, digits) + 0.0:.{digits}f}" for n in numbers)
-    return f"{value} [{low}, {high}]"
+_UNKNOWN_SHARE = "an unknown share"
+
+_ZERO = re.compile(r"-0(\.0*)?(e[+-]0*)?%?")
+
+
+def number(value: float | None, form: str = ".3g") -> str:
+    """A number in a format; there is no negative zero, and nothing is known of None."""
+    if value is None or value != value:
+        return UNKNOWN
+    text = format(value, form)
+    return format(0.0, form) if _ZERO.fullmatch(text) else text
+
+
+def with_ends(
+    estimate: float | None,
+    lower: float | None,
+    upper: float | None,
+    form: str = ".3g",
+    scale: float = 1.0,
+    unit: str = "",
+) -> str:
+    """An estimate with its interval, e.g. "1.98 [1.95, 2.01]".
+
+    Args:
+        estimate: NaN or None where nothing is known.
+        lower, upper: ends of its interval; None: unknown.
+        form: of all three numbers.
+        scale: they are multiplied by it.
+        unit: stands after the estimate.
+    """
+    if estimate is None or estimate != estimate:
+        return UNKNOWN
+    value, low, high = (
+        number(None if n is None else scale * n, form) for n in (estimate, lower, upper)
+    )
+    return f"{value}{unit} [{low}, {high}]"
+
+
+def interval_text(row: Row, estimate: str, form: str = ".2f") -> str:
+    """A field of a row with the interval that the row gives it as `lower` and `upper`."""
+    return with_ends(row[estimate], row["lower"], row["upper"], form)
 
 
 def agreement(row: Row, estimate: str, expected: float) -> str:
@@ -23,25 +66,21 @@ def agreement(row: Row, estimate: str, expected: float) -> str:
 
 def share_text(row: Row) -> str:
     """A share in percent with its interval; null stands for an unknown one."""
-    if row["estimate"] is None:
-        return "an unknown share"
-    return f"{row['estimate']:.1%} [{row['lower']:.1%}, {row['upper']:.1%}]"
+    text = interval_text(row, "estimate", ".1%")
+    return _UNKNOWN_SHARE if text == UNKNOWN else text
 
 
 def percent(share: Interval) -> str:
     """Such as "3.2 % [2.1, 4.9]"."""
-    if share.estimate != share.estimate:
-        return "an unknown share"
-    ends = f"{100 * share.lower:.3g}, {100 * share.upper:.3g}"
-    return f"{100 * share.estimate:.3g} % [{ends}]"
+    text = with_ends(share.estimate, share.lower, share.upper, scale=100, unit=" %")
+    return _UNKNOWN_SHARE if text == UNKNOWN else text
 
 
 def points(gap: Interval) -> str:
     """A difference of shares in percentage points."""
-    ends = f"{100 * gap.lower:+.2g}, {100 * gap.upper:+.2g}"
-    return f"{100 * gap.estimate:+.2g} points [{ends}]"
+    return with_ends(gap.estimate, gap.lower, gap.upper, "+.2g", scale=100, unit=" points")
 
 
 def factor(ratio: Interval) -> str:
     """A ratio with its interval."""
-    return f"{ratio.estimate:.3g} [{ratio.lower:.3g}, {ratio.upper:.3g}]"
+    return with_ends(ratio.estimate, ratio.lower, ratio.upper)

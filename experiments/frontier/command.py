@@ -17,23 +17,30 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.statistics.bootstrap import paired_difference
+from experiments.documents.numbers import interval_text
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.config import FrontierConfig
-from experiments.frontier.report import goals, rank_rule, verdicts
+from experiments.frontier.report import verdicts
+from experiments.frontier.summary import goals, rank_rule
+from experiments.runs.derived import Compute, derive
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 
 
 def run(config: FrontierConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
-    with record.timed("frontier"):
+    with record.lock(), record.timed("frontier"):
         means = sweep(frontier_cell, config.specs(), record, "means", execution, console)
-        cells = record.write("cells", summarise(means))
-        compared = record.write("goals", goals(means))
-        record.write("rule", rank_rule())
-    show(cells, compared, console)
+        parts: dict[str, Compute] = {
+            "cells": lambda: summarise(means),
+            "goals": lambda: goals(means),
+        }
+        tables = derive(record, parts, ("means",), console)
+        record.once("rule", rank_rule)
+    show(tables["cells"], tables["goals"], console)
     console.print(f"records: {record.directory}")
     return 0
 
@@ -58,7 +65,7 @@ def show(cells: Sequence[Row], compared: Sequence[Row], console: Console) -> Non
     table = Table("world", "base", "acc", *methods, "difference", box=None)
     for (world, accuracy), gap in gaps.items():
         means = [value[world, m, None if m == "GRPO" else accuracy] for m in methods]
-        text = rf"{gap['difference']:+.3f} \[{gap['lower']:+.3f}, {gap['upper']:+.3f}]"
+        text = interval_text(gap, "difference", "+.3f")
         numbers = [f"{mean:.3f}" for mean in means]
         table.add_row(world, f"{gap['base_pass']:.4f}", f"{accuracy:g}", *numbers, text)
     console.print(table)

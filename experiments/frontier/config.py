@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cpi_theory.checks import InvalidInput, check_count, check_probability
-from experiments.frontier.report import BASELINES
+from experiments.config import named_values
+from experiments.frontier.summary import BASELINES
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget
 from experiments.methods import ALGORITHMS
@@ -46,10 +46,12 @@ class FrontierConfig:
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds, minimum=2)
         check_count("seed", self.seed, minimum=0)
+        if not self.accuracies:
+            raise InvalidInput("accuracies", (), "empty", "give at least one")
         for i, accuracy in enumerate(self.accuracies):
             check_probability(f"accuracies[{i}]", accuracy)
-        _check_names("worlds", self.worlds, TREES)
-        _check_names("methods", self.methods, ALGORITHMS)
+        named_values("worlds", self.worlds, TREES)
+        named_values("methods", self.methods, ALGORITHMS)
         for name in (*BASELINES, "Frontier"):
             if name not in self.methods:
                 problem = f"{name} is missing"
@@ -70,15 +72,6 @@ class FrontierConfig:
             for method in self.methods
             for accuracy in ((None,) if method == "GRPO" else self.accuracies)
         ]
-
-
-def _check_names(field: str, names: Sequence[str], known: Mapping[str, object]) -> None:
-    for i, name in enumerate(names):
-        if name not in known:
-            remedy = f"choose among {', '.join(map(repr, known))}"
-            raise InvalidInput(f"{field}[{i}]", name, "unknown", remedy)
-        if name in names[:i]:
-            raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from rich.console import Console
 
 from experiments.gpu_check.config import GpuCheckConfig
 from experiments.methods import LANGUAGE_METHODS
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row, atomic_write
+from experiments.runs.progress import progress
 from experiments.runs.provenance import environment
-from experiments.runs.sweep import Execution
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
 from experiments.worlds.language import TINY, WORLDS
@@ -47,10 +48,11 @@ def run(config: GpuCheckConfig, output: Path, execution: Execution, console: Con
         "device": device,
         "packages": {name: v for name in _PACKAGES if (v := _version(name))},
         **environment(),
-        "tiny": _train(config),
+        "tiny": _train(config, console),
     }
     console.print(f"tiny model: {_line(found['tiny'])}")
-    found["model"] = measure_model(config.workload, config.device)
+    with progress(console, "model of the shape of Qwen2-0.5B"):
+        found["model"] = measure_model(config.workload, config.device)
     for engine, rate in found["model"]["rollouts"].items():
         console.print(f"rollouts, {engine}: {_line(rate)}")
     console.print(f"training: {_line(found['model']['training'])}")
@@ -58,7 +60,7 @@ def run(config: GpuCheckConfig, output: Path, execution: Execution, console: Con
     return 0
 
 
-def _train(config: GpuCheckConfig) -> Row:
+def _train(config: GpuCheckConfig, console: Console) -> Row:
     """Some steps of SRPO on the tiny model."""
     steps = 2 if config.smoke else config.steps
     training = Training(
@@ -73,8 +75,10 @@ def _train(config: GpuCheckConfig) -> Row:
         )
     )
     before, begin = training.record()["value"], time.perf_counter()
-    for _ in range(steps):
-        training.advance()
+    with progress(console, "tiny model, steps", steps) as advance:
+        for _ in range(steps):
+            training.advance()
+            advance(1)
     seconds = time.perf_counter() - begin
     return {
         "steps": steps,
@@ -101,6 +105,5 @@ def _write(config: GpuCheckConfig, found: dict[str, Any]) -> Path:
     name = re.sub(r"[^a-z0-9]+", "-", str(found["device"]["name"]).lower()).strip("-")
     smoke = "-smoke" if config.smoke else ""
     path = config.folder / f"gpu-{found['date']}-{name}{smoke}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, (json.dumps(found, indent=2) + "\n").encode())
     return path

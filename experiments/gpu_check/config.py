@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.runs.threads import Kind
-from llm.throughput import Qwen2Shape, Workload
+
+if TYPE_CHECKING:
+    from llm.throughput import Workload
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class GpuCheckConfig:
     @property
     def workload(self) -> Workload:
         """What is measured on the larger model."""
+        from llm.throughput import Qwen2Shape, Workload  # torch, for the measurement alone
+
         if not self.smoke:
             return Workload(Qwen2Shape())
         shape = Qwen2Shape(64, layers=2, heads=2, key_heads=1, feed_forward=96, words=128)

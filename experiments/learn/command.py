@@ -9,7 +9,7 @@ therefore not drawn in the same picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -21,28 +21,33 @@ from experiments.curve_statistics import Curves
 from experiments.learn.config import _EXACT, LearnConfig
 from experiments.learn.curves import learning_curve
 from experiments.methods import TABULAR_METHODS, ConservativeMethod, GroupMethod
+from experiments.runs.derived import Compute, derive
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
+from experiments.worlds.tabular import build
 
 
 def run(config: LearnConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all curves, summarise them and print who is ahead of whom; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
-    with record.timed("learn"):
+    for world in config.more:
+        build(world, Key.of(config.seed))  # refuses what is wrong with it before anything is stored
+    with record.lock(), record.timed("learn"):
         rows = sweep(learning_curve, config.specs(), record, "curves", execution, console)
-        tables = _summarise(config, rows, record)
-    _print(tables["pairs"], tables["reach"], console)
+        tables = derive(record, _summaries(config, rows), ("curves",), console)
+    _print(tables, console)
     console.print(f"records: {record.directory}")
     return 0
 
 
-def _summarise(config: LearnConfig, rows: Sequence[Row], record: Run) -> dict[str, list[Row]]:
+def _summaries(config: LearnConfig, rows: Sequence[Row]) -> dict[str, Compute]:
     curves = summary.gather(rows)
     learners = _of_kind(curves, GroupMethod)
     groups = list(learners.values())
     key = Key.of(config.seed)
-    parts: dict[str, Callable[[], list[Row]]] = {
+    return {
         "bands": lambda: summary.bands(groups, summary.AXES, config.resamples, key),
         "pairs": lambda: summary.pairs(learners),
         "groups": lambda: summary.groups(groups),
@@ -50,7 +55,6 @@ def _summarise(config: LearnConfig, rows: Sequence[Row], record: Run) -> dict[st
         "reach": lambda: summary.reach(learners),
         "conservative": lambda: _conservative_bands(config, curves, key),
     }
-    return {table: record.once(table, compute) for table, compute in parts.items()}
 
 
 def _of_kind(curves: dict[tuple[str, str], Curves], kind: type) -> dict[tuple[str, str], Curves]:
@@ -71,7 +75,8 @@ def _conservative_bands(
     ]
 
 
-def _print(pairs: Sequence[Row], reach: Sequence[Row], console: Console) -> None:
+def _print(tables: Mapping[str, Sequence[Row]], console: Console) -> None:
+    pairs, reach = tables["pairs"], tables["reach"]
     console.print("\nDifference of mean J over the curve, paired by seed (bold: it is shown)")
     table = Table("world", "compared", "per rollout", "per step", box=None)
     contrasts: dict[tuple[str, str, str], dict[str, str]] = {
@@ -84,6 +89,8 @@ def _print(pairs: Sequence[Row], reach: Sequence[Row], console: Console) -> None
     for (world, first, second), by_axis in contrasts.items():
         table.add_row(world, f"{first} - {second}", by_axis["rollouts"], by_axis["steps"])
     console.print(table)
+    for sentence in summary.idle_verdicts(tables["collections"]):
+        console.print(sentence, markup=False)
     console.print("\nRollouts until half of what can be gained is gained, median over seeds")
     methods = list(dict.fromkeys(row["method"] for row in reach))
     table = Table("world", "J", *methods, box=None)

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 import tyro
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import check_count
+from experiments.config import check_new_names, named_values
 from experiments.learn.curves import Budget, CurveSpec
 from experiments.methods import TABULAR_METHODS, TabularMethod
-from experiments.worlds.tabular import World, choose
+from experiments.worlds.tabular import WORLDS, World, choose
 from tabular.learning.optimizers import Adam, Sgd
 
 _GROUP_METHODS = ("GRPO", "RRPO", "SRPO", "SRPO-70", "SRPO-40")
@@ -58,12 +59,11 @@ class LearnConfig:
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds, minimum=2)
         check_count("resamples", self.resamples)
-        for i, name in enumerate(self.methods):
-            if name not in TABULAR_METHODS:
-                remedy = f"choose among {', '.join(TABULAR_METHODS)}"
-                raise InvalidInput(f"methods[{i}]", name, "unknown", remedy)
+        named_values("methods", self.methods, TABULAR_METHODS)
+        check_new_names("more", [world.name for world in self.more], WORLDS)
         choose("worlds", self.worlds, self.more)
-        choose("sampled_worlds", self.sampled_worlds, self.more)
+        if self.sampled_worlds:
+            choose("sampled_worlds", self.sampled_worlds, self.more)
         self.make_optimizer()
 
     def make_optimizer(self) -> Adam | Sgd:

@@ -8,9 +8,8 @@ what was generated until then.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from cpi_theory.algorithms.conservative import (
 )
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Collection
+from experiments.accounts import Account
 from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
 from experiments.runs.files import Row
 from experiments.worlds.tabular import Instance, World, build
@@ -79,40 +78,6 @@ class CurveSpec:
     seed: int
 
 
-@dataclass(slots=True)
-class _Account:
-    """What was generated so far, and how the groups turned out since the last record."""
-
-    rollouts: int = 0
-    steps: int = 0
-    localizations: int = 0
-    groups: int = 0
-    informative: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
-
-    def add(self, collection: Collection) -> None:
-        self.rollouts += collection.generated_rollouts
-        self.steps += collection.generated_steps
-        self.localizations += collection.localizations
-        self.groups += len(collection)
-        self.informative += sum(group.informative for group in collection)
-        self.refusals.update({r.value: n for r, n in collection.refusals.items()})
-
-    def take(self) -> Row:
-        """Totals of what was generated, and counts of groups since the last record."""
-        row = {
-            "rollouts": self.rollouts,
-            "steps": self.steps,
-            "localizations": self.localizations,
-            "groups": self.groups,
-            "informative": self.informative,
-            "refusals": dict(self.refusals),
-        }
-        self.groups = self.informative = 0
-        self.refusals.clear()
-        return row
-
-
 def learning_curve(spec: CurveSpec) -> list[Row]:
     """Records of one curve, the policy before any update first.
 
@@ -132,7 +97,7 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
 
 def _group_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]:
     assert isinstance(spec.method, GroupMethod)
-    budget, algorithm, account = spec.budget, spec.method.algorithm, _Account()
+    budget, algorithm, account = spec.budget, spec.method.algorithm, Account()
     mdp = instance.problem.mdp
     policy = SoftmaxPolicy.from_policy(mdp, instance.problem.policy, floor=1e-6)
     state = spec.optimizer.start(policy.logits)
@@ -161,43 +126,28 @@ def _conservative_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterat
     )
     algorithm = spec.method.algorithm(instance, budget.trials)
     limit = budget.exact_updates if exact else budget.conservative_rollouts // budget.trials + 1
-    totals = _Totals()
-    yield totals.point(0, world, None)
+    account = Account(more={"guaranteed": 0.0})
+    yield _conservative_point(0, account, world, None)
     for step in algorithm.run(world, key.child("conservative"), limit):
-        totals.add(step)
+        account.rollouts += step.rollouts
+        account.steps += step.generated_steps
+        account.more["guaranteed"] += step.guaranteed_gain
         update = step.iteration + 1
         stopped = step.decision is Decision.STOPPED
         if not exact or stopped or update % budget.exact_every == 0:
-            yield totals.point(update, step.world, step)
-        if totals.rollouts >= budget.conservative_rollouts:
+            yield _conservative_point(update, account, step.world, step)
+        if account.rollouts >= budget.conservative_rollouts:
             return
 
 
-@dataclass(slots=True)
-class _Totals:
-    """What a conservative run generated and promised so far."""
-
-    rollouts: int = 0
-    steps: int = 0
-    guaranteed: float = 0.0
-
-    def add(self, step: ConservativeStep) -> None:
-        self.rollouts += step.rollouts
-        self.steps += step.generated_steps
-        self.guaranteed += step.guaranteed_gain
-
-    def point(self, update: int, world: Any, step: ConservativeStep | None) -> Row:
-        return {
-            "update": update,
-            "value": world.value(),
-            "rollouts": self.rollouts,
-            "steps": self.steps,
-            "localizations": 0,
-            "groups": 0,
-            "informative": 0,
-            "refusals": {},
-            "decision": None if step is None else step.decision.value,
-            "alpha": None if step is None else step.alpha,
-            "guaranteed": self.guaranteed,
-            "advantage": None if step is None else np.asarray(step.advantage.estimate).item(),
-        }
+def _conservative_point(
+    update: int, account: Account, world: Any, step: ConservativeStep | None
+) -> Row:
+    return {
+        "update": update,
+        "value": world.value(),
+        **account.take(),
+        "decision": None if step is None else step.decision.value,
+        "alpha": None if step is None else step.alpha,
+        "advantage": None if step is None else np.asarray(step.advantage.estimate).item(),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.curve_statistics import difference_verdicts
+from experiments.curve_statistics import difference_verdicts, idle_verdicts
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -26,7 +26,7 @@ def learning_summary(pairs: Sequence[Row]) -> tuple[str, ...]:
 
 def learn_section(run: Run) -> list[Block]:
     """What resets do to learning."""
-    pairs = run.read("pairs")
+    pairs, collections = run.read("pairs"), run.read("collections")
     reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
     made = ("world", "method", "rollouts", "steps", "localizations", "informative")
     return [
@@ -36,9 +36,15 @@ def learn_section(run: Run) -> list[Block]:
             "the mean of J over the curve, paired by seed; a rollout counts as one wherever it "
             "starts, a step is one generated action, and kept prefixes cost nothing."
         ),
-        Verdicts((*learning_summary(pairs), *difference_verdicts(pairs))),
+        Verdicts(
+            (
+                *idle_verdicts(collections),
+                *learning_summary(pairs),
+                *difference_verdicts(pairs),
+            )
+        ),
         Heading("Until half of what can be gained is gained", 3),
         DataTable.of(run.read("reach"), reach),
         Heading("What was generated", 3),
-        DataTable.of(run.read("collections"), (*made, "lower", "upper")),
+        DataTable.of(collections, (*made, "lower", "upper")),
     ]

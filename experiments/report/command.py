@@ -1,10 +1,12 @@
 """``cpi-resets figures``: every figure from stored records, and a report that says what they mean.
 
-Nothing is simulated here. Figures whose run or tables are not there are left out and named.
+Nothing is simulated here. Figures and sections whose records are not there, or not all of them, are
+left out and named.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,14 +17,19 @@ from experiments.anatomy.report import anatomy_section
 from experiments.compare.report import compare_section
 from experiments.diagnose.report import diagnose_section, order_section, validate_section
 from experiments.documents.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
+from experiments.errors import MissingTable, StaleTable
 from experiments.frontier.report import frontier_section
 from experiments.learn.report import learn_section
 from experiments.report.config import FiguresConfig
+from experiments.runs.execution import Execution
+from experiments.runs.manifest import Origin
+from experiments.runs.progress import Advance, progress
+from experiments.runs.provenance import ALL_PACKAGES, code_digest
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.train.report import train_section
 from experiments.verify.report import verify_section
 from paper_figs.catalogue import FIGURES, Entry
+from paper_figs.rows import MissingRows
 from paper_figs.style import FORMATS, render
 
 Section = Callable[[Run], list[Block]]
@@ -39,20 +46,26 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("diagnose-order", order_section),
 )
 
+_INCOMPLETE = (MissingRows, MissingTable, StaleTable)
+"""Why records cannot be shown: rows or tables are not there, or tables do not fit together."""
+
 
 def run(config: FiguresConfig, output: Path, execution: Execution, console: Console) -> int:
     """Write figures and report; 0 when done.
 
     Raises:
         InvalidInput: if none of the runs is there.
+        CorruptFile: if a table is damaged.
     """
     runs = existing_runs(config, output)
-    target = Run.open(output, config.name, config, 0)
+    target = Run.open(output, config.name, config, 0, replace=True)
     with target.lock():
-        pictures = _draw_all(runs, target, console)
-        blocks = _blocks(runs, pictures)
-        target.write_file("report.html", as_html(_TITLE, blocks).encode())
-        path = target.write_file("report.md", as_markdown(blocks).encode())
+        with progress(console, "figures", len(FIGURES)) as advance:
+            pictures = _draw_all(runs, target, console, advance)
+        blocks = _blocks(runs, pictures, console)
+        origin = _origin(target, runs, ())
+        target.write_file("report.html", as_html(_TITLE, blocks).encode(), origin)
+        path = target.write_file("report.md", as_markdown(blocks).encode(), origin)
     console.print(f"{len(pictures)} figures and the report: {path.with_suffix('.html')}")
     return 0
 
@@ -85,14 +98,21 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
     return runs
 
 
-def _draw_all(runs: dict[str, Run], target: Run, console: Console) -> dict[str, Picture]:
+def _draw_all(
+    runs: dict[str, Run], target: Run, console: Console, advance: Advance
+) -> dict[str, Picture]:
     pictures = {}
     for entry in FIGURES:
         missing = _missing(entry, runs)
-        if missing:
-            console.print(f"left out {entry.name}: {missing}")
-            continue
-        pictures[entry.name] = _draw(entry, runs, target)
+        try:
+            if missing is None:
+                pictures[entry.name] = _draw(entry, runs, target)
+        except _INCOMPLETE as incomplete:
+            missing = str(incomplete)
+        if missing is not None:
+            console.print(f"left out {entry.name}: {missing}", markup=False)
+        advance(1)
+    target.keep_only("figures", [f"{name}.{end}" for name in pictures for end in FORMATS])
     return pictures
 
 
@@ -107,20 +127,39 @@ def _missing(entry: Entry, runs: dict[str, Run]) -> str | None:
 
 def _draw(entry: Entry, runs: dict[str, Run], target: Run) -> Picture:
     figure = entry.draw(*(runs[command].read(table) for command, table in entry.tables))
+    origin = _origin(target, runs, entry.tables)
     files = {extension: render(figure, extension) for extension in FORMATS}
     for extension, data in files.items():
-        target.write_file(f"figures/{entry.name}.{extension}", data)
+        target.write_file(f"figures/{entry.name}.{extension}", data, origin)
     return Picture(f"figures/{entry.name}.png", files["png"], entry.caption)
 
 
-def _blocks(runs: dict[str, Run], pictures: dict[str, Picture]) -> list[Block]:
+def _origin(target: Run, runs: dict[str, Run], tables: Sequence[tuple[str, str]]) -> Origin:
+    """What is made of some tables of the runs, of all of them by default."""
+    every = [(command, table) for command, run in runs.items() for table in run.tables()]
+    of = {
+        f"{runs[command].directory.name}/{table}": runs[command].checksum(table)
+        for command, table in tables or every
+    }
+    return dataclasses.replace(target.origin(), code=code_digest(*ALL_PACKAGES), tables=of)
+
+
+def _blocks(runs: dict[str, Run], pictures: dict[str, Picture], console: Console) -> list[Block]:
     blocks: list[Block] = [Heading(_TITLE, 1), Paragraph(_PREFACE)]
     for kind, section in _SECTIONS:
         if kind in runs:
-            blocks += section(runs[kind])
+            blocks += _section(kind, section, runs[kind], console)
             blocks += [p for e in FIGURES if e.section == kind and (p := pictures.get(e.name))]
-    blocks += [Heading("How this was made"), Paragraph(_provenance(list(runs.values())))]
+    blocks += [Heading("How this was made"), Paragraph(_provenance(list(runs.values()), console))]
     return blocks
+
+
+def _section(kind: str, section: Section, run: Run, console: Console) -> list[Block]:
+    try:
+        return section(run)
+    except _INCOMPLETE as incomplete:
+        console.print(f"left out the section on {kind}: {incomplete}", markup=False)
+        return [Heading(kind), Paragraph(f"Left out: {incomplete}.")]
 
 
 _PREFACE = (
@@ -130,9 +169,15 @@ _PREFACE = (
 )
 
 
-def _provenance(runs: Sequence[Run]) -> str:
+def _provenance(runs: Sequence[Run], console: Console) -> str:
     made = [f"{run.directory.name} (seed {run.seed})" for run in runs]
-    return (
+    text = (
         f"Runs: {', '.join(made)}. Configuration, versions, commit and hardware of each are in "
         "its run.json; `cpi-resets reproduce` makes all of them again."
     )
+    older = [run.directory.name for run in runs if run.made_by_other_code()]
+    if older:
+        note = f"Made by other code than this report: {', '.join(older)}."
+        console.print(note, markup=False)
+        text = f"{text} {note}"
+    return text

@@ -17,14 +17,14 @@ from rich.console import Console
 
 from experiments.commands import COMMANDS
 from experiments.config import load_config
-from experiments.reproduce.config import Profile, ReproduceConfig
+from experiments.reproduce.config import ReproduceConfig
+from experiments.reproduce.profile import Profile
 from experiments.runs.encoding import digest
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
-from experiments.runs.provenance import code_digest
+from experiments.runs.fingerprint import fingerprint
+from experiments.runs.provenance import ALL_PACKAGES, code_digest
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
-
-_PACKAGES = ("cpi_theory", "tabular", "llm", "experiments", "paper_figs")
 
 _UNSTABLE = {"timings.jsonl", "run.json", ".lock"}
 """Files that say when and where something ran, not what came out."""
@@ -62,14 +62,14 @@ class _Stage:
     def state(self, before: Sequence[_Stage]) -> Row:
         """Digests of all that it depends on or left behind.
 
-        That is its settings, the code, and its files and those of the commands before it:
-        whatever was edited, deleted or damaged since makes it run again.
+        That is its settings with the files that they name, the code, and its files and those of
+        the commands before it: whatever was edited, deleted or damaged since makes it run again.
         """
         files = [path for stage in (*before, self) for path in stage.files()]
         return {
-            "settings": digest(self.settings),
-            "code": code_digest(*_PACKAGES),
-            "files": _content(files),
+            "settings": digest([self.settings, fingerprint(self.settings)]),
+            "code": code_digest(*ALL_PACKAGES),
+            "files": _content(files, self.root),
         }
 
 
@@ -94,8 +94,9 @@ def _complete(
     return code
 
 
-def _content(paths: Iterable[Path]) -> str:
+def _content(paths: Iterable[Path], root: Path) -> str:
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        name = path.relative_to(root).as_posix()
+        total.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import contextlib
+import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,13 +40,38 @@ def run_on_cluster(
 
     Raises:
         InvalidInput: no scheduler answers, or the extra is not installed.
-        WorkerLost: one task's workers died again and again.
+        WorkerLost: one task's workers died again and again, or the scheduler ended.
     """
     client = _connect(address, timeout)
+    with _silent():
+        try:
+            yield from _gather(client, task, jobs)
+        except (OSError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+            if _answers(address, timeout):  # then it is the task's own error, raised on a worker
+                raise
+            raise WorkerLost(
+                "cluster",
+                address,
+                "the Dask scheduler has ended",
+                "start it and its workers again, then the same command; finished results are kept",
+            ) from error
+        finally:
+            client.close()
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Dask from logging, with tracebacks, what is said here in one sentence."""
+    known = logging.Logger.manager.loggerDict
+    loggers = [logging.getLogger(name) for name in known if name.split(".")[0] == "distributed"]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:  # each has a level of its own
+        logger.setLevel(logging.CRITICAL)
     try:
-        yield from _gather(client, task, jobs)
+        yield
     finally:
-        client.close()
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _gather(
@@ -66,18 +95,32 @@ def _gather(
         ) from error
 
 
+def _answers(address: str, timeout: float) -> bool:
+    """Whether anything listens at the scheduler's address."""
+    with contextlib.suppress(OSError):
+        _reach(address, timeout)
+        return True
+    return False
+
+
+def _reach(address: str, timeout: float) -> None:
+    """Open a plain connection to an address of Dask's, and close it."""
+    from distributed.comm.addressing import get_address_host_port
+
+    host, port = get_address_host_port(address, strict=True)
+    socket.create_connection((host, port), timeout).close()
+
+
 def _connect(address: str, timeout: float) -> Client:
     try:
         from distributed import Client
-        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise InvalidInput(
             "cluster", address, "Dask is not installed", "pip install 'cpi-resets[cluster]'"
         ) from error
     # Asked first by a plain connection: a client that finds no scheduler complains at exit.
     try:
-        host, port = get_address_host_port(address, strict=True)
-        socket.create_connection((host, port), timeout).close()
+        _reach(address, timeout)
         return Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(

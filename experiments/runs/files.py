@@ -14,7 +14,7 @@ from typing import Any
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CannotWrite, CorruptFile
-from experiments.runs.encoding import canonical
+from experiments.runs.encoding import canonical, plain
 
 Row = dict[str, Any]
 
@@ -56,15 +56,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Rows of a JSONL file.
-
-    Raises:
-        CorruptFile: naming the first line that is not one JSON object, or a cut-off end.
-    """
-    return parse_rows(path, read_bytes(path))
-
-
 def read_bytes(path: Path) -> bytes:
     """Content of a stored file.
 
@@ -77,6 +68,33 @@ def read_bytes(path: Path) -> bytes:
         raise InvalidInput(
             "file", path, f"cannot be read ({error.strerror})", "run what makes it first"
         ) from error
+
+
+def read_object(path: Path) -> Row:
+    """The JSON object in a file.
+
+    Raises:
+        InvalidInput: if it is not there or cannot be read.
+        CorruptFile: if it holds anything else.
+    """
+    data = read_bytes(path)
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise CorruptFile(path, f"is not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise CorruptFile(path, f"holds a {type(value).__name__} instead of an object")
+    return value
+
+
+def write_object(path: Path, value: Mapping[str, Any]) -> None:
+    """Store a JSON object, a field per line, whole or not at all.
+
+    Raises:
+        CannotWrite: what was at `path` before is untouched.
+    """
+    text = json.dumps(plain(value), indent=1, sort_keys=True, ensure_ascii=False)
+    atomic_write(path, (text + "\n").encode())
 
 
 def parse_rows(path: Path, data: bytes, first_line: int = 1) -> list[Row]:
@@ -100,3 +118,23 @@ def _row(path: Path, number: int, line: bytes) -> Row:
 def rows_as_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """JSONL text of `rows`."""
     return "".join(canonical(row) + "\n" for row in rows).encode()
+
+
+def cut_log(path: Path, field: str, last: int) -> list[Row]:
+    """Drop from a log, a JSON object per line, what comes after `last`, and what a kill cut off.
+
+    Args:
+        path: of the log; one that is not there is empty.
+        field: of its objects, a number that grows.
+        last: the largest that stays.
+
+    Returns:
+        What stays.
+    """
+    if not path.exists():
+        return []
+    whole, _, _ = read_bytes(path).rpartition(b"\n")
+    rows = parse_rows(path, whole + b"\n") if whole else []
+    kept = [row for row in rows if row[field] <= last]
+    atomic_write(path, rows_as_bytes(kept))
+    return kept

@@ -20,14 +20,25 @@ _PACKAGES = (
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+_COMPUTING = ("cpi_theory", "tabular", "llm", "experiments")
+"""Packages that results come from."""
+
+_SOURCES = {".py", ".txt"}
+"""What decides results: code, and the prompts that models are shown."""
+
+ALL_PACKAGES = (*_COMPUTING, "paper_figs")
+"""Those, and the one that draws them."""
+
+
 @functools.cache
 def code_digest(*packages: str) -> str:
-    """Digest of the Python sources of these packages, of all that computes results by default."""
+    """Digest of the sources of these packages, prompts included: by default, of what computes."""
     total = hashlib.sha256()
-    for package in packages or ("cpi_theory", "tabular", "llm", "experiments"):
-        for path in sorted((_ROOT / package).rglob("*.py")):
-            name = path.relative_to(_ROOT).as_posix()
-            total.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for package in packages or _COMPUTING:
+        for path in sorted((_ROOT / package).rglob("*")):
+            if path.suffix in _SOURCES:
+                name = path.relative_to(_ROOT).as_posix()
+                total.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
 

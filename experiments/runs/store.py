@@ -1,43 +1,52 @@
 """Runs on disk: a folder per run with its configuration, where it was made, and its records.
 
 ``<root>/<name>/run.json`` says how a run was made; every table of records is one JSONL file beside
-it. Durations go to ``timings.jsonl``, so that everything else is the same bytes however often a run
-was interrupted.
+it, and ``manifest.json`` says what each was made of. Durations go to ``timings.jsonl``, so that
+everything else is the same bytes however often a run was interrupted. Nothing is written before
+there is something to store.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
-import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from cpi_theory.checks import InvalidInput
-from experiments.errors import CannotWrite, CorruptFile
-from experiments.runs.encoding import canonical, plain
+from experiments.errors import CannotWrite, CorruptFile, MissingTable
+from experiments.runs import manifest
+from experiments.runs.encoding import canonical, digest, plain
 from experiments.runs.files import (
     TEMPORARY,
     Row,
     atomic_write,
     parse_rows,
     read_bytes,
-    read_rows,
+    read_object,
     rows_as_bytes,
+    write_object,
 )
-from experiments.runs.provenance import environment
+from experiments.runs.fingerprint import fingerprint
+from experiments.runs.manifest import Manifest, Origin
+from experiments.runs.provenance import code_digest, environment
 
 _FORMAT = 1
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
+_DESCRIPTION, _TIMINGS, _LOCK = "run.json", "timings.jsonl", ".lock"
 
-@dataclass(frozen=True, slots=True)
+_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, manifest.NAME}
+"""Files that are about a run and hold nothing of what came out."""
+
+
+@dataclass(slots=True)
 class Run:
     """One run's folder.
 
@@ -50,26 +59,35 @@ class Run:
     directory: Path
     config: Any
     seed: int
+    _source: object = field(default=None, compare=False, repr=False)
+    _replace: bool = field(default=False, compare=False, repr=False)
+    _described: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
-    def open(cls, root: Path | str, name: str, config: object, seed: int) -> Run:
+    def open(
+        cls, root: Path | str, name: str, config: object, seed: int, replace: bool = False
+    ) -> Run:
         """Start the run `name` below `root`, or continue it when it has the same configuration.
+
+        Nothing is written yet.
 
         Args:
             root: folder of related runs, such as ``results``.
             name: letters, digits, ``.``, ``_`` and ``-``.
             config: a frozen dataclass (or JSON data): all that decides the results.
             seed: seed of all randomness.
+            replace: whether a run with other values of the same configuration is no obstacle, as
+                all in it is made anew.
 
         Raises:
-            InvalidInput: a name that is not one, or a run of that name made with another
-                configuration or seed.
-            CorruptFile, CannotWrite: the folder's own file is damaged or cannot be stored.
+            InvalidInput: a name that is not one, or a run of that name that was made with another
+                configuration or seed and holds records.
+            CorruptFile: the folder's own file is damaged.
         """
         if not _NAME.fullmatch(name):
             raise InvalidInput("name", name, "not a folder name", "use letters, digits, . _ -")
-        run = cls(Path(root) / name, plain(config), seed)
-        _describe(run, name)
+        run = cls(Path(root) / name, plain(config), seed, config, replace)
+        run._check_description()
         return run
 
     @classmethod
@@ -81,7 +99,7 @@ class Run:
             CorruptFile: if its description is damaged.
         """
         directory = Path(root) / name
-        stored = _stored_description(directory / "run.json")
+        stored = _stored_description(directory / _DESCRIPTION)
         return cls(directory, stored["config"], stored["seed"])
 
     def path(self, table: str) -> Path:
@@ -94,6 +112,13 @@ class Run:
         """Whether the table is there; since writes are atomic, it is then complete."""
         return self.path(table).exists()
 
+    def has_records(self) -> bool:
+        """Whether anything that came out of it is stored."""
+        return any(
+            path.is_file() and path.name not in _ABOUT and not path.name.endswith(TEMPORARY)
+            for path in self.directory.rglob("*")
+        )
+
     def tables(self) -> tuple[str, ...]:
         """Names of the tables stored so far."""
         return tuple(sorted(p.stem for p in self.directory.glob("*.jsonl") if p != self._timings))
@@ -102,36 +127,124 @@ class Run:
         """Rows of a table, as :meth:`write` was given them up to JSON (tuples as lists).
 
         Raises:
-            InvalidInput: if the table is not there.
-            CorruptFile: naming file and line.
+            MissingTable: if it is not there.
+            CorruptFile: naming file and line, or a checksum that is not that of the content.
+            StaleTable: a table that it was made of has changed since.
         """
-        return read_rows(self.path(table))
+        path = self.path(table)
+        if not path.exists():
+            problem = "cannot be read (No such file or directory)"
+            raise MissingTable("file", path, problem, "run what makes it first")
+        data = read_bytes(path)
+        self.manifest.check(path.name, data)
+        return parse_rows(path, data)
 
-    def write(self, table: str, rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    def made_by_other_code(self) -> bool:
+        """Whether some of its tables are known to come from other code than this."""
+        names = {self.path(table).name for table in self.tables()}
+        entries = self.manifest.entries()
+        known = {entries[name]["code"] for name in names & entries.keys()} - {None}
+        return bool(known - {code_digest()})
+
+    @property
+    def manifest(self) -> Manifest:
+        """What its files were made of."""
+        return Manifest(self.directory)
+
+    def origin(self, tables: Sequence[str] = (), inputs: object = None) -> Origin:
+        """What a file is made of that follows from some tables of this run.
+
+        Args:
+            tables: their names.
+            inputs: anything else beside the configuration and the seed. Of the files that it or
+                the configuration names the content counts.
+        """
+        about = {
+            "config": self.config,
+            "seed": self.seed,
+            "more": plain(inputs),
+            "files": fingerprint([self._source, inputs]),
+        }
+        return Origin(code_digest(), digest(about), {name: self.checksum(name) for name in tables})
+
+    def checksum(self, table: str) -> str:
+        """Checksum of a stored table."""
+        return manifest.checksum(read_bytes(self.path(table)))
+
+    def write(
+        self,
+        table: str,
+        rows: Sequence[Mapping[str, Any]],
+        tables: Sequence[str] = (),
+        inputs: object = None,
+    ) -> list[Row]:
         """Store a table, replacing it as a whole, and return it as :meth:`read` would.
+
+        Args:
+            table: its name.
+            rows: its rows.
+            tables: the tables of this run that it follows from.
+            inputs: see :meth:`origin`.
 
         Raises:
             CannotWrite: the old table, if any, is untouched.
             TypeError: for a value that JSON cannot hold.
         """
         data = rows_as_bytes(rows)
-        self.write_file(f"{table}.jsonl", data)
+        self.write_file(self.path(table).name, data, self.origin(tables, inputs))
         return parse_rows(self.path(table), data)
 
-    def once(self, table: str, compute: Callable[[], Sequence[Mapping[str, Any]]]) -> list[Row]:
-        """The table as stored, or else computed, stored and returned: finished work stays."""
-        return self.read(table) if self.has(table) else self.write(table, compute())
+    def once(
+        self,
+        table: str,
+        compute: Callable[[], Sequence[Mapping[str, Any]]],
+        tables: Sequence[str] = (),
+        inputs: object = None,
+    ) -> list[Row]:
+        """The table as stored if it was made of the same, or else computed and stored.
 
-    def write_file(self, name: str, data: bytes) -> Path:
-        """Store any file (a figure, a report) atomically; unchanged content is left alone."""
+        The same: the same configuration and seed, code, `tables` and `inputs`, with the same
+        content of the files that these name.
+        """
+        if self.manifest.holds(self.path(table).name, self.origin(tables, inputs)):
+            return self.read(table)
+        return self.write(table, compute(), tables, inputs)
+
+    def write_file(self, name: str, data: bytes, origin: Origin | None = None) -> Path:
+        """Store any file (a figure, a report) atomically, and what it is made of.
+
+        Unchanged content is left alone.
+
+        Args:
+            name: path below the run's folder.
+            data: its content.
+            origin: what it was made of, by default the configuration alone.
+        """
+        self._describe()
+        with self.manifest.replacing(name, data, origin or self.origin()):
+            return self._put(name, data)
+
+    def write_part(self, name: str, data: bytes) -> Path:
+        """Store a file that says itself what it was made of, as shards do."""
+        self._describe()
+        return self._put(name, data)
+
+    def _put(self, name: str, data: bytes) -> Path:
         path = self.directory / name
         if not (path.is_file() and path.read_bytes() == data):
             atomic_write(path, data)
         return path
 
+    def keep_only(self, folder: str, names: Collection[str]) -> None:
+        """Delete what an earlier making left in a folder of this run and this one did not make."""
+        stale = [p for p in (self.directory / folder).glob("*") if p.name not in names]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        self.manifest.forget(f"{folder}/{path.name}" for path in stale)
+
     @property
     def _timings(self) -> Path:
-        return self.directory / "timings.jsonl"
+        return self.directory / _TIMINGS
 
     def log_time(self, label: str, seconds: float, points: Sequence[float] = ()) -> None:
         """Note how long something took, in wall-clock seconds, apart from the records.
@@ -168,72 +281,87 @@ class Run:
     def lock(self) -> Iterator[None]:
         """Keep other processes from working on this run; a killed process keeps no lock.
 
+        It may be taken again by who holds it.
+
         Raises:
-            InvalidInput: if another process holds it.
+            InvalidInput: if another process holds it, or has meanwhile made the run with another
+                configuration.
+            CannotWrite: there is no place for the lock.
         """
-        handle = _open_lock(self.directory / ".lock")
+        lock = _take(self.directory)
         try:
-            _take(handle, self.directory)
+            if not self._described:
+                self._check_description()
             self._remove_leftovers()
             yield
         finally:
-            os.close(handle)
+            lock.release()
 
     def _remove_leftovers(self) -> None:
         """Delete what a killed process was writing; called with the lock held only."""
         for leftover in self.directory.rglob(f".*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
 
+    def _check_description(self) -> None:
+        """Refuse a folder that holds records of another configuration or seed."""
+        path = self.directory / _DESCRIPTION
+        if not path.exists() or not self.has_records():
+            return
+        stored = _stored_description(path)
+        if not self._replace:
+            _check_same(path, stored, self)
+        elif _kind(stored["config"]) != _kind(self.config):
+            problem = "the folder holds records of another command"
+            raise InvalidInput("name", self.directory.name, problem, "choose another --name")
 
-def _open_lock(path: Path) -> int:
+    def _describe(self) -> None:
+        """Write run.json before the first record, or add this environment to it if it is new."""
+        if self._described:
+            return
+        path, here = self.directory / _DESCRIPTION, environment()
+        environments = [here]
+        if path.exists() and self._is_described_by(_stored_description(path)):
+            known = _stored_description(path)["environments"]
+            environments = known if here in known else [*known, here]
+        description = {
+            "format": _FORMAT,
+            "name": self.directory.name,
+            "config": self.config,
+            "seed": self.seed,
+            "environments": environments,
+        }
+        if not path.exists() or read_object(path) != plain(description):
+            write_object(path, description)
+        self._described = True
+
+    def _is_described_by(self, stored: Row) -> bool:
+        return canonical([stored["config"], stored["seed"]]) == canonical([self.config, self.seed])
+
+
+def _take(directory: Path) -> FileLock:
+    """The lock of a run's folder, which may be held by this process already."""
+    lock = FileLock(directory / _LOCK, is_singleton=True)
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise CannotWrite(path, error) from error
-
-
-def _take(handle: int, directory: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
         raise InvalidInput(
             "output",
             directory,
             "another process is working on this run",
             "wait for it to end or choose another --output",
         ) from error
+    except OSError as error:
+        raise CannotWrite(directory / _LOCK, error) from error
+    return lock
 
 
-def _describe(run: Run, name: str) -> None:
-    """Write run.json, or check the stored one and add this environment to it if it is new."""
-    path = run.directory / "run.json"
-    here = environment()
-    if not path.exists():
-        _store_description(path, name, run, [here])
-        return
-    stored = _stored_description(path)
-    _check_same(path, stored, run)
-    if here not in stored["environments"]:
-        _store_description(path, name, run, [*stored["environments"], here])
-
-
-def _store_description(path: Path, name: str, run: Run, environments: list[Row]) -> None:
-    description = {
-        "format": _FORMAT,
-        "name": name,
-        "config": run.config,
-        "seed": run.seed,
-        "environments": environments,
-    }
-    text = json.dumps(plain(description), indent=1, sort_keys=True, ensure_ascii=False)
-    atomic_write(path, (text + "\n").encode())
+def _kind(config: object) -> object:
+    return config.get("type") if isinstance(config, dict) else None
 
 
 def _stored_description(path: Path) -> Row:
-    try:
-        stored = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise CorruptFile(path, f"is not valid JSON ({error})") from error
+    stored = read_object(path)
     missing = {"format", "config", "seed", "environments"} - set(stored)
     if missing:
         raise CorruptFile(path, f"lacks {', '.join(sorted(missing))}")
@@ -247,11 +375,11 @@ def _stored_description(path: Path) -> Row:
 def _check_same(path: Path, stored: Row, run: Run) -> None:
     old = _flatten("config", stored["config"]) | {"seed": stored["seed"]}
     new = _flatten("config", run.config) | {"seed": run.seed}
-    for field in sorted(old.keys() | new.keys()):
-        before, now = old.get(field), new.get(field)
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
         if canonical(before) != canonical(now):
             raise InvalidInput(
-                field,
+                name,
                 now,
                 f"the run in {path.parent} was made with {before!r}",
                 "choose another --output, or delete that folder to start over",

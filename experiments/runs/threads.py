@@ -7,8 +7,10 @@ many as there is use for. Nothing is imported here that would load numpy: it mus
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import Literal
 
 Kind = Literal["tables", "tiny", "model"]
@@ -38,3 +40,19 @@ def use(threads: int) -> None:
         os.environ[name] = str(threads)
     if "torch" in sys.modules:  # by the settings of some commands; it has read them already
         sys.modules["torch"].set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def inherited(threads: int) -> Iterator[None]:
+    """Let PyTorch use so many threads, and all else one, in processes started in this block."""
+    wanted = dict.fromkeys(_TORCH, str(threads)) | dict.fromkeys(_OTHERS, "1")
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

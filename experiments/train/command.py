@@ -8,7 +8,7 @@ Tables of the run: ``curves`` (one row per world, method, seed and point; see
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,24 +17,28 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
+from experiments.runs.derived import Compute, derive
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
-from experiments.train.spec import Checkpoints
+from experiments.train.spec import Checkpoints, check_localizer
 
 
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
-    with record.timed("train"):
+    check_tasks(config)
+    with record.lock(), record.timed("train"):
         task = functools.partial(
             training_curve, checkpoints=_checkpoints(config, record, execution)
         )
         rows = sweep(task, config.specs(), record, "curves", execution, console)
-        tables = summarise(rows, record, config.resamples, Key.of(config.seed))
+        parts = summaries(rows, config.resamples, Key.of(config.seed))
+        tables = derive(record, parts, ("curves",), console)
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
@@ -55,11 +59,21 @@ def _checkpoints(config: TrainConfig, record: Run, execution: Execution) -> Chec
     return Checkpoints((record.directory / "models").resolve(), config.checkpoint_every)
 
 
-def summarise(rows: Sequence[Row], record: Run, resamples: int, key: Key) -> dict[str, list[Row]]:
-    """All tables made of the curves, stored."""
+def check_tasks(config: TrainConfig) -> None:
+    """Refuse tasks that cannot be read or that a method cannot work on, before anything is stored.
+
+    Raises:
+        InvalidInput: whatever a task refuses, or one without the step checker that a method asks.
+    """
+    for spec in {(spec.world, spec.method): spec for spec in config.specs()}.values():
+        check_localizer(spec, spec.world.task())
+
+
+def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Compute]:
+    """What makes each table that follows from the curves."""
     curves = shared.gather(rows)
     each = list(curves.values())
-    parts: dict[str, Callable[[], list[Row]]] = {
+    return {
         "bands": lambda: shared.bands(each, summary.AXES, resamples, key),
         "pairs": lambda: shared.pairs(curves, summary.AXES, summary.CONTRASTS),
         "groups": lambda: shared.groups(each),
@@ -68,7 +82,6 @@ def summarise(rows: Sequence[Row], record: Run, resamples: int, key: Key) -> dic
         "finals": lambda: summary.finals(curves),
         "localization": lambda: summary.localization(each),
     }
-    return {table: record.once(table, compute) for table, compute in parts.items()}
 
 
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
@@ -82,6 +95,8 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         cells = [shared.difference_text(axes[axis]) for axis in summary.AXES]
         table.add_row(world, f"{first} - {second}", *cells, str(axes["rollouts"]["seeds"]))
     console.print(table)
+    for sentence in shared.idle_verdicts(tables["collections"]):
+        console.print(sentence, markup=False)
     console.print("\nPass rate on held-out problems before and after, mean over seeds")
     table = Table("world", "method", "sampled", "greedy", box=None)
     for row in [r for r in tables["finals"] if r["measure"] == "sampled"]:

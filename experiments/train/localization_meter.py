@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ class LocalizationTally:
     """Counts of localisations against the truth.
 
     Attributes:
-        asked: failures whose first error is known and that the localiser was asked about.
+        asked: rollouts that the localiser was asked about.
         named: of these, those for which it named a step.
         exact: of these, those in which it was right.
         within_one: those in which it was at most one step off.
@@ -25,6 +26,7 @@ class LocalizationTally:
             wrong.
         first_hard: those in which the first hard step is the first error: what a localiser that
             looks at the question alone would get right.
+        unknown: those whose first error nobody knows; they can count as asked and named alone.
     """
 
     asked: int = 0
@@ -33,16 +35,25 @@ class LocalizationTally:
     within_one: int = 0
     late: int = 0
     first_hard: int = 0
+    unknown: int = 0
 
-    def add(self, named: int | None, truth: int, hard: Sequence[int]) -> None:
+    def add(self, named: int | None, truth: int | None, hard: Sequence[int] = ()) -> None:
         """Count one localisation; steps are 0-based in the whole solution."""
         self.asked += 1
+        self.named += named is not None
+        if truth is None:
+            self.unknown += 1
+            return
         self.first_hard += bool(hard) and hard[0] == truth
         if named is not None:
-            self.named += 1
             self.exact += named == truth
             self.within_one += abs(named - truth) <= 1
             self.late += named > truth
+
+    def row(self) -> dict[str, int]:
+        """As a record; `unknown` is left out where there is nothing unknown."""
+        row = dataclasses.asdict(self)
+        return row if self.unknown else {k: v for k, v in row.items() if k != "unknown"}
 
 
 @dataclass(slots=True)
@@ -64,19 +75,23 @@ class MeteredLocalizer:
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
         """See :class:`llm.localizers.base.Localizer`."""
         located = self.inner.locate(rollouts, keys)
-        if self.oracle is None:
-            return located
-        truths = self.oracle.locate(rollouts, keys)
+        truths = self.oracle.locate(rollouts, keys) if self.oracle else [None] * len(rollouts)
         for rollout, one, truth in zip(rollouts, located, truths, strict=True):
-            if isinstance(truth.answer, Localization):
-                named = one.answer.step if isinstance(one.answer, Localization) else None
-                kept = len(rollout.start.ends)
-                hard = self.hard_places(rollout.start.problem) if self.hard_places else ()
-                ahead = [place - kept for place in hard if place >= kept]
-                self.tally.add(named, truth.answer.step, ahead)
+            self._count(rollout, _step(one), _step(truth))
         return located
+
+    def _count(self, rollout: TextRollout, named: int | None, truth: int | None) -> None:
+        kept = len(rollout.start.ends)
+        hard = self.hard_places(rollout.start.problem) if self.hard_places else ()
+        self.tally.add(named, truth, [place - kept for place in hard if place >= kept])
 
     def take(self) -> LocalizationTally:
         """The counts since the last time they were taken."""
         taken, self.tally = self.tally, LocalizationTally()
         return taken
+
+
+def _step(located: Located | None) -> int | None:
+    """The step that an answer names, if it is one and names one."""
+    answer = None if located is None else located.answer
+    return answer.step if isinstance(answer, Localization) else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.curve_statistics import difference_verdicts
+from experiments.curve_statistics import difference_verdicts, idle_verdicts
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.numbers import number, with_ends
 from experiments.learn.report import learning_summary
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from experiments.train.summary import known
 
 _FEW = 10
 """Seeds below which a report warns of its own intervals."""
@@ -16,7 +18,7 @@ _FEW = 10
 
 def train_section(run: Run) -> list[Block]:
     """Whether resets helped a language model to learn."""
-    pairs = run.read("pairs")
+    pairs, collections = run.read("pairs"), run.read("collections")
     finals = ("world", "method", "measure", "before", "after", "gain", "lower", "upper", "seeds")
     reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
     made = ("world", "method", "rollouts", "tokens", "forward_tokens", "localization_tokens")
@@ -28,7 +30,14 @@ def train_section(run: Run) -> list[Block]:
             "mean pass rate over the run, paired by seed. Tokens are all that was sampled, "
             "localisation included."
         ),
-        Verdicts((*headlines(pairs), *learning_summary(pairs), *difference_verdicts(pairs))),
+        Verdicts(
+            (
+                *idle_verdicts(collections),
+                *headlines(pairs),
+                *learning_summary(pairs),
+                *difference_verdicts(pairs),
+            )
+        ),
         Heading("Localisation while the policy learns", 3),
         Verdicts(localization_verdicts(run.read("localization"))),
         Heading("Before and after", 3),
@@ -36,7 +45,7 @@ def train_section(run: Run) -> list[Block]:
         Heading("Until half of what can be gained is gained", 3),
         DataTable.of(run.read("reach"), reach),
         Heading("What was generated", 3),
-        DataTable.of(run.read("collections"), (*made, "informative", "lower", "upper")),
+        DataTable.of(collections, (*made, "informative", "lower", "upper")),
     ]
 
 
@@ -74,17 +83,29 @@ def localization_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     for world, method in dict.fromkeys((r["world"], r["method"]) for r in rows):
         if method == "ORACLE":
             continue
-        found = [r for r in rows if (r["world"], r["method"]) == (world, method) and r["asked"]]
-        first, last = found[0], found[-1]
-        guesses = " and ".join(f"{r['first_hard'] / r['asked']:.0%}" for r in (first, last))
-        sentences.append(
-            f"{world}, {method}: the first error was named in {_right(first)} of failures at first "
-            f"and {_right(last)} at last; the first hard step of the question alone is right in "
-            f"{guesses} of the same."
-        )
+        here = [r for r in rows if (r["world"], r["method"]) == (world, method)]
+        found = [r for r in here if known(r)]
+        sentences.append(f"{world}, {method}: {_right(found) if found else _unknown(here)}.")
     return tuple(sentences)
 
 
-def _right(row: Row) -> str:
-    ends = f" [{row['lower']:.0%}, {row['upper']:.0%}]" if row["lower"] is not None else ""
-    return f"{row['exact'] / row['asked']:.0%}{ends}"
+def _right(rows: Sequence[Row]) -> str:
+    first, last = rows[0], rows[-1]
+    rates = [_rate(row) for row in (first, last)]
+    guesses = " and ".join(f"{r['first_hard'] / known(r):.0%}" for r in (first, last))
+    return (
+        f"the first error was named in {rates[0]} of failures at first and {rates[1]} at last; the "
+        f"first hard step of the question alone is right in {guesses} of the same"
+    )
+
+
+def _rate(row: Row) -> str:
+    rate, form = row["exact"] / known(row), ".0%"
+    if row["lower"] is None:
+        return number(rate, form)
+    return with_ends(rate, row["lower"], row["upper"], form)
+
+
+def _unknown(rows: Sequence[Row]) -> str:
+    asked = sum(row["asked"] for row in rows)
+    return f"{asked} failures were localised; whether rightly nobody knows"

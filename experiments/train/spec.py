@@ -9,13 +9,12 @@ from typing import Literal
 
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.methods import LanguageMethod
-from experiments.runs.encoding import canonical, plain
-from experiments.runs.files import atomic_write
-from experiments.runs.provenance import code_digest
+from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
 from llm.models.settings import ModelSettings
 from llm.models.temperature import check_temperature
 from llm.sampling.settings import SamplerSettings
+from llm.task import StepChecker, Task
 from llm.training.settings import LossSettings, OptimizerSettings
 
 Engine = Literal["lean", "trl"]
@@ -65,17 +64,11 @@ class Checkpoints:
         """The folder of a run, claimed for it.
 
         Raises:
-            InvalidInput: if it holds what another specification or other code has left: a curve
-                of which a part came from there would be no one's.
+            InvalidInput: if it holds what another specification, other data or other code has left:
+                a curve of which a part came from there would be no one's.
         """
         folder = self.folder / f"{spec.world.name}-{spec.method.name}-{spec.seed}"
-        stamp = (canonical({"spec": plain(spec), "code": code_digest()}) + "\n").encode()
-        file = folder / "made-by.json"
-        if not file.exists():
-            atomic_write(file, stamp)
-        elif file.read_bytes() != stamp:
-            remedy = "delete it, go on with the code that made it, or choose another --output"
-            raise InvalidInput("checkpoint", folder, "of other settings or code", remedy)
+        claim(folder, spec)
         return folder
 
 
@@ -126,3 +119,15 @@ class TrainSpec:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
+
+
+def check_localizer(spec: TrainSpec, task: Task) -> None:
+    """Refuse a method that asks the exact step checker of a task that has none.
+
+    Raises:
+        InvalidInput: naming the method.
+    """
+    if spec.method.localizer == "oracle" and not isinstance(task, StepChecker):
+        remedy = "leave the method out, or use a task with first_error"
+        problem = f"the task of {spec.world.name} has no exact step checker"
+        raise InvalidInput("method", spec.method.name, problem, remedy)

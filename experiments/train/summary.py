@@ -33,8 +33,8 @@ def localization(curves: Iterable[Curves]) -> list[Row]:
 
     Rows: `world`, `method`, `x` (rollouts at the later record), the counts of
     :class:`~experiments.train.localization_meter.LocalizationTally`, and `exact_rate` with `lower`
-    and `upper`, seeds as clusters (null where fewer than two seeds asked). Methods that ask nobody
-    have none.
+    and `upper` among those whose first error is known, seeds as clusters (null where fewer than two
+    seeds have any). Methods that ask nobody have none.
     """
     rows = []
     for one in curves:
@@ -47,16 +47,22 @@ def localization(curves: Iterable[Curves]) -> list[Row]:
 
 
 def _rates(tallies: Sequence[Row]) -> Row:
-    counts = {name: sum(tally[name] for tally in tallies) for name in tallies[0]}
-    asking = [tally for tally in tallies if tally["asked"]]
+    names = dict.fromkeys(name for tally in tallies for name in tally)
+    counts = {name: sum(tally.get(name, 0) for tally in tallies) for name in names}
+    asking = [tally for tally in tallies if known(tally)]
     if len(asking) < 2:  # late in a run a seed may have no failure left to ask about
         return counts | {"exact_rate": None, "lower": None, "upper": None}
-    share = clustered_proportion([t["exact"] for t in asking], [t["asked"] for t in asking])
+    share = clustered_proportion([t["exact"] for t in asking], list(map(known, asking)))
     return counts | {
         "exact_rate": share.estimate,
         "lower": share.lower,
         "upper": share.upper,
     }
+
+
+def known(tally: Row) -> int:
+    """How many of the localisations that a record counts can be right or wrong."""
+    return int(tally["asked"] - tally.get("unknown", 0))
 
 
 def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:

@@ -11,16 +11,15 @@ import dataclasses
 import functools
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 
 from cpi_theory.algorithms.collecting import collect
-from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
+from experiments.accounts import Account
 from experiments.runs.encoding import canonical
-from experiments.runs.files import Row
+from experiments.runs.files import Row, cut_log
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
-from experiments.train.spec import Checkpoints, TrainSpec
+from experiments.train.spec import Checkpoints, TrainSpec, check_localizer
 from experiments.worlds.open_world import OpenWorld, open_world
 from llm.engines.lean import LeanTrainer, StepReport
 from llm.localizers.base import Localizer
@@ -29,6 +28,8 @@ from llm.simulator import LanguageModelSimulator, Usage
 from llm.task import Problem
 from llm.text.thoughts import Finish
 from llm.training.rows import training_rows
+
+_LOG = "log.jsonl"
 
 
 class Curve:
@@ -52,6 +53,7 @@ class Curve:
 
     def begin(self) -> None:
         """Record the model before any update."""
+        self._cut_log()
         self.rows.append(self.training.record())
 
     def point(self, collection: Collection) -> None:
@@ -84,8 +86,13 @@ class Curve:
             "seconds_left": None if each is None else round(each * left, 1),
             **self.training.losses,
         }
-        with open(self.folder / "log.jsonl", "a") as file:
+        with open(self.folder / _LOG, "a") as file:
             file.write(canonical(line) + "\n")
+
+    def _cut_log(self) -> None:
+        """Drop what an interrupted run logged after the update that this one goes on from."""
+        if self.folder is not None:
+            cut_log(self.folder / _LOG, "update", self.training.update)
 
     def save(self, name: str) -> None:
         """Store the model under a name, where anything is stored."""
@@ -102,35 +109,10 @@ class Curve:
         """Go on from a :meth:`state`."""
         self.training.restore(state["training"])
         self.rows, self.best = list(state["rows"]), state["best"]
+        self._cut_log()
 
 
-@dataclass(slots=True)
-class _Account:
-    """What was generated so far, and how the groups turned out since the last record."""
-
-    rollouts: int = 0
-    tokens: int = 0
-    forward_tokens: int = 0
-    localizations: int = 0
-    localization_tokens: int = 0
-    seconds: float = 0.0
-    groups: int = 0
-    informative: int = 0
-    refusals: Counter[str] = field(default_factory=Counter)
-
-    def add(self, collection: Collection) -> None:
-        self.rollouts += collection.generated_rollouts
-        self.localizations += collection.localizations
-        self.groups += len(collection)
-        self.informative += sum(group.informative for group in collection)
-        self.refusals.update({r.value: n for r, n in collection.refusals.items()})
-
-    def take(self) -> Row:
-        """Totals of what was generated, and counts of groups since the last record."""
-        row = dataclasses.asdict(self) | {"refusals": dict(self.refusals)}
-        self.groups = self.informative = 0
-        self.refusals.clear()
-        return row
+_TOKENS = ("tokens", "forward_tokens", "localization_tokens")
 
 
 class Training:
@@ -161,7 +143,7 @@ class Training:
         self.meter = MeteredLocalizer(_localizer(spec, world), world.oracle, hard_places)
         self.simulator = world.with_localizer(self.meter)
         self.model, self.problems = world.model, world.problems
-        self._account = _Account()
+        self._account = Account(more=dict.fromkeys(_TOKENS, 0) | {"seconds": 0.0})
         self.losses: dict[str, float] = {}
         self._began, self._work = time.perf_counter(), 0
 
@@ -190,24 +172,24 @@ class Training:
     def learned(self, update: int, collection: Collection, report: StepReport) -> None:
         """Account for an update: what was collected since it began, and what learning did."""
         self.update = update
-        account, usage = self._account, self.simulator.usage
-        account.add(collection)
-        account.tokens = usage.generated
-        account.localization_tokens = usage.localization_tokens
-        account.forward_tokens += self.simulator.sampler.work.forward - self._work
-        account.forward_tokens += report.forward_tokens
-        account.seconds += time.perf_counter() - self._began
+        self._account.add(collection)
+        totals, usage = self._account.more, self.simulator.usage
+        totals["tokens"] = usage.generated
+        totals["localization_tokens"] = usage.localization_tokens
+        totals["forward_tokens"] += self.simulator.sampler.work.forward - self._work
+        totals["forward_tokens"] += report.forward_tokens
+        totals["seconds"] += time.perf_counter() - self._began
         self.losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
 
     @property
     def tokens(self) -> int:
         """Sampled so far, localisation included."""
-        return self._account.tokens
+        return int(self._account.more["tokens"])
 
     @property
     def tokens_per_second(self) -> float:
         """Sampled so far per second of collecting and learning."""
-        return self._account.tokens / max(self._account.seconds, 1e-9)
+        return self.tokens / max(self._account.more["seconds"], 1e-9)
 
     def record(self) -> Row:
         """Evaluate the model and tell what happened since the last record."""
@@ -215,12 +197,14 @@ class Training:
         budget = self.spec.budget
         problems = self.problems("test", budget.held_out, self.key.child("held out"))
         ends = self.update in (0, budget.updates)
+        account = self._account.take()
+        del account["steps"]  # thoughts are not what it costs: tokens are
         return {
             "update": self.update,
             "value": self._pass_rate(problems, self.simulator.sampling),
             "greedy": self._pass_rate(problems, GREEDY) if ends else None,
-            **self._account.take(),
-            "localization": dataclasses.asdict(self.meter.take()),
+            **account,
+            "localization": self.meter.take().row(),
             **self.losses,
         }
 
@@ -229,7 +213,7 @@ class Training:
         usage = self.simulator.usage
         return {
             "update": self.update,
-            "account": dataclasses.asdict(self._account) | {"refusals": self._account.refusals},
+            "account": self._account.state(),
             "usage": {f.name: getattr(usage, f.name) for f in dataclasses.fields(usage)}
             | {"finishes": {finish.value: n for finish, n in usage.finishes.items()}},
             "tally": dataclasses.asdict(self.meter.tally),
@@ -239,8 +223,7 @@ class Training:
     def restore(self, state: Row) -> None:
         """Go on from a :meth:`state`."""
         self.update, self.losses = state["update"], dict(state["losses"])
-        refusals = Counter(state["account"]["refusals"])
-        self._account = _Account(**state["account"] | {"refusals": refusals})
+        self._account = Account.of(state["account"])
         finishes = Counter({Finish(name): n for name, n in state["usage"]["finishes"].items()})
         self.simulator.usage = Usage(**state["usage"] | {"finishes": finishes})
         self.meter.tally = LocalizationTally(**state["tally"])
@@ -257,14 +240,8 @@ class Training:
 
 
 def _localizer(spec: TrainSpec, world: OpenWorld) -> Localizer:
-    """Who names first errors for the method of `spec`.
-
-    Raises:
-        InvalidInput: if that is the exact step checker and the task has none.
-    """
+    """Who names first errors for the method of `spec`."""
+    check_localizer(spec, world.simulator.task)
     chosen = world.oracle if spec.method.localizer == "oracle" else world.simulator.localizer
-    if chosen is None:
-        remedy = "leave the method out, or use a task with first_error"
-        problem = f"the task of {spec.world.name} has no exact step checker"
-        raise InvalidInput("method", spec.method.name, problem, remedy)
+    assert chosen is not None
     return chosen

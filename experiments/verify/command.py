@@ -7,12 +7,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 from experiments.verify.check import check, tasks
 from experiments.verify.config import VerifyConfig
 from experiments.verify.replay import replay
-from experiments.verify.summary import mutate, show, store_counterexamples, summarise
+from experiments.verify.summary import (
+    mutate,
+    show,
+    store_counterexamples,
+    summarise,
+    violations,
+)
 
 
 def run(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -37,9 +44,9 @@ def _scaled(config: VerifyConfig) -> VerifyConfig:
 def _verify(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
     name = "verify-quick" if config.quick else "verify"
     store = Run.open(output, name, replace(config, replay=None), config.seed)
-    with store.timed("verify"):
+    with store.lock(), store.timed("verify"):
         rows = sweep(check, tasks(config), store, "checks", execution, console)
-    summary = store.write("summary", summarise(rows))
-    files = store_counterexamples(store, rows)
+        summary = store.once("summary", lambda: summarise(rows), tables=("checks",))
+        files = store_counterexamples(store, list(violations(rows)), "checks")
     show(summary, rows, files, console)
     return 1 if files else 0

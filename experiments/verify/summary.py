@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 from experiments.verify.claims import GAIN
 from experiments.verify.config import VerifyConfig
 from experiments.verify.mutation.judge import Judging, judge_mutants
@@ -69,15 +70,25 @@ def _largest(rows: Sequence[Row], field: str) -> float | None:
     return max((row[field] for row in rows if row[field] is not None), default=None)
 
 
-def store_counterexamples(run: Run, rows: Sequence[Row]) -> list[Path]:
-    """Write every violation as a file that ``--replay`` reads."""
-    return [
-        run.write_file(f"counterexamples/{i:03d}.json", _indented(data))
-        for i, data in enumerate(_violations(rows))
-    ]
+def store_counterexamples(
+    run: Run, found: Mapping[int, Row] | Sequence[Row], table: str
+) -> list[Path]:
+    """Write counterexamples as files that ``--replay`` reads; earlier ones go.
+
+    Args:
+        run: where.
+        found: by number.
+        table: that they were found in.
+    """
+    numbered = found if isinstance(found, Mapping) else dict(enumerate(found))
+    files = {f"{i:03d}.json": _indented(data) for i, data in numbered.items()}
+    run.keep_only("counterexamples", files)
+    origin = run.origin((table,))
+    return [run.write_file(f"counterexamples/{name}", data, origin) for name, data in files.items()]
 
 
-def _violations(rows: Sequence[Row]) -> Iterator[Row]:
+def violations(rows: Sequence[Row]) -> Iterator[Row]:
+    """What the rows of a run say of violated bounds, each as the content of its file."""
     for row in rows:
         if row["kind"] == "counterexample":
             yield {key: value for key, value in row.items() if key != "kind"}
@@ -139,11 +150,11 @@ def mutate(config: VerifyConfig, output: Path, execution: Execution, console: Co
     count = _QUICK_MUTATED_INSTANCES if config.quick else _MUTATED_INSTANCES
     run = Run.open(output, name, {"instances": count, "seed": config.seed}, config.seed)
     specs = [Judging(target, count, config.seed) for target in TARGETS]
-    with run.timed("mutants"):
+    with run.lock(), run.timed("mutants"):
         rows = sweep(judge_mutants, specs, run, "mutants", execution, console)
-    for i, row in enumerate(rows):
-        if row["counterexample"] is not None:
-            run.write_file(f"counterexamples/{i:03d}.json", _indented(row["counterexample"]))
+        shown = {i: row["counterexample"] for i, row in enumerate(rows)}
+        refuting = {i: found for i, found in shown.items() if found is not None}
+        store_counterexamples(run, refuting, "mutants")
     _show_mutants(rows, console)
     standing = [row for row in rows if row["verdict"] == "sharper" and row["pinned"]]
     console.print(f"records: {run.directory}", soft_wrap=True)

@@ -1,13 +1,14 @@
 """``cpi-resets warm-start``: train the tiny model that reinforcement learning starts from.
 
-Files of the run: ``model/``, the model and its tokenizer in the Hugging Face format, and
-``state.pt``, from which an interrupted run continues. Tables: ``losses`` (mean over every 20
-steps) and ``measurements`` (one row per regime, see :func:`llm.evaluation.arithmetic.measure`).
+Files of the run: ``model/``, the model and its tokenizer in the Hugging Face format, and until it
+is made ``training/``, from which an interrupted run continues. Tables: ``losses`` (mean over every
+20 steps) and ``measurements`` (one row per regime, see :func:`llm.evaluation.arithmetic.measure`).
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from experiments.runs.files import Row, atomic_write
+from experiments.runs.claims import claim
+from experiments.runs.execution import Execution
+from experiments.runs.files import Row, atomic_write, cut_log, rows_as_bytes
+from experiments.runs.progress import progress
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.warm_start.config import WarmStartConfig
 from llm.evaluation.arithmetic import measure
+from llm.models.settings import ModelSettings
 from llm.models.tiny import load, save
 from llm.training.warm_start import Training, train
 
@@ -32,8 +36,14 @@ def run(config: WarmStartConfig, output: Path, execution: Execution, console: Co
     record = Run.open(output, config.name, decides, config.recipe.seed)
     folder = record.directory / "model"
     with record.lock():
+        if not folder.exists():
+            record.path("losses").unlink(missing_ok=True)
         record.once("losses", lambda: _train(config, record, folder, console))
-        rows = record.once("measurements", lambda: _measure(config, folder))
+        of_model = ModelSettings(str(folder))
+        rows = record.once(
+            "measurements", lambda: _measure(config, folder, console), ("losses",), of_model
+        )
+        shutil.rmtree(record.directory / "training", ignore_errors=True)
     _print(rows, console)
     if config.into is not None:
         model, tokens = load(folder)
@@ -45,32 +55,54 @@ def run(config: WarmStartConfig, output: Path, execution: Execution, console: Co
 
 
 def _train(config: WarmStartConfig, record: Run, folder: Path, console: Console) -> list[Row]:
-    """Train to the end and save the model; the losses of the steps done in this call."""
-    rows: list[Row] = []
-    losses: list[float] = []
+    """Train to the end and save the model; the losses of all steps, in windows."""
+    work, steps = record.directory / "training", config.recipe.steps
+    claim(work, config.recipe)
+    state, log = work / "state.pt", work / "losses.jsonl"
+    with progress(console, "steps", steps) as advance:
+        began = 0
 
-    def watch(training: Training, loss: float) -> None:
-        losses.append(loss)
-        if training.step % _WINDOW and training.step < config.recipe.steps:
-            return
-        rows.append({"step": training.step, "loss": sum(losses) / len(losses)})
-        losses.clear()
-        state = f"loss {rows[-1]['loss']:.3f}, {training.seconds:.0f} CPU s"
-        console.print(f"step {training.step} of {config.recipe.steps}: {state}")
+        def watch(training: Training, loss: float) -> None:
+            nonlocal began
+            if not began:  # those that an interrupted run logged and that are done again go
+                began = training.step
+                cut_log(log, "step", began - 1)
+                advance(began - 1)
+            with open(log, "ab") as file:
+                file.write(rows_as_bytes([{"step": training.step, "loss": loss}]))
+            advance(1)
 
-    with record.timed("train"):
-        training = train(config.recipe, record.directory / "state.pt", config.every, watch)
+        with record.timed("train"):
+            training = train(config.recipe, state, config.every, watch)
     save(training.model, training.tokens, folder)
+    rows = _windows(cut_log(log, "step", steps))
+    console.print(
+        f"step {training.step} of {steps}: loss {rows[-1]['loss']:.3f}, "
+        f"{training.seconds:.0f} CPU s"
+    )
     return rows
 
 
-def _measure(config: WarmStartConfig, folder: Path) -> list[Row]:
-    model, tokens = load(folder)
-    seed = config.recipe.seed
+def _windows(losses: Sequence[Row]) -> list[Row]:
+    """Means over every so many steps, each at the last of them."""
+    windows: dict[int, list[Row]] = {}
+    for row in losses:
+        windows.setdefault((row["step"] - 1) // _WINDOW, []).append(row)
     return [
-        {"regime": name, **measure(model, tokens, config.task(name), config.problems, seed)}
-        for name in config.regimes
+        {"step": some[-1]["step"], "loss": sum(row["loss"] for row in some) / len(some)}
+        for some in windows.values()
     ]
+
+
+def _measure(config: WarmStartConfig, folder: Path, console: Console) -> list[Row]:
+    model, tokens = load(folder)
+    seed, rows = config.recipe.seed, []
+    with progress(console, "regimes", len(config.regimes)) as advance:
+        for name in config.regimes:
+            found = measure(model, tokens, config.task(name), config.problems, seed)
+            rows.append({"regime": name, **found})
+            advance(1)
+    return rows
 
 
 _COLUMNS = {

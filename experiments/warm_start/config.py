@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import check_count
+from experiments.config import named_values
 from experiments.runs.threads import Kind
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.training.warm_start import WarmStart
@@ -34,10 +35,8 @@ class WarmStartConfig:
     def __post_init__(self) -> None:
         check_count("problems", self.problems)
         check_count("every", self.every)
-        for i, name in enumerate(self.regimes):
-            if name not in REGIMES:
-                remedy = f"choose among {', '.join(REGIMES)}"
-                raise InvalidInput(f"regimes[{i}]", name, "unknown", remedy)
+        named_values("regimes", self.regimes, REGIMES)
+        for name in self.regimes:
             self.task(name)
 
     @property

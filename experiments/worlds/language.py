@@ -7,15 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cpi_theory.checks import check_count, check_probability
-from experiments.config import named_values
+from cpi_theory.checks import check_count, check_in_range, check_probability
+from experiments.config import check_new_names, named_values
+from experiments.runs.fingerprint import points_to
 from llm.data.problems import Duplicates, Fields
+from llm.models.settings import ModelSettings
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.tasks.dataset import load_task
 
 if TYPE_CHECKING:
     from llm.localizers.base import Localizer
-    from llm.models.settings import ModelSettings
     from llm.sampling.base import Sampler
     from llm.task import Task
     from llm.text.thoughts import ThoughtFormat
@@ -55,6 +56,9 @@ class ArithmeticWorld:
     horizon: int = 10
     hard_steps: int | None = None
     hard_within: int | None = None
+
+    def __post_init__(self) -> None:
+        self.task()
 
     def task(self) -> ArithmeticTask:
         """The task; its facts are those that the tiny model was warm-started with."""
@@ -114,6 +118,8 @@ class DatasetWorld:
     def __post_init__(self) -> None:
         check_probability("test_share", self.test_share)
         check_count("localization_tokens", self.localization_tokens)
+        check_in_range("localization_temperature", self.localization_temperature, 0, 100)
+        self.form()
 
     def task(self) -> Task:
         """The questions."""
@@ -146,6 +152,17 @@ class DatasetWorld:
         )
 
 
+@points_to.register
+def _(world: DatasetWorld) -> Mapping[str, Path]:
+    sources = (world.source, world.test_source)
+    return {source: Path(source) for source in sources if source is not None}
+
+
+@points_to.register
+def _(model: ModelSettings) -> Mapping[str, Path]:
+    return {model.path: Path(found(model).path)}
+
+
 LanguageWorld = ArithmeticWorld | DatasetWorld
 
 WORLDS: Mapping[str, LanguageWorld] = {
@@ -161,6 +178,7 @@ def choose(
     """The worlds of these names, from `more` or :data:`WORLDS`; `field` is named in messages.
 
     Raises:
-        InvalidInput: for a name that is neither, or one given twice.
+        InvalidInput: for a name that is neither, one given twice, or no name at all.
     """
+    check_new_names("more", [world.name for world in more], WORLDS)
     return named_values(field, names, {**WORLDS, **{world.name: world for world in more}})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from cpi_theory.randomness import Key
 from experiments.worlds.language import LanguageWorld, found, load_named
+from experiments.worlds.sites import Site
 from llm.localizers.base import Localizer
 from llm.localizers.oracle import OracleLocalizer
 from llm.models.settings import ModelSettings
-from llm.sampling.base import Sampling
+from llm.sampling.base import Sampler, Sampling
 from llm.sampling.engine import make_sampler
 from llm.sampling.settings import SamplerSettings
 from llm.simulator import LanguageModelSimulator
@@ -54,7 +56,9 @@ def open_world(
     world: LanguageWorld,
     settings: ModelSettings,
     temperature: float = 1.0,
+    seed: int = 0,
     engine: SamplerSettings | None = None,
+    wrap: Callable[[Sampler], Sampler] | None = None,
 ) -> OpenWorld:
     """Load the model and set up its world.
 
@@ -64,6 +68,7 @@ def open_world(
         temperature: of rollouts.
         seed: of the first weights of adapters.
         engine: what samples, by default transformers.
+        wrap: makes of the sampler the one that the world uses, such as one that keeps a journal.
 
     Raises:
         InvalidInput: whatever model and task refuse.
@@ -71,6 +76,7 @@ def open_world(
     model, vocabulary = load_named(settings, seed)
     task, form = world.task(), world.form()
     sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, found(settings))
+    sampler = sampler if wrap is None else wrap(sampler)
     own = world.localizer(sampler, vocabulary)
     simulator = LanguageModelSimulator(
         sampler, vocabulary, task, form, Sampling(temperature), own, chat=world.chat
@@ -79,3 +85,31 @@ def open_world(
     if isinstance(task, StepChecker):
         oracle = OracleLocalizer(task, vocabulary, form.delimiter)
     return OpenWorld(model, simulator, oracle)
+
+
+def open_model(
+    world: LanguageWorld,
+    settings: ModelSettings,
+    prompts: int,
+    key: Key,
+    temperature: float = 1.0,
+    wrap: Callable[[Sampler], Sampler] | None = None,
+) -> Site:
+    """A model on held-out problems; where the task has a step checker, deviations are from it.
+
+    Args:
+        world: task and format.
+        settings: the model.
+        prompts: number of problems, one start state each.
+        key: of the problems.
+        temperature: of rollouts.
+        wrap: see :func:`open_world`.
+
+    Raises:
+        InvalidInput: whatever model and task refuse.
+    """
+    opened = open_world(world, settings, temperature, wrap=wrap)
+    problems = opened.problems("test", prompts, key.child("problems"))
+    starts = opened.simulator.start_states(problems)
+    reference = None if opened.oracle is None else opened.with_localizer(opened.oracle)
+    return Site(world.name, opened.simulator, starts, reference)

@@ -1,15 +1,11 @@
-"""Language models as worlds that `diagnose` can look at."""
+"""Worlds that `diagnose` can look at, whoever built them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cpi_theory.randomness import Key
 from cpi_theory.seam import Simulator, State
-from experiments.worlds.language import LanguageWorld
-from experiments.worlds.open_world import open_world
-from llm.models.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -29,25 +25,3 @@ class Site:
     starts: Sequence[State]
     reference: Simulator | None = None
     reward_bound: float = 1.0
-
-
-def open_model(
-    world: LanguageWorld, settings: ModelSettings, prompts: int, key: Key, temperature: float = 1.0
-) -> Site:
-    """A model on held-out problems; where the task has a step checker, deviations are from it.
-
-    Args:
-        world: task and format.
-        settings: the model.
-        prompts: number of problems, one start state each.
-        key: of the problems.
-        temperature: of rollouts.
-
-    Raises:
-        InvalidInput: whatever model and task refuse.
-    """
-    opened = open_world(world, settings, temperature)
-    problems = opened.problems("test", prompts, key.child("problems"))
-    starts = opened.simulator.start_states(problems)
-    reference = None if opened.oracle is None else opened.with_localizer(opened.oracle)
-    return Site(world.name, opened.simulator, starts, reference)

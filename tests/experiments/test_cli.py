@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,8 +18,9 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments import cli
 from experiments.commands import COMMANDS
+from experiments.exit_codes import CANNOT_WRITE, DEFECT, EXIT_CODES, LOST
 from experiments.options import parse_options
-from experiments.runs.sweep import Execution
+from experiments.runs.execution import Execution
 
 HERE = Path(__file__).parent / "runs"
 HEAVY = ("numpy", "scipy", "numba", "torch", "matplotlib", "tabular", "jax", "tyro", "joblib")
@@ -41,7 +44,9 @@ class Config:
     nested: Nested = Nested()
 
 
-def command(*arguments: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, limit: int | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """``cpi-resets`` with the extra command `squares`, in a process of its own."""
 
     def restrict() -> None:
@@ -54,7 +59,7 @@ def command(*arguments: str, limit: int | None = None) -> subprocess.CompletedPr
         text=True,
         timeout=60,
         preexec_fn=None if limit is None else restrict,
-        env=os.environ | {"COLUMNS": "100"},
+        env=os.environ | {"COLUMNS": "100"} | environment,
     )
 
 
@@ -146,6 +151,7 @@ def test_a_command_runs_and_stores(tmp_path: Path) -> None:
         (["--cuont", "3"], ["Unrecognized options: --cuont", "--count"]),
         (["--count", "three"], ["three", "INT"]),
         (["--workers", "-1"], ["workers = -1: not an integer >= 0; choose 0 or more"]),
+        (["--workers", "1000000"], ["workers = 1000000: more than 8 for each core"]),
         (["--negative"], ["number = -1: negative; choose one >= 0"]),
         (["--config", "none.toml"], ["config = none.toml: cannot be read"]),
         (["--cluster", "here"], ["cluster = 'here': no Dask scheduler answers there"]),
@@ -189,11 +195,11 @@ def test_a_corrupt_result_exits_with_2(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_exits_with_2_and_continues_later(tmp_path: Path) -> None:
+def test_a_full_disk_exits_with_74_and_continues_later(tmp_path: Path) -> None:
     options = ("squares", "--output", str(tmp_path), "--workers", "1", "--count", "5")
     # Each shard of 40 rows fits below the limit, the table of 200 rows does not.
     done = command(*options, "--rows", "40", limit=12_000)
-    assert done.returncode == 2
+    assert done.returncode == CANNOT_WRITE == 74
     assert "cannot be written (File too large); free some space" in done.stderr
     assert "Traceback" not in done.stderr
     folder = tmp_path / "squares"
@@ -208,7 +214,7 @@ def test_a_full_disk_exits_with_2_and_continues_later(tmp_path: Path) -> None:
 
 def test_a_defect_keeps_its_traceback(tmp_path: Path) -> None:
     done = command("squares", "--output", str(tmp_path), "--defect")
-    assert done.returncode == 1
+    assert done.returncode == DEFECT == 70
     assert "ZeroDivisionError: a defect" in done.stderr
 
 
@@ -268,6 +274,159 @@ def test_tables_have_the_same_bytes_whatever_threads_the_environment_names(
         assert command(*words.split(), "--output", str(tmp_path / threads)).returncode == 0
         files.append((tmp_path / threads / "learn" / "curves.jsonl").read_bytes())
     assert files[0] == files[1]
+
+
+def test_a_lost_worker_exits_with_3_and_continues_later(tmp_path: Path) -> None:
+    options = ("squares", "--output", str(tmp_path), "--workers", "2", "--count", "3", "--deadly")
+    done = command(*options)
+    assert done.returncode == LOST == 3
+    assert "a worker process was killed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert command(*options).returncode == 0
+
+
+def test_an_output_that_is_full_exits_with_74(tmp_path: Path) -> None:
+    options = ("squares", "--output", str(tmp_path), "--workers", "1", "--lines", "3")
+    done = shell(*options, after=">/dev/full")
+    assert done.returncode == CANNOT_WRITE
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("learn", "--help"), ("squares", "--lines")])
+def test_an_output_whose_reader_has_left_exits_with_74_and_says_nothing(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    if arguments[-1] == "--lines":
+        arguments = (*arguments, "100000", "--output", str(tmp_path), "--workers", "1")
+    done = shell(*arguments, after="| true; exit ${PIPESTATUS[0]}")
+    assert done.returncode == CANNOT_WRITE
+    assert done.stderr == ""
+
+
+def test_a_closed_output_is_no_reason_to_stop(tmp_path: Path) -> None:
+    options = ("squares", "--output", str(tmp_path), "--workers", "1", "--lines", "3")
+    assert shell(*options, after=">&-").returncode == 0
+    assert (tmp_path / "squares" / "squares.jsonl").exists()
+
+
+def shell(*arguments: str, after: str) -> subprocess.CompletedProcess[str]:
+    """The same in bash, with a redirection or a pipe behind it."""
+    words = (sys.executable, str(HERE / "sweep_tasks.py"), *arguments)
+    # What follows the pipe ends before anything is written into it.
+    return subprocess.run(
+        ["bash", "-c", f"{shlex.join(words)} {after}"], capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_without_our_characters_stops_nothing(tmp_path: Path, encoding: str) -> None:
+    options = ("squares", "--output", str(tmp_path), "--workers", "1", "--lines", "1")
+    done = command(*options, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "? ? ?\n", "")
+    assert command("learn", "--help", PYTHONIOENCODING=encoding).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("verify", "--help")])
+def test_help_says_what_exit_codes_mean(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 0
+    _, _, text = capsys.readouterr().out.rpartition("exit codes:")
+    for code, meaning in EXIT_CODES.items():
+        assert f"{code:<4} {meaning}" in text
+
+
+def test_the_documentation_lists_every_exit_code() -> None:
+    text = (Path(cli.__file__).parents[1] / "docs" / "running.md").read_text()
+    rows = dict(re.findall(r"^\| (\d+) \| (.*?) \|$", text, re.MULTILINE))
+    assert rows == {str(code): meaning for code, meaning in EXIT_CODES.items()}
+
+
+# The settings of the warm start hold those of llm/training, which load PyTorch.
+LIGHT = [name for name in COMMANDS if name != "warm-start"]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_help_of_no_command_loads_what_only_its_work_needs(name: str) -> None:
+    heavy = ("torch", "transformers", "trl", "datasets", "matplotlib", "distributed", "pandas")
+    code = (
+        f"import sys; from experiments.cli import main; main([{name!r}, '--help']); "
+        f"print('loaded', *[m for m in {heavy!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.rpartition("loaded")[2].split() == []
+
+
+@pytest.mark.parametrize("name", ["figures", "reproduce"])
+def test_the_backend_that_a_notebook_names_matters_to_nobody(name: str, tmp_path: Path) -> None:
+    backend = {"MPLBACKEND": "module://no_such_notebook.backend"}
+    assert command(name, "--help", **backend).returncode == 0
+    done = command("figures", "--output", str(tmp_path), **backend)
+    assert done.returncode == 2
+    assert "holds none of these runs" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("learn", "worlds = []", "worlds = (): empty; name at least one of 'tree-natural'"),
+        ("learn", "methods = []", "methods = (): empty; name at least one of 'GRPO'"),
+        ("train", "worlds = []", "worlds = (): empty; name at least one of 'natural'"),
+        ("train", "methods = []", "methods = (): empty; name at least one of 'GRPO'"),
+        ("anatomy", "worlds = []", "worlds = (): empty"),
+        ("frontier", "worlds = []", "worlds = (): empty; name at least one of 'one hard'"),
+        ("frontier", "methods = []", "methods = (): empty"),
+        ("frontier", "accuracies = []", "accuracies = (): empty"),
+        ("compare", "worlds = []", "worlds = (): empty"),
+        ("compare", 'worlds = ["Tacsi"]', "worlds[0] = 'Tacsi': unknown"),
+        ("warm-start", "regimes = []", "regimes = (): empty"),
+        (
+            "train",
+            '[[more]]\ntype = "ArithmeticWorld"\nname = "x"\nhorizon = 0',
+            "horizon = 0",
+        ),
+        (
+            "train",
+            '[[more]]\ntype = "DatasetWorld"\nname = "x"\nsource = "q"\nmax_thoughts = 0',
+            "max_thoughts = 0",
+        ),
+        (
+            "learn",
+            '[[more]]\ntype = "TreeWorld"\nname = "x"\nright_probability = 1.5',
+            "right_probability = 1.5",
+        ),
+        (
+            "learn",
+            '[[more]]\ntype = "TreeWorld"\nname = "lock"',
+            "more[0].name = 'lock': the name of another one",
+        ),
+        (
+            "train",
+            'methods = ["ORACLE"]\nworlds = ["x"]\n'
+            '[[more]]\ntype = "DatasetWorld"\nname = "x"\nsource = "QUESTIONS"',
+            "no exact step checker",
+        ),
+        (
+            "anatomy",
+            'worlds = ["x"]\n[[more]]\ntype = "DatasetWorld"\nname = "x"\nsource = "none.jsonl"',
+            "none.jsonl",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_anything_is_stored(
+    name: str, text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = tmp_path / "questions.jsonl"
+    rows = [json.dumps({"question": f"{i} + 1?", "answer": str(i + 1)}) for i in range(8)]
+    questions.write_text("\n".join(rows) + "\n")
+    file, output = tmp_path / "settings.toml", tmp_path / "results"
+    file.write_text(text.replace("QUESTIONS", str(questions)))
+    assert cli.main([name, "--config", str(file), "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(output.rglob("*.json*"))
 
 
 def test_packages_that_only_language_models_need_are_named_where_they_are_missing(

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from experiments import curve_statistics as shared
-from experiments.frontier.report import goals
+from experiments.frontier.summary import goals
 from experiments.report.command import run
 from experiments.report.config import FiguresConfig
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.train import summary
 from paper_figs.catalogue import FIGURES
 

@@ -20,7 +20,8 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments.commands import COMMANDS
 from experiments.config import load_config
-from experiments.reproduce.config import Profile, ReproduceConfig
+from experiments.reproduce.config import ReproduceConfig
+from experiments.reproduce.profile import Profile
 
 TINY = """
 [verify]
@@ -226,7 +227,7 @@ def test_the_largest_exit_code_is_kept(
     from rich.console import Console
 
     from experiments.reproduce import command as reproduce
-    from experiments.runs.sweep import Execution
+    from experiments.runs.execution import Execution
 
     ran = []
 

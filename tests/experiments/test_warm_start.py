@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from experiments.worlds.language import TINY, WORLDS
 from llm.evaluation.arithmetic import measure
 from llm.models.tiny import load
 from llm.tasks.arithmetic.task import REGIMES
+from llm.training.warm_start import Training
 
 SMALL = """
 problems = 8
@@ -52,6 +54,51 @@ def test_the_command_trains_measures_saves_and_does_not_do_it_twice(
     record = Run.existing(tmp_path, "warm-start")
     assert [row["step"] for row in record.read("losses")] == [4]
     assert [row["regime"] for row in record.read("measurements")] == ["natural", "early"]
+
+
+def test_an_interrupted_warm_start_keeps_all_losses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL.replace("steps = 4", "steps = 23"))
+    arguments = ["warm-start", "--config", str(file), "--output"]
+    assert main([*arguments, str(tmp_path / "whole")]) == 0
+    update, stopped = Training._update, tmp_path / "stopped"
+
+    def interrupted(self: Training, *batch: object) -> float:
+        if self.step == 13:
+            raise KeyboardInterrupt
+        return update(self, *batch)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_update", interrupted)
+        assert main([*arguments, str(stopped)]) == 130
+    assert not list(stopped.glob("*/*.jsonl"))
+    assert main([*arguments, str(stopped)]) == 0
+    for table in ("losses", "measurements"):
+        stored = [
+            (root / "warm-start" / f"{table}.jsonl").read_bytes()
+            for root in (tmp_path / "whole", stopped)
+        ]
+        assert stored[0] == stored[1]
+    rows = Run.existing(stopped, "warm-start").read("losses")
+    assert [row["step"] for row in rows] == [20, 23]
+    assert not (stopped / "warm-start" / "training").exists()
+
+
+def test_a_model_of_other_code_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL)
+    arguments = ["warm-start", "--config", str(file), "--output", str(tmp_path)]
+    for code, trained in (("before", True), ("before", False), ("after", True)):
+        monkeypatch.setattr("experiments.runs.store.code_digest", lambda code=code: code)
+        assert main(arguments) == 0
+        assert ("step 4 of 4" in capsys.readouterr().out) == trained
+    shutil.rmtree(tmp_path / "warm-start" / "model")
+    assert main(arguments) == 0
+    assert "step 4 of 4" in capsys.readouterr().out
 
 
 def test_regimes_are_the_worlds_that_are_trained_on() -> None:

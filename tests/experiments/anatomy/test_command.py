@@ -23,8 +23,8 @@ from experiments.anatomy.summary import (
     signals,
 )
 from experiments.anatomy.tree import TreeSpec, tree_rows
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.worlds.language import TINY, ArithmeticWorld
 from llm.models.settings import ModelSettings
 

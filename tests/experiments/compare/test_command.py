@@ -26,8 +26,8 @@ from experiments.compare.measures import (
 from experiments.compare.plan import lines
 from experiments.compare.settings import Line, Setting
 from experiments.compare.worlds import world
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from tabular.evaluation.evaluate import evaluate
 from tabular.resets.updates import coverage, improvable, reset_step
 from tabular.simulation.reset_weight import reset_weight

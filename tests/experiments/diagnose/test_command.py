@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +40,11 @@ from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
 from experiments.report.command import run as figures
 from experiments.report.config import FiguresConfig
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.worlds.cases import SETTINGS, VALIDATION, Case, open_case
 from experiments.worlds.tabular import WORLDS, TreeWorld
+from llm.sampling.transformers_sampler import TransformersSampler
 from paper_figs.figures.diagnosis import (
     diagnosis_coverage_figure,
     diagnosis_figure,
@@ -217,6 +222,23 @@ def test_a_diagnosis_is_stored_printed_drawn_and_reported(tmp_path: Path) -> Non
     assert record.path("estimates").read_bytes() == once
 
 
+def test_a_finished_diagnosis_is_not_made_again_but_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, first, second = DiagnoseConfig(world="tree-early", prompts=16), quiet(), quiet()
+    run(config, tmp_path, ONE, first)
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("diagnosed again")
+
+    monkeypatch.setattr("experiments.diagnose.command.diagnose", never)
+    assert run(config, tmp_path, ONE, second) == 0
+    assert first.file.getvalue() == second.file.getvalue()  # type: ignore[attr-defined]
+    Run.existing(tmp_path, "diagnose").path("corrections").unlink()
+    with pytest.raises(AssertionError, match="diagnosed again"):
+        run(config, tmp_path, ONE, quiet())
+
+
 def test_a_blind_world_is_measured_by_sampling(tmp_path: Path) -> None:
     sampling = Sampling(audited=8, traced=2)
     config = DiagnoseConfig(world="tree-early", blind=True, prompts=16, sampling=sampling)
@@ -270,6 +292,7 @@ def test_mistakes_are_explained(
 ) -> None:
     assert cli.main(["diagnose", *arguments, "--output", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.json*"))  # so that the corrected command can start
 
 
 # --- sentences ------------------------------------------------------------------------------------
@@ -322,6 +345,43 @@ def test_the_tiny_model_is_diagnosed_by_the_same_function(tmp_path: Path) -> Non
     assert 0 < found["rollouts", "success"]["upper"] < 0.9  # a weak model, as it was warm-started
     assert any(name.startswith("deviation 0") for _, name in found)
     assert render(diagnosis_figure(record.read("estimates")), "png")
+
+
+@pytest.mark.slow
+def test_a_killed_diagnosis_of_a_model_goes_on_to_the_same_records(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    command = [
+        *(sys.executable, "-m", "experiments.cli", "diagnose", "--model", "tiny"),
+        *("--prompts", "8", "--sampling.audited", "2", "--sampling.traced", "1", "--output"),
+    ]
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    parts: list[Path] = []
+    while len(parts) < 3 and time.monotonic() < deadline:
+        parts = list(killed.glob("diagnose/drawn/*/[!.]*.jsonl"))
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert len(parts) >= 3
+    assert not list(killed.glob("diagnose/*.jsonl"))
+    config = DiagnoseConfig(model="tiny", prompts=8, sampling=Sampling(audited=2, traced=1))
+    asked = []
+
+    def counted(self: object, requests: Sequence[object], sampling: object) -> object:
+        asked.append(len(requests))
+        return generate(self, requests, sampling)  # type: ignore[arg-type]
+
+    generate = TransformersSampler.generate
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransformersSampler, "generate", counted)
+        assert run(config, killed, ONE, quiet()) == 0
+    assert not (killed / "diagnose" / "drawn").exists()  # it goes when the tables are there
+    for table in ("estimates", "summary", "order", "corrections", "verdict"):
+        names = [root / "diagnose" / f"{table}.jsonl" for root in (whole, killed)]
+        assert names[0].read_bytes() == names[1].read_bytes()
+    (summary,) = Run.existing(killed, "diagnose").read("summary")
+    assert 0 < sum(asked) < summary["rollouts"]
 
 
 @pytest.mark.slow

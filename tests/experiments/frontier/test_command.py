@@ -14,13 +14,14 @@ from experiments.config import load_config
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.command import run, summarise
 from experiments.frontier.config import CellSpec, FrontierConfig
-from experiments.frontier.report import goals, rank_rule, verdicts
+from experiments.frontier.report import verdicts
+from experiments.frontier.summary import goals, rank_rule
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget
 from experiments.methods import ALGORITHMS
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from tabular.learning.optimizers import Adam
 
 TINY = FrontierConfig(

@@ -20,9 +20,9 @@ from experiments.learn.command import run
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget, CurveSpec, learning_curve
 from experiments.methods import TABULAR_METHODS, GroupMethod
+from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.worlds.tabular import WORLDS, GymWorld, LockWorld, TreeWorld, build, choose
 from tabular.evaluation.evaluate import evaluate
 from tabular.learning.optimizers import Adam
@@ -355,7 +355,7 @@ def test_the_command_gives_the_same_files_from_two_processes(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"seeds": 1}, "seeds = 1: not an integer >= 2"),
-        ({"methods": ("GPRO",)}, r"methods\[0\] = 'GPRO': unknown; choose among GRPO"),
+        ({"methods": ("GPRO",)}, r"methods\[0\] = 'GPRO': unknown; choose among 'GRPO'"),
         ({"worlds": ("tre",)}, r"worlds\[0\] = 'tre': unknown"),
         ({"sampled_worlds": ("tre",)}, r"sampled_worlds\[0\] = 'tre': unknown"),
         ({"rate": 0.0}, "rate = 0.0: not a positive number"),

@@ -31,8 +31,8 @@ from experiments.documents.numbers import agreement, interval_text
 from experiments.learn.report import learning_summary
 from experiments.report.command import existing_runs, run
 from experiments.report.config import FiguresConfig
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.verify.report import bound_verdicts
 from paper_figs.catalogue import FIGURES
 from paper_figs.style import render
@@ -226,9 +226,9 @@ def test_report_needs_a_run(tmp_path: Path) -> None:
 def test_runs_are_found_by_their_names(results: Path) -> None:
     with pytest.raises(InvalidInput, match="holds none of these runs"):
         run(FiguresConfig(name="x", compare="other"), results, Execution(), Console(quiet=True))
-    Run.open(results, "verify-quick", {"seed": 0}, 0)
+    Run.open(results, "verify-quick", {"seed": 0}, 0).write("summary", [])
     assert set(existing_runs(FiguresConfig(), results)) == {"verify", "compare"}
     quick = existing_runs(FiguresConfig(), results)["verify"]
     assert quick.directory.name == "verify-quick"
-    Run.open(results, "verify", {"seed": 0}, 0)
+    Run.open(results, "verify", {"seed": 0}, 0).write("summary", [])
     assert existing_runs(FiguresConfig(), results)["verify"].directory.name == "verify"

@@ -16,6 +16,7 @@ import numpy as np
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from experiments.runs.fingerprint import points_to
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,39 @@ def threads(spec: Square) -> list[dict]:
     names = [f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA")]
     told = {name: os.environ.get(name) for name in names}
     return [told | {"number": spec.number, "pid": os.getpid()}]
+
+
+HOARD: list[bytes] = []
+
+
+def hoard(spec: Square) -> list[dict]:
+    """Holds on to 320 MB from the second task of a process on, as one that loads a library does."""
+    if HOARD:
+        HOARD.append(b"x" * 320_000_000 if len(HOARD) == 1 else b"")
+    else:
+        HOARD.append(b"")
+    time.sleep(spec.seconds)
+    return [{"pid": os.getpid(), "number": spec.number}]
+
+
+@dataclass(frozen=True)
+class FromFile:
+    path: str
+    add: int = 0
+    then: str = ""
+
+
+@points_to.register
+def _(spec: FromFile) -> dict[str, Path]:
+    return {spec.path: Path(spec.path)}
+
+
+def square_of_file(spec: FromFile) -> list[dict]:
+    """The square of the number in a file, which then holds another one if it is to."""
+    number = int(Path(spec.path).read_text())
+    if spec.then:
+        Path(spec.path).write_text(spec.then)
+    return [{"square": number**2 + spec.add}]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import math
@@ -22,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from experiments.errors import CannotWrite, CorruptFile
+from experiments.errors import CannotWrite, CorruptFile, StaleTable
 from experiments.runs.encoding import canonical, digest, plain
-from experiments.runs.files import atomic_write, read_rows
+from experiments.runs.files import atomic_write
+from experiments.runs.fingerprint import points_to
 from experiments.runs.store import Run
 
 
@@ -56,7 +58,10 @@ class Kind(enum.Enum):
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run.open(tmp_path, "one", Config(), seed=3)
+    """A run with a record: before the first one nothing is written."""
+    run = Run.open(tmp_path, "one", Config(), seed=3)
+    run.write("first", [{"a": 1}])
+    return run
 
 
 JSON_ROWS = st.lists(
@@ -132,7 +137,7 @@ def test_a_table_is_replaced_as_a_whole_and_listed(run: Run) -> None:
     run.write("table", [{"i": 0}])
     run.log_time("table", 1.0)
     assert run.read("table") == [{"i": 0}]
-    assert run.tables() == ("table",)
+    assert run.tables() == ("first", "table")
     assert not list(run.directory.glob(".*"))
 
 
@@ -161,7 +166,7 @@ def test_another_environment_is_added_not_hidden(run: Run, tmp_path: Path) -> No
     stored = json.loads(path.read_text())
     stored["environments"][0]["versions"]["numpy"] = "1.0"
     path.write_text(json.dumps(stored))
-    Run.open(tmp_path, "one", Config(), seed=3)
+    Run.open(tmp_path, "one", Config(), seed=3).write("first", [])
     versions = [e["versions"]["numpy"] for e in json.loads(path.read_text())["environments"]]
     assert versions == ["1.0", np.__version__]
 
@@ -207,7 +212,7 @@ def test_names_stay_inside_the_folder(tmp_path: Path, run: Run, name: str) -> No
 def test_a_corrupt_table_is_named_with_its_line(
     run: Run, content: bytes, line: int, problem: str
 ) -> None:
-    run.path("table").write_bytes(content)
+    run.path("table").write_bytes(content)  # as runs were stored before there were checksums
     with pytest.raises(CorruptFile, match=problem) as caught:
         run.read("table")
     assert caught.value.line == line
@@ -216,7 +221,13 @@ def test_a_corrupt_table_is_named_with_its_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [("{", "not valid JSON"), ("{}", "lacks config"), ("[]", "lacks")]
+    ("content", "message"),
+    [
+        ("{", "not valid JSON"),
+        ("{}", "lacks config"),
+        ("[]", "holds a list instead of an object"),
+        ("null", "holds a NoneType instead of an object"),
+    ],
 )
 def test_a_corrupt_description_is_named(
     run: Run, tmp_path: Path, content: str, message: str
@@ -244,6 +255,152 @@ def test_once_computes_once(run: Run) -> None:
 
     assert run.once("table", compute) == run.once("table", compute) == [{"a": [1, 2]}]
     assert len(calls) == 1
+
+
+class Counting:
+    """Rows that say how often they were computed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> list[dict]:
+        self.count += 1
+        return [{"time": self.count}]
+
+
+def test_a_table_is_computed_again_when_the_code_has_changed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compute = Counting()
+    for code, times in (("before", 1), ("before", 1), ("after", 2), ("after", 2)):
+        monkeypatch.setattr("experiments.runs.store.code_digest", lambda code=code: code)
+        assert run.once("table", compute) == [{"time": times}]
+
+
+def test_a_table_is_computed_again_when_a_table_that_it_follows_from_has_changed(run: Run) -> None:
+    compute = Counting()
+    for source, times in ((1, 1), (1, 1), (2, 2), (1, 3)):
+        run.write("source", [{"a": source}])
+        assert run.once("table", compute, ("source",)) == [{"time": times}]
+    run.write("unrelated", [{"a": 0}])
+    assert run.once("table", compute, ("source",)) == [{"time": 3}]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A configuration that names a file."""
+
+    path: str
+
+
+@points_to.register
+def _(reading: Reading) -> dict[str, Path]:
+    return {reading.path: Path(reading.path)}
+
+
+def test_a_table_is_computed_again_when_a_file_that_the_settings_name_has_changed(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data.txt"
+    compute = Counting()
+    for content, times in (("a", 1), ("a", 1), ("b", 2)):
+        data.write_text(content)
+        run = Run.open(tmp_path, "reads", Reading(str(data)), seed=0)
+        assert run.once("table", compute) == [{"time": times}]
+
+
+def test_a_table_without_an_origin_is_computed_again(run: Run) -> None:
+    run.path("table").write_text('{"time": 0}\n')
+    assert run.read("table") == [{"time": 0}]
+    assert run.once("table", Counting()) == [{"time": 1}]
+
+
+def test_a_changed_digit_is_noticed(run: Run) -> None:
+    run.write("table", [{"a": 1234}])
+    path = run.path("table")
+    path.write_bytes(path.read_bytes().replace(b"1234", b"1235"))
+    with pytest.raises(CorruptFile, match="does not match its checksum"):
+        run.read("table")
+    assert run.once("table", lambda: [{"a": 1234}]) == [{"a": 1234}] == run.read("table")
+
+
+def test_a_table_of_other_tables_than_are_there_is_not_read(run: Run) -> None:
+    run.write("source", [{"a": 1}])
+    run.write("table", [{"b": 1}], ("source",))
+    assert run.read("table") == [{"b": 1}]
+    run.write("source", [{"a": 2}])
+    with pytest.raises(StaleTable, match=r"was made of another source\.jsonl"):
+        run.read("table")
+
+
+def test_a_damaged_manifest_is_named(run: Run) -> None:
+    for content in ("null", "{", '{"first.jsonl": 3}'):
+        (run.directory / "manifest.json").write_text(content)
+        with pytest.raises(CorruptFile, match=r"manifest\.json"):
+            run.read("first")
+
+
+def test_a_run_without_a_manifest_is_read_as_it_is(run: Run) -> None:
+    (run.directory / "manifest.json").unlink()
+    assert Run.existing(run.directory.parent, "one").read("first") == [{"a": 1}]
+    assert not run.made_by_other_code()
+
+
+def test_tables_of_other_code_are_known_as_such(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not run.made_by_other_code()
+    monkeypatch.setattr("experiments.runs.store.code_digest", lambda: "another")
+    assert run.made_by_other_code()
+
+
+def test_what_an_earlier_making_left_goes(run: Run) -> None:
+    for name in ("a", "b"):
+        run.write_file(f"figures/{name}.pdf", name.encode())
+    run.keep_only("figures", ["b.pdf"])
+    assert [path.name for path in (run.directory / "figures").iterdir()] == ["b.pdf"]
+    assert set(run.manifest.entries()) == {"first.jsonl", "figures/b.pdf"}
+    run.keep_only("nothing", [])
+
+
+# --- starts that come to nothing ----------------------------------------------------------------
+
+
+def test_nothing_is_written_before_there_is_a_record(tmp_path: Path) -> None:
+    run = Run.open(tmp_path, "one", Config(), seed=3)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(RuntimeError, match="refused"), run.lock():
+        raise RuntimeError("refused")
+    Run.open(tmp_path, "one", Config(horizon=5), seed=4).write("table", [{"a": 1}])
+    assert Run.existing(tmp_path, "one").config["horizon"] == 5
+
+
+def test_a_folder_without_records_blocks_nobody(run: Run, tmp_path: Path) -> None:
+    run.path("first").unlink()
+    run.log_time("started", 1.0)
+    with Run.open(tmp_path, "one", Config(horizon=5), seed=3).lock():
+        pass
+    Run.open(tmp_path, "one", Config(horizon=5), seed=3).write("table", [])
+    with pytest.raises(InvalidInput, match="was made with 5"):
+        Run.open(tmp_path, "one", Config(), seed=3)
+
+
+def test_who_waited_for_the_lock_looks_again(tmp_path: Path) -> None:
+    mine, theirs = (Run.open(tmp_path, "one", Config(horizon=h), seed=3) for h in (4, 5))
+    with theirs.lock():
+        theirs.write("table", [{"a": 1}])
+    with pytest.raises(InvalidInput, match="was made with 5"), mine.lock():
+        pass
+
+
+def test_a_run_that_is_made_anew_takes_other_values_of_its_own_configuration_only(
+    tmp_path: Path,
+) -> None:
+    Run.open(tmp_path, "report", Config(), seed=0, replace=True).write("t", [])
+    again = Run.open(tmp_path, "report", Config(horizon=9), seed=0, replace=True)
+    with again.lock():
+        again.write("t", [])
+    assert Run.existing(tmp_path, "report").config["horizon"] == 9
+    with pytest.raises(InvalidInput, match="records of another command"):
+        Run.open(tmp_path, "report", Inner(), seed=0, replace=True)
 
 
 def test_timings_are_kept_apart_and_survive_a_cut(run: Run) -> None:
@@ -291,8 +448,13 @@ def test_a_full_disk_leaves_the_old_table(tmp_path: Path) -> None:
 
 def test_an_unwritable_place_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotWrite, match=r"Not a directory.*choose another --output"):
-        Run.open(tmp_path / "file", "one", Config(), seed=0)
+    run = Run.open(tmp_path / "file", "one", Config(), seed=0)
+    for attempt in (run.lock, lambda: contextlib.nullcontext(run.write("table", []))):
+        with (
+            pytest.raises(CannotWrite, match=r"Not a directory.*choose another --output"),
+            attempt(),
+        ):
+            pass
 
 
 def test_a_device_without_space_is_explained_by_its_real_error(tmp_path: Path) -> None:
@@ -333,6 +495,34 @@ def test_a_kill_never_leaves_a_half_written_file(tmp_path: Path) -> None:
         assert content == b"old" or (len(content) == 5_000_000 and len(set(content)) == 1)
 
 
+_REPLACER = """
+import sys
+from experiments.runs.store import Run
+run = Run.open(sys.argv[1], "one", {}, 0)
+tables = [[{"i": i, "of": size} for i in range(size)] for size in (3, 20_000)]
+run.write("table", tables[0])
+print("ready", flush=True)
+while True:
+    for rows in tables:
+        run.write("table", rows)
+"""
+
+
+def test_a_kill_never_leaves_a_table_that_its_manifest_does_not_know(tmp_path: Path) -> None:
+    for pause in (0.0, 0.004, 0.013, 0.03, 0.06, 0.1):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _REPLACER, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(pause)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        rows = Run.existing(tmp_path, "one").read("table")
+        assert len(rows) == rows[0]["of"]
+
+
 def _hold(directory: str, ready: object, release: object) -> None:
     with Run.existing(directory, "one").lock():
         ready.set()  # type: ignore[attr-defined]
@@ -356,8 +546,9 @@ def test_two_processes_do_not_share_a_run_and_a_dead_one_keeps_nothing(
     leftover.write_text("half")
     with run.lock():
         assert not leftover.exists()
+        with Run.existing(tmp_path, "one").lock():  # who holds it may take it again
+            pass
 
 
-def test_read_rows_of_an_empty_table(run: Run) -> None:
-    assert run.write("table", []) == []
-    assert read_rows(run.path("table")) == []
+def test_a_table_may_be_empty(run: Run) -> None:
+    assert run.write("table", []) == run.read("table") == []

@@ -6,22 +6,24 @@ import contextlib
 import functools
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from joblib.externals.loky import get_reusable_executor
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 from experiments.runs.threads import Kind
 
 HERE = Path(__file__).parent
@@ -31,7 +33,6 @@ HERE = Path(__file__).parent
 def tasks(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module of tasks, importable by worker processes too."""
     monkeypatch.syspath_prepend(str(HERE))
-    get_reusable_executor().shutdown()  # workers of another test do not know this path
     import sweep_tasks
 
     return sweep_tasks
@@ -232,6 +233,30 @@ def test_a_killed_local_worker_is_explained_and_the_rest_kept(
 def test_workers_must_be_a_count() -> None:
     with pytest.raises(InvalidInput, match="workers = -1"):
         Execution(workers=-1)
+    with pytest.raises(InvalidInput, match="workers = 1000000: more than 8 for each core"):
+        Execution(workers=1_000_000)
+
+
+def test_workers_may_grow(tasks: ModuleType, tmp_path: Path) -> None:
+    """What a task loads is no leak; loky takes 300 MB more than after the first task for one."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import sweep_tasks as tasks\n"
+        "from experiments.runs.execution import Execution\n"
+        "from experiments.runs.store import Run\n"
+        "from experiments.runs.sweep import sweep\n"
+        "if __name__ == '__main__':\n"
+        "    specs = [tasks.Square(i, seconds=0.6) for i in range(8)]\n"
+        "    run = Run.open(sys.argv[2], 'one', {}, 0)\n"
+        "    rows = sweep(tasks.hoard, specs, run, 'hoard', Execution(workers=2))\n"
+        "    print(len({row['pid'] for row in rows}))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script), str(HERE), str(tmp_path)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
 
 
 # --- a whole process, killed -------------------------------------------------------------------
@@ -294,6 +319,14 @@ def gone(pid: int) -> bool:
     return True
 
 
+def all_gone(pids: Sequence[int], seconds: float) -> bool:
+    """Whether all these processes have ended within a time."""
+    deadline = time.monotonic() + seconds
+    while not all(map(gone, pids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return all(map(gone, pids))
+
+
 def children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in found]
@@ -345,10 +378,7 @@ def test_workers_never_see_ctrl_c_and_end_with_the_main_process(tmp_path: Path) 
     assert all(map(ignores_interrupts, workers))
     assert not ignores_interrupts(process.pid)
     assert finish(process) == ""
-    deadline = time.monotonic() + 30
-    while not all(map(gone, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert all(map(gone, workers))
+    assert all_gone(workers, seconds=30)
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
@@ -379,9 +409,139 @@ def test_a_command_in_the_background_leaves_ctrl_c_to_those_in_the_foreground(
     assert finish(process) == ""
     assert process.returncode == 0
     assert len((tmp_path / "squares" / "squares.jsonl").read_text().splitlines()) == 6
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_sigterm_says_how_to_continue_and_ends_the_workers(
+    tmp_path: Path, whole_group: bool
+) -> None:
+    """Batch systems send it before they kill, some to all processes, some to the first alone."""
+    options = ("--workers", "2", "--count", "8", "--seconds", "0.3")
+    process = start(tmp_path, *options)
+    wait_for_shards(tmp_path, 2)
+    workers = children(process.pid)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGTERM)
+    text = finish(process)
+    assert process.returncode == 143
+    assert "ended by SIGTERM; run the same command again to continue" in text
+    assert "Traceback" not in text
+    assert all_gone(workers, seconds=5)
+    done = len(list((tmp_path / "squares" / "shards" / "squares").glob("[!.]*")))
+    before = executions(tmp_path / "log")
+    process = start(tmp_path, *options)
+    assert finish(process) == ""
+    assert sum((executions(tmp_path / "log") - before).values()) == 8 - done
+
+
+def test_sigterm_ends_a_command_without_workers_too(tmp_path: Path) -> None:
+    process = start(tmp_path, "--workers", "1", "--count", "4", "--seconds", "0.5")
+    wait_for_shards(tmp_path, 1)
+    process.send_signal(signal.SIGTERM)
+    assert "ended by SIGTERM" in finish(process)
+    assert process.returncode == 143
+
+
+def test_workers_end_with_a_main_process_that_is_killed(tmp_path: Path) -> None:
+    """Even while they are at something that takes long and never looks up."""
+    process = start(tmp_path, "--workers", "2", "--count", "6", "--seconds", "60")
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("log/*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    assert all_gone(workers, seconds=5)
+
+
+def test_workers_that_are_left_alone_end_on_every_system(tmp_path: Path) -> None:
+    """The thread that watches the main process, where the system does not do it."""
+    code = (
+        "import multiprocessing, os, sys, time\n"
+        "from experiments.runs import processes\n"
+        "def work(connection):\n"
+        "    processes.sys = type('Elsewhere', (), {'platform': 'elsewhere'})\n"
+        "    processes._end_with(os.getppid())\n"
+        "    connection.send(os.getpid())\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    ours, theirs = multiprocessing.Pipe()\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    context.Process(target=work, args=(theirs,), daemon=False).start()\n"
+        "    print(ours.recv(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    assert all_gone([int(done.stdout)], seconds=5)
+
+
+# --- data that specifications name -------------------------------------------------------------
+
+
+def test_data_behind_a_specification_decide(tasks: ModuleType, run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data.txt"
+    for content, square in ((b"3", 9), (b"3", 9), (b"4", 16)):
+        data.write_bytes(content)
+        specs = [tasks.FromFile(str(data)), tasks.FromFile(str(data), add=1)]
+        rows = sweep(tasks.square_of_file, specs, run, "squares", Execution(workers=1))
+        assert [row["square"] for row in rows] == [square, square + 1]
+    assert len(list((run.directory / "shards" / "squares").iterdir())) == 4
+
+
+def test_data_that_change_meanwhile_are_refused(
+    tasks: ModuleType, run: Run, tmp_path: Path
+) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("3")
+    specs = [tasks.FromFile(str(data)), tasks.FromFile(str(data), add=1, then="4")]
+    with pytest.raises(InvalidInput, match=r"data\.txt.*was changed while this ran"):
+        sweep(tasks.square_of_file, specs, run, "squares", Execution(workers=1))
+    assert not run.has("squares")
+    assert len(list((run.directory / "shards" / "squares").iterdir())) == 1
+
+
+# --- how far it is -------------------------------------------------------------------------------
+
+
+def test_a_line_now_and_then_where_the_output_is_no_terminal(tmp_path: Path) -> None:
+    options = ("--workers", "2", "--count", "8", "--seconds", "0.3", "--every", "0.2")
+    text = finish(start(tmp_path, *options))
+    lines = re.findall(r"^squares: (\d) of 8, \d+ s so far", text, re.MULTILINE)
+    assert len(lines) >= 3
+    assert [int(count) for count in lines] == sorted(int(count) for count in lines)
+    assert re.search(r", about \d+ s left$", text, re.MULTILINE)
+
+
+def test_a_bar_on_a_terminal_that_goes_in_the_end(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "sweep_tasks.py"), "squares", "--output", str(tmp_path),
+         "--workers", "1", "--count", "6", "--seconds", "0.3"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait() == 0
+    assert b"squares" in shown
+    assert b"2/6" in shown
+    assert shown.rstrip().endswith(b"\x1b[2K")  # the last line is cleared
+    assert b"so far" not in shown
 
 
 # --- Dask: a real scheduler and real workers on loopback ---------------------------------------
+
+
+Cluster = tuple[str, list[subprocess.Popen[bytes]], subprocess.Popen[bytes]]
 
 
 def _spawn(*arguments: str) -> subprocess.Popen[bytes]:
@@ -405,8 +565,8 @@ def _address(file: Path) -> str:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Address of a scheduler and its two worker processes."""
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Address of a scheduler, its two worker processes, and its own."""
     pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
     scheduler = _spawn(
@@ -425,7 +585,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
         workers = [_spawn("worker", address, *options) for _ in range(2)]
         processes += workers
-        yield address, workers
+        yield address, workers, scheduler
     finally:
         for process in processes:
             process.kill()
@@ -434,11 +594,11 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
 
 def test_a_killed_dask_worker_loses_nothing(
     tasks: ModuleType,
-    cluster: tuple[str, list[subprocess.Popen[bytes]]],
+    cluster: Cluster,
     tmp_path: Path,
     log: Path,
 ) -> None:
-    address, _ = cluster
+    address, *_ = cluster
     specs = [tasks.Square(i, seconds=0.2, log=str(log)) for i in range(8)]
     specs.insert(4, tasks.Square(99, log=str(log), deadly=str(tmp_path / "deadly")))
     run = Run.open(tmp_path / "runs", "dask", {}, seed=0)
@@ -451,9 +611,7 @@ def test_a_killed_dask_worker_loses_nothing(
     assert executions(log)[99] == 3  # killed in it, once more on the cluster, once locally
 
 
-def test_a_refusal_crosses_the_cluster(
-    tasks: ModuleType, cluster: tuple[str, list[subprocess.Popen[bytes]]], run: Run
-) -> None:
+def test_a_refusal_crosses_the_cluster(tasks: ModuleType, cluster: Cluster, run: Run) -> None:
     with pytest.raises(InvalidInput, match="number = -1: negative"):
         sweep(tasks.square, [tasks.Square(-1)], run, "squares", Execution(cluster=cluster[0]))
 
@@ -463,3 +621,16 @@ def test_an_unreachable_cluster_is_explained(tasks: ModuleType, run: Run, addres
     with pytest.raises(InvalidInput, match=r"no Dask scheduler answers.*dask scheduler") as caught:
         sweep(tasks.square, [tasks.Square(1)], run, "squares", Execution(cluster=address))
     assert (caught.value.field, caught.value.value) == ("cluster", address)
+
+
+def test_a_scheduler_that_ends_is_one_sentence(cluster: Cluster, tmp_path: Path) -> None:
+    address, _, scheduler = cluster
+    process = start(tmp_path, "--cluster", address, "--count", "20", "--seconds", "0.5")
+    wait_for_shards(tmp_path, 2)
+    scheduler.kill()
+    text = finish(process)
+    assert process.returncode == 3
+    assert text.splitlines() == [
+        f"error: cluster = '{address}': the Dask scheduler has ended; start it and its workers "
+        "again, then the same command; finished results are kept"
+    ]

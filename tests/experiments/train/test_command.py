@@ -14,8 +14,8 @@ from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.config import load_config
 from experiments.methods import LANGUAGE_METHODS
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.train.command import run
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve

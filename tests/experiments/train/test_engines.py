@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.train import training
 from experiments.train.command import run
 from experiments.train.config import TrainConfig
@@ -93,6 +93,29 @@ def test_a_killed_run_goes_on_to_the_same_records(tmp_path, monkeypatch, engine)
     assert [line["update"] for line in log] == [1, 2, 3, 4]  # the third was killed before its line
     assert log[-1]["tokens"] == whole[-1]["tokens"]
     assert log[-1]["seconds_left"] == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_resumed_run_logs_every_update_once(tmp_path, monkeypatch, engine, last):
+    """Killed before the first checkpoint, and after an update behind it."""
+    one, checkpoints = spec(engine=engine, budget=LONGER), Checkpoints(tmp_path, 2)
+    log = training.Curve._log
+
+    def killed(self, collection):
+        log(self, collection)
+        if self.training.update == last:
+            with open(self.folder / "log.jsonl", "a") as file:
+                file.write('{"update": 4, "rew')  # a line that the kill cuts off
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Curve, "_log", killed)
+        with pytest.raises(Killed):
+            training_curve(one, checkpoints)
+    training_curve(one, checkpoints)
+    lines = (checkpoints.of(one) / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["update"] for line in lines] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("engine", ENGINES)

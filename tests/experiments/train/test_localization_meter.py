@@ -38,7 +38,7 @@ class Says:
         return [Located(answer) for answer in self.answers]
 
 
-def test_only_failures_with_a_known_first_error_count():
+def test_every_localisation_counts_and_only_a_known_first_error_decides():
     unknown = FailedLocalization(Reason.NO_ERROR)
     inner = Says(Localization(0), Localization(1), unknown)
     oracle = Says(Localization(0), unknown, Localization(1))
@@ -46,5 +46,14 @@ def test_only_failures_with_a_known_first_error_count():
     rollouts = [rollout_of(byte_vocabulary(), ["a", "b"]) for _ in range(3)]
     located = meter.locate(rollouts, np.zeros(3, np.uint64))
     assert [one.answer for one in located] == list(inner.answers)
-    assert meter.take() == LocalizationTally(2, 1, 1, 1, 0, 1)
+    assert meter.take() == LocalizationTally(3, 2, 1, 1, 0, 1, unknown=1)
     assert meter.take() == LocalizationTally()
+
+
+def test_what_is_asked_is_counted_where_nobody_knows_the_truth():
+    meter = MeteredLocalizer(Says(Localization(0), FailedLocalization(Reason.NO_ERROR)), None)
+    rollouts = [rollout_of(byte_vocabulary(), ["a", "b"]) for _ in range(2)]
+    meter.locate(rollouts, np.zeros(2, np.uint64))
+    row = meter.take().row()
+    assert (row["asked"], row["named"], row["unknown"]) == (2, 1, 2)
+    assert "unknown" not in LocalizationTally(asked=2, exact=1).row()

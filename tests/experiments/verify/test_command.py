@@ -16,8 +16,8 @@ from cpi_theory import bounds
 from cpi_theory.bounds import chooser
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
+from experiments.runs.execution import Execution
 from experiments.runs.files import read_rows
-from experiments.runs.sweep import Execution
 from experiments.verify import sampling
 from experiments.verify.check import Chunk, tasks
 from experiments.verify.claims import GAIN, Reading, readings, violated

@@ -16,8 +16,8 @@ from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.report import gap_verdicts
 from experiments.report.command import run as report
 from experiments.report.config import FiguresConfig
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution
 from experiments.train.command import run as run_train
 from experiments.train.config import TrainConfig
 from experiments.train.report import headlines, localization_verdicts

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.console import Console
 from sweep_tasks import Square, square, threads
 
+from experiments.runs import progress
+from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.runs.sweep import Execution, sweep
+from experiments.runs.sweep import sweep
 from squares.config import SquaresConfig
 
 
-def run(config: SquaresConfig, output: Path, execution: Execution, console: object) -> int:
+def run(config: SquaresConfig, output: Path, execution: Execution, console: Console) -> int:
     if config.defect:
         raise ZeroDivisionError("a defect")
+    if config.every:
+        progress.EVERY = config.every
     record = Run.open(output, "squares", config, seed=0)
     log = record.directory.parent / "log"
-    log.mkdir(exist_ok=True)
+    log.mkdir(parents=True, exist_ok=True)
     specs = [
         Square(i, seconds=config.seconds, log=str(log), rows=config.rows)
         for i in range(config.count)
@@ -27,5 +32,9 @@ def run(config: SquaresConfig, output: Path, execution: Execution, console: obje
         return 0
     if config.negative:
         specs.append(Square(-1))
-    sweep(square, specs, record, "squares", execution)
+    if config.deadly:
+        specs.append(Square(1000, deadly=str(log.parent / "deadly")))
+    sweep(square, specs, record, "squares", execution, console)
+    for _ in range(config.lines):
+        console.print("α ≤ β")
     return 0

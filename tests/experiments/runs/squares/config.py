@@ -17,6 +17,9 @@ class SquaresConfig:
         defect: whether to fail as a defect of the program would.
         threads_only: instead, tell what each process is told about threads.
         computes: what the command says that it computes.
+        deadly: whether a worker is killed, once.
+        every: seconds between two lines on how far it is; 0: as always.
+        lines: of output in the end.
     """
 
     count: int = 12
@@ -26,3 +29,6 @@ class SquaresConfig:
     defect: bool = False
     threads_only: bool = False
     computes: str = "tables"
+    deadly: bool = False
+    every: float = 0.0
+    lines: int = 0

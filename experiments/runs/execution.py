@@ -1,0 +1,54 @@
+"""Where the work of a command runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from cpi_theory.checks import InvalidInput, check_count
+from experiments.runs.threads import Kind
+
+_PER_CORE = 8
+"""More processes than this many per core only take memory from each other."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where a command's work runs; it never changes results, but for a model's rounding.
+
+    Attributes:
+        workers: local processes; 0 stands for one per core.
+        threads: of each process in which a language model runs; 0: for the tiny model one, for
+            others the OMP_NUM_THREADS that is set, or else one if there are several processes, and
+            one per core if there is one. All else takes one.
+        cluster: address of a running Dask scheduler, e.g. tcp://10.0.0.1:8786, to use instead; its
+            workers have threads of their own.
+    """
+
+    workers: int = 0
+    threads: int = 0
+    cluster: str | None = None
+
+    def __post_init__(self) -> None:
+        check_count("workers", self.workers, minimum=0)
+        check_count("threads", self.threads, minimum=0)
+        most = _PER_CORE * (os.cpu_count() or 1)
+        if self.workers > most:
+            problem = f"more than {_PER_CORE} for each core of this machine"
+            raise InvalidInput("workers", self.workers, problem, f"choose at most {most}")
+
+    def settled(self, kind: Kind, own: int) -> Execution:
+        """With the threads that a command of this kind takes; 0 hangs on the number of processes.
+
+        Args:
+            kind: what the command computes.
+            own: the OMP_NUM_THREADS that the user has set; 0: none.
+
+        Raises:
+            InvalidInput: if several are asked for where one is the rule.
+        """
+        if kind == "tables" and self.threads > 1:
+            remedy = "leave it out, and use as many --workers as there are cores"
+            raise InvalidInput("threads", self.threads, "without a model there is one", remedy)
+        default = {"tables": 1, "tiny": 1, "model": own}[kind]
+        return replace(self, threads=self.threads or default)

@@ -1,0 +1,177 @@
+"""Records from which tables or rows are missing: what can be shown is shown, the rest is named."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from experiments.compare.command import run as compare
+from experiments.compare.config import CompareConfig
+from experiments.diagnose.command import run as diagnose
+from experiments.diagnose.config import DiagnoseConfig
+from experiments.learn.command import run as learn
+from experiments.learn.config import LearnConfig
+from experiments.learn.curves import Budget
+from experiments.report.command import _INCOMPLETE, _SECTIONS, existing_runs, run
+from experiments.report.config import FiguresConfig
+from experiments.runs.execution import Execution
+from experiments.runs.store import Run
+from experiments.verify.command import run as verify
+from experiments.verify.config import VerifyConfig
+from paper_figs.catalogue import FIGURES, Entry
+from paper_figs.rows import MissingRows
+
+RECORDS = Path(__file__).resolve().parents[3] / "docs" / "records"
+ONE, QUIET = Execution(workers=1), Console(quiet=True)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of every command that the report shows; without checksums, so that it can be cut."""
+    root = tmp_path_factory.mktemp("results")
+    shutil.copytree(RECORDS, root, dirs_exist_ok=True)
+    grid = CompareConfig(
+        coverages=(1 / 8, 1 / 16, 1 / 32),
+        taus=(0.2, 0.4),
+        horizons=(2, 4),
+        actions=(2, 3),
+        precisions=(0.25, 1.0),
+        recalls=(0.5, 1.0),
+        replications=100,
+        bootstraps=20,
+        check_replications=20,
+        worlds=("lock", "FrozenLake"),
+    )
+    compare(grid, root, ONE, QUIET)
+    methods = ("GRPO", "SRPO", "SRPO-70", "CPI-RR, exact", "CPI-CARO, exact")
+    budget = Budget(updates=4, exact_updates=4, exact_every=2)
+    learn(
+        LearnConfig(
+            worlds=("tree-natural", "lock"),
+            methods=methods,
+            sampled_worlds=(),
+            seeds=2,
+            budget=budget,
+            resamples=20,
+        ),
+        root,
+        ONE,
+        QUIET,
+    )
+    verify(VerifyConfig(instances=20, search=0), root, ONE, QUIET)
+    diagnose(DiagnoseConfig(world="tree-early", accuracy=0.7, prompts=16), root, ONE, QUIET)
+    diagnose(DiagnoseConfig(validate=True, repetitions=2, prompts=16), root, ONE, QUIET)
+    for manifest in root.rglob("manifest.json"):
+        manifest.unlink()
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(results: Path) -> dict[str, Run]:
+    return existing_runs(FiguresConfig(), results)
+
+
+def tables(entry: Entry, runs: dict[str, Run]) -> list[list[dict[str, Any]]]:
+    return [runs[command].read(table) for command, table in entry.tables]
+
+
+def draws(entry: Entry, rows: list[list[dict[str, Any]]]) -> bool:
+    """Whether the figure is drawn, and not left out for want of rows."""
+    try:
+        figure = entry.draw(*rows)
+    except MissingRows:
+        return False
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    return True
+
+
+@pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.name)
+def test_every_figure_is_drawn_and_says_what_it_needs(entry: Entry, runs: dict[str, Run]) -> None:
+    whole = tables(entry, runs)
+    assert draws(entry, whole)
+    if entry.name == "anatomy-tree":  # no reset group that teaches anything: drawn as a sentence
+        assert draws(entry, [[]])
+        return
+    for index in range(len(whole)):
+        with pytest.raises(MissingRows, match="its records hold no "):
+            entry.draw(*whole[:index], [], *whole[index + 1 :])
+
+
+def cut(rows: list[dict[str, Any]], data: st.DataObject) -> list[dict[str, Any]]:
+    """Some rows less: every row with one value of a field, or any."""
+    if data.draw(st.booleans()):
+        field = data.draw(st.sampled_from(sorted({name for row in rows for name in row})))
+        value = data.draw(st.sampled_from([row.get(field) for row in rows]))
+        return [row for row in rows if row.get(field) != value]
+    keep = data.draw(st.sampled_from([0.05, 0.5, 0.95]))
+    random = data.draw(st.randoms(use_true_random=False))
+    return [row for row in rows if random.random() < keep]
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_figure_fails_where_rows_are_missing(runs: dict[str, Run], data: st.DataObject) -> None:
+    entry = data.draw(st.sampled_from(FIGURES))
+    rows = tables(entry, runs)
+    index = data.draw(st.integers(0, len(rows) - 1))
+    rows[index] = cut(rows[index], data)
+    draws(entry, rows)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_section_fails_where_rows_or_tables_are_missing(
+    results: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    kind, section = data.draw(st.sampled_from(_SECTIONS))
+    source = existing_runs(FiguresConfig(), results)[kind].directory
+    folder = tmp_path_factory.mktemp("cut") / source.name
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("shards", "models"))
+    here = Run.existing(folder.parent, folder.name)
+    table = data.draw(st.sampled_from(here.tables()))
+    rows = here.read(table)
+    if data.draw(st.booleans()):
+        here.path(table).unlink()
+    elif rows:
+        kept = cut(rows, data)
+        here.path(table).write_text("".join(json.dumps(row) + "\n" for row in kept))
+    with contextlib.suppress(*_INCOMPLETE):
+        assert section(here)
+    shutil.rmtree(folder.parent)
+
+
+def test_the_report_is_written_of_what_is_there(results: Path, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(results, root, ignore=shutil.ignore_patterns("shards", "models"))
+    (root / "learn" / "conservative.jsonl").write_text("")
+    (root / "compare" / "gains.jsonl").write_text("")
+    (root / "train" / "localization.jsonl").write_text("")
+    for path in (root / "diagnose").glob("*.jsonl"):
+        path.unlink()
+    with (tmp_path / "log").open("w") as log:
+        assert run(FiguresConfig(), root, ONE, Console(file=log, width=300)) == 0
+    said = (tmp_path / "log").read_text()
+    for sentence in (
+        "left out learn-conservative: its records hold no conservative method",
+        "left out compare-gain: its records hold no gain on the base line",
+        "left out train-localization: its records hold no localisation whose truth is known",
+        "left out diagnose: diagnose has no table estimates",
+        "left out the section on diagnose: file = ",
+    ):
+        assert sentence in said
+    drawn = {path.stem for path in (root / "report" / "figures").glob("*.pdf")}
+    left = {"learn-conservative", "compare-gain", "train-localization", "diagnose"}
+    assert drawn == {entry.name for entry in FIGURES} - left
+    assert "Left out: " in (root / "report" / "report.md").read_text()
