@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,6 +138,14 @@ def panels(
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def log_scales(ax: Axes, x: bool = True, y: bool = True) -> None:
+    """Logarithmic scales for what is drawn already; an axis without positive data stays linear."""
+    if x and math.isfinite(ax.dataLim.minposx):
+        ax.set_xscale("log")
+    if y and math.isfinite(ax.dataLim.minposy):
+        ax.set_yscale("log")
 
 
 def letter(axes: Sequence[Axes], size: float | None = None) -> None:

@@ -106,7 +106,7 @@ def _methods(ax: Axes, estimates: Sequence[Row], name: str, title: str, *, perce
         method = row["name"].partition(",")[0]
         _mark(ax, place, [row], method, percent=percent)
     ax.set_xticks(range(len(rows)), [r["name"].partition(",")[0] for r in rows])
-    ax.set_xlim(-0.5, len(rows) - 0.5)
+    ax.set_xlim(-0.5, max(len(rows), 1) - 0.5)
     ax.set_title(title)
     ax.set_ylabel("share of groups (%)" if percent else "per rollout")
     ax.set_ylim(bottom=0)

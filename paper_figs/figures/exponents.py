@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paper_figs.rows import Row, need, one, select, sorted_by
-from paper_figs.style import FULL_WIDTH, INK, MUTED, Look, letter, look, panels, styled
+from paper_figs.style import FULL_WIDTH, INK, MUTED, Look, letter, log_scales, look, panels, styled
 
 SITUATIONS = {
     "aliased": {"learner": "aliased", "resets": "random"},
@@ -83,7 +83,8 @@ def _gain_lines(ax: Axes, gains: Sequence[Row], planned: bool = False) -> None:
         ax.plot(x, [r["guaranteed"] for r in rows], color=style.color, ls=":", lw=1.3)
         if planned:
             ax.plot(x, [r["planned"] for r in rows], color=style.color, ls=_PLANNED, lw=1)
-    ax.set(xscale="log", yscale="log", xlabel="coverage p")
+    log_scales(ax)
+    ax.set_xlabel("coverage p")
     _ticks(ax, x, [f"1/{1 / v:g}" for v in x])
 
 
@@ -114,7 +115,8 @@ def draw_samples(ax: Axes, samples: Sequence[Row]) -> None:
         label = f"{look(name).label}: $p^{{{power}}}$"
         _error_line(ax, rows, look(name), label)
     accuracy = rows[0]["accuracy"]
-    ax.set(xscale="log", yscale="log", xlabel="1 / coverage p")
+    log_scales(ax)
+    ax.set_xlabel("1 / coverage p")
     ax.set_ylabel(f"samples until {accuracy:.0%} of choices are right")
     inverse = [1 / r["coverage"] for r in rows]
     _ticks(ax, inverse, [f"{v:g}" for v in inverse])

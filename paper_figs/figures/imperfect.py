@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paper_figs.rows import Row, distinct, need, select, sorted_by
-from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, panels, shades, styled
+from paper_figs.style import FULL_WIDTH, INK, MUTED, letter, log_scales, panels, shades, styled
 
 _MARKERS = ("o", "s", "^", "D")
 
@@ -42,7 +42,8 @@ def _saved_panel(ax: Axes, rows: Sequence[Row]) -> None:
         ax.plot(x, [r["samples_saved_theory"] for r in line], color=color, lw=1)
     ax.axhline(1, color=MUTED, lw=1, ls=":")
     ax.plot([], [], color=INK, lw=1, label="(q / p)², T6")
-    ax.set(xscale="log", yscale="log", xlabel="precision q of the oracle")
+    log_scales(ax)
+    ax.set_xlabel("precision q of the oracle")
     ax.set_ylabel("samples saved, × random resets")
     _plain_ticks(ax, sorted(distinct(full, "precision")))
     ax.set_title("Samples: precision counts twice")
@@ -77,7 +78,8 @@ def _gain_panel(ax: Axes, rows: Sequence[Row]) -> None:
         fontsize=7,
         color=MUTED,
     )
-    ax.set(xscale="log", yscale="log", xlabel="predicted by T6: $(\\rho q / p)(L_1 / L_w)$")
+    log_scales(ax)
+    ax.set_xlabel("predicted by T6: $(\\rho q / p)(L_1 / L_w)$")
     ax.set_ylabel("gain of a step, × random resets")
     ax.set_title("Gain: recall × precision")
     ax.legend(loc="upper left")

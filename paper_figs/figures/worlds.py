@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paper_figs.rows import Row, distinct, need, select
-from paper_figs.style import FULL_WIDTH, MUTED, Look, letter, look, panels, styled
+from paper_figs.style import FULL_WIDTH, MUTED, Look, letter, log_scales, look, panels, styled
 
 _KINDS = {
     "random": look("random"),
@@ -38,9 +38,11 @@ def worlds_figure(worlds: Sequence[Row]) -> Figure:
                 _samples_mark(samples, height, row, style)
     names = [w if p == "base" else f"{w}, {p}" for w, p in reversed(places)]
     gains.set_yticks(range(len(places)), names)
-    gains.set(xscale="log", xlabel="gain in J (bar: guaranteed)", ylim=(-0.6, len(places) - 0.4))
+    log_scales(gains, y=False)
+    gains.set(xlabel="gain in J (bar: guaranteed)", ylim=(-0.6, len(places) - 0.4))
     gains.set_title("One step of size α*")
-    samples.set(xscale="log", xlabel="samples for 90 % right choices")
+    log_scales(samples, y=False)
+    samples.set_xlabel("samples for 90 % right choices")
     samples.set_title("Samples it takes")
     handles = [
         Line2D([], [], color=s.color, marker=s.marker, ls="", label=s.label)
