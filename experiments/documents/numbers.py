@@ -19,11 +19,15 @@ _ZERO = re.compile(r"-0(\.0*)?(e[+-]0*)?%?")
 
 
 def number(value: float | None, form: str = ".3g") -> str:
-    """A number in a format; there is no negative zero, and nothing is known of None."""
+    """A number in a format; nothing is known of None.
+
+    There is a negative zero only where signs are written: there it says on which side of 0 an end
+    of an interval lies.
+    """
     if value is None or value != value:
         return UNKNOWN
     text = format(value, form)
-    return format(0.0, form) if _ZERO.fullmatch(text) else text
+    return format(0.0, form) if _ZERO.fullmatch(text) and "+" not in form else text
 
 
 def with_ends(

@@ -59,11 +59,10 @@ def run_in_processes(
             "run the command again with fewer --workers; finished results are kept",
         ) from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         # Whatever a worker is still at, nobody waits for it any more.
         for process in set(multiprocessing.active_children()) - before:
             process.kill()
-        pool.shutdown(wait=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 _PR_SET_PDEATHSIG = 1

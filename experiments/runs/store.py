@@ -237,7 +237,8 @@ class Run:
 
     def keep_only(self, folder: str, names: Collection[str]) -> None:
         """Delete what an earlier making left in a folder of this run and this one did not make."""
-        stale = [p for p in (self.directory / folder).glob("*") if p.name not in names]
+        files = (path for path in (self.directory / folder).glob("*") if path.is_file())
+        stale = [path for path in files if path.name not in names]
         for path in stale:
             path.unlink(missing_ok=True)
         self.manifest.forget(f"{folder}/{path.name}" for path in stale)

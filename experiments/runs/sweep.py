@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import joblib
 from rich.console import Console
@@ -29,7 +29,7 @@ from experiments.runs.files import Row, parse_rows, read_bytes, rows_as_bytes
 from experiments.runs.fingerprint import fingerprint
 from experiments.runs.manifest import checksum
 from experiments.runs.processes import run_in_processes
-from experiments.runs.progress import progress
+from experiments.runs.progress import Advance, progress
 from experiments.runs.provenance import code_digest
 from experiments.runs.store import Run
 
@@ -40,16 +40,42 @@ CLOCK = "seconds"
 """Field of a task's rows that is kept out of the records."""
 
 
+class _Done(NamedTuple):
+    """What a worker sends back.
+
+    Attributes:
+        number: of the spec.
+        rows: as JSON data.
+        seconds: that they took.
+        files: fingerprint of the files that the spec names, where the worker looked for them.
+    """
+
+    number: int
+    rows: list[Row]
+    seconds: float
+    files: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
-class _Timed:
-    """The task as workers run it: rows as JSON data, and how long it took in seconds."""
+class _Work:
+    """The task as workers run it.
+
+    Attributes:
+        task: what is run.
+        code: digest of the code that the rows are stored as the results of.
+    """
 
     task: Callable[[Any], Sequence[Mapping[str, Any]]]
+    code: str
 
-    def __call__(self, index: int, spec: Any) -> tuple[int, list[Row], float]:
+    def __call__(self, index: int, spec: Any) -> _Done:
+        if code_digest() != self.code:
+            problem = "a worker runs other code than the command"
+            remedy = "install the same everywhere, leave it alone meanwhile, and run again"
+            raise InvalidInput("code", code_digest()[:12], problem, remedy)
         start = time.perf_counter()
         rows = [plain(row) for row in self.task(spec)]
-        return index, rows, time.perf_counter() - start
+        return _Done(index, rows, time.perf_counter() - start, fingerprint(spec))
 
 
 def sweep(
@@ -77,8 +103,9 @@ def sweep(
         The rows as ``run.read(table)`` gives them.
 
     Raises:
-        InvalidInput: equal specs, a run that is in use, an unreachable cluster, or whatever a task
-            refuses; shards finished until then are kept.
+        InvalidInput: equal specs, a run that is in use, an unreachable cluster, workers with other
+            code, files that change meanwhile, or whatever a task refuses; shards finished until
+            then are kept.
         CorruptFile: a shard is damaged.
         WorkerLost: a worker process was killed, or the cluster was lost.
         CannotWrite: disk full, ...
@@ -88,19 +115,26 @@ def sweep(
         missing = [i for i, shard in enumerate(shards) if not shard.path.exists()]
         if missing:
             jobs = [(i, specs[i]) for i in missing]
-            results = _results(_Timed(task), jobs, len(specs), execution or Execution())
-            done = len(specs) - len(missing)
-            with (
-                contextlib.closing(results),
-                progress(console, table, len(specs), done) as advance,
-            ):
-                for index, rows, seconds in results:
-                    points = [row.pop(CLOCK) for row in rows if CLOCK in row]
-                    shards[index].store(run, rows, specs[index])
-                    run.log_time(f"{table}/{shards[index].path.stem}", seconds, points)
-                    advance(1)
+            work = _Work(task, code_digest())
+            results = _results(work, jobs, len(specs), execution or Execution())
+            before = len(specs) - len(missing)
+            with progress(console, table, len(specs), before) as advance:
+                _store_all(results, run, table, shards, advance)
         rows = [row for shard in shards for row in shard.read()]
         return run.write(table, rows, inputs=[shard.path.stem for shard in shards])
+
+
+def _store_all(
+    results: Generator[_Done], run: Run, table: str, shards: Sequence[_Shard], advance: Advance
+) -> None:
+    """Store results as they come; the workers end with this, whatever ends it."""
+    with contextlib.closing(results):
+        for done in results:
+            points = [row.pop(CLOCK) for row in done.rows if CLOCK in row]
+            shard = shards[done.number]
+            shard.store(run, done)
+            run.log_time(f"{table}/{shard.path.stem}", done.seconds, points)
+            advance(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +144,19 @@ class _Shard:
     path: Path
     header: Row
 
-    def store(self, run: Run, rows: list[Row], spec: object) -> None:
-        """Store the rows of `spec`, if the files that it names are still those of the header.
+    def store(self, run: Run, done: _Done) -> None:
+        """Store the rows, if the files that they come from are those of the header.
 
         Raises:
-            InvalidInput: if one of them has changed while the task ran.
+            InvalidInput: if one of them has changed while the task ran, or is another one on the
+                machine that it ran on.
         """
-        files = fingerprint(spec)
-        for name, before in self.header["files"].items():
-            if files.get(name) != before:
-                remedy = "run the command again, and leave the file alone meanwhile"
-                raise InvalidInput("file", name, "was changed while this ran", remedy)
-        body = rows_as_bytes(rows)
+        if done.files != self.header["files"]:
+            pairs = done.files.items() ^ self.header["files"].items()
+            problem = "was changed while this ran, or is another file on another machine"
+            remedy = "have the same file everywhere, leave it alone meanwhile, and run again"
+            raise InvalidInput("file", min(pairs)[0], problem, remedy)
+        body = rows_as_bytes(done.rows)
         data = canonical(self.header | {"sha256": checksum(body)}).encode() + b"\n" + body
         run.write_part(str(self.path.relative_to(run.directory)), data)
 
@@ -156,8 +191,8 @@ def _shards(task: Task[Any], specs: Sequence[Any], run: Run, table: str) -> list
 
 
 def _results(
-    task: _Timed, jobs: Sequence[tuple[int, Any]], specs: int, execution: Execution
-) -> Generator[tuple[int, list[Row], float]]:
+    task: _Work, jobs: Sequence[tuple[int, Any]], specs: int, execution: Execution
+) -> Generator[_Done]:
     """Results of what is left to do of so many specifications, in the order of finishing."""
     if execution.cluster is not None:
         yield from run_on_cluster(task, jobs, execution.cluster)

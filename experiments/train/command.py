@@ -26,6 +26,7 @@ from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.spec import Checkpoints, check_localizer
+from experiments.worlds.language import choose
 
 
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -65,8 +66,9 @@ def check_tasks(config: TrainConfig) -> None:
     Raises:
         InvalidInput: whatever a task refuses, or one without the step checker that a method asks.
     """
-    for spec in {(spec.world, spec.method): spec for spec in config.specs()}.values():
-        check_localizer(spec, spec.world.task())
+    tasks = {world: world.task() for world in choose("worlds", config.worlds, config.more)}
+    for spec in config.specs():
+        check_localizer(spec, tasks[spec.world])
 
 
 def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Compute]:

@@ -20,8 +20,11 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments.commands import COMMANDS
 from experiments.config import load_config
+from experiments.reproduce.command import _Stage
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
+from experiments.train.config import TrainConfig
+from experiments.worlds.language import DatasetWorld
 
 TINY = """
 [verify]
@@ -246,6 +249,17 @@ def test_the_largest_exit_code_is_kept(
     for _ in range(2):
         assert reproduce.run(config, tmp_path, Execution(workers=1), Console(quiet=True)) == 1
     assert ran == names
+
+
+def test_a_stage_whose_data_have_changed_is_not_finished(tmp_path: Path) -> None:
+    data = tmp_path / "questions.jsonl"
+    world = DatasetWorld("mine", str(data))
+    stage = _Stage("train", TrainConfig(worlds=("mine",), more=(world,)), tmp_path)
+    states = []
+    for content in ("a", "a", "b"):
+        data.write_text(content)
+        states.append(stage.state([]))
+    assert states[0] == states[1] != states[2]
 
 
 def test_profiles_name_every_command_and_are_found_by_name() -> None:

@@ -239,6 +239,15 @@ def test_a_finished_diagnosis_is_not_made_again_but_printed(
         run(config, tmp_path, ONE, quiet())
 
 
+def test_a_diagnosis_shows_that_it_is_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.runs.progress.EVERY", 0.05)
+    console = quiet()
+    run(DiagnoseConfig(world="tree-early", prompts=32), tmp_path, ONE, console)
+    assert "diagnosis: 0 s so far" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_a_blind_world_is_measured_by_sampling(tmp_path: Path) -> None:
     sampling = Sampling(audited=8, traced=2)
     config = DiagnoseConfig(world="tree-early", blind=True, prompts=16, sampling=sampling)

@@ -22,8 +22,10 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
 from experiments.runs.execution import Execution
+from experiments.runs.processes import run_in_processes
+from experiments.runs.provenance import code_digest
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
+from experiments.runs.sweep import _Work, sweep
 from experiments.runs.threads import Kind
 
 HERE = Path(__file__).parent
@@ -127,6 +129,17 @@ def test_no_result_outlives_the_code_that_it_came_from(
         monkeypatch.setattr("experiments.runs.sweep.code_digest", lambda code=code: code)
         sweep(tasks.square, specs, run, "squares", Execution(workers=1))
         assert executions(log)[3] == times
+
+
+def test_workers_with_other_code_are_refused(tasks: ModuleType, tmp_path: Path) -> None:
+    """A worker that started after an edit, or one on a cluster with another version."""
+    mine = _Work(tasks.square, code_digest())
+    assert mine(0, tasks.Square(3)).rows[0]["square"] == 9
+    other = _Work(tasks.square, "another")
+    with pytest.raises(InvalidInput, match="a worker runs other code than the command"):
+        other(0, tasks.Square(3))
+    with pytest.raises(InvalidInput, match="a worker runs other code"):
+        list(run_in_processes(other, [(0, tasks.Square(3)), (1, tasks.Square(4))], 2))
 
 
 def test_no_specs_give_an_empty_table(tasks: ModuleType, run: Run) -> None:
