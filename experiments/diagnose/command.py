@@ -29,7 +29,7 @@ from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.diagnose.verdict import verdict
-from experiments.documents.numbers import UNKNOWN, number, with_ends
+from experiments.documents.numbers import ends, number, with_ends
 from experiments.runs.derived import Compute
 from experiments.runs.encoding import digest
 from experiments.runs.execution import Execution
@@ -134,9 +134,10 @@ def show(tables: Tables, console: Console) -> None:
             continue
         label = "" if section == last else f"[bold]{section}[/bold]"
         last = section
-        low, high = number(row["lower"]), number(row["upper"])
-        ends = f"[{'-inf' if low == UNKNOWN else low}, {'inf' if high == UNKNOWN else high}]"
-        table.add_row(label, row["name"], number(row["estimate"]), ends)
+        # JSON has no infinity: where an estimate is known, an end that is null is infinite.
+        low = -math.inf if row["lower"] is None else row["lower"]
+        high = math.inf if row["upper"] is None else row["upper"]
+        table.add_row(label, row["name"], number(row["estimate"]), ends(low, high))
     console.print(table)
     _show_corrections(tables["corrections"], console)
     (cost,) = tables["summary"]

@@ -1,6 +1,6 @@
 """Numbers as readers see them: estimates with intervals, shares, points, factors.
 
-All intervals of tables, terminals and reports are written by :func:`with_ends`.
+All intervals of tables, terminals and reports are written by :func:`with_ends` and :func:`ends`.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ def with_ends(
     """
     if estimate is None or estimate != estimate:
         return UNKNOWN
-    value, low, high = (
-        number(None if n is None else scale * n, form) for n in (estimate, lower, upper)
-    )
-    return f"{value}{unit} [{low}, {high}]"
+    return f"{number(scale * estimate, form)}{unit} {ends(lower, upper, form, scale)}"
+
+
+def ends(lower: float | None, upper: float | None, form: str = ".3g", scale: float = 1.0) -> str:
+    """The ends of an interval, e.g. "[1.95, 2.01]"."""
+    low, high = (number(None if n is None else scale * n, form) for n in (lower, upper))
+    return f"[{low}, {high}]"
 
 
 def interval_text(row: Row, estimate: str, form: str = ".2f") -> str:
