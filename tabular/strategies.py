@@ -35,6 +35,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy import sparse
 
+from cpi_theory.randomness import Key
 from tabular.evaluation.evaluate import evaluate, evaluate_many
 from tabular.evaluation.optimal import solve
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
@@ -357,7 +358,9 @@ def warm_up() -> None:
         solve(mdp)
         if isinstance(mdp, FiniteHorizonMDP):
             simulator = TabularSimulator(mdp, policy)
-            simulator.locate_first_error(simulator.rollout(simulator.start_states(2, key=0)))
+            keys = Key.of(0).integers(2)
+            rollouts = simulator.rollout(simulator.start_states(2, key=0), keys)
+            simulator.locate_first_error(rollouts, keys)
 
 
 def _warm_up_evaluation() -> None:

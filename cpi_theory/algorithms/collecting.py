@@ -1,4 +1,4 @@
-"""Run the plans of many prompts in lock-step, in few batched calls, with an honest account.
+"""Run the plans of many prompts in lock-step, in few batched calls, and count what they cost.
 
 Every draw hangs on its prompt's key, so which plans run side by side changes nothing but the
 number of calls.
@@ -61,12 +61,12 @@ def collect(
         InvalidInput: if prompt ids repeat or do not match the starts in number, or a plan wants
             what the simulator cannot do.
     """
-    address, account = Key.of(key), Account(simulator)
+    address, batcher = Key.of(key), Batcher(simulator)
     todo = _prompts(starts, prompts)
-    running = [Running(algorithm.plan(p, address.child(p.id)), account) for p in todo]
+    running = [Running(algorithm.plan(p, address.child(p.id)), batcher) for p in todo]
     while any(not plan.done for plan in running):
-        _serve(running, account)
-    return account.collection([group for plan in running for group in plan.groups])
+        _serve(running, batcher)
+    return batcher.collection([group for plan in running for group in plan.groups])
 
 
 def _prompts(starts: Sequence[State], ids: Sequence[int] | None) -> list[Prompt]:
@@ -81,15 +81,15 @@ def _prompts(starts: Sequence[State], ids: Sequence[int] | None) -> list[Prompt]
     return [Prompt(int(i), start) for i, start in zip(known, starts, strict=True)]
 
 
-def _serve(running: Sequence[Running], account: Account) -> None:
+def _serve(running: Sequence[Running], batcher: Batcher) -> None:
     """Grant what comes first: named steps and revisions, then rollouts, then barriers.
 
     Naming comes first because the prompts that need none can then share the call for rollouts with
     those that do.
     """
     order: tuple[tuple[tuple[type, ...], Callable[[list[Any]], Sequence[Any]]], ...] = (
-        ((NameSteps, Revise), account.answer),
-        ((Draw,), account.draw_all),
+        ((NameSteps, Revise), batcher.answer),
+        ((Draw,), batcher.draw_all),
         ((Barrier,), lambda wishes: [None] * len(wishes)),
     )
     for kinds, grant in order:
@@ -113,7 +113,7 @@ class Running:
 
     Attributes:
         plan: the generator.
-        account: where refusals of its own are counted.
+        batcher: where refusals of its own are counted.
         wishes: what it waits for.
         answers: of each wish, or `_OPEN`.
         groups: what it returned, once it is done.
@@ -121,7 +121,7 @@ class Running:
     """
 
     plan: Plan
-    account: Account
+    batcher: Batcher
     wishes: list[Wish] = field(default_factory=list)
     answers: list[Any] = field(default_factory=list)
     groups: Sequence[Group] = ()
@@ -156,12 +156,12 @@ class Running:
     def _at_once(self, wish: Wish) -> Any:
         """The answer of a wish that costs no call."""
         if isinstance(wish, Refusal):
-            self.account.refusals[wish.reason] += 1
+            self.batcher.refusals[wish.reason] += 1
             return None
         return [] if isinstance(wish, Draw) and not len(wish.keys) else _OPEN
 
 
-class Account:
+class Batcher:
     """Asks a simulator in batches and keeps count of what that costs.
 
     Attributes:
@@ -248,7 +248,7 @@ class Account:
         return self.simulator.revise(rollouts, keys)
 
     def collection(self, groups: Sequence[Group]) -> Collection:
-        """The groups with the account so far."""
+        """The groups, with what they cost so far."""
         return Collection(
             tuple(groups),
             self.rollouts,

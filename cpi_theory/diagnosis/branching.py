@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.algorithms.collecting import Account
+from cpi_theory.algorithms.collecting import Batcher
 from cpi_theory.checks import InvalidInput, check_count, check_positive
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Draw, Rollout, Simulator, State
@@ -72,12 +72,12 @@ def best_advantage_lower_bounds(
     check_count("screening", screening, minimum=0)
     check_count("completions", completions)
     check_positive("reward_bound", reward_bound)
-    account = Account(simulator)
+    batcher = Batcher(simulator)
     ids = range(len(states)) if numbers is None else numbers
     spots = [_Spot(s, Key.of(key).child(int(i))) for i, s in zip(ids, states, strict=True)]
     sample = _after_best_action if by_action else _after_best_branch
-    after = sample(account, spots, branches, screening, completions)
-    before = account.draw_all([spot.request("value", completions) for spot in spots])
+    after = sample(batcher, spots, branches, screening, completions)
+    before = batcher.draw_all([spot.request("value", completions) for spot in spots])
     return [
         _difference(rewards, [r.reward for r in rollouts], level, reward_bound)
         for rewards, rollouts in zip(after, before, strict=True)
@@ -110,23 +110,23 @@ class _Branch:
 
 
 def _after_best_branch(
-    account: Account, spots: list[_Spot], branches: int, screening: int, completions: int
+    batcher: Batcher, spots: list[_Spot], branches: int, screening: int, completions: int
 ) -> list[list[float]]:
     """Fresh rewards after the branch that did best in the screening (known if it ended there)."""
-    tried = account.draw_all([spot.request("branch", branches) for spot in spots])
+    tried = batcher.draw_all([spot.request("branch", branches) for spot in spots])
     tree = [
         _Branch(first, spot.key.child("branch", number))
         for spot, rollouts in zip(spots, tried, strict=True)
         for number, first in enumerate(rollouts)
     ]
-    screened = account.draw_all([branch.request("screen", screening) for branch in tree])
+    screened = batcher.draw_all([branch.request("screen", screening) for branch in tree])
     scores = [
         np.mean([branch.first.reward, *(r.reward for r in rollouts)])
         for branch, rollouts in zip(tree, screened, strict=True)
     ]
     best = np.reshape(scores, (len(spots), branches)).argmax(axis=1)
     chosen = [tree[i * branches + j] for i, j in enumerate(best)]
-    fresh = account.draw_all([branch.request("completion", completions) for branch in chosen])
+    fresh = batcher.draw_all([branch.request("completion", completions) for branch in chosen])
     return [
         [r.reward for r in rollouts] or [branch.first.reward] * completions
         for branch, rollouts in zip(chosen, fresh, strict=True)
@@ -134,13 +134,13 @@ def _after_best_branch(
 
 
 def _after_best_action(
-    account: Account, spots: list[_Spot], branches: int, screening: int, completions: int
+    batcher: Batcher, spots: list[_Spot], branches: int, screening: int, completions: int
 ) -> list[list[float]]:
     """Rewards of the fresh rollouts whose first action did best in the screening."""
-    screened = account.draw_all(
+    screened = batcher.draw_all(
         [spot.request("screen", branches * (1 + screening)) for spot in spots]
     )
-    fresh = account.draw_all([spot.request("completion", branches * completions) for spot in spots])
+    fresh = batcher.draw_all([spot.request("completion", branches * completions) for spot in spots])
     return [
         [r.reward for r in rollouts if r.actions[0] == best]
         for best, rollouts in zip(map(_best_first_action, screened), fresh, strict=True)

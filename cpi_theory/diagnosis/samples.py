@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.algorithms.collecting import Account, collect
+from cpi_theory.algorithms.collecting import Batcher, collect
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.resets.first_error import FirstErrorReset
@@ -223,7 +223,7 @@ def _successes(
     simulator: Simulator, resets: Sequence[tuple[Rollout, int, Key]], suffixes: int
 ) -> list[int]:
     wishes = [Draw(r.states[step], key.integers(suffixes)) for r, step, key in resets]
-    return [sum(not r.failed for r in drawn) for drawn in Account(simulator).draw_all(wishes)]
+    return [sum(not r.failed for r in drawn) for drawn in Batcher(simulator).draw_all(wishes)]
 
 
 def _deviations(reference: Simulator, trials: Sequence[Trial], key: Key) -> list[Trial]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from cpi_theory.algorithms.collecting import Account
+from cpi_theory.algorithms.collecting import Batcher
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Draw, Localization, Reason, Refusal
 from experiments.anatomy.spec import AnatomySpec
@@ -120,7 +120,7 @@ class Failures:
             Draw(start, key.child("base", i).integers(rollouts))
             for i, start in enumerate(site.starts)
         ]
-        drawn = Account(site.simulator).draw_all(requests)
+        drawn = Batcher(site.simulator).draw_all(requests)
         failed = [
             (prompt, number, r)
             for prompt, ones in enumerate(drawn)
@@ -210,7 +210,7 @@ def _suffixes(site: LanguageSite, resets: Sequence[Reset], spec: AnatomySpec) ->
     """Rewards of the suffixes of each reset, all drawn in one batched call."""
     key = spec.key.child("suffix")
     requests = [_request(reset, reset.key(key), spec.suffixes) for reset in resets]
-    drawn = Account(site.simulator).draw_all(requests)
+    drawn = Batcher(site.simulator).draw_all(requests)
     return [[r.reward for r in rollouts] for rollouts in drawn]
 
 

@@ -23,6 +23,7 @@ from experiments.runs.threads import inherited
 
 Result = TypeVar("Result")
 
+
 def run_in_processes(
     task: Callable[[int, Any], Result], jobs: Sequence[tuple[int, Any]], workers: int, threads: int
 ) -> Generator[Result]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.reset_grpo import SRPO
 from experiments.accounts import Account
 from experiments.worlds.tabular import WORLDS, build
@@ -15,7 +16,7 @@ def collection(seed: int):
     simulator = TabularSimulator(
         instance.problem.mdp, instance.problem.policy, success=instance.success
     )
-    return SRPO(on_refusal="fresh").collect(simulator, simulator.start_states(3, seed), seed)
+    return collect(SRPO(on_refusal="fresh"), simulator, simulator.start_states(3, seed), seed)
 
 
 def test_totals_grow_and_groups_start_anew_at_every_record() -> None:

@@ -13,6 +13,7 @@ import tabular.strategies as strategies
 from numba.core.dispatcher import Dispatcher
 from tabular import TabularSimulator, evaluate, evaluate_many, solve
 from tabular.evaluation import kernels, optimal_kernels
+from cpi_theory.randomness import Key
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.sampling import kernels as sampling
 
@@ -38,7 +39,9 @@ def use(mdp, data):
         solve(mdp, 1e-6)
         if isinstance(mdp, FiniteHorizonMDP):
             simulator = TabularSimulator(mdp, policy)
-            simulator.locate_first_error(simulator.rollout(simulator.start_states(9, key=0)))
+            keys = Key.of(0).integers(9)
+            rollouts = simulator.rollout(simulator.start_states(9, key=0), keys)
+            simulator.locate_first_error(rollouts, keys)
 
 use()
 print(before, compiled())

@@ -281,7 +281,9 @@ class ResetTrainer(GRPOTrainer):
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
             return  # its weights are spread over processes, and whole only within a step
         rows = probe_rows(self.model, context_of(self.model, self.simulator.vocabulary))
-        probes = [TrainingRow(p, c, np.zeros(len(c), np.float32), 1.0, 0, 0) for p, c in rows]
+        probes = [
+            TrainingRow(p, c, np.zeros(len(c), np.float32), np.ones(len(c)), 0, 0) for p, c in rows
+        ]
         with evaluating(self.model), torch.no_grad():
             found = self._logprobs(self.model, self._outputs(probes, len(probes)))
         own = [line[: len(row.completion)] for line, row in zip(found, probes, strict=True)]

@@ -139,7 +139,7 @@ def test_workers_with_other_code_are_refused(tasks: ModuleType, tmp_path: Path) 
     with pytest.raises(InvalidInput, match="a worker runs other code than the command"):
         other(0, tasks.Square(3))
     with pytest.raises(InvalidInput, match="a worker runs other code"):
-        list(run_in_processes(other, [(0, tasks.Square(3)), (1, tasks.Square(4))], 2))
+        list(run_in_processes(other, [(0, tasks.Square(3)), (1, tasks.Square(4))], 2, 1))
 
 
 def test_no_specs_give_an_empty_table(tasks: ModuleType, run: Run) -> None:
@@ -422,6 +422,8 @@ def test_a_command_in_the_background_leaves_ctrl_c_to_those_in_the_foreground(
     assert finish(process) == ""
     assert process.returncode == 0
     assert len((tmp_path / "squares" / "squares.jsonl").read_text().splitlines()) == 6
+
+
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_sigterm_says_how_to_continue_and_ends_the_workers(
     tmp_path: Path, whole_group: bool

@@ -17,7 +17,7 @@ from cpi_theory.bounds import chooser
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
 from experiments.runs.execution import Execution
-from experiments.runs.files import read_rows
+from experiments.runs.files import parse_rows
 from experiments.verify import sampling
 from experiments.verify.check import Chunk, tasks
 from experiments.verify.claims import GAIN, Reading, readings, violated
@@ -40,6 +40,10 @@ ONE = Execution(workers=1)
 THEOREMS = {
     "T1", "T1s", "T2", "T2s", "T3", "T4", "T5", "T6", "T7", "T8", "T8s", "T8 step", "T8s step",
 }  # fmt: skip
+
+
+def read_rows(path):
+    return parse_rows(path, path.read_bytes())
 
 
 def verify(output: Path, **options) -> tuple[int, str]:

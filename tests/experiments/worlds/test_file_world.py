@@ -218,7 +218,7 @@ def test_compare_names_worlds_of_more_beside_its_own():
     config = CompareConfig(worlds=("mine", "lock"), more=(mine,))
     names = [place.name for place in config.places()]
     assert names == ["combination lock", "mine"]
-    with pytest.raises(InvalidInput, match=r"worlds = 'other': no such world; choose among .*mine"):
+    with pytest.raises(InvalidInput, match=r"worlds\[0\] = 'other': unknown; choose among .*mine"):
         CompareConfig(worlds=("other",), more=(mine,))
     hidden = CompareConfig(worlds=("Taxi",), more=(LockWorld("Taxi"),))
     assert hidden.places() == [LockWorld("Taxi")]

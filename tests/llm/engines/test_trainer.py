@@ -133,7 +133,7 @@ def test_an_update_is_the_lean_one_whatever_the_architecture(tmp_path, name):
     ours.train()
     world = of_family(name)
     report, rows = lean_update(ours, world, RESETS, SEQUENCE)
-    assert len({len(row.prompt) for row in rows if row.advantage}) > 1  # TRL pads on the left
+    assert len({len(row.prompt) for row in rows if row.informative}) > 1  # TRL pads on the left
     assert curve(ours)[0]["loss"] == pytest.approx(report.loss, rel=1e-3, abs=1e-5)
     assert curve(ours)[0]["grad_norm"] == pytest.approx(report.gradient_norm, rel=1e-3)
     assert relative(weights(ours.model), weights(world.sampler.model)) < 1e-3

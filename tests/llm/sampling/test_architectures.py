@@ -74,7 +74,7 @@ def test_what_is_trained_on_is_the_law_of_each_row_alone(name):
     model = family_model(name, SIZE)
     rng = np.random.default_rng(1)
     rows = [
-        TrainingRow(prompt, tuple(rng.integers(1, SIZE, n).tolist()), np.zeros(n), 1.0, 0, 0)
+        TrainingRow(prompt, tuple(rng.integers(1, SIZE, n).tolist()), np.zeros(n), np.ones(n), 0, 0)
         for prompt, n in zip(PROMPTS, (3, 9, 12, 7, 1), strict=True)
     ]
     batch = pad_rows(rows)
