@@ -6,14 +6,24 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 VLLM := .venv-vllm/.made
 WORKERS ?= 2
+VERSIONS ?= 3.11 3.12 3.13
 
-.PHONY: run test test-vllm lint bench wheel-check clean
+.PHONY: run test test-all test-vllm lint hooks bench wheel-check clean
 
 run: $(RUNTIME)
 	$(BIN)/cpi-resets reproduce --profile quick
 
+# With COVERAGE=1 it also fails where less of the code is run than the gate in pyproject.toml says.
 test: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov)
+
+# The same in every supported version of Python, each in an environment of its own. Interpreters of
+# pyenv are looked for in its folder: its python3.12 runs only where that version is switched on.
+test-all:
+	for version in $(VERSIONS); do \
+		python=$$(ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+		$(MAKE) test PYTHON=$${python:-python$$version} VENV=.venv-$$version || exit 1; \
+	done
 
 # Sampling with the real vLLM, on the CPU; its pins and ours disagree, so it lives apart.
 test-vllm: $(VLLM)
@@ -24,6 +34,10 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Lint before each commit.
+hooks: $(DEV)
+	$(BIN)/pre-commit install
 
 bench: $(DEV)
 	$(BIN)/python -m pip install --quiet -c benchmarks/constraints.txt -e '.[bench]'
@@ -57,4 +71,4 @@ $(VLLM): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-vllm build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
