@@ -18,6 +18,7 @@ import sys
 import threading
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from cpi_theory.checks import InvalidInput, check_positive
 
@@ -105,6 +106,12 @@ class MathJudge:
             self._worker.kill()
             self._worker.communicate()
         self._worker = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the worker process; the next comparison starts another."""

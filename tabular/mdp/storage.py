@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import zipfile
@@ -82,7 +83,8 @@ def load_with_policy(path: Source) -> tuple[FiniteHorizonMDP | DiscountedMDP, Ar
 
 def _parts(path: Source) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: np.load leaves a file open that it cannot read.
+        with _opened(path) as stream, np.load(stream, allow_pickle=False) as file:
             parts = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise InvalidInput("path", _name(path), "no such file", "check the name") from error
@@ -98,6 +100,12 @@ def _parts(path: Source) -> dict[str, Array]:
 def _damaged(path: Source, error: Exception) -> InvalidInput:
     problem = f"not a readable MDP file ({error})"
     return InvalidInput("path", _name(path), problem, "restore it or write it again")
+
+
+def _opened(path: Source) -> contextlib.AbstractContextManager[IO[bytes]]:
+    if isinstance(path, str | os.PathLike):
+        return open(path, "rb")
+    return contextlib.nullcontext(path)
 
 
 def _name(path: Source) -> str:

@@ -89,7 +89,8 @@ def test_a_killed_run_goes_on_to_the_same_records(tmp_path, monkeypatch, engine)
     assert updates == [3, 4]
     assert without_seconds(training_curve(one, checkpoints)) == without_seconds(whole)
     assert updates == [3, 4]
-    log = [json.loads(line) for line in (checkpoints.of(one) / "log.jsonl").open()]
+    text = (checkpoints.of(one) / "log.jsonl").read_text()
+    log = [json.loads(line) for line in text.splitlines()]
     assert [line["update"] for line in log] == [1, 2, 3, 4]  # the third was killed before its line
     assert log[-1]["tokens"] == whole[-1]["tokens"]
     assert log[-1]["seconds_left"] == 0

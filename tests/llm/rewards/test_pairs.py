@@ -49,10 +49,9 @@ def test_the_references_can_be_read():
 
 
 def test_the_peer_is_asked_in_the_same_way():
-    peer = MathJudge(60.0, "benchmarks.math_verify_worker")
-    assert peer.equal("1/2", "0.5")
-    assert not peer.equal("1/2", "0.6")
-    peer.close()
+    with MathJudge(60.0, "benchmarks.math_verify_worker") as peer:
+        assert peer.equal("1/2", "0.5")
+        assert not peer.equal("1/2", "0.6")
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,8 @@ def test_no_code_is_run(tmp_path, wrapper):
     code = wrapper.format(f"__import__('pathlib').Path('{mark}').touch()")
     same_mathematics("3", code)
     same_mathematics(code, "3")
-    assert not MathJudge(seconds=5.0).equal(code, f"{code} + 1")
+    with MathJudge(seconds=5.0) as judge:
+        assert not judge.equal(code, f"{code} + 1")
     assert not mark.exists()
 
 
