@@ -3,8 +3,8 @@
 One iteration draws trials at reset states, lets the chooser pick a candidate, measures the
 candidate's reset advantage on fresh trials, and mixes it in with the step size that the bound
 guarantees at the lower confidence end. Random resets (CPI-RR) and the credit-assignment oracle
-(CPI-CARO) are the same object with another reset policy. `confidence` is the probability delta
-with which a statement may fail.
+(CPI-CARO) are the same object with another reset policy. `delta` is the probability with which
+a statement may fail.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ConservativeStep:
         remaining: L_w with its interval.
         alpha: step size taken, 0 if none.
         guaranteed_gain: what J rises by at least, in reward units.
-        confidence: probability with which anything said here may fail (0 in exact mode).
+        delta: probability with which anything said here may fail (0 in exact mode).
         rollouts: rollouts generated.
         generated_steps: actions sampled in them.
     """
@@ -91,7 +91,7 @@ class ConservativeStep:
     remaining: Interval
     alpha: Exact
     guaranteed_gain: Exact
-    confidence: float
+    delta: float
     rollouts: int = 0
     generated_steps: int = 0
 
@@ -100,14 +100,14 @@ class ConservativeStep:
 class ConservativePolicyIteration:
     """Conservative policy iteration over a reset policy.
 
-    With probability at least 1 - `confidence` no step of a whole run, however long, makes J fall:
-    iteration t may fail with probability :func:`iteration_confidence`, which sum to `confidence`.
+    With probability at least 1 - `delta` no step of a whole run, however long, makes J fall:
+    iteration t may fail with probability :func:`iteration_delta`, which sum to `delta`.
 
     Attributes:
         reset: `UniformReset()` is CPI-RR, `ImprovableReset(tau)` is CPI-CARO.
         target: reset advantage worth going on for, in reward units: it stops once the advantage
             is surely below. tau for the oracle, p tau for random resets (T5).
-        confidence: probability delta with which the run as a whole may fail, in (0, 1/2].
+        delta: probability with which the run as a whole may fail, in (0, 1/2].
         chooser: picks the candidate from trials.
         samples: trials for the chooser and again for the fresh estimate; by default as many as T4
             asks for a chooser error of target / 2.
@@ -120,7 +120,7 @@ class ConservativePolicyIteration:
 
     reset: ResetPolicy
     target: float
-    confidence: float = 0.05
+    delta: float = 0.05
     chooser: EmpiricalChooser = field(default_factory=EmpiricalChooser)
     samples: int | None = None
     exact: bool = False
@@ -132,8 +132,8 @@ class ConservativePolicyIteration:
                 "reset", self.reset, "not a reset policy", "give e.g. UniformReset()"
             )
         check_positive("target", self.target)
-        check_positive("confidence", self.confidence)
-        check_in_range("confidence", self.confidence, 0, 0.5)
+        check_positive("delta", self.delta)
+        check_in_range("delta", self.delta, 0, 0.5)
         if self.samples is not None:
             check_count("samples", self.samples, minimum=2)
 
@@ -172,7 +172,7 @@ class ConservativePolicyIteration:
             self.target / 2,
             world.action_count,
             None,
-            iteration_confidence(self.confidence, iteration) / 2,
+            iteration_delta(self.delta, iteration) / 2,
             world.reward_bound,
             log_policies=log_policies,
         )
@@ -198,12 +198,12 @@ class ConservativePolicyIteration:
         self, world: ConservativeWorld, key: Key, iteration: int
     ) -> ConservativeStep:
         actions, observations = world.action_count, world.observation_count
-        count, confidence = self.sample_size(world, iteration), self._share(iteration)
+        count, delta = self.sample_size(world, iteration), self._share(iteration)
         first = world.draw_trials(self.reset, count, key.child("choose"))
         candidate = self.chooser.choose(first, actions, observations, key.child("ties"))
         fresh = world.draw_trials(self.reset, count, key.child("estimate"))
         baseline = float(first.returns.mean()) if len(first) else 0.0
-        measured = measure(fresh, candidate, world, baseline, confidence)
+        measured = measure(fresh, candidate, world, baseline, delta)
         decision = self._decide(measured)
         alpha, gain = measured.step() if decision is Decision.STEPPED else (0.0, 0.0)
         return ConservativeStep(
@@ -216,14 +216,14 @@ class ConservativePolicyIteration:
             measured.remaining,
             alpha,
             gain,
-            iteration_confidence(self.confidence, iteration),
+            iteration_delta(self.delta, iteration),
             first.rollouts + fresh.rollouts,
             first.generated_steps + fresh.generated_steps,
         )
 
     def _share(self, iteration: int) -> float:
-        """Half of an iteration's confidence is the chooser's, half the fresh estimate's."""
-        return iteration_confidence(self.confidence, iteration) / 2
+        """Split an iteration's delta: half for the chooser, half for the fresh estimate."""
+        return iteration_delta(self.delta, iteration) / 2
 
     def _decide(self, measured: Measurement) -> Decision:
         if measured.advantage.upper < self.target:
@@ -231,6 +231,6 @@ class ConservativePolicyIteration:
         return Decision.STEPPED if measured.advantage.lower > 0 else Decision.UNDECIDED
 
 
-def iteration_confidence(confidence: float, iteration: int) -> float:
+def iteration_delta(delta: float, iteration: int) -> float:
     """delta_t = delta 6 / (pi^2 (t + 1)^2) for iterations t = 0, 1, ...: they sum to delta."""
-    return confidence * 6 / (math.pi * (iteration + 1)) ** 2
+    return delta * 6 / (math.pi * (iteration + 1)) ** 2

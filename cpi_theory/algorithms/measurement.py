@@ -38,39 +38,35 @@ def measure(
     candidate: Candidate,
     world: ConservativeWorld,
     baseline: float,
-    confidence: float,
+    delta: float,
 ) -> Measurement:
     """Intervals for Abar_w, p_w and L_w from trials that the candidate was not chosen on.
 
     Statement: X = |A| (1[a = pi'(o)] - pi(a|s)) (G - c) with a ~ Unif(A) has mean
     Q(s, pi'(o)) - V(s) at every state, whatever the constant c, since both weights sum to one.
-    Empirical Bernstein bounds it; half of `confidence` goes there, a quarter to p_w and L_w each.
+    Empirical Bernstein bounds it; half of `delta` goes there, a quarter to p_w and L_w each.
 
     Args:
         trials: fresh trials under the reset policy.
         candidate: shape (O,).
         world: where they were drawn.
         baseline: c in [0, R_max], independent of `trials`; the mean return reduces the variance.
-        confidence: probability with which any of the three intervals may miss.
+        delta: probability with which any of the three intervals may miss.
     """
     bound, actions = world.reward_bound, world.action_count
     if len(trials) < 2:
         nothing = Interval(0.0, 0.0, 0.0)
-        coverage = _coverage(trials, confidence / 4)
+        coverage = _coverage(trials, delta / 4)
         return Measurement(world.horizon, bound, nothing, coverage, nothing)
     chosen = trials.actions == candidate[trials.observations]
     weights = actions * (chosen - trials.probabilities)
     reach = actions * max(baseline, bound - baseline)
-    advantage = bernstein_interval(
-        weights * (trials.returns - baseline), -reach, reach, confidence / 2
-    )
-    remaining = bernstein_interval(trials.remaining, 0, world.horizon - 1, confidence / 4)
-    return Measurement(
-        world.horizon, bound, advantage, _coverage(trials, confidence / 4), remaining
-    )
+    advantage = bernstein_interval(weights * (trials.returns - baseline), -reach, reach, delta / 2)
+    remaining = bernstein_interval(trials.remaining, 0, world.horizon - 1, delta / 4)
+    return Measurement(world.horizon, bound, advantage, _coverage(trials, delta / 4), remaining)
 
 
-def _coverage(trials: Trials, confidence: float) -> Interval:
+def _coverage(trials: Trials, delta: float) -> Interval:
     if trials.coverage_draws == 0:
         return Interval(math.nan, 0.0, 1.0)
-    return chernoff_interval(trials.coverage_hits, trials.coverage_draws, confidence)
+    return chernoff_interval(trials.coverage_hits, trials.coverage_draws, delta)

@@ -2,8 +2,8 @@ r"""How many samples the policy chooser needs, theorems T4 and T7.
 
 A *chooser* draws (s, h) from the reset distribution nu_w, an action uniformly, and rolls out pi
 from there; it then picks the candidate with the largest importance-weighted mean return. `actions`
-is |A|, `policies` the number of candidates, and `confidence` the probability delta with which a
-statement may fail (0.05, not 0.95). Rewards-to-go lie in [0, reward_bound].
+is |A|, `policies` the number of candidates, and `delta` the probability with which a statement
+may fail (0.05, not 0.95). Rewards-to-go lie in [0, reward_bound].
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cpi_theory.checks import (
     check_probability,
 )
 
-_LARGEST_CONFIDENCE = 0.5
+_LARGEST_DELTA = 0.5
 
 _SMALLEST_ROOT = 1e-150
 
@@ -28,7 +28,7 @@ def uniform_accuracy(
     samples: int,
     actions: int,
     policies: int | None,
-    confidence: float,
+    delta: float,
     reward_bound: float = 1.0,
     *,
     log_policies: float | None = None,
@@ -44,7 +44,7 @@ def uniform_accuracy(
         samples: n >= 1.
         actions: |A| >= 1.
         policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
-        confidence: delta in (0, 1/2].
+        delta: probability with which the statement may fail, in (0, 1/2].
         reward_bound: R; `e` has its unit.
         log_policies: ln |Pi|, for classes too large to write down.
 
@@ -52,7 +52,7 @@ def uniform_accuracy(
     """
     check_count("samples", samples)
     slow, fast = bernstein_terms(
-        actions, class_log_size(policies, log_policies), confidence, reward_bound
+        actions, class_log_size(policies, log_policies), delta, reward_bound
     )
     return slow / math.sqrt(samples) + fast / samples
 
@@ -61,7 +61,7 @@ def chooser_error(
     samples: int,
     actions: int,
     policies: int | None,
-    confidence: float,
+    delta: float,
     reward_bound: float = 1.0,
     *,
     log_policies: float | None = None,
@@ -72,7 +72,7 @@ def chooser_error(
     function is 2 e(n). Arguments, unit and refusals as in :func:`uniform_accuracy`.
     """
     return 2 * uniform_accuracy(
-        samples, actions, policies, confidence, reward_bound, log_policies=log_policies
+        samples, actions, policies, delta, reward_bound, log_policies=log_policies
     )
 
 
@@ -80,7 +80,7 @@ def samples_for(
     accuracy: float,
     actions: int,
     policies: int | None,
-    confidence: float,
+    delta: float,
     reward_bound: float = 1.0,
     *,
     log_policies: float | None = None,
@@ -99,7 +99,7 @@ def samples_for(
     """
     check_positive("accuracy", accuracy)
     log_size = class_log_size(policies, log_policies)
-    slow, fast = bernstein_terms(actions, log_size, confidence, reward_bound)
+    slow, fast = bernstein_terms(actions, log_size, delta, reward_bound)
     # The root of 2 (slow u + fast u^2) = eps, written without a difference of near equals.
     root = accuracy / (slow + math.sqrt(slow * slow + 2 * fast * accuracy))
     if root < _SMALLEST_ROOT:
@@ -117,7 +117,7 @@ def samples_for(
 
 
 def aliased_lower_bound(
-    coverage: Exact, tau: float, confidence: float, reward_bound: float = 1.0
+    coverage: Exact, tau: float, delta: float, reward_bound: float = 1.0
 ) -> float:
     r"""Samples that random resets need at least when improvable states cannot be told apart.
 
@@ -130,7 +130,7 @@ def aliased_lower_bound(
     Args:
         coverage: p in (0, 1].
         tau: in (0, reward_bound / 2], so that the outcomes have probabilities.
-        confidence: delta in (0, 1/2]; from 1/4 on the statement is empty and 0 is returned.
+        delta: in (0, 1/2]; from 1/4 on the statement is empty and 0 is returned.
         reward_bound: R > 0.
 
     Raises: InvalidInput naming the argument outside its range.
@@ -140,23 +140,23 @@ def aliased_lower_bound(
     check_probability("coverage", coverage)
     check_positive("tau", tau)
     check_in_range("tau", tau, 0, reward_bound / 2)
-    check_confidence(confidence)
+    check_delta(delta)
     shift = coverage * tau / reward_bound
     if shift > 1 / 4:
         raise InvalidInput(
             "coverage * tau / reward_bound", shift, "above 1/4", "lower coverage or tau"
         )
-    return max(0.0, 3 * math.log(1 / (4 * confidence)) / (32 * shift * shift))
+    return max(0.0, 3 * math.log(1 / (4 * delta)) / (32 * shift * shift))
 
 
 def bernstein_terms(
-    actions: int, log_policies: float, confidence: float, reward_bound: float
+    actions: int, log_policies: float, delta: float, reward_bound: float
 ) -> tuple[float, float]:
     """(a, b) of e(n) = a / sqrt(n) + b / n."""
     check_count("actions", actions)
     check_positive("reward_bound", reward_bound)
-    check_confidence(confidence)
-    log_terms = math.log(2 / confidence) + log_policies
+    check_delta(delta)
+    log_terms = math.log(2 / delta) + log_policies
     slow = reward_bound * math.sqrt(2 * actions * log_terms)
     return slow, actions * reward_bound * log_terms / 3
 
@@ -174,12 +174,12 @@ def class_log_size(policies: int | None, log_policies: float | None) -> float:
     return float(log_policies)  # type: ignore[arg-type]
 
 
-def check_confidence(confidence: float) -> None:
+def check_delta(delta: float) -> None:
     """Refuse a probability of failure outside (0, 1/2]."""
-    if not 0 < confidence <= _LARGEST_CONFIDENCE:
+    if not 0 < delta <= _LARGEST_DELTA:
         raise InvalidInput(
-            "confidence",
-            confidence,
+            "delta",
+            delta,
             "not a probability of failure in (0, 1/2]",
             "give delta, e.g. 0.05 for statements that hold with probability 0.95",
         )

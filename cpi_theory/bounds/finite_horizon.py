@@ -23,7 +23,7 @@ class ResetStep:
     """What T1, T1s and T2 need to know of one update towards a candidate at a reset weight w.
 
     A bound stays valid when `advantage` is a lower and `spread` and `remaining` are upper
-    confidence bounds; `coverage` must then be exact (or multiply out, as in T2's step size).
+    confidence limits; `coverage` must then be exact (or multiply out, as in T2's step size).
 
     Attributes:
         horizon: H, the number of layers.
@@ -177,14 +177,14 @@ def greedy_improvement_lower_bound(
     Assumptions:  A1 the candidate is greedy for the exact advantages; A2 w is 1 on I_tau, else 0.
 
     Args:
-        tau: level of the improvable set; reward units, positive.
+        tau: threshold of the improvable set, positive; reward units.
         visit_probabilities: P(N = n) for n = 0, 1, ...; must sum to 1.
         alpha: step size in [0, 1].
 
     Raises: InvalidInput if tau is not positive, alpha is outside [0, 1] or P(N = .) is no law.
     """
     if not tau > 0:
-        raise InvalidInput("tau", tau, "not a positive level", "choose one above 0")
+        raise InvalidInput("tau", tau, "not a positive threshold", "choose one above 0")
     check_probability("alpha", alpha)
     law = tuple(visit_probabilities)
     for probability in law:

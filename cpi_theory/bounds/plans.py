@@ -1,7 +1,7 @@
 r"""What one conservative step costs and guarantees under a reset policy, theorems T5 and T6.
 
 Arguments as in :mod:`cpi_theory.bounds.chooser`. A plan's gain is guaranteed if the chooser is as
-close as it promises, that is with probability at least 1 - delta, delta being `confidence`.
+close as it promises, that is with probability at least 1 - `delta`.
 
 The step size is capped at 1. With Abar_w = q tau / 2 left to the update and c = 2 R L_w, the gain
 is
@@ -101,7 +101,7 @@ def random_reset_plan(
     horizon: int,
     actions: int,
     policies: int | None,
-    confidence: float,
+    delta: float,
     reward_bound: Exact = 1.0,
     *,
     log_policies: float | None = None,
@@ -114,7 +114,7 @@ def random_reset_plan(
 
     Args:
         coverage: p, the share of visits in I_tau, in (0, 1].
-        tau: level of improvement, in (0, reward_bound].
+        tau: threshold of improvable states, in (0, reward_bound].
         horizon: H >= 1. The others as in :func:`uniform_accuracy`.
 
     Raises: InvalidInput naming the argument outside its range.
@@ -127,7 +127,7 @@ def random_reset_plan(
         horizon,
         actions,
         policies,
-        confidence,
+        delta,
         reward_bound,
         remaining=(horizon - 1) * _one(coverage) / 2,
         log_policies=log_policies,
@@ -140,7 +140,7 @@ def oracle_reset_plan(
     horizon: int,
     actions: int,
     policies: int | None,
-    confidence: float,
+    delta: float,
     reward_bound: Exact = 1.0,
     remaining: Exact | None = None,
     *,
@@ -164,7 +164,7 @@ def oracle_reset_plan(
         horizon,
         actions,
         policies,
-        confidence,
+        delta,
         reward_bound,
         remaining=remaining,
         log_policies=log_policies,
@@ -179,7 +179,7 @@ def imperfect_oracle_plan(
     horizon: int,
     actions: int,
     policies: int | None,
-    confidence: float,
+    delta: float,
     reward_bound: Exact = 1.0,
     remaining: Exact | None = None,
     *,
@@ -205,8 +205,8 @@ def imperfect_oracle_plan(
             this precision and recall at this coverage.
     """
     check_count("horizon", horizon)
-    _check_dials(precision=precision, recall=recall, coverage=coverage)
-    _check_level(tau, reward_bound)
+    _check_shares(precision=precision, recall=recall, coverage=coverage)
+    _check_tau(tau, reward_bound)
     offered = precision * tau
     step = ResetStep(
         horizon=horizon,
@@ -217,14 +217,14 @@ def imperfect_oracle_plan(
     )
     accuracy = offered / 2
     log_size = class_log_size(policies, log_policies)
-    slow, _ = bernstein_terms(actions, log_size, confidence, float(reward_bound))
+    slow, _ = bernstein_terms(actions, log_size, delta, float(reward_bound))
     alpha, gain = best_step(step)
     return Plan(
         samples=samples_for(
             float(accuracy),
             actions,
             policies,
-            confidence,
+            delta,
             float(reward_bound),
             log_policies=log_policies,
         ),
@@ -237,13 +237,13 @@ def imperfect_oracle_plan(
     )
 
 
-def _check_dials(**dials: Exact) -> None:
-    for field, value in dials.items():
+def _check_shares(**shares: Exact) -> None:
+    for field, value in shares.items():
         check_positive(field, value)
         check_probability(field, value)
 
 
-def _check_level(tau: Exact, highest: Exact) -> None:
+def _check_tau(tau: Exact, highest: Exact) -> None:
     check_positive("reward_bound", highest)
     check_positive("tau", tau)
     check_in_range("tau", tau, 0, highest)

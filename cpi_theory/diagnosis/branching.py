@@ -58,8 +58,9 @@ def best_advantage_lower_bounds(
         screening: further completions of each branch for the choice.
         completions: fresh completions of the chosen branch, and fresh rollouts from the state
             (by_action: `branches` times as many, of which those with the chosen action count).
-        level: of the interval around the advantage of the chosen action (Newcombe's difference of
-            Wilson intervals; conservative for rewards between 0 and reward_bound).
+        level: probability with which the interval covers the advantage of the chosen action
+            (Newcombe's difference of Wilson intervals; conservative for rewards between 0 and
+            reward_bound).
         by_action: sort rollouts by their first action instead of branching; see above.
         reward_bound: R_max, in reward units.
         numbers: of the states, by default 0, 1, ...

@@ -27,7 +27,13 @@ from cpi_theory.diagnosis.estimates import (
     refusal_counts,
     success_counts,
 )
-from cpi_theory.diagnosis.meters import UNKNOWN_LEVEL, Meter, all_steps, meter_for, promising_level
+from cpi_theory.diagnosis.meters import (
+    UNKNOWN_THRESHOLD,
+    Meter,
+    all_steps,
+    meter_for,
+    promising_threshold,
+)
 from cpi_theory.diagnosis.records import Cost, Diagnosis, MethodReport, Prediction, Selection
 from cpi_theory.diagnosis.samples import Remembering, Samples, draw_samples, spread_out
 from cpi_theory.diagnosis.signals import Signals, group_signals, order_methods
@@ -52,11 +58,11 @@ class DiagnosisSettings:
     """What a diagnosis draws and counts.
 
     Attributes:
-        tau: level of improvability in reward units. None: where the world knows its advantages,
-            half of the level at which T5 promises the oracle most
-            (:func:`~cpi_theory.diagnosis.meters.promising_level`), found on a quarter of the
+        tau: threshold of improvability in reward units. None: where the world knows its advantages,
+            half of the threshold at which T5 promises the oracle most
+            (:func:`~cpi_theory.diagnosis.meters.promising_threshold`), found on a quarter of the
             prompts that is then left out of every number that depends on tau; elsewhere
-            :data:`~cpi_theory.diagnosis.meters.UNKNOWN_LEVEL`.
+            :data:`~cpi_theory.diagnosis.meters.UNKNOWN_THRESHOLD`.
         rollouts: per prompt and method.
         methods: compared methods by name; None: :func:`standard_methods`.
         parents: most failures of a prompt on which corrections are tried.
@@ -70,7 +76,7 @@ class DiagnosisSettings:
         meter: how best advantages are measured; None: exactly where the world knows them, else by
             :class:`~cpi_theory.diagnosis.meters.SampledMeter`.
         reward_bound: R_max, in reward units.
-        level: of the intervals.
+        level: probability with which each interval covers.
         resamples: of the bootstrap over prompts.
     """
 
@@ -182,13 +188,13 @@ def _audit(
     prompts = np.arange(samples.prompts)
     if meter.exact:
         best = meter.measure(world, all_steps([r for _, r in samples.base]), key)
-        tau, prompts = _level(samples, best.estimate, plan)
+        tau, prompts = _choose_tau(samples, best.estimate, plan)
         kept = set(prompts.tolist())
         visited = [_whole(p, r) for p, r in samples.base if p in kept]
         named = [one for one in samples.named if one.prompt in kept]
         source: Simulator = world
     else:
-        tau = UNKNOWN_LEVEL * plan.reward_bound if plan.tau is None else plan.tau
+        tau = UNKNOWN_THRESHOLD * plan.reward_bound if plan.tau is None else plan.tau
         visited = _choose_visited(samples, plan, key.child("visited"))
         named = spread_out(samples.named, 1, key.child("audited"))[: plan.audited]
         source = simulator
@@ -213,17 +219,17 @@ def _choose_visited(samples: Samples, plan: DiagnosisSettings, key: Key) -> list
     ]
 
 
-def _level(
+def _choose_tau(
     samples: Samples, best: Array, plan: DiagnosisSettings
 ) -> tuple[float, NDArray[np.int64]]:
-    """The level and the prompts that it was not chosen on."""
+    """Choose tau; return it with the prompts that it was not chosen on."""
     prompts = np.arange(samples.prompts)
     if plan.tau is not None:
         return plan.tau, prompts
     pilot = samples.prompts // 4
     owners = np.repeat([p for p, _ in samples.base], [len(r) for _, r in samples.base])
-    level = promising_level(best[owners < pilot])
-    return level or UNKNOWN_LEVEL * plan.reward_bound, prompts[pilot:]
+    tau = promising_threshold(best[owners < pilot])
+    return tau or UNKNOWN_THRESHOLD * plan.reward_bound, prompts[pilot:]
 
 
 def _in_turns(base: Sequence[tuple[int, Rollout]]) -> list[tuple[int, Rollout]]:

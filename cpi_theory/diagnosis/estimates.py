@@ -43,7 +43,7 @@ class Visited:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """Visited and named states of some prompts whose improvability at one level is known.
+    """Visited and named states of some prompts whose improvability at one threshold is known.
 
     Attributes:
         prompts: index of the prompts it speaks of, shape (n,).
@@ -72,7 +72,7 @@ class Audit:
         tau: float,
         complete: bool,
     ) -> Audit:
-        """Sort measurements of all visited steps, then of the named ones, at level tau."""
+        """Sort measurements of all visited steps, then of the named ones, by threshold tau."""
         labels = np.array(measured.labels(tau), dtype=bool)
         ends = np.cumsum([0, *(len(one.steps) for one in visited)])
         visits = [labels[:, a:b] for a, b in itertools.pairwise(ends)]

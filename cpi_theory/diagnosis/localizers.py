@@ -57,12 +57,12 @@ def estimate_coverage(
     Args:
         simulator: where the rollouts come from.
         rollouts: independent rollouts from the start.
-        tau: level of the improvable set, in reward units.
+        tau: threshold of the improvable set, in reward units.
         key: of the choice of steps and of the meter.
         meter: of best advantages; by default :class:`~cpi_theory.diagnosis.meters.ExactMeter`.
         horizon: H, to count the layers that a rollout no longer reaches after its end as not
             improvable, as the bounds do; by default the share among the steps taken.
-        level: of the interval.
+        level: probability with which the interval covers.
 
     Raises:
         InvalidInput: if a rollout is longer than the horizon or there is none.
@@ -95,7 +95,7 @@ def localizer_quality(
     meter: Meter | None = None,
     level: float = 0.95,
 ) -> LocalizerQuality:
-    """Precision and recall of a reset policy at level tau, to hold against coverage (T6).
+    """Precision and recall of a reset policy at threshold tau, to hold against coverage (T6).
 
     Against random resets a localiser saves (precision / p)^2 in samples and gains recall precision
     / p in guaranteed improvement: it is worth having as far as its precision exceeds p.
@@ -103,11 +103,12 @@ def localizer_quality(
     Args:
         simulator: where the rollouts come from.
         rollouts: independent rollouts from the start, successes included: recall counts them.
-        tau: level of the improvable set, in reward units.
+        tau: threshold of the improvable set, in reward units.
         key: of the localiser, of the choice of steps and of the meter.
         reset: the reset policy that is looked at; by default :class:`~cpi_theory.FirstErrorReset`.
         meter: of best advantages; by default :class:`~cpi_theory.diagnosis.meters.ExactMeter`.
-        level: of the intervals; one whose share cannot be estimated is [0, 1] with estimate NaN.
+        level: probability with which each interval covers; one whose share cannot be estimated is
+            [0, 1] with estimate NaN.
     """
     address, meter = Key.of(key), meter or ExactMeter()
     keys = address.child("localize").integers(len(rollouts))

@@ -1,7 +1,8 @@
 """Measuring how improvable visited states are: exactly where a world knows it, else by sampling.
 
-A *meter* gives limits for the best advantage max_a A(s, a) of each state; a level tau then sorts
-states into certainly, likely and possibly improvable ones. Where a meter is exact the three agree.
+A *meter* gives limits for the best advantage max_a A(s, a) of each state; a threshold tau then
+sorts states into certainly, likely and possibly improvable ones. Where a meter is exact the three
+agree.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from cpi_theory.seam import OracleSimulator, Rollout, Simulator
 Array = NDArray[np.float64]
 
 LEAST_COVERAGE = 0.02
-"""Share of visits that a level must have to be chosen: rarer states are too few to count."""
+"""Share of visits that must reach a threshold to be chosen: rarer states are too few to count."""
 
-UNKNOWN_LEVEL = 0.2
-"""Level, in units of the reward bound, where advantages are sampled: what the fewest completions of
-a :class:`SampledMeter` can tell from nothing."""
+UNKNOWN_THRESHOLD = 0.2
+"""Threshold tau, in units of the reward bound, where advantages are sampled: what the fewest
+completions of a :class:`SampledMeter` can tell from nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +98,7 @@ class SampledMeter:
         branches, screening, by_action: see :func:`~cpi_theory.best_advantage_lower_bounds`.
         completions: fewest fresh completions of the chosen action, and fresh rollouts of the state.
         most: most of them.
-        level: of the limits of each state.
+        level: probability with which the limits of a state cover.
         reward_bound: R_max, in reward units.
     """
 
@@ -165,23 +166,23 @@ def meter_for(simulator: Simulator, reward_bound: float) -> Meter:
     return SampledMeter(reward_bound=reward_bound)
 
 
-def promising_level(best: Array, least: float = LEAST_COVERAGE) -> float | None:
-    """Half of the level at which T5 promises the oracle most; None if nothing is improvable.
+def promising_threshold(best: Array, least: float = LEAST_COVERAGE) -> float | None:
+    """Half of the threshold at which T5 promises the oracle most; None if nothing is improvable.
 
-    T5 guarantees an oracle step a gain in proportion to p_t t^2. The level t that maximises it
+    T5 guarantees an oracle step a gain in proportion to p_t t^2. The threshold t that maximises it
     among those reached by at least a share `least` of the visits is halved, as T5 halves the
     chooser's target, so that states which differ from t by little count with it.
 
     Args:
         best: best advantages at visited states, shape (n,), in reward units.
-        least: share of the visits that must reach a level for it to be chosen.
+        least: share of the visits that must reach a threshold for it to be chosen.
     """
-    levels = np.sort(best)[::-1]
-    covered = np.arange(1, len(levels) + 1) / max(len(levels), 1)
-    eligible = (covered >= least) & (levels > 1e-9)
+    values = np.sort(best)[::-1]
+    covered = np.arange(1, len(values) + 1) / max(len(values), 1)
+    eligible = (covered >= least) & (values > 1e-9)
     if not eligible.any():
         return None
-    return float(levels[np.argmax(np.where(eligible, covered * levels**2, 0.0))]) / 2
+    return float(values[np.argmax(np.where(eligible, covered * values**2, 0.0))]) / 2
 
 
 def all_steps(rollouts: Sequence[Rollout]) -> list[Pick]:

@@ -90,7 +90,7 @@ class Diagnosis:
     """What can be said of resets before training.
 
     Attributes:
-        tau: level of improvability, in reward units.
+        tau: threshold of improvability, in reward units.
         tau_chosen: whether it was chosen on prompts of its own.
         exact: whether best advantages were known rather than sampled.
         success: rate of plain rollouts.

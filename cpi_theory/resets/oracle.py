@@ -60,10 +60,10 @@ class AdvantageBasedReset(ResetPolicy):
 
 @dataclass(frozen=True, slots=True)
 class ImprovableReset(AdvantageBasedReset):
-    """The credit-assignment reset oracle at level `tau`: w = 1 on the improvable set I_tau.
+    """The credit-assignment reset oracle at threshold `tau`: w = 1 on the improvable set I_tau.
 
     Attributes:
-        tau: level in reward units, > 0; a state is improvable if max_a A >= tau.
+        tau: threshold in reward units, > 0; a state is improvable if max_a A >= tau.
     """
 
     tau: float
@@ -78,7 +78,7 @@ class ImprovableReset(AdvantageBasedReset):
 
 @dataclass(frozen=True, slots=True)
 class ImperfectReset(AdvantageBasedReset):
-    """An oracle blurred to a given precision and recall at level `tau` (T6).
+    """An oracle blurred to a given precision and recall at threshold `tau` (T6).
 
     An improvable state has weight `recall`, any other f = p recall (1 - precision) /
     (precision (1 - p)) with p the on-policy coverage, so that the selected states are improvable
@@ -87,7 +87,7 @@ class ImperfectReset(AdvantageBasedReset):
     Attributes:
         precision: P_{nu_w}(I_tau) in (0, 1].
         recall: E_{d^pi}[w | I_tau] in (0, 1].
-        tau: level in reward units, > 0.
+        tau: threshold in reward units, > 0.
     """
 
     precision: float
@@ -129,7 +129,7 @@ class ImperfectReset(AdvantageBasedReset):
 class AdvantageReset(AdvantageBasedReset):
     """A soft oracle: w proportional to exp(max_a A / temperature), at most 1.
 
-    It needs no level tau: a low temperature picks the most improvable states, a high one resets
+    It needs no threshold tau: a low temperature picks the most improvable states, a high one resets
     at random. Within a rollout the steps are drawn by the softmax of their best advantages.
 
     Attributes:
@@ -168,7 +168,7 @@ class AdvantageReset(AdvantageBasedReset):
 
 
 def largest_level(coverage: Callable[[float], float]) -> float:
-    """The largest level tau that is still covered, by bisection of the falling tau -> p_tau.
+    """The largest threshold tau that is still covered, by bisection of the falling tau -> p_tau.
 
     Returns 0 if nothing is improvable. Relative accuracy 1e-15.
     """

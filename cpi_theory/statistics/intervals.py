@@ -140,7 +140,7 @@ def scaled(interval: Interval, factor: float) -> Interval:
     return Interval(*(factor * end for end in (interval.estimate, interval.lower, interval.upper)))
 
 
-def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: float) -> Interval:
+def bernstein_interval(values: ArrayLike, low: float, high: float, delta: float) -> Interval:
     r"""Interval for the mean of bounded values that holds at any sample size.
 
     Statement: with probability >= 1 - delta the mean of n i.i.d. values in [low, high] with sample
@@ -151,7 +151,7 @@ def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: f
         values: shape (n,), n >= 2, all in [low, high].
         low: known lower bound of the values; the interval is cut there.
         high: known upper bound, likewise.
-        confidence: delta, the probability of missing.
+        delta: probability with which the interval misses, in (0, 1].
 
     Raises:
         InvalidInput: if there are too few values or one lies outside.
@@ -159,19 +159,19 @@ def bernstein_interval(values: ArrayLike, low: float, high: float, confidence: f
     Source: A. Maurer and M. Pontil, COLT 2009, theorem 4.
     """
     x = np.asarray(values, dtype=np.float64)
-    _check_confidence(confidence)
+    _check_delta(delta)
     if x.ndim != 1 or len(x) < 2:
         raise InvalidInput("values", x.shape, "not two or more in a row", "draw more")
     slack = 1e-9 * (high - low)
     if not ((x >= low - slack) & (x <= high + slack)).all():
         span = (float(x.min()), float(x.max()))
         raise InvalidInput("values", span, f"outside [{low}, {high}]", "give the true bounds")
-    mean, log = float(x.mean()), math.log(4 / confidence)
+    mean, log = float(x.mean()), math.log(4 / delta)
     half = math.sqrt(2 * x.var(ddof=1) * log / len(x)) + 7 * (high - low) * log / (3 * len(x) - 3)
     return Interval(mean, max(low, mean - half), min(high, mean + half))
 
 
-def chernoff_interval(successes: float, trials: int, confidence: float) -> Interval:
+def chernoff_interval(successes: float, trials: int, delta: float) -> Interval:
     """Interval for the mean of values in [0, 1] that holds at any sample size.
 
     Statement: with probability >= 1 - delta the expectation p obeys
@@ -180,20 +180,20 @@ def chernoff_interval(successes: float, trials: int, confidence: float) -> Inter
     Args:
         successes: sum of the values, in [0, trials].
         trials: n >= 1.
-        confidence: delta, the probability of missing.
+        delta: probability with which the interval misses, in (0, 1].
 
     Source: W. Hoeffding, JASA 58 (1963), theorem 1.
     """
     check_count("trials", trials)
     check_in_range("successes", successes, 0, trials)
-    _check_confidence(confidence)
-    mean, limit = successes / trials, math.log(2 / confidence) / trials
+    _check_delta(delta)
+    mean, limit = successes / trials, math.log(2 / delta) / trials
     return Interval(mean, _kl_end(mean, 0.0, limit), _kl_end(mean, 1.0, limit))
 
 
-def _check_confidence(confidence: float) -> None:
-    check_positive("confidence", confidence)
-    check_probability("confidence", confidence)
+def _check_delta(delta: float) -> None:
+    check_positive("delta", delta)
+    check_probability("delta", delta)
 
 
 def _kl_end(mean: float, end: float, limit: float) -> float:

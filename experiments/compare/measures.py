@@ -133,7 +133,7 @@ def _samples_row(setting: Setting, found: SamplesToReach, spec: SamplesSpec) -> 
     }
 
 
-def plan(setting: Setting, confidence: float) -> Plan:
+def plan(setting: Setting, delta: float) -> Plan:
     """What T4 to T6 plan for a setting, knowing p, tau, precision and recall alone."""
     observations = 1 if setting.learner == "aliased" else 4
     return imperfect_oracle_plan(
@@ -144,16 +144,16 @@ def plan(setting: Setting, confidence: float) -> Plan:
         setting.horizon,
         setting.actions,
         None,
-        confidence,
+        delta,
         log_policies=observations * math.log(setting.actions),
     )
 
 
-def _floor(setting: Setting, confidence: float) -> float | None:
+def _floor(setting: Setting, delta: float) -> float | None:
     """T7's lower bound, where its two worlds are this one: random resets, aliased, two actions."""
     if (setting.learner, setting.resets, setting.actions) != ("aliased", "random", 2):
         return None
-    return aliased_lower_bound(setting.coverage, setting.tau, confidence)
+    return aliased_lower_bound(setting.coverage, setting.tau, delta)
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Instance:
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """The improvable set at level tau, shape (H, S)."""
+        """The improvable set at threshold tau, shape (H, S)."""
         return improvable(self.evaluation, self.tau)
 
     @cached_property

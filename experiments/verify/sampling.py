@@ -16,7 +16,7 @@ from experiments.verify.instances import EPSILON, Instance
 
 _ACTIONS = (1, 2, 20, 200)
 _SAMPLES = (1, 10, 300, 20_000)
-_CONFIDENCES = (0.5, 0.05, 1e-6)
+_DELTAS = (0.5, 0.05, 1e-6)
 _POLICIES = (1, 50)
 _BOUND = 2.0
 _UNLIKELY = 1e-9
@@ -31,13 +31,11 @@ def accuracy_fails_rarely() -> Readings:
     """
     for actions in _ACTIONS:
         for samples in _SAMPLES:
-            for confidence in _CONFIDENCES:
+            for delta in _DELTAS:
                 for policies in _POLICIES:
-                    radius = chooser.uniform_accuracy(
-                        samples, actions, policies, confidence, _BOUND
-                    )
+                    radius = chooser.uniform_accuracy(samples, actions, policies, delta, _BOUND)
                     worst = _worst_tails(samples, actions, radius / (_BOUND * actions))
-                    yield Reading("T4", GAIN, 0, worst, confidence / policies)
+                    yield Reading("T4", GAIN, 0, worst, delta / policies)
 
 
 def _worst_tails(samples: int, actions: int, radius: float) -> float:
@@ -53,9 +51,9 @@ def _worst_tails(samples: int, actions: int, radius: float) -> float:
 def sizes_invert_accuracies() -> Readings:
     """T4: `samples_for` is the least number whose chooser error is small enough."""
     for actions in _ACTIONS:
-        for confidence in _CONFIDENCES:
+        for delta in _DELTAS:
             for policies in _POLICIES:
-                arguments = (actions, policies, confidence, _BOUND)
+                arguments = (actions, policies, delta, _BOUND)
                 for accuracy in (1.7, 0.3, 0.011):
                     enough = chooser.samples_for(accuracy, *arguments)
                     reached = chooser.chooser_error(enough, *arguments)
@@ -77,7 +75,7 @@ def chooser_covers(seed: int, index: int, trials: int = 300, policies: int = 12)
     """
     instance = make_instance("layered", seed, index)
     rng = Key.of(seed).child("verify chooser", index).generator()
-    samples, confidence = int(rng.choice([20, 200, 2000])), float(rng.choice([0.3, 0.1, 0.03]))
+    samples, delta = int(rng.choice([20, 200, 2000])), float(rng.choice([0.3, 0.1, 0.03]))
     cells = _cells(instance)
     if cells is None:
         return
@@ -88,12 +86,12 @@ def chooser_covers(seed: int, index: int, trials: int = 300, policies: int = 12)
     estimates = right.shape[-1] * (wins @ candidates.T) / samples
     truths = candidates @ mass[: mass.size // 2] * right.shape[-1]
     misses = np.abs(estimates - truths)
-    accuracy = chooser.uniform_accuracy(samples, right.shape[-1], policies, confidence)
+    accuracy = chooser.uniform_accuracy(samples, right.shape[-1], policies, delta)
     failures = int((misses.max(axis=1) > accuracy).sum())
     picked = truths[estimates.argmax(axis=1)]
-    error = chooser.chooser_error(samples, right.shape[-1], policies, confidence)
+    error = chooser.chooser_error(samples, right.shape[-1], policies, delta)
     shortfalls = int((truths.max() - picked > error).sum())
-    most = float(binom.isf(_UNLIKELY, trials, confidence))
+    most = float(binom.isf(_UNLIKELY, trials, delta))
     yield Reading("T4", "simulated misses", 0, failures, most)
     yield Reading("T4", "simulated shortfalls", 0, shortfalls, most)
 
@@ -114,13 +112,13 @@ def aliased_learners_need_samples() -> Readings:
     """T7: even the best test of the two worlds needs as many samples as it says."""
     for coverage in (1.0, 0.5, 0.1, 0.02):
         for tau in (0.25, 0.1, 0.02):
-            for confidence in (0.24, 0.1, 0.01, 1e-6):
-                bound = chooser.aliased_lower_bound(coverage, tau * _BOUND, confidence, _BOUND)
-                needed = _samples_needed(coverage * tau, confidence)
+            for delta in (0.24, 0.1, 0.01, 1e-6):
+                bound = chooser.aliased_lower_bound(coverage, tau * _BOUND, delta, _BOUND)
+                needed = _samples_needed(coverage * tau, delta)
                 yield Reading("T7", GAIN, 0, bound, needed)
 
 
-def _samples_needed(shift: float, confidence: float) -> int:
+def _samples_needed(shift: float, delta: float) -> int:
     """Fewest draws of Bern(1/2 +- shift) from which the sign is told with this error probability.
 
     Counting successes is the best test, and its error falls with every odd number of draws.
@@ -131,12 +129,12 @@ def _samples_needed(shift: float, confidence: float) -> int:
         return float(binom.cdf(half, draws, 0.5 + shift))
 
     high = 1
-    while error(high) > confidence:
+    while error(high) > delta:
         high *= 2
-    low = 0 if error(0) <= confidence else high // 2
+    low = 0 if error(0) <= delta else high // 2
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if error(middle) <= confidence else (middle + 1, high)
+        low, high = (low, middle) if error(middle) <= delta else (middle + 1, high)
     return 2 * low + 1
 
 

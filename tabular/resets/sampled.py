@@ -33,7 +33,7 @@ def sampled_reset_weight(
         reset: any reset policy.
         shape: (H, S).
         key: of the rollouts and of the reset policy.
-        level: of each pair of limits, in (0, 1).
+        level: probability with which each pair of limits covers, in (0, 1).
 
     Raises:
         InvalidInput: if there is no start or `level` is out of range.

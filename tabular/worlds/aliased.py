@@ -27,11 +27,11 @@ def aliased(
     context, the other action with 1/2 - tau / R_max, either with 1/2 in a plain one; otherwise
     the losing state 3 is reached. At step 1 state 2 pays R_max. So outcomes are R_max or 0, and
     a reset to step 1 tells nothing about the actions. The base policy draws both alike. The
-    improvable set at level `tau` is the improvable context at step 0.
+    improvable set at threshold `tau` is the improvable context at step 0.
 
     Args:
         coverage: p in (0, 1/2]; half of all visits are at step 1, where nothing is left to do.
-        tau: level in (0, R_max / 2].
+        tau: threshold in (0, R_max / 2].
         reward_bound: R_max.
         better: the better action, 0 or 1: the two worlds that T7 tells apart.
         statewise: whether each (step, state) has an action choice of its own. If not, one
@@ -51,17 +51,17 @@ def aliased(
     check_positive("tau", tau)
     check_in_range("tau", tau, 0, reward_bound / 2)
     check_in_range("better", better, 0, 1)
-    share, level, bound = same_kind(2 * coverage, tau, reward_bound)
-    half = level * 0 + Fraction(1, 2)
-    moves, wins, rewards = zeros((4, 2, 4), level), zeros((2, 2), level), zeros((4, 2), level)
-    edge = min(clear_of_rounding(level / bound), half)
+    share, tau, bound = same_kind(2 * coverage, tau, reward_bound)
+    half = tau * 0 + Fraction(1, 2)
+    moves, wins, rewards = zeros((4, 2, 4), tau), zeros((2, 2), tau), zeros((4, 2), tau)
+    edge = min(clear_of_rounding(tau / bound), half)
     wins[:] = half
     wins[0, better] += edge
     wins[0, 1 - better] -= edge
     moves[:2, :, 2], moves[:2, :, 3] = wins, 1 - wins
     moves[2:, :, 3] = 1
     rewards[2] = bound
-    start = zeros(4, level)
+    start = zeros(4, tau)
     start[:2] = share, 1 - share
     hidden = None if statewise else np.zeros(4, dtype=np.int64)
     name = "statewise" if statewise else "aliased"

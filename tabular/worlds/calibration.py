@@ -1,4 +1,4 @@
-"""Reasoning trees made to have a given coverage at a given level."""
+"""Reasoning trees made to have a given coverage at a given threshold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def calibrated_tree(
     place: str = "last",
     seed: int | Key = 0,
 ) -> ReasoningTree:
-    """A reasoning tree whose coverage at level `tau` is exactly `coverage`.
+    """A reasoning tree whose coverage at threshold `tau` is exactly `coverage`.
 
     Every hard step on the path has best advantage `tau`: rho_h = 1 - tau / g_{h+1} (in floats a
     hair more, so that rounding does not lose it). There are as few hard steps as reach the
@@ -32,7 +32,7 @@ def calibrated_tree(
         horizon: thoughts per problem H.
         branching: actions per thought, at least 2.
         coverage: p in (0, 1].
-        tau: level in (0, 1).
+        tau: threshold in (0, 1).
         recoverability: chance that a right thought off the path finds back, below 1.
         place: whether the hard steps are the "first" or the "last" ones, which sets how much
             horizon remains after them.
@@ -42,7 +42,7 @@ def calibrated_tree(
         The tree; exact if `coverage`, `tau` or `recoverability` is a fraction.
 
     Raises:
-        InvalidInput: if no tree of this horizon has so much coverage at this level.
+        InvalidInput: if no tree of this horizon has so much coverage at this threshold.
     """
     check_count("horizon", horizon)
     check_count("branching", branching, 2)
@@ -51,9 +51,9 @@ def calibrated_tree(
     check_in_range("recoverability", recoverability, 0, 1)
     if place not in ("first", "last"):
         raise InvalidInput("place", place, "unknown", "choose first or last")
-    coverage, level, recoverability = same_kind(coverage, tau, recoverability)
+    coverage, tau, recoverability = same_kind(coverage, tau, recoverability)
     chain, reached = _hardest_chain(
-        horizon, coverage, clear_of_rounding(level), recoverability, place
+        horizon, coverage, clear_of_rounding(tau), recoverability, place
     )
     right = np.stack([chain, np.ones_like(chain)])
     hard = np.stack([chain != 1, np.zeros(horizon, dtype=bool)]).astype(bool)
@@ -71,7 +71,7 @@ def _hardest_chain(
     most = coverage * 0
     for count in range(1, horizon + 1):
         hard = range(count) if place == "first" else range(horizon - count, horizon)
-        right = _level_chain(horizon, hard, tau, recoverability)
+        right = _chain_at_threshold(horizon, hard, tau, recoverability)
         if right is None:
             break
         reached = _hard_visits(right, hard, recoverability) / horizon
@@ -81,12 +81,14 @@ def _hardest_chain(
     raise InvalidInput(
         "coverage",
         coverage,
-        f"a tree of {horizon} steps has at most {float(most):.6g} at level {float(tau):.6g}",
+        f"a tree of {horizon} steps has at most {float(most):.6g} at threshold {float(tau):.6g}",
         "lower coverage, tau or recoverability",
     )
 
 
-def _level_chain(horizon: int, hard: range, tau: Exact, recoverability: Exact) -> Array | None:
+def _chain_at_threshold(
+    horizon: int, hard: range, tau: Exact, recoverability: Exact
+) -> Array | None:
     """rho such that every hard step has best advantage `tau`; None if there is no such chain."""
     right = zeros(horizon, tau) + 1
     gap = right[0]

@@ -13,7 +13,7 @@ from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.validation import Array
 
 MARGIN = 1e-12
-"""Relative margin by which float levels are kept clear of rounding."""
+"""Relative margin by which float thresholds are kept clear of rounding."""
 
 
 def same_kind(*dials: Exact) -> tuple[Exact, ...]:
@@ -26,7 +26,7 @@ def same_kind(*dials: Exact) -> tuple[Exact, ...]:
 
 
 def clear_of_rounding(level: Exact) -> Exact:
-    """The level itself if exact, else a hair above it."""
+    """Return the threshold itself if exact, else slightly more."""
     return level if isinstance(level, Fraction) else level * (1 + MARGIN)
 
 

@@ -11,7 +11,7 @@ over being off it before step h,
     g_H = 1,   g_{H-1} = rho_{H-1},   g_h = (1 - recoverability) rho_h g_{h+1},
 
 the best advantage is (1 - rho_h) g_{h+1} on the path and, before the last step, `recoverability`
-times as much off it. So coverage, level and the law of the first error are known in closed form.
+times as much off it. So coverage, tau and the law of the first error are known in closed form.
 """
 
 from __future__ import annotations
@@ -105,22 +105,24 @@ class ReasoningTree(Problem):
 
     @property
     def tau(self) -> Exact:
-        """Largest level at which every hard step on the path is improvable.
+        """Largest threshold at which every hard step on the path is improvable.
 
         In floats a hair (1e-12, relative) lower, so that an advantage that was computed another
         way is not lost to rounding.
         """
         if not self.hard.any():
-            raise InvalidInput("tau", None, "the tree has no hard step", "name a level yourself")
+            raise InvalidInput(
+                "tau", None, "the tree has no hard step", "name a threshold yourself"
+            )
         least = self.best_advantages[:, ::2].T[self.hard].min()
         return scalar(least if self.mdp.exact else least * (1 - MARGIN))
 
     def coverage(self, tau: Exact | None = None) -> Exact:
-        """On-policy coverage p_tau of the base policy, by default at the tree's own level."""
-        level = self.tau if tau is None else tau
+        """On-policy coverage p_tau of the base policy, by default at the tree's own threshold."""
+        threshold = self.tau if tau is None else tau
         on = self.on_path[:, :-1].T * self._weights
         visits = np.stack([on, self._weights - on], axis=2).reshape(self.horizon, -1)
-        return scalar(visits[self.best_advantages >= level].sum() / self.horizon)
+        return scalar(visits[self.best_advantages >= threshold].sum() / self.horizon)
 
     def first_error_law(self, failed: bool = False) -> Array:
         """Law of the first wrong thought of a rollout from the start, shape (H + 1,).

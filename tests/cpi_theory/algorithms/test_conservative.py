@@ -1,4 +1,4 @@
-"""Conservative policy iteration: confidences, unbiased trials, monotone improvement."""
+"""Conservative policy iteration: failure probabilities, unbiased trials, monotone improvement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cpi_theory.algorithms.conservative import (
     ConservativePolicyIteration,
     Decision,
     EmpiricalChooser,
-    iteration_confidence,
+    iteration_delta,
 )
 from cpi_theory.algorithms.measurement import measure
 from cpi_theory.algorithms.trials import ConservativeWorld, Trials
@@ -57,8 +57,8 @@ def bandit(policy=(0.5, 0.5), rewards=(0.2, 0.8)):
 # --- pieces -----------------------------------------------------
 
 
-def test_confidences_sum_to_delta():
-    shares = [iteration_confidence(0.05, t) for t in range(200_000)]
+def test_the_deltas_of_all_iterations_sum_to_the_whole():
+    shares = [iteration_delta(0.05, t) for t in range(200_000)]
     assert shares[0] == pytest.approx(0.05 * 6 / math.pi**2)
     assert shares[1] == pytest.approx(shares[0] / 4)
     assert sum(shares) < 0.05
@@ -100,12 +100,12 @@ def test_class_size_is_all_maps_from_observations_to_actions():
 
 def test_default_samples_are_t4s():
     world = SmallWorld.random(0)
-    cpi = ConservativePolicyIteration(UniformReset(), target=0.2, confidence=0.1)
-    share = iteration_confidence(0.1, 2) / 2
+    cpi = ConservativePolicyIteration(UniformReset(), target=0.2, delta=0.1)
+    share = iteration_delta(0.1, 2) / 2
     assert cpi.sample_size(world, 2) == samples_for(0.1, 2, 2**9, share, 1.0)
     assert ConservativePolicyIteration(UniformReset(), 0.2, samples=70).sample_size(world) == 70
     small = ConservativePolicyIteration(UniformReset(), 0.2, log_policies=0.0)
-    assert small.sample_size(world) == samples_for(0.1, 2, 1, iteration_confidence(0.05, 0) / 2)
+    assert small.sample_size(world) == samples_for(0.1, 2, 1, iteration_delta(0.05, 0) / 2)
 
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)
@@ -173,17 +173,17 @@ def test_a_sure_gain_is_stepped_with_t2_at_the_unfavourable_ends():
     assert step.guaranteed_gain <= improvement_lower_bound(exact, step.alpha)
     assert step.world.value() - world.value() >= step.guaranteed_gain
     assert step.rollouts == 8000
-    assert step.confidence == iteration_confidence(0.05, 0)
+    assert step.delta == iteration_delta(0.05, 0)
 
 
-def test_half_of_the_iterations_confidence_goes_into_the_fresh_intervals():
+def test_half_of_the_iterations_delta_goes_into_the_fresh_intervals():
     world = SmallWorld.random(1, states=2, actions=2)
-    cpi = ConservativePolicyIteration(UniformReset(), target=0.01, confidence=0.1, samples=500)
+    cpi = ConservativePolicyIteration(UniformReset(), target=0.01, delta=0.1, samples=500)
     step = cpi.improve(world, Key.of(3), 2)
     address = Key.of(3).child(2)
     first = world.draw_trials(cpi.reset, 500, address.child("choose"))
     fresh = world.draw_trials(cpi.reset, 500, address.child("estimate"))
-    share = iteration_confidence(0.1, 2) / 2
+    share = iteration_delta(0.1, 2) / 2
     measured = measure(fresh, step.candidate, world, first.returns.mean(), share)
     assert (step.advantage, step.coverage, step.remaining) == (
         measured.advantage,
@@ -192,7 +192,7 @@ def test_half_of_the_iterations_confidence_goes_into_the_fresh_intervals():
     )
 
 
-def test_a_measurement_splits_its_confidence_in_a_half_and_two_quarters():
+def test_a_measurement_splits_its_delta_in_a_half_and_two_quarters():
     world = SmallWorld.random(1, states=2, actions=2)
     candidate = np.zeros(world.observation_count, dtype=int)
     trials = world.draw_trials(ImprovableReset(0.02), 500, Key.of(1))
@@ -256,7 +256,7 @@ def test_a_reset_policy_that_selects_nothing_stops():
 def test_the_chooser_finds_the_best_candidate_within_its_error():
     """With T4's own sample size the chosen one lacks at most target / 2."""
     world = SmallWorld.random(8, horizon=2, states=2, actions=2)
-    cpi = ConservativePolicyIteration(UniformReset(), target=0.5, confidence=0.1)
+    cpi = ConservativePolicyIteration(UniformReset(), target=0.5, delta=0.1)
     _, best = world.exact_step(UniformReset())
     for seed in range(5):
         step = cpi.improve(world, seed)
@@ -379,8 +379,8 @@ def test_the_small_world_meets_the_protocol():
     ("make", "field"),
     [
         (lambda: ConservativePolicyIteration(UniformReset(), 0.0), "target"),
-        (lambda: ConservativePolicyIteration(UniformReset(), 0.1, confidence=0), "confidence"),
-        (lambda: ConservativePolicyIteration(UniformReset(), 0.1, confidence=0.95), "confidence"),
+        (lambda: ConservativePolicyIteration(UniformReset(), 0.1, delta=0), "delta"),
+        (lambda: ConservativePolicyIteration(UniformReset(), 0.1, delta=0.95), "delta"),
         (lambda: ConservativePolicyIteration(UniformReset(), 0.1, samples=1), "samples"),
         (lambda: ConservativePolicyIteration("oracle", 0.1), "reset"),
         (lambda: make_trials([0], [0, 1], [0, 1]), "observations"),

@@ -64,8 +64,8 @@ def test_one_sample_may_be_enough():
 
 @given(CLASSES)
 def test_samples_grow_like_the_leading_term(case):
-    actions, policies, confidence, reward_bound = case
-    log_terms = math.log(2 * policies / confidence)
+    actions, policies, delta, reward_bound = case
+    log_terms = math.log(2 * policies / delta)
     accuracy = 1e-6 * reward_bound
     leading = 8 * actions * reward_bound**2 * log_terms / accuracy**2
     assert samples_for(accuracy, *case) == pytest.approx(leading, rel=1e-4)
@@ -86,28 +86,28 @@ def test_counts_beyond_floats_stay_accurate_enough():
 
 @pytest.mark.parametrize("actions", [1, 2, 20, 200])
 @pytest.mark.parametrize("samples", [1, 10, 300, 20_000])
-@pytest.mark.parametrize("confidence", [0.5, 0.05, 1e-6])
-def test_the_accuracy_fails_no_more_often_than_it_says(actions, samples, confidence):
+@pytest.mark.parametrize("delta", [0.5, 0.05, 1e-6])
+def test_the_accuracy_fails_no_more_often_than_it_says(actions, samples, delta):
     """Exact tails of the roughest estimate: X is |A| R with probability q / |A|, else 0."""
-    radius = uniform_accuracy(samples, actions, 1, confidence, 2.0) / (2.0 * actions)
+    radius = uniform_accuracy(samples, actions, 1, delta, 2.0) / (2.0 * actions)
     for success in np.linspace(0, 1, 41) / actions:
         low = math.ceil(samples * (success - radius)) - 1
         high = math.floor(samples * (success + radius))
         tails = binom.cdf(low, samples, success) + binom.sf(high, samples, success)
-        assert tails <= confidence
+        assert tails <= delta
 
 
-def test_with_rare_actions_and_small_confidence_the_accuracy_is_nearly_tight():
+def test_with_rare_actions_and_small_delta_the_accuracy_is_nearly_tight():
     """Halving the error, or dropping its second term, would make the statement false."""
-    samples, actions, confidence = 40_000, 200, 1e-4
-    radius = uniform_accuracy(samples, actions, 1, confidence) / actions
+    samples, actions, delta = 40_000, 200, 1e-4
+    radius = uniform_accuracy(samples, actions, 1, delta) / actions
     success = 1 / actions
     claimed = binom.sf(math.floor(samples * (success + radius)), samples, success)
-    assert 0 < claimed <= confidence
+    assert 0 < claimed <= delta
     halved = binom.sf(math.floor(samples * (success + radius / 2)), samples, success)
-    assert halved > confidence
-    slow = math.sqrt(2 * math.log(2 / confidence) / (actions * 300))
-    assert binom.sf(math.floor(300 * (success + slow)), 300, success) > confidence
+    assert halved > delta
+    slow = math.sqrt(2 * math.log(2 / delta) / (actions * 300))
+    assert binom.sf(math.floor(300 * (success + slow)), 300, success) > delta
 
 
 WORLDS = st.fixed_dictionaries(
@@ -117,7 +117,7 @@ WORLDS = st.fixed_dictionaries(
         "horizon": st.integers(2, 100),
         "actions": st.integers(1, 50),
         "policies": st.integers(1, 10**6),
-        "confidence": st.floats(1e-9, 0.5),
+        "delta": st.floats(1e-9, 0.5),
     }
 )
 
@@ -166,7 +166,7 @@ def test_t6_gains_ratios_and_its_two_ends(world, precision, recall, share):
 def test_a_plan_is_made_of_t4_and_t2(world, precision):
     assume(world["coverage"] * (1 - precision) <= precision * (1 - world["coverage"]))
     plan = imperfect_oracle_plan(precision, 1.0, **world, reward_bound=3.0)
-    classes = (world["actions"], world["policies"], world["confidence"], 3.0)
+    classes = (world["actions"], world["policies"], world["delta"], 3.0)
     assert plan.samples == samples_for(precision * world["tau"] / 2, *classes)
     assert plan.accuracy + plan.step.advantage == pytest.approx(precision * world["tau"])
     assert (plan.alpha, plan.guaranteed_gain) == best_step(plan.step)
@@ -175,7 +175,7 @@ def test_a_plan_is_made_of_t4_and_t2(world, precision):
 
 
 def test_plans_worked_by_hand():
-    world = {"horizon": 5, "actions": 4, "policies": 16, "confidence": 0.05}
+    world = {"horizon": 5, "actions": 4, "policies": 16, "delta": 0.05}
     random = random_reset_plan(0.5, 0.4, **world)
     oracle = oracle_reset_plan(0.5, 0.4, **world)
     assert random.step == ResetStep(5, 1.0, 0.1, 2.0, 2.0)
@@ -189,7 +189,7 @@ def test_plans_worked_by_hand():
 
 
 def test_fractional_dials_give_exact_guarantees():
-    world = {"horizon": 5, "actions": 4, "policies": 16, "confidence": 0.05}
+    world = {"horizon": 5, "actions": 4, "policies": 16, "delta": 0.05}
     exact = {**world, "reward_bound": Fraction(1)}
     plan = imperfect_oracle_plan(
         Fraction(2, 3), Fraction(1, 2), Fraction(1, 4), Fraction(1, 5), **exact, remaining=2
@@ -274,8 +274,8 @@ def test_t7_worked_by_hand():
 
 @pytest.mark.parametrize("coverage", [0.5, 0.1, 0.02])
 @pytest.mark.parametrize("tau", [0.5, 0.1])
-@pytest.mark.parametrize("confidence", [0.2, 0.05, 1e-3])
-def test_even_the_best_test_needs_as_many_samples_as_t7_says(coverage, tau, confidence):
+@pytest.mark.parametrize("delta", [0.2, 0.05, 1e-3])
+def test_even_the_best_test_needs_as_many_samples_as_t7_says(coverage, tau, delta):
     """Counting successes is the best test of 1/2 + x against 1/2 - x; its error is binomial."""
 
     def error(count):
@@ -284,11 +284,11 @@ def test_even_the_best_test_needs_as_many_samples_as_t7_says(coverage, tau, conf
         tie = binom.pmf(count // 2, count, 0.5 + coverage * tau) if count % 2 == 0 else 0.0
         return below + tie / 2
 
-    bound = aliased_lower_bound(coverage, tau, confidence)
+    bound = aliased_lower_bound(coverage, tau, delta)
     fewer = math.ceil(bound) - 1
     if fewer >= 1:
-        assert error(fewer) > confidence
-    assert error(math.ceil(20 * bound) + 1) < confidence
+        assert error(fewer) > delta
+    assert error(math.ceil(20 * bound) + 1) < delta
 
 
 GOOD = {
@@ -299,7 +299,7 @@ GOOD = {
     "horizon": 5,
     "actions": 4,
     "policies": 16,
-    "confidence": 0.05,
+    "delta": 0.05,
     "reward_bound": 1.0,
     "remaining": 2.0,
 }
@@ -321,9 +321,9 @@ GOOD = {
         ("actions", 0),
         ("policies", 0),
         ("policies", None),
-        ("confidence", 0),
-        ("confidence", 0.95),
-        ("confidence", math.nan),
+        ("delta", 0),
+        ("delta", 0.95),
+        ("delta", math.nan),
         ("reward_bound", math.inf),
         ("remaining", 4.5),
     ],
@@ -340,7 +340,7 @@ def test_a_precision_that_no_weight_has_is_refused_with_the_least_that_one_has()
     assert imperfect_oracle_plan(**GOOD | {"precision": 1 / 9}).step.coverage == pytest.approx(0.9)
 
 
-def test_a_confidence_that_means_its_opposite_is_explained():
+def test_a_delta_that_means_its_opposite_is_explained():
     with pytest.raises(InvalidInput, match=r"give delta, e\.g\. 0\.05"):
         chooser_error(100, 4, 16, 0.95)
 
@@ -360,8 +360,8 @@ def test_a_confidence_that_means_its_opposite_is_explained():
         (lambda: aliased_lower_bound(1.1, 0.1, 0.05), "coverage"),
         (lambda: aliased_lower_bound(0.5, 0.0, 0.05), "tau"),
         (lambda: aliased_lower_bound(0.1, 0.6, 0.05), "tau"),
-        (lambda: aliased_lower_bound(0.5, 0.1, 0.0), "confidence"),
-        (lambda: aliased_lower_bound(0.5, 0.1, 0.9), "confidence"),
+        (lambda: aliased_lower_bound(0.5, 0.1, 0.0), "delta"),
+        (lambda: aliased_lower_bound(0.5, 0.1, 0.9), "delta"),
         (lambda: aliased_lower_bound(0.5, 0.1, 0.05, 0.0), "reward_bound"),
         (lambda: aliased_lower_bound(0.51, 0.5, 0.05), r"coverage \* tau"),
     ],

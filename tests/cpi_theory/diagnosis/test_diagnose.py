@@ -19,7 +19,7 @@ from cpi_theory.diagnosis.meters import (
     Measured,
     SampledMeter,
     all_steps,
-    promising_level,
+    promising_threshold,
 )
 from cpi_theory.diagnosis.samples import Named, Remembering, draw_samples, spread_out
 from cpi_theory.diagnosis.signals import group_signals, order_methods
@@ -240,9 +240,9 @@ def test_too_few_prompts_are_refused():
 def test_the_level_promises_the_oracle_most_among_those_visited_enough():
     # p_t t^2: 0.01 * 1 would win over 0.1 * 0.25 = 0.025 over 1 * 0.0001, but 0.01 is too rare.
     best = np.array([1.0] + [0.5] * 9 + [0.01] * 90)
-    assert promising_level(best, least=0.02) == 0.25
-    assert promising_level(best * [1, *[0.1] * 9, *[1] * 90], least=0.01) == 0.5
-    assert promising_level(np.zeros(10)) is None
+    assert promising_threshold(best, least=0.02) == 0.25
+    assert promising_threshold(best * [1, *[0.1] * 9, *[1] * 90], least=0.01) == 0.5
+    assert promising_threshold(np.zeros(10)) is None
 
 
 def test_the_level_is_chosen_on_prompts_that_are_then_left_out():

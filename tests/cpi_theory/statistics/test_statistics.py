@@ -261,15 +261,15 @@ def test_bernstein_misses_less_than_promised(draw):
 
 
 @given(st.integers(0, 50), st.integers(1, 50), st.floats(0.001, 0.5))
-def test_chernoff_ends_solve_their_equation(successes, failures, confidence):
+def test_chernoff_ends_solve_their_equation(successes, failures, delta):
     n = successes + failures
-    interval = chernoff_interval(successes, n, confidence)
+    interval = chernoff_interval(successes, n, delta)
     q = interval.estimate
     assert 0 <= interval.lower <= q < interval.upper <= 1
     for end in (interval.lower, interval.upper):
         if 1e-9 < end < 1 - 1e-9:
             kl = sum(a * np.log(a / b) for a, b in [(q, end), (1 - q, 1 - end)] if a > 0)
-            assert n * kl == pytest.approx(np.log(2 / confidence), rel=1e-6)
+            assert n * kl == pytest.approx(np.log(2 / delta), rel=1e-6)
 
 
 def test_chernoff_worked_by_hand():
@@ -290,8 +290,8 @@ def test_chernoff_covers_by_exact_binomial_sums(p):
     [
         (lambda: bernstein_interval([1.0], 0, 1, 0.1), "values"),
         (lambda: bernstein_interval([0.0, 1.1], 0, 1, 0.1), "values"),
-        (lambda: bernstein_interval([0.0, 1.0], 0, 1, 0.0), "confidence"),
-        (lambda: chernoff_interval(1, 2, 1.5), "confidence"),
+        (lambda: bernstein_interval([0.0, 1.0], 0, 1, 0.0), "delta"),
+        (lambda: chernoff_interval(1, 2, 1.5), "delta"),
         (lambda: chernoff_interval(3, 2, 0.1), "successes"),
         (lambda: chernoff_interval(0, 0, 0.1), "trials"),
     ],

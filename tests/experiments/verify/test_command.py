@@ -288,12 +288,12 @@ def test_exact_tails_are_those_of_the_worst_mean():
     assert sampling._worst_tails(samples, actions, radius) == pytest.approx(worst)
 
 
-@pytest.mark.parametrize(("shift", "confidence"), [(0.2, 0.1), (0.05, 0.3), (0.25, 0.4)])
-def test_samples_needed_is_the_first_odd_number_that_suffices(shift, confidence):
-    needed = sampling._samples_needed(shift, confidence)
-    assert binom.cdf(needed // 2, needed, 0.5 + shift) <= confidence
+@pytest.mark.parametrize(("shift", "delta"), [(0.2, 0.1), (0.05, 0.3), (0.25, 0.4)])
+def test_samples_needed_is_the_first_odd_number_that_suffices(shift, delta):
+    needed = sampling._samples_needed(shift, delta)
+    assert binom.cdf(needed // 2, needed, 0.5 + shift) <= delta
     for fewer in range(1, needed, 2):
-        assert binom.cdf(fewer // 2, fewer, 0.5 + shift) > confidence
+        assert binom.cdf(fewer // 2, fewer, 0.5 + shift) > delta
 
 
 def test_the_simulated_chooser_notices_an_accuracy_that_is_too_good(monkeypatch):

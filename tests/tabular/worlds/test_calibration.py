@@ -1,4 +1,4 @@
-"""Calibrated trees: coverage and level come out exactly as dialled."""
+"""Calibrated trees: coverage and threshold come out exactly as dialled."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestCalibrated:
         # Both steps hard: rho = 3/4 last and 2/3 first, on the path at the last with 2/3.
         most = (1 + F(2, 3)) / 2
         assert calibrated_tree(2, 2, most, F(1, 4)).base_pass == F(1, 2)
-        with pytest.raises(InvalidInput, match=r"at most 0\.833333 at level 0\.25; lower"):
+        with pytest.raises(InvalidInput, match=r"at most 0\.833333 at threshold 0\.25; lower"):
             calibrated_tree(2, 2, most + F(1, 10**9), F(1, 4))
 
     def test_no_more_hard_steps_than_needed(self):
@@ -87,7 +87,7 @@ class TestCalibrated:
         ({"branching": 1}, "branching = 1: not an integer >= 2"),
         ({"recoverability": -0.5}, "recoverability = -0.5: not a number in [0, 1]"),
         # Two hard steps of three cover more than three do, whose chain is mostly off the path.
-        ({"horizon": 3, "tau": 0.3, "coverage": 0.6}, "at most 0.52381 at level 0.3"),
+        ({"horizon": 3, "tau": 0.3, "coverage": 0.6}, "at most 0.52381 at threshold 0.3"),
         ({"coverage": 0}, "coverage = 0: not a positive number"),
         ({"tau": 0}, "tau = 0: not a positive number"),
         ({"recoverability": 1.5}, "recoverability = 1.5"),
