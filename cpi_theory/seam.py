@@ -192,7 +192,7 @@ class CuttingSimulator(Simulator, Protocol):
     def rollout_cut(
         self, states: Sequence[State], keys: Keys, steps: Sequence[int | None]
     ) -> Sequence[Rollout]:
-        """As `rollout`, each cut after so many steps."""
+        """Return what `rollout` does, each rollout cut after so many steps."""
         ...
 
 

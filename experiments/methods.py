@@ -19,12 +19,14 @@ GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO
 
 
 def _frontier(
-    parent: FrontierParent = "posterior", keep_parent: bool = True, assumed: float | None = None
+    parent: FrontierParent = "posterior",
+    keep_parent: bool = True,
+    assumed_accuracy: float | None = None,
 ) -> Callable[[float], GroupAlgorithm]:
-    """The algorithm for a localiser of some accuracy; it assumes that one or `assumed`."""
+    """The algorithm for a localiser of some accuracy; it assumes that one or `assumed_accuracy`."""
 
     def make(accuracy: float) -> GroupAlgorithm:
-        model = FirstErrorModel(accuracy if assumed is None else assumed)
+        model = FirstErrorModel(accuracy if assumed_accuracy is None else assumed_accuracy)
         return FrontierGRPO(model, parent=parent, keep_parent=keep_parent)
 
     return make
@@ -41,7 +43,7 @@ ALGORITHMS: Mapping[str, Callable[[float], GroupAlgorithm]] = {
     "Frontier": _frontier(),
     "Frontier, rank": _frontier("rank"),
     "Frontier, plain": _frontier(keep_parent=False),
-    "Frontier, told 0.7": _frontier(assumed=0.7),
+    "Frontier, told 0.7": _frontier(assumed_accuracy=0.7),
 }
 """By name: what collects where the localiser has a given accuracy."""
 
@@ -132,16 +134,16 @@ class LanguageMethod:
 
 
 # Of the tiny model's localisations about this share is right at first; fewer later in training.
-_ASSUMED = 0.9
+_ASSUMED_ACCURACY = 0.9
 
 LANGUAGE_METHODS: Mapping[str, LanguageMethod] = {
     method.name: method
     for method in (
-        LanguageMethod("GRPO", ALGORITHMS["GRPO"](_ASSUMED)),
-        LanguageMethod("RRPO", ALGORITHMS["RRPO"](_ASSUMED)),
-        LanguageMethod("SRPO", ALGORITHMS["SRPO"](_ASSUMED)),
-        LanguageMethod("ORACLE", ALGORITHMS["SRPO"](_ASSUMED), "oracle"),
-        LanguageMethod("Frontier", ALGORITHMS["Frontier"](_ASSUMED)),
+        LanguageMethod("GRPO", ALGORITHMS["GRPO"](_ASSUMED_ACCURACY)),
+        LanguageMethod("RRPO", ALGORITHMS["RRPO"](_ASSUMED_ACCURACY)),
+        LanguageMethod("SRPO", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY)),
+        LanguageMethod("ORACLE", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY), "oracle"),
+        LanguageMethod("Frontier", ALGORITHMS["Frontier"](_ASSUMED_ACCURACY)),
     )
 }
 """The methods that `train` knows by name."""

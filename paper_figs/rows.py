@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Row = dict[str, Any]
+
+
+FORMER_NAMES: Mapping[str, str] = {"expected_signal": "lesson"}
+"""Columns that records of older versions hold under another name."""
 
 
 class MissingRows(ValueError):
@@ -41,6 +45,12 @@ def one(rows: Iterable[Row], **wanted: Any) -> Row:
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
     """Rows whose named fields have the wanted values; a row without the field is left out."""
     return [r for r in rows if all(k in r and r[k] == v for k, v in wanted.items())]
+
+
+def column(rows: Iterable[Row], field: str) -> list[Any]:
+    """Values of a field, row by row, which older records may hold under its former name."""
+    former = FORMER_NAMES.get(field, field)
+    return [r[field] if field in r else r[former] for r in rows]
 
 
 def distinct(rows: Iterable[Row], field: str) -> list[Any]:

@@ -317,7 +317,9 @@ def problems(max_horizon: int = 4) -> st.SearchStrategy[Problem]:
     seeds = st.integers(0, 1000)
     horizons = st.integers(1, max_horizon)
     trees = st.builds(
-        lambda horizon, **dials: reasoning_tree(horizon, hard_steps=(horizon + 1) // 2, **dials),
+        lambda horizon, **parameters: reasoning_tree(
+            horizon, hard_steps=(horizon + 1) // 2, **parameters
+        ),
         horizons,
         branching=st.integers(2, 3),
         right_probability=shares,
@@ -336,14 +338,14 @@ def problems(max_horizon: int = 4) -> st.SearchStrategy[Problem]:
     locks = st.builds(
         combination_lock, horizons, st.integers(1, 3).map(lambda a: a + 1), seed=seeds
     )
-    twins = st.builds(
+    contextual = st.builds(
         aliased,
         shares.map(lambda p: p / 2),
         shares.map(lambda t: t / 2),
         better=st.integers(0, 1),
         statewise=st.booleans(),
     )
-    return st.one_of(trees, calibrated, locks, twins)
+    return st.one_of(trees, calibrated, locks, contextual)
 
 
 def warm_up() -> None:

@@ -39,7 +39,7 @@ class EmpiricalChooser:
         return observations * math.log(actions)
 
     def choose(self, trials: Trials, actions: int, observations: int, key: Key) -> Candidate:
-        """Per observation the action with the largest sum of returns; ties are drawn from `key`.
+        """Choose per observation the action with the largest sum of returns; `key` breaks ties.
 
         That maximises the mean of |A| 1[a = pi'(o)] G over the class. An observation without trials
         is a tie of all actions, and always the first action would favour some worlds.

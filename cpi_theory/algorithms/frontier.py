@@ -21,7 +21,7 @@ from cpi_theory.algorithms.parent_choice import (
     FirstErrorModel,
     best_rank,
     deepest,
-    parent_lessons,
+    parent_signals,
 )
 from cpi_theory.algorithms.pieces import draw_index, relative_group
 from cpi_theory.checks import InvalidInput, check_count
@@ -44,7 +44,7 @@ class FrontierGRPO:
         model: what is believed of the world's answers, their accuracy above all, and of prompts.
         rollouts: per prompt.
         base: how many of them are drawn from the start before it is decided what the rest is for.
-        parent: which failure to reset: "posterior", the one with the largest expected lesson given
+        parent: which failure to reset: "posterior", the one with the largest expected signal given
             all named steps; "rank", the depth rank that is best at this accuracy; a number r, the
             r-th deepest named step whatever the accuracy. The first two may prefer fresh rollouts.
         keep_parent: whether the parent's own continuation joins the suffix group, and leaves the
@@ -134,7 +134,7 @@ class FrontierGRPO:
         """Index of the best (named step, length), None for fresh rollouts."""
         rest = self.rollouts - self.base
         if self.parent == "posterior":
-            signals = parent_lessons(self.model, tuple(steps), failures, rest, self.keep_parent)
+            signals = parent_signals(self.model, tuple(steps), failures, rest, self.keep_parent)
             best = int(np.argmax(signals))
             return best - 1 if best else None
         rank = self.parent

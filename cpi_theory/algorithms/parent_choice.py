@@ -1,10 +1,10 @@
 """Which failed rollout to reset, when the world names first errors with a known accuracy.
 
 All of a prompt's n rollouts failed and a world named a step of each; m more rollouts are to be
-spent. The *lesson* of spending them from a state is the probability that they form a group whose
-rewards differ, times the share of the steps that such a group can still teach (those behind the
-state). From the start, together with the n failures, it is 1 - (1 - v0)^m with v0 the pass rate;
-from before step k of a rollout of L steps it is
+spent. The *expected signal* of spending them from a state is the probability that they form a
+group whose rewards differ, times the share of the steps that such a group can still teach (those
+behind the state). From the start, together with the n failures, it is 1 - (1 - v0)^m with v0 the
+pass rate; from before step k of a rollout of L steps it is
 
     P(no error before k | named steps) * (1 - (1 - v)^m - v^m) * (1 - k / L),
 
@@ -37,8 +37,9 @@ class FirstErrorModel:
     """What is believed of a prompt before anything is drawn, and of the world's answers.
 
     Attributes:
-        accuracy: probability that the world names the first error; otherwise its answer is a
-            uniform step. See :func:`accuracy_of` for what a measured share of exact answers means.
+        accuracy: the assumed accuracy, the probability that the world names the first error;
+            otherwise its answer is a uniform step. See :func:`accuracy_of` for what a measured
+            share of exact answers means.
         easiest, hardest: pass rates of a prompt, in (0, 1). In between, the logarithm of
             ln(1 / pass rate) is uniform; equal ones stand for a known pass rate.
     """
@@ -121,8 +122,8 @@ class _Laws:
         clean: Floats = (accuracy * self.first + chance * self.later) / self.named(accuracy)
         return clean
 
-    def lesson(self, accuracy: float, count: int, known_failure: bool) -> Floats:
-        """Lesson of `count` rollouts from before step k, given that k is named; shape (g, L)."""
+    def signal(self, accuracy: float, count: int, known_failure: bool) -> Floats:
+        """Expected signal of `count` rollouts from before a named step k, shape (g, L)."""
         length = self.first.shape[1]
         informative = informative_probability(self.value, count, known_failure)
         ahead = 1 - np.arange(length) / length
@@ -130,14 +131,14 @@ class _Laws:
 
 
 @lru_cache(maxsize=1 << 16)
-def parent_lessons(
+def parent_signals(
     model: FirstErrorModel,
     named: tuple[tuple[int, int], ...],
     failures: int,
     count: int,
     known_failure: bool = False,
 ) -> tuple[float, ...]:
-    """Expected lesson of each choice given the steps that the world named.
+    """Expected signal of each choice given the steps that the world named.
 
     The named steps say two things: where an error may be, and, all of them together with the
     number of failures, how hard the prompt is.
@@ -150,7 +151,7 @@ def parent_lessons(
         known_failure: whether the parent's own continuation joins the group.
 
     Returns:
-        The lesson of fresh rollouts first, then of each named step, in order.
+        The signal of fresh rollouts first, then of each named step, in order.
     """
     rates = model.pass_rates()
     laws = [(_laws(model, length), step) for step, length in named]
@@ -158,10 +159,10 @@ def parent_lessons(
     for law, step in laws:
         belief = belief * law.named(model.accuracy)[:, step]
     belief = belief / belief.sum()
-    lessons = [1 - (1 - rates) ** count]
+    signals = [1 - (1 - rates) ** count]
     for law, step in laws:
-        lessons.append(law.lesson(model.accuracy, count, known_failure)[:, step])
-    return tuple(float(belief @ lesson) for lesson in lessons)
+        signals.append(law.signal(model.accuracy, count, known_failure)[:, step])
+    return tuple(float(belief @ signal) for signal in signals)
 
 
 @lru_cache(maxsize=256)
@@ -169,10 +170,10 @@ def _laws(model: FirstErrorModel, length: int) -> _Laws:
     return _Laws.of(model.pass_rates(), length)
 
 
-def rank_lessons(
+def rank_signals(
     model: FirstErrorModel, length: int, failures: int, count: int, known_failure: bool = False
 ) -> Floats:
-    """Expected lesson of each depth rank, before the named steps are looked at.
+    """Expected signal of each depth rank, before the named steps are looked at.
 
     Args:
         model: beliefs.
@@ -188,11 +189,11 @@ def rank_lessons(
         check_count(field, value)
     rates = model.pass_rates()
     laws = _Laws.of(rates, length)
-    lesson = laws.lesson(model.accuracy, count, known_failure)
+    signal = laws.signal(model.accuracy, count, known_failure)
     belief = (1 - rates) ** failures
     belief = belief / belief.sum()
     ranked = [
-        belief @ (_order_statistic(laws.named(model.accuracy), rank, failures) * lesson).sum(axis=1)
+        belief @ (_order_statistic(laws.named(model.accuracy), rank, failures) * signal).sum(axis=1)
         for rank in range(1, failures + 1)
     ]
     return np.array([belief @ (1 - (1 - rates) ** count), *ranked])
@@ -212,12 +213,12 @@ def _order_statistic(named: Floats, rank: int, draws: int) -> Floats:
 def best_rank(
     model: FirstErrorModel, length: int, failures: int, count: int, known_failure: bool = False
 ) -> int:
-    """The depth rank with the largest expected lesson: 1 the deepest, 0 for fresh rollouts.
+    """The depth rank with the largest expected signal: 1 the deepest, 0 for fresh rollouts.
 
     With 4 failures of 10 steps, 4 rollouts to spend and a known pass rate of 1 %, it is 1 at an
     accuracy of 0.9 or more, 2 at 0.7, 3 at 0.4 and 0 at 0.1.
     """
-    return int(np.argmax(rank_lessons(model, length, failures, count, known_failure)))
+    return int(np.argmax(rank_signals(model, length, failures, count, known_failure)))
 
 
 def deepest(steps: Sequence[int], rank: int) -> int | None:

@@ -168,7 +168,7 @@ def _difference(
 
 
 def _mean_interval(rewards: list[float], level: float, reward_bound: float) -> Interval:
-    """In units of the reward bound."""
+    """Return the interval of a mean reward, in units of the reward bound."""
     if min(rewards) < 0 or max(rewards) > reward_bound:
         span = (min(rewards), max(rewards))
         raise InvalidInput("rewards", span, f"outside [0, {reward_bound}]", "set reward_bound")

@@ -224,7 +224,7 @@ def success_counts(samples: Samples) -> Counts:
 
 
 def refusal_counts(samples: Samples) -> dict[Reason, Counts]:
-    """Per reason, failures in which no step was named for that reason, among all failures."""
+    """Count, per reason, the failures in which no step was named for it, among all failures."""
     asked = [(p, 0.0, 1.0) for p, r in samples.base if r.failed]
     reasons = Counter(reason for _, reason in samples.refusals)
     return {
@@ -258,11 +258,12 @@ class GroupCounts:
         """Count the groups of a collection."""
         kinds: dict[str, list[Record]] = defaultdict(list)
         for group in collection:
-            p, size, told = group.prompt, len(group.rollouts), float(group.informative)
+            p, size = group.prompt, len(group.rollouts)
+            informative = float(group.informative)
             from_start = group.step is None
-            kinds["informative"].append((p, told, 1.0))
-            kinds["base" if from_start else "suffix"].append((p, told, 1.0))
-            kinds["used"].append((p, told * size, size))
+            kinds["informative"].append((p, informative, 1.0))
+            kinds["base" if from_start else "suffix"].append((p, informative, 1.0))
+            kinds["used"].append((p, informative * size, size))
             if not from_start:
                 right = sum(not r.failed for r in group.rollouts)
                 kinds["corrected"].append((p, right, size))
@@ -315,7 +316,7 @@ def _share(outcomes: Sequence[tuple[Trial, int]], prompts: int, level: float) ->
 
 
 def corrections(samples: Samples, bins: int, reach: int, level: float) -> tuple[Correction, ...]:
-    """Over all trials, by depth in `bins` equal parts of the rollout, and by deviation.
+    """Summarise trials: all, by depth in `bins` equal parts of the rollout, and by deviation.
 
     Deviations beyond `reach` are counted with it.
     """

@@ -51,7 +51,7 @@ class Meter(Protocol):
 
     @property
     def exact(self) -> bool:
-        """Whether limits and estimates agree, at no cost in rollouts."""
+        """Whether limits and estimates agree, without any rollouts being drawn."""
         ...
 
     def measure(

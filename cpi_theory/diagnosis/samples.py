@@ -173,7 +173,7 @@ def _locate(
 
 
 def spread_out(named: Sequence[Named], most: int, key: Key) -> list[Named]:
-    """At most `most` of each prompt, drawn without replacement and weighted to stand for all."""
+    """Draw at most `most` of each prompt without replacement, weighted to stand for all."""
     by_prompt: dict[int, list[Named]] = {}
     for one in named:
         by_prompt.setdefault(one.prompt, []).append(one)

@@ -143,7 +143,7 @@ class AdvantageReset(AdvantageBasedReset):
 
     def calibrate(self, coverage: Callable[[float], float]) -> float:
         """The largest best advantage that the policy visits: it has weight 1."""
-        return largest_level(coverage)
+        return largest_threshold(coverage)
 
     def weights_at(self, best: Weights, calibration: float) -> Weights:
         """exp((best - calibration) / temperature), cut at 1 for states never visited."""
@@ -167,7 +167,7 @@ class AdvantageReset(AdvantageBasedReset):
         return np.asarray(weights / weights.sum())
 
 
-def largest_level(coverage: Callable[[float], float]) -> float:
+def largest_threshold(coverage: Callable[[float], float]) -> float:
     """The largest threshold tau that is still covered, by bisection of the falling tau -> p_tau.
 
     Returns 0 if nothing is improvable. Relative accuracy 1e-15.

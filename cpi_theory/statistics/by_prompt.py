@@ -33,7 +33,7 @@ class Counts:
 
     @classmethod
     def of(cls, records: Iterable[tuple[int, float, float]], prompts: int) -> Counts:
-        """From (prompt, hits, trials) records, added up."""
+        """Add up (prompt, hits, trials) records."""
         rows = np.array(list(records), dtype=np.float64).reshape(-1, 3)
         where = rows[:, 0].astype(np.int64)
         hits, trials = (np.bincount(where, rows[:, c], prompts).astype(np.float64) for c in (1, 2))

@@ -114,7 +114,7 @@ def _p_value(found: float, drawn: list[float]) -> float:
 
 
 def _best_fixed(target: Array) -> float:
-    """Over all orders of the methods; few, so that they can all be tried."""
+    """Return the largest mean tau of a fixed order; methods are few enough to try all orders."""
     from itertools import permutations
 
     pairs = target.shape[1]

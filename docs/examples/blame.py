@@ -24,7 +24,7 @@ from cpi_theory import (
 class FirstErrorBlame:
     """A group from the start; a failure's steps before its named first error get `credit`.
 
-    SRPO's twin without resets: it uses the same answers of the world, but no later states.
+    SRPO without resets: it uses the same answers of the world, but no later states.
 
     Source: after VPPO, arXiv 2601.18984.
     """

@@ -41,7 +41,7 @@ class Place:
     """A world and the policy to improve there.
 
     Attributes:
-        name: for people.
+        name: human-readable label.
         kind: "gymnasium" (`name` and `options` go to gymnasium.make), "tree" or "lock".
         horizon: actions per rollout.
         policy: "base" is the family's own; "half greedy" is uniform moved half way to what is

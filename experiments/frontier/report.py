@@ -41,7 +41,7 @@ def frontier_section(run: Run) -> list[Block]:
         Paragraph(
             "If the first half of a prompt's rollouts failed altogether, the world names the first "
             "error of each and the other half restarts from before one of the named steps: that "
-            "with the largest expected lesson (Frontier) or always the deepest. The localiser is "
+            "with the largest expected signal (Frontier) or always the deepest. The localiser is "
             "right with the probability given and else names a uniform step. Differences are in "
             "the mean of J over the curve, to the better of GRPO and SRPO, paired by seed."
         ),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cpi_theory.algorithms.parent_choice import FirstErrorModel, rank_lessons
+from cpi_theory.algorithms.parent_choice import FirstErrorModel, rank_signals
 from cpi_theory.statistics.bootstrap import paired_difference
 from experiments.runs.files import Row
 
@@ -54,24 +54,24 @@ def goals(means: Sequence[Row]) -> list[Row]:
 
 
 def rank_rule(pass_rate: float = 0.01, length: int = 10, failures: int = 4) -> list[Row]:
-    """Expected lesson of each depth rank over the accuracy, at a known pass rate.
+    """Expected signal of each depth rank over the accuracy, at a known pass rate.
 
-    Rows: `pass_rate`, `length`, `failures`, `accuracy`, `rank` (0: fresh rollouts), `lesson`, and
-    whether it is the `best`.
+    Rows: `pass_rate`, `length`, `failures`, `accuracy`, `rank` (0: fresh rollouts),
+    `expected_signal`, and whether it is the `best`.
     """
     rows = []
     for accuracy in np.linspace(0, 1, 41).tolist():
         model = FirstErrorModel(accuracy, pass_rate, pass_rate)
-        lessons = rank_lessons(model, length, failures, 8 - failures)
+        signals = rank_signals(model, length, failures, 8 - failures)
         labels = {"pass_rate": pass_rate, "length": length, "failures": failures}
         rows += [
             labels
             | {
                 "accuracy": accuracy,
                 "rank": rank,
-                "lesson": float(lesson),
-                "best": rank == int(np.argmax(lessons)),
+                "expected_signal": float(signal),
+                "best": rank == int(np.argmax(signals)),
             }
-            for rank, lesson in enumerate(lessons)
+            for rank, signal in enumerate(signals)
         ]
     return rows

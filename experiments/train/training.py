@@ -229,7 +229,7 @@ class Training:
         self.meter.tally = LocalizationTally(**state["tally"])
 
     def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
-        """Mean reward on `problems`, one rollout each, at no cost to the account."""
+        """Mean reward on `problems`, one rollout each, not counted in the budget."""
         ours = self.simulator
         judge = LanguageModelSimulator(
             ours.sampler, ours.vocabulary, ours.task, ours.form, sampling, chat=ours.chat

@@ -34,7 +34,7 @@ class Instance:
     be asked about the same update.
 
     Attributes:
-        label: where it comes from, for people.
+        label: where it comes from, human-readable.
         mdp: finite-horizon or discounted.
         policy: pi, shape (H, S, A), or (S, A) when discounted.
         candidate: pi', the same shape.

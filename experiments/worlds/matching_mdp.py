@@ -1,8 +1,8 @@
-"""The tabular twin of the arithmetic world: a reasoning tree with a language model's own chances.
+"""The matching MDP of the arithmetic world: a reasoning tree with a language model's own chances.
 
-The twin has the model's problems, hard steps and chances of the right thought, and forgets all
-else: off the right path nothing can succeed, wrong thoughts are alike up to the habitual one, and
-what a step asks for is the fact that the right solution needs there. Coverage p, level tau, base
+The matching MDP has the model's problems, hard steps and chances of the right thought, and forgets
+all else: off the right path nothing can succeed, wrong thoughts are alike up to the habitual one,
+and what a step asks for is the fact that the right solution needs there. Coverage p, tau, base
 pass and the law of the first error then have closed forms, which hold for the model too as far as
 its errors never heal.
 """
@@ -43,7 +43,7 @@ def facts_asked(task: ArithmeticTask, problems: Sequence[Problem]) -> NDArray[np
     return asked
 
 
-def twin(
+def matching_mdp(
     task: ArithmeticTask,
     problems: Sequence[Problem],
     chances: ArrayLike,

@@ -237,7 +237,7 @@ class Instance:
     coverage: float
 
 
-_HAIR = 1e-9
+_MARGIN = 1e-9
 
 
 def build(world: World, key: Key) -> Instance:
@@ -270,8 +270,8 @@ def _level(world: World, problem: Problem, evaluation: Evaluation) -> float:
 def _success(world: World, problem: Problem) -> float:
     mdp = problem.mdp
     if not isinstance(world, GymWorld | FileWorld) or world.success is None:
-        return float(mdp.reward_bound) - _HAIR
-    return float(mdp.scaling.scaled(world.success)) - _HAIR
+        return float(mdp.reward_bound) - _MARGIN
+    return float(mdp.scaling.scaled(world.success)) - _MARGIN
 
 
 def _named(*worlds: World) -> dict[str, World]:

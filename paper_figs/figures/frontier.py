@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paper_figs.rows import Row, distinct, need, select, sorted_by
+from paper_figs.rows import Row, column, distinct, need, select, sorted_by
 from paper_figs.style import FULL_WIDTH, HALF_WIDTH, MUTED, look, panels, shades, styled
 
 _DRAWN = ("GRPO", "SRPO", "deepest", "Frontier")
@@ -59,7 +59,7 @@ def _line(ax: Axes, rows: Sequence[Row], method: str) -> None:
 
 @styled
 def rule_figure(rule: Sequence[Row]) -> Figure:
-    """Expected lesson of each depth rank over the accuracy; the best one is drawn bold.
+    """Expected signal of each depth rank over the accuracy; the best one is drawn bold.
 
     Args:
         rule: rows of the table ``rule``.
@@ -70,11 +70,11 @@ def rule_figure(rule: Sequence[Row]) -> Figure:
     colors = dict(zip(reversed(ranks), shades(len(ranks)), strict=True)) | {0: MUTED}
     for rank in distinct(rule, "rank"):
         line = sorted_by(select(rule, rank=rank), "accuracy")
-        x, y = [r["accuracy"] for r in line], [r["lesson"] for r in line]
+        x, y = [r["accuracy"] for r in line], column(line, "expected_signal")
         name = {0: "fresh rollouts", 1: "deepest"}.get(rank, f"rank {rank}")
         ax.plot(x, y, color=colors[rank], lw=1, ls="-" if rank else "--", label=name)
         best = [value if r["best"] else float("nan") for value, r in zip(y, line, strict=True)]
         ax.plot(x, best, color=colors[rank], lw=3.2, solid_capstyle="butt")
-    ax.set(xlabel="localiser accuracy", ylabel="expected lesson", ylim=(0, None))
+    ax.set(xlabel="localiser accuracy", ylabel="expected signal", ylim=(0, None))
     ax.legend(loc="upper left")
     return figure

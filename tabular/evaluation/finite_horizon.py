@@ -16,7 +16,7 @@ from tabular.mdp.validation import Array, as_numbers
 
 
 def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
-    """Any tables at all, layer by layer; policies (K, H, S, A)."""
+    """Evaluate policies (K, H, S, A) layer by layer; takes tables of any kind."""
     values = np.zeros(policies.shape[:-1], dtype=policies.dtype)
     q_values, visits = np.empty_like(policies), values.copy()
     ahead = values[:, 0]
@@ -31,7 +31,7 @@ def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
 
 
 def evaluate_dense_many(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
-    """Dense float tables by a kernel; policies (K, H, S, A)."""
+    """Evaluate policies (K, H, S, A) on dense float tables by a compiled kernel."""
     from tabular.evaluation.kernels import dense_many
 
     policies = as_numbers("policy", given, exact=False)
@@ -49,7 +49,7 @@ def evaluate_dense_many(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
 
 
 def evaluate_exact(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
-    """Tables of fractions; a checked policy (H, S, A)."""
+    """Evaluate a checked policy (H, S, A) on tables of fractions."""
     values = np.full((mdp.horizon, mdp.states), Fraction(0), dtype=object)
     visits, q_values = values.copy(), np.empty(policy.shape, dtype=object)
     ahead = values[0]
@@ -65,7 +65,7 @@ def evaluate_exact(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
 
 
 def evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
-    """Dense or sparse float tables by kernels, which check the policy (H, S, A) as they read it."""
+    """Evaluate a policy (H, S, A) by compiled kernels, which check it as they read it."""
     policy = as_numbers("policy", given, exact=False)
     shape = (mdp.horizon, mdp.states, mdp.actions)
     if policy.shape != shape:

@@ -95,7 +95,7 @@ def sparse_backward(
     q_values: Any,
     advantages: Any,
 ) -> Any:
-    """As `dense_backward`, for csr rows (l, s, a) of one table or of H tables one below another.
+    """Do `dense_backward` for csr rows (l, s, a) of one table or of H tables one below another.
 
     `indices` and `bounds` are unsigned: a signed index costs a test for negative ones at every
     access, which doubles the time. Rows of four entries, the usual Garnet, are written out.
@@ -129,7 +129,7 @@ def sparse_backward(
 
 @njit(cache=True, fastmath=_FAST)
 def sparse_forward(data: Any, indices: Any, bounds: Any, policy: Any, visits: Any) -> None:
-    """As `dense_forward`, for csr rows (l, s, a) of one table or of H tables; unsigned indices."""
+    """Do `dense_forward` for csr rows (l, s, a) of one table or of H tables; unsigned indices."""
     horizon, states, actions = policy.shape
     layered = bounds.size > states * actions + 1
     one = np.uint64(1)
@@ -240,7 +240,7 @@ def dense_many(
     advantages: Any,
     visits: Any,
 ) -> Any:
-    """Both passes for K policies at once; returns the number of bad policy rows.
+    """Run both passes for K policies at once; returns the number of bad policy rows.
 
     As the kernels above with a leading axis K: policies, q_values and advantages (K, H, S, A);
     values and visits (K, H, S), where visits[:, 0] holds the start distribution on entry. Each

@@ -122,7 +122,7 @@ class FiniteHorizonMDP(_Tables):
             one. None means none.
         observations: int (H, S) or (S,): what a policy may condition on. States with one
             observation share one action choice. None gives every (h, s) its own.
-        name: for people.
+        name: human-readable label.
         scaling: how `rewards` were made from the original ones, if they were.
 
     Raises:
@@ -211,7 +211,7 @@ class DiscountedMDP(_Tables):
         discount: gamma in [0, 1).
         reward_bound: R_max, a bound of V in reward units; None takes the largest reward divided
             by 1 - gamma.
-        name: for people.
+        name: human-readable label.
         scaling: how `rewards` were made from the original ones, if they were.
 
     Raises:

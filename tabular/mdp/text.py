@@ -13,7 +13,7 @@ from tabular.mdp.validation import Array
 
 MOST_LINES = 64
 """Tables with more lines are named by their sizes alone."""
-MOST_PLACES = 8
+MOST_SUPPORT = 8
 """Distributions over more states are named by their number."""
 
 
@@ -33,8 +33,8 @@ def describe(
     if len(layers) * mdp.states * mdp.actions > MOST_LINES:
         return lines[0]
     for h in layers:
-        place = f"h={h} " if len(layers) > 1 else ""
-        lines += (f"  {place}{line}" for line in _layer(mdp, h, states, actions))
+        layer = f"h={h} " if len(layers) > 1 else ""
+        lines += (f"  {layer}{line}" for line in _layer(mdp, h, states, actions))
     return "\n".join(lines)
 
 
@@ -108,12 +108,12 @@ def _at(table: Array, h: int, axes: int) -> Array:
 
 def _law(law: Array) -> str:
     """A distribution by its support: "2", or "(0: 1/2, 2: 1/2)"."""
-    places = np.flatnonzero(law)
-    if len(places) == 1:
-        return str(places[0])
-    if len(places) > MOST_PLACES:
-        return f"in {len(places)} states"
-    return f"({', '.join(f'{s}: {_number(law[s])}' for s in places)})"
+    support = np.flatnonzero(law)
+    if len(support) == 1:
+        return str(support[0])
+    if len(support) > MOST_SUPPORT:
+        return f"in {len(support)} states"
+    return f"({', '.join(f'{s}: {_number(law[s])}' for s in support)})"
 
 
 def _number(number: Any) -> str:

@@ -26,9 +26,9 @@ def discounted_deviation(
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
     stay = 1 - alpha * as_weight(weight, (mdp.states,), mdp.exact)
-    loyal = discounted_system(mdp, table * stay[:, None]).solve_transposed(mdp.start)
+    undeviated = discounted_system(mdp, table * stay[:, None]).solve_transposed(mdp.start)
     total = 1 / (1 - mdp.discount)
-    return total - loyal.sum() if mdp.exact else max(0.0, float(total - loyal.sum()))
+    return total - undeviated.sum() if mdp.exact else max(0.0, float(total - undeviated.sum()))
 
 
 def deviation_probabilities(
@@ -44,10 +44,10 @@ def deviation_probabilities(
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
     stay = 1 - alpha * as_weight(weight, table.shape[:-1], mdp.exact)
-    loyal, result = mdp.start, []
+    undeviated, result = mdp.start, []
     for h in range(mdp.horizon):
-        result.append(1 - loyal.sum())
-        loyal = push(mdp, h, (loyal * stay[h])[:, None] * table[h])
+        result.append(1 - undeviated.sum())
+        undeviated = push(mdp, h, (undeviated * stay[h])[:, None] * table[h])
     return np.array(result) if mdp.exact else np.clip(result, 0.0, 1.0)
 
 

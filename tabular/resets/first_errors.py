@@ -141,7 +141,7 @@ def first_error_weight(
 
 
 def success_bar(mdp: FiniteHorizonMDP, success: Exact | None) -> Exact:
-    """The return below which a rollout fails: as given, or R_max with a hair off for rounding."""
+    """The return below which a rollout fails: as given, or R_max less a margin for rounding."""
     return mdp.reward_bound - (0 if mdp.exact else 1e-9) if success is None else success
 
 

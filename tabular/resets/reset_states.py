@@ -87,10 +87,10 @@ def reset_state_law(
         InvalidInput: for another reset policy, if rollouts have too many distinct returns or sums
             of weights for a recursion, or if nothing is ever reset.
     """
-    scene = _Scene.of(mdp, evaluate(mdp, policy), algorithm, localizer or Localizer(), success)
-    joint = scene.drawn()
+    laws = _JointLaws.of(mdp, evaluate(mdp, policy), algorithm, localizer or Localizer(), success)
+    joint = laws.drawn()
     if algorithm.on_refusal == "uniform":
-        joint = joint + scene.drawn_after_refusal()
+        joint = joint + laws.drawn_after_refusal()
     total = joint.sum()
     if not total > 0:
         remedy = "give a policy that fails, and a reset policy that names steps of its failures"
@@ -118,8 +118,8 @@ def parents_per_failure(algorithm: ResetGRPO, failure_rate: Exact) -> Exact:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scene:
-    """What the joint laws of one algorithm are made of."""
+class _JointLaws:
+    """The joint laws of reset steps and states of one algorithm."""
 
     mdp: FiniteHorizonMDP
     evaluation: Evaluation
@@ -136,7 +136,7 @@ class _Scene:
         algorithm: ResetGRPO,
         localizer: Localizer,
         success: Exact | None,
-    ) -> _Scene:
+    ) -> _JointLaws:
         reset = algorithm.reset
         if not isinstance(reset, FirstErrorReset | StartReset | UniformReset | AdvantageBasedReset):
             raise InvalidInput("reset", reset, "its law has no recursion", "simulate collections")
@@ -151,7 +151,7 @@ class _Scene:
 
     @cached_property
     def walk(self) -> ErrorWalk:
-        """From the start distribution, each state weighted by its parents per failure."""
+        """The walk from the start distribution, each state weighted by its parents per failure."""
         mdp, evaluation, returns = self.mdp, self.evaluation, self.returns
         plain = ErrorWalk.of(mdp, evaluation, returns, self.naming, mdp.start)
         rates = plain.failing(self.payout(lambda steps: 1))[0][0]
@@ -217,7 +217,7 @@ class _Sums:
 
     @classmethod
     def of(cls, weight: Array) -> _Sums | None:
-        """Of weights (H, S); None if they are too many."""
+        """Return the sums of weights (H, S), or None if they are too many."""
         levels = [weight[0, :1] * 0]
         after = []
         for row in weight:
@@ -263,7 +263,7 @@ class _ShareWalk:
         last[self.walk.returns.fails[horizon]] += inverse[:, None]
         found = [last]
         for h in reversed(range(horizon)):
-            ahead = pull(self.walk.mdp, h, found[-1])[self.places(h)]
+            ahead = pull(self.walk.mdp, h, found[-1])[self.next_index(h)]
             found.append((self.walk.policy[h] * ahead).sum(axis=3) * self.allowed[h])
         return found[::-1]
 
@@ -272,10 +272,10 @@ class _ShareWalk:
         acting = (mass * self.allowed[step])[..., None] * self.walk.policy[step]
         shape = self.zeros(step + 1).shape
         gathered = np.zeros((*shape, acting.shape[3]), dtype=acting.dtype)
-        np.add.at(gathered, self.places(step), acting)
+        np.add.at(gathered, self.next_index(step), acting)
         return push(self.walk.mdp, step, gathered)
 
-    def places(self, step: int) -> tuple[Any, ...]:
+    def next_index(self, step: int) -> tuple[Any, ...]:
         """Index into the next layer's (n, m, S, A) of each (n, m, S, A) of this one."""
         after = self.walk.returns.after[step][:, None]
         sums = self.sums.after[step][None, :, :, None]

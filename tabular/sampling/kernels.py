@@ -131,7 +131,7 @@ def widths(
 
 
 @njit(cache=True)
-def place(uniform: int, bits: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+def assign_columns(uniform: int, bits: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
     """First column of each node, 0 if terminal; `uniform` > 0 gives every other that width."""
     ahead = 1
     for node in range(bits.size):
@@ -272,9 +272,9 @@ def roll(
         offsets, nodes: first column and log2 of the columns of each node, shape (L, S).
         horizon: number of layers.
         steps, states, keys: layer, state and key of each start, shape (n,).
-        returns, lengths, cut: filled; return, number of actions and whether the rollout used up
+        returns, lengths, cut: written; return, number of actions and whether the rollout used up
             its steps, shape (n,).
-        path: filled with 2 * column + side of every step, shape (n * steps,), or None.
+        path: written; 2 * column + side of every step, shape (n * steps,), or None.
     """
     n = keys.size
     wide = 0 if path is None else path.size // max(n, 1)
@@ -367,7 +367,7 @@ def decode(
         first, lengths: first state and number of actions of each rollout, shape (n,).
         labels, shift: as in `build`.
         states: holds the path of `roll`, shape (n, steps); becomes the states, -1 after the end.
-        actions: filled likewise.
+        actions: written likewise.
     """
     mask = (1 << shift) - 1
     for i in range(first.size):
@@ -427,7 +427,7 @@ def scan(
         terminal: shape (S,).
         horizon, steps, start: number of layers; layer and state of each start, shape (n,).
         keys, returns, lengths, cut: as in `roll`.
-        states, actions: filled, -1 after the end, shape (n, steps); or None both.
+        states, actions: written, -1 after the end, shape (n, steps); or None both.
     """
     wide = policy.shape[1] * policy.shape[2]
     for i in range(keys.size):

@@ -248,7 +248,7 @@ def _alias_tables(
     arcs: Arcs, policy: Floats, uniform: int | None, bits: Any, columns: int, threads: int
 ) -> AliasTables:
     offsets = np.empty(bits.shape, np.int64)
-    kernels.place(uniform or 0, bits.ravel(), offsets.ravel())
+    kernels.assign_columns(uniform or 0, bits.ravel(), offsets.ravel())
     table, labels = _aligned(columns), np.empty((columns, 2), np.int32)
     gains = table.view(np.float64)
     model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards

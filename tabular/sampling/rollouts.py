@@ -159,10 +159,10 @@ class FlatSteps:
 
     def first(self, marked: NDArray[np.bool_]) -> Integers:
         """Index within each rollout of its first marked step, -1 for none; shape (n,)."""
-        places = np.flatnonzero(marked)[::-1]
-        owner = np.searchsorted(self.bounds, places, side="right") - 1
+        hits = np.flatnonzero(marked)[::-1]
+        owner = np.searchsorted(self.bounds, hits, side="right") - 1
         first = np.full(self.bounds.size - 1, -1)
-        first[owner] = places - self.bounds[owner]  # of several the last one written, the first
+        first[owner] = hits - self.bounds[owner]  # of several the last one written, the first
         return first
 
     def owners(self) -> Integers:

@@ -140,7 +140,7 @@ class TabularSimulator:
     def rollout_cut(
         self, states: Sequence[Any], keys: Keys, steps: Sequence[int | None]
     ) -> list[Rollout]:
-        """As `rollout`, each cut after so many steps."""
+        """Return what `rollout` does, each rollout cut after so many steps."""
         return [
             rollout if most is None or len(rollout) <= most else rollout.cut(0, most)
             for rollout, most in zip(self.rollout(states, keys), steps, strict=True)
@@ -165,12 +165,12 @@ class TabularSimulator:
         Raises:
             InvalidInput: if a state is not one of the MDP or there is not one key per state.
         """
-        places = np.asarray(states)
+        indices = np.asarray(states)
         layers = np.asarray(steps)
         if layers.ndim == 0:
-            layers = np.full(places.shape, layers)
-        layers, places = _checked_states(layers, places, self.mdp)
-        return self._sampler.run(layers, places, as_keys(keys, places.size), paths, self.threads)
+            layers = np.full(indices.shape, layers)
+        layers, indices = _checked_states(layers, indices, self.mdp)
+        return self._sampler.run(layers, indices, as_keys(keys, indices.size), paths, self.threads)
 
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys
@@ -222,10 +222,10 @@ def _as_pairs(states: Any) -> Integers:
 
 
 def _checked_states(
-    layers: NDArray[Any], places: NDArray[Any], mdp: FiniteHorizonMDP
+    layers: NDArray[Any], indices: NDArray[Any], mdp: FiniteHorizonMDP
 ) -> tuple[Integers, Integers]:
     """Layers and state indices, shape (n,), all of them states of the MDP."""
-    for name, array, limit in (("h", layers, mdp.horizon), ("s", places, mdp.states)):
+    for name, array, limit in (("h", layers, mdp.horizon), ("s", indices, mdp.states)):
         if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
             raise InvalidInput("states", array, f"{name} not integers", "give (h, s) pairs")
         check_shape("states", array.shape, [layers.shape])
@@ -233,11 +233,11 @@ def _checked_states(
             i = int(np.argmax((array < 0) | (array >= limit)))
             raise InvalidInput(
                 f"states[{i}]",
-                (int(layers[i]), int(places[i])),
+                (int(layers[i]), int(indices[i])),
                 "no state of this MDP",
                 f"give 0 <= h < {mdp.horizon} and 0 <= s < {mdp.states}",
             )
-    return _plain(layers, np.int64), _plain(places, np.int64)
+    return _plain(layers, np.int64), _plain(indices, np.int64)
 
 
 def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:

@@ -78,7 +78,7 @@ def draw_trials(simulator: TabularSimulator, reset: ResetPolicy, count: int, key
 
 
 def _select(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Key) -> _Selected:
-    """At least `count` reset states, unless hardly anything is selected."""
+    """Draw at least `count` reset states, unless hardly anything is selected."""
     selected = _round(simulator, reset, min(count, _ROUND), key.child(0))
     number = 1
     while (missing := count - selected.layers.size) > 0:

@@ -38,10 +38,10 @@ def aliased(
             observation hides them all: the aliased class of T7.
 
     Returns:
-        The problem; exact if a dial is a fraction.
+        The problem; exact if a parameter is a fraction.
 
     Raises:
-        InvalidInput: if a dial is out of range.
+        InvalidInput: if a parameter is out of range.
 
     Source: theory, T7.
     """

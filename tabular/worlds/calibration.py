@@ -23,8 +23,8 @@ def calibrated_tree(
 ) -> ReasoningTree:
     """A reasoning tree whose coverage at threshold `tau` is exactly `coverage`.
 
-    Every hard step on the path has best advantage `tau`: rho_h = 1 - tau / g_{h+1} (in floats a
-    hair more, so that rounding does not lose it). There are as few hard steps as reach the
+    Every hard step on the path has best advantage `tau`: rho_h = 1 - tau / g_{h+1} (in floats
+    slightly more, so that rounding does not lose it). There are as few hard steps as reach the
     coverage; a second problem without hard steps dilutes them to it. Other steps are
     always right.
 

@@ -79,8 +79,8 @@ def from_gymnasium(
 
 
 def _describe(env_id: str, horizon: int, kwargs: dict[str, Any]) -> str:
-    dials = "".join(f", {name}={value!r}" for name, value in kwargs.items())
-    return f"{env_id}(horizon={horizon}{dials})"
+    arguments = "".join(f", {name}={value!r}" for name, value in kwargs.items())
+    return f"{env_id}(horizon={horizon}{arguments})"
 
 
 def _table_of(env_id: str, kwargs: dict[str, Any]) -> tuple[Any, Array]:

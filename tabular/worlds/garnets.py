@@ -63,7 +63,7 @@ def discounted_garnet(
     as_sparse: bool | None = None,
     seed: int | Key = 0,
 ) -> DiscountedProblem:
-    """The discounted twin of :func:`garnet`, with values in [0, 1].
+    """A discounted :func:`garnet` with values in [0, 1].
 
     Raises:
         InvalidInput: if a size or `discount` is out of range.

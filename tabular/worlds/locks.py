@@ -35,7 +35,7 @@ def combination_lock(
         seed: of the code.
 
     Raises:
-        InvalidInput: if a dial is out of range.
+        InvalidInput: if a parameter is out of range.
     """
     check_count("length", length)
     check_count("actions", actions, 2)
@@ -44,10 +44,10 @@ def combination_lock(
     chance = 1 / actions if right_probability is None else right_probability
     check_probability("right_probability", chance)
     code = Key.of(seed).child("combination lock").generator().integers(actions, size=length)
-    place = np.arange(length)
+    positions = np.arange(length)
     moves = np.zeros((length + 2, actions, length + 2))
-    moves[place, :, _after_mistake(wrong, length)] = 1.0
-    moves[place, code] = np.eye(length + 2)[place + 1]
+    moves[positions, :, _after_mistake(wrong, length)] = 1.0
+    moves[positions, code] = np.eye(length + 2)[positions + 1]
     moves[[length, length + 1], :, [length, length + 1]] = 1.0
     rewards = np.zeros((length + 2, actions))
     rewards[length - 1, code[-1]] = 1.0
@@ -61,14 +61,14 @@ def combination_lock(
     )
     policy = np.full((length + 2, actions), 1 / actions)
     policy[:length] = (1 - chance) / (actions - 1)
-    policy[place, code] = chance
+    policy[positions, code] = chance
     return Problem(mdp, as_policy(mdp, policy))
 
 
 def _after_mistake(wrong: str, length: int) -> NDArray[np.int64]:
     """The state that a mistake at each position leads to."""
-    places = np.arange(length)
-    choices = {"dead": places * 0 + length + 1, "start": places * 0, "back": places - 1}
+    positions = np.arange(length)
+    choices = {"dead": positions * 0 + length + 1, "start": positions * 0, "back": positions - 1}
     if wrong not in choices:
         raise InvalidInput("wrong", wrong, "unknown", f"choose one of {', '.join(choices)}")
     return np.maximum(choices[wrong], 0)

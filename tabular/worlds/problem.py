@@ -16,28 +16,28 @@ MARGIN = 1e-12
 """Relative margin by which float thresholds are kept clear of rounding."""
 
 
-def same_kind(*dials: Exact) -> tuple[Exact, ...]:
-    """The dials as fractions if one of them is a fraction, else as floats.
+def same_kind(*parameters: Exact) -> tuple[Exact, ...]:
+    """Return the parameters as fractions if one of them is a fraction, else as floats.
 
     A float among fractions would spoil exactness silently: their sum is a float.
     """
-    exact = any(isinstance(dial, Fraction) for dial in dials)
-    return tuple(Fraction(dial) if exact else float(dial) for dial in dials)
+    exact = any(isinstance(one, Fraction) for one in parameters)
+    return tuple(Fraction(one) if exact else float(one) for one in parameters)
 
 
-def clear_of_rounding(level: Exact) -> Exact:
+def clear_of_rounding(threshold: Exact) -> Exact:
     """Return the threshold itself if exact, else slightly more."""
-    return level if isinstance(level, Fraction) else level * (1 + MARGIN)
+    return threshold if isinstance(threshold, Fraction) else threshold * (1 + MARGIN)
 
 
 def zeros(shape: int | tuple[int, ...], like: Exact) -> Array:
-    """Zeros that may hold numbers like `like`: fractions or floats."""
+    """Return zeros that may hold numbers like `like`: fractions or floats."""
     exact = isinstance(like, Fraction)
     return np.full(shape, Fraction(0) if exact else 0.0, dtype=object if exact else np.float64)
 
 
 def scalar(number: Any) -> Exact:
-    """A fraction as it is, any other number as a Python float."""
+    """Return a fraction as it is, any other number as a Python float."""
     return number if isinstance(number, Fraction) else float(number)
 
 
@@ -56,7 +56,7 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class DiscountedProblem:
-    """The discounted twin of :class:`Problem`.
+    """A :class:`Problem` whose MDP is discounted.
 
     Attributes:
         mdp: the world.

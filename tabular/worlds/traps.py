@@ -64,7 +64,7 @@ def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:
 
 
 def discounted_trap(discount: Exact, gain: Exact, loss: Exact) -> Trap:
-    """The discounted twin of :func:`two_state_trap`, which attains the sharp form of T8.
+    """A discounted :func:`two_state_trap`, which attains the sharp form of T8.
 
     Raises:
         InvalidInput: if a sign is wrong or `discount` is outside [0, 1).

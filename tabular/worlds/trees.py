@@ -1,4 +1,4 @@
-"""Reasoning trees: the tabular twin of a language model that writes one thought per step.
+"""Reasoning trees: the matching MDP of a language model that writes a thought per step.
 
 A problem asks for `horizon` thoughts. In each step one of `branching` actions is the right next
 thought. A wrong one leaves the path; off the path the right thought of a later step finds back
@@ -107,8 +107,8 @@ class ReasoningTree(Problem):
     def tau(self) -> Exact:
         """Largest threshold at which every hard step on the path is improvable.
 
-        In floats a hair (1e-12, relative) lower, so that an advantage that was computed another
-        way is not lost to rounding.
+        In floats it is lower by the margin 1e-12 (relative), so that an advantage that was computed
+        another way is not lost to rounding.
         """
         if not self.hard.any():
             raise InvalidInput(
@@ -190,7 +190,7 @@ def reasoning_tree(
         The tree; exact if a probability is given as a fraction.
 
     Raises:
-        InvalidInput: if a dial is out of range or the pool of facts is too small.
+        InvalidInput: if a parameter is out of range or the pool of facts is too small.
     """
     for field, count, least in (
         ("horizon", horizon, 1),

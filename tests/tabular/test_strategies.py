@@ -81,7 +81,7 @@ def test_edges_are_reached_in_exact_tables(edge):
     assert found.exact
 
 
-def test_dials_are_obeyed():
+def test_parameters_are_obeyed():
     @given(
         finite_horizon_mdps(
             max_states=2,

@@ -320,7 +320,7 @@ class ResetTrainer(GRPOTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Mean reward of one rollout per held-out problem, at no cost to the account.
+        """Mean reward of one rollout per held-out problem, not counted in the budget.
 
         Raises:
             InvalidInput: if there are none.

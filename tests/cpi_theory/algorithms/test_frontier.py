@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
-from cpi_theory.algorithms.parent_choice import FirstErrorModel, parent_lessons
+from cpi_theory.algorithms.parent_choice import FirstErrorModel, parent_signals
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
@@ -156,8 +156,8 @@ def test_a_rank_beyond_the_named_steps_leaves_fresh_rollouts() -> None:
 
 
 @dataclass
-class Told:
-    """Rollouts of six steps that fail until a reset; the world names the steps it is told."""
+class FixedAnswers:
+    """Rollouts of six steps that fail until a reset; the world names the steps it is given."""
 
     names: tuple[int, ...]
 
@@ -176,7 +176,7 @@ class Told:
 
 def test_a_worked_example() -> None:
     """Named steps 2, 5, 0, 3: the deepest is the second failure, the second deepest the fourth."""
-    world = Told((2, 5, 0, 3))
+    world = FixedAnswers((2, 5, 0, 3))
     for rank, number, step in ((1, 1, 5), (2, 3, 3)):
         base, suffix = collect(FrontierGRPO(parent=rank), world, [0], 1)
         assert suffix.parent is base.rollouts[number]
@@ -190,7 +190,9 @@ def test_a_worked_example() -> None:
 
 
 def test_the_parent_s_own_continuation_joins_the_group_once() -> None:
-    base, suffix = collect(FrontierGRPO(parent=1, keep_parent=True), Told((2, 5, 0, 3)), [0], 1)
+    base, suffix = collect(
+        FrontierGRPO(parent=1, keep_parent=True), FixedAnswers((2, 5, 0, 3)), [0], 1
+    )
     assert [len(base.rollouts), len(suffix.rollouts)] == [3, 5]
     *_, tail = suffix.rollouts
     assert suffix.parent not in base.rollouts
@@ -199,14 +201,14 @@ def test_the_parent_s_own_continuation_joins_the_group_once() -> None:
     assert suffix.advantages[-1] < 0
 
 
-def test_the_posterior_takes_the_largest_lesson() -> None:
+def test_the_posterior_takes_the_largest_signal() -> None:
     """With good answers the deepest, with poor ones a middle step or none."""
     chosen = []
     for accuracy in (1.0, 0.7, 0.0):
         model = FirstErrorModel(accuracy)
-        groups = collect(FrontierGRPO(model), Told((2, 5, 0, 3)), [0], 1).groups
-        lessons = parent_lessons(model, ((2, 6), (5, 6), (0, 6), (3, 6)), 4, 4)
-        best = int(np.argmax(lessons))
+        groups = collect(FrontierGRPO(model), FixedAnswers((2, 5, 0, 3)), [0], 1).groups
+        signals = parent_signals(model, ((2, 6), (5, 6), (0, 6), (3, 6)), 4, 4)
+        best = int(np.argmax(signals))
         step = (None, 2, 5, 0, 3)[best]
         assert groups[-1].step == step
         chosen.append(step)
@@ -218,7 +220,7 @@ def test_the_rank_rule_follows_the_accuracy() -> None:
     steps = []
     for accuracy in (1.0, 0.7, 0.4, 0.1):
         algorithm = FrontierGRPO(FirstErrorModel(accuracy, 0.01, 0.01), parent="rank")
-        steps.append(collect(algorithm, Told((2, 5, 0, 3)), [0], 1).groups[-1].step)
+        steps.append(collect(algorithm, FixedAnswers((2, 5, 0, 3)), [0], 1).groups[-1].step)
     assert steps == [5, 3, 2, None]
 
 
@@ -261,6 +263,6 @@ def test_layouts_that_do_not_fit_are_refused(values: dict[str, Any], message: st
 
 
 def test_an_offset_resets_earlier() -> None:
-    world = Told((2, 5, 0, 3))
+    world = FixedAnswers((2, 5, 0, 3))
     (_, suffix) = collect(FrontierGRPO(parent=1, reset=FirstErrorReset(offset=2)), world, [0], 1)
     assert suffix.step == 3

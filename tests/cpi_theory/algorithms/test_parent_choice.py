@@ -15,8 +15,8 @@ from cpi_theory.algorithms.parent_choice import (
     best_rank,
     deepest,
     informative_probability,
-    parent_lessons,
-    rank_lessons,
+    parent_signals,
+    rank_signals,
 )
 from cpi_theory.checks import InvalidInput
 
@@ -29,7 +29,7 @@ def known(accuracy: float, rate: float = 0.01) -> FirstErrorModel:
     return FirstErrorModel(accuracy, rate, rate)
 
 
-def test_lessons_worked_by_hand() -> None:
+def test_signals_worked_by_hand() -> None:
     """Accuracy 1/2, two rollouts to spend.
 
     Step 1 is named with probability 1/2 * 1/5 + 1/4 = 7/20, of which 1/10 + 1/4 * 1/5 = 3/20 with
@@ -37,7 +37,7 @@ def test_lessons_worked_by_hand() -> None:
     of the steps are left. Before step 0 they differ with probability 30/256.
     """
     late = Fraction(3, 7) * Fraction(3, 8) * Fraction(1, 2)
-    fresh, start, after = parent_lessons(QUARTER, ((0, 2), (1, 2)), 2, 2)
+    fresh, start, after = parent_signals(QUARTER, ((0, 2), (1, 2)), 2, 2)
     assert fresh == pytest.approx(31 / 256)  # beside known failures one success is enough
     assert start == pytest.approx(30 / 256)
     assert after == pytest.approx(float(late))
@@ -49,18 +49,18 @@ def test_lessons_worked_by_hand() -> None:
         deep * late + (1 - deep) * Fraction(30, 256),
         both * late + (1 - both) * Fraction(30, 256),
     ]
-    np.testing.assert_allclose(rank_lessons(QUARTER, 2, 2, 2), [float(x) for x in expected])
+    np.testing.assert_allclose(rank_signals(QUARTER, 2, 2, 2), [float(x) for x in expected])
 
 
 def test_a_reset_to_the_start_is_no_better_than_fresh_rollouts() -> None:
     for accuracy in (0.0, 0.5, 1.0):
-        fresh, start = parent_lessons(FirstErrorModel(accuracy), ((0, 8),), 1, 4)
+        fresh, start = parent_signals(FirstErrorModel(accuracy), ((0, 8),), 1, 4)
         assert start <= fresh
 
 
 def test_a_known_failure_in_the_group_leaves_only_all_failures_constant() -> None:
     assert informative_probability(np.array(0.25), 2, True) == pytest.approx(1 - 9 / 16)
-    kept = parent_lessons(known(1.0, 1 / 16), ((1, 2),), 1, 2, True)[1]
+    kept = parent_signals(known(1.0, 1 / 16), ((1, 2),), 1, 2, True)[1]
     assert kept == pytest.approx(7 / 16 / 2)
 
 
@@ -79,14 +79,14 @@ def test_easy_prompts_need_no_reset() -> None:
 def test_named_steps_tell_how_hard_a_prompt_is() -> None:
     """Four first errors at the very start speak of many errors; so does a failure without name."""
     model = FirstErrorModel(1.0, 0.5, 1e-6)
-    early = parent_lessons(model, ((0, 20),) * 4, 4, 4)[0]
-    late = parent_lessons(model, ((15, 20),) * 4, 4, 4)[0]
+    early = parent_signals(model, ((0, 20),) * 4, 4, 4)[0]
+    late = parent_signals(model, ((15, 20),) * 4, 4, 4)[0]
     assert early < 0.5 * late
-    assert parent_lessons(model, (), 8, 4)[0] < parent_lessons(model, (), 4, 4)[0]
+    assert parent_signals(model, (), 8, 4)[0] < parent_signals(model, (), 4, 4)[0]
 
 
 def test_the_model_agrees_with_drawing_from_it() -> None:
-    """Lessons of every rank by simulation of the model's own story, to 4.5 standard errors."""
+    """Signals of every rank by simulation of the model's own story, to 4.5 standard errors."""
     accuracy, rate, length, failures, count, runs = 0.6, 0.05, 6, 3, 4, 40_000
     rng = np.random.default_rng(0)
     right = rate ** (1 / length)
@@ -100,14 +100,14 @@ def test_the_model_agrees_with_drawing_from_it() -> None:
         rng.random(first.shape) < accuracy, first, rng.integers(length, size=first.shape)
     )
     order = np.argsort(-named, axis=1, kind="stable")
-    expected = rank_lessons(known(accuracy, rate), length, failures, count)
+    expected = rank_signals(known(accuracy, rate), length, failures, count)
     for rank in range(1, failures + 1):
         chosen = order[:, rank - 1]
         step = np.take_along_axis(named, chosen[:, None], 1)[:, 0]
         clean = np.take_along_axis(first, chosen[:, None], 1)[:, 0] >= step
         wins = rng.binomial(count, right ** (length - step)) * clean
-        lesson = ((wins > 0) & (wins < count)) * (1 - step / length)
-        assert abs(lesson.mean() - expected[rank]) < 4.5 * lesson.std() / np.sqrt(runs)
+        signal = ((wins > 0) & (wins < count)) * (1 - step / length)
+        assert abs(signal.mean() - expected[rank]) < 4.5 * signal.std() / np.sqrt(runs)
 
 
 @given(st.floats(0, 0.99), st.floats(1e-6, 0.5), st.integers(1, 8), st.integers(9, 30))
@@ -116,11 +116,11 @@ def test_noisy_answers_cap_what_depth_can_raise(
 ) -> None:
     """q v <= v0 / (1 - v0) * (1 + ln(1/v0) c / (1 - c)), at whatever depth.
 
-    q v is read off the lesson of a single rollout beside a known failure: q v (1 - k / L).
+    q v is read off the signal of a single rollout beside a known failure: q v (1 - k / L).
     """
-    lesson = parent_lessons(known(accuracy, rate), ((step, length),), 1, 1, True)[1]
+    signal = parent_signals(known(accuracy, rate), ((step, length),), 1, 1, True)[1]
     ceiling = rate / (1 - rate) * (1 - np.log(rate) * accuracy / (1 - accuracy))
-    assert lesson / (1 - step / length) <= ceiling * (1 + 1e-9)
+    assert signal / (1 - step / length) <= ceiling * (1 + 1e-9)
 
 
 @given(
@@ -129,16 +129,16 @@ def test_noisy_answers_cap_what_depth_can_raise(
     st.lists(st.integers(0, 7), min_size=1, max_size=5),
     st.booleans(),
 )
-def test_lessons_are_probabilities_and_follow_the_order_of_names(
+def test_signals_are_probabilities_and_follow_the_order_of_names(
     accuracy: float, rate: float, steps: list[int], keep: bool
 ) -> None:
     model = FirstErrorModel(accuracy, rate, rate / 10)
     named = tuple((step, 8) for step in steps)
-    lessons = parent_lessons(model, named, len(steps), 4, keep)
-    assert len(lessons) == len(steps) + 1
-    assert all(-1e-12 <= lesson <= 1 for lesson in lessons)
-    turned = parent_lessons(model, named[::-1], len(steps), 4, keep)
-    np.testing.assert_allclose(turned[1:], lessons[:0:-1], atol=1e-12)
+    signals = parent_signals(model, named, len(steps), 4, keep)
+    assert len(signals) == len(steps) + 1
+    assert all(-1e-12 <= signal <= 1 for signal in signals)
+    turned = parent_signals(model, named[::-1], len(steps), 4, keep)
+    np.testing.assert_allclose(turned[1:], signals[:0:-1], atol=1e-12)
 
 
 @given(st.floats(0, 1), st.integers(2, 40))

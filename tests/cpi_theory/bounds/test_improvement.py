@@ -121,10 +121,10 @@ class World:
     def deviations(self, alpha):
         result = [F(0)] * self.horizon
         for chance, states, _ in self.paths(self.policy):
-            loyal = F(1)
+            undeviated = F(1)
             for h, s in enumerate(states):
-                result[h] += chance * (1 - loyal)
-                loyal *= 1 - alpha * self.weight[h][s]
+                result[h] += chance * (1 - undeviated)
+                undeviated *= 1 - alpha * self.weight[h][s]
         return result
 
     def visit_law(self, marked):

@@ -188,7 +188,7 @@ def test_plans_worked_by_hand():
     assert compare_plans(oracle, random).gain == pytest.approx(1.0)
 
 
-def test_fractional_dials_give_exact_guarantees():
+def test_fractional_parameters_give_exact_guarantees():
     world = {"horizon": 5, "actions": 4, "policies": 16, "delta": 0.05}
     exact = {**world, "reward_bound": Fraction(1)}
     plan = imperfect_oracle_plan(
@@ -216,8 +216,8 @@ def exact_plans(draw):
     tau, horizon = draw(in_64ths(1, 64)) * bound, draw(st.integers(1, 12))
     cap = precision * tau / (8 * bound)
     remaining = min(draw(st.sampled_from([0, 1, 4, 7, 8, 9, 40, 1000])) * cap / 8, horizon - 1)
-    dials = (precision, recall, p, tau, horizon, 4, 16, 0.05, bound)
-    plan = imperfect_oracle_plan(*dials, remaining=remaining)
+    parameters = (precision, recall, p, tau, horizon, 4, 16, 0.05, bound)
+    plan = imperfect_oracle_plan(*parameters, remaining=remaining)
     return precision, recall, p, tau, horizon, bound, remaining, plan
 
 

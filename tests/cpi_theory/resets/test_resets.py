@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
-from cpi_theory.resets.oracle import AdvantageReset, ImperfectReset, ImprovableReset, largest_level
+from cpi_theory.resets.oracle import (
+    AdvantageReset,
+    ImperfectReset,
+    ImprovableReset,
+    largest_threshold,
+)
 from cpi_theory.resets.uniform import StartReset, UniformReset
 from cpi_theory.seam import (
     Ending,
@@ -191,8 +196,8 @@ def test_a_cold_softmax_picks_the_best_step_even_of_a_poor_rollout():
 
 
 @given(st.floats(0, 50))
-def test_largest_level_is_where_coverage_ends(level):
-    assert largest_level(lambda tau: 0.3 if tau <= level else 0.0) == pytest.approx(
+def test_largest_threshold_is_where_coverage_ends(level):
+    assert largest_threshold(lambda tau: 0.3 if tau <= level else 0.0) == pytest.approx(
         level, abs=1e-15
     )
 

@@ -1,4 +1,4 @@
-"""The tabular twin and the tiny model that it stands for agree up to sampling error."""
+"""The matching MDP and the tiny model that it stands for agree up to sampling error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments.worlds.language import TINY
-from experiments.worlds.matching_mdp import facts_asked, hard_steps, twin
+from experiments.worlds.matching_mdp import facts_asked, hard_steps, matching_mdp
 from llm.evaluation.arithmetic import Attempts, right_chances, world
 from llm.models.tiny import load
 from llm.simulator import LanguageModelSimulator
@@ -45,7 +45,7 @@ def pair(regime: str) -> Pair:
     problems = task.problems("test", COUNT, 11)
     simulator = world(*tiny(), task)
     attempts = Attempts.sample(simulator, problems, Key.of(4))
-    tree = twin(task, problems, right_chances(*tiny(), task, problems))
+    tree = matching_mdp(task, problems, right_chances(*tiny(), task, problems))
     return Pair(simulator, problems, attempts, tree)
 
 
@@ -114,10 +114,10 @@ def right_prefix(
     return TextState(problem, start.prompt, tuple(t for k in kept for t in k), ends)
 
 
-def test_closed_forms_are_those_of_the_twin_as_an_mdp() -> None:
+def test_closed_forms_are_those_of_the_matching_mdp_as_an_mdp() -> None:
     task = REGIMES["early"]
     problems = task.problems("train", 6, 0)
-    tree = twin(task, problems, (0.97, 0.3))
+    tree = matching_mdp(task, problems, (0.97, 0.3))
     expected = np.where(hard_steps(task, problems), 0.3, 0.97)
     assert np.array_equal(tree.right, expected)
     assert tree.base_pass == pytest.approx(0.3**3 * 0.97**7)
@@ -133,7 +133,7 @@ def test_steps_that_ask_for_one_fact_share_an_observation() -> None:
     asked = facts_asked(task, problems)
     assert asked[0, 0] == asked[1, 1] == task.operations.index("+2") * 23 + 5
     assert asked[0, 1] == task.operations.index("*3") * 23 + 7
-    tree = twin(task, problems, (0.9, 0.4))
+    tree = matching_mdp(task, problems, (0.9, 0.4))
     assert tree.right_actions[0, 0] == tree.right_actions[1, 1]
     assert (tree.mdp.observations[0, 0] == tree.mdp.observations[1, 2]).all()
 
@@ -142,4 +142,4 @@ def test_steps_that_ask_for_one_fact_share_an_observation() -> None:
 def test_refuses_what_is_no_chance_of_these_problems(chances: Any) -> None:
     task = ArithmeticTask()
     with pytest.raises(InvalidInput, match="chances"):
-        twin(task, task.problems("train", 2, 0), chances)
+        matching_mdp(task, task.problems("train", 2, 0), chances)

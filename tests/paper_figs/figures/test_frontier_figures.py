@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from paper_figs.figures.frontier import accuracy_figure, rule_figure
 from paper_figs.style import render
@@ -38,11 +39,12 @@ def test_accuracy_lines_are_the_means_in_order_of_accuracy() -> None:
     assert render(accuracy_figure(cell_rows()), "png") == render(figure, "png")
 
 
-def test_the_best_rank_is_bold() -> None:
-    lessons = {0: [0.2, 0.2], 1: [0.1, 0.5]}
+@pytest.mark.parametrize("name", ["expected_signal", "lesson"], ids=["new", "stored"])
+def test_the_best_rank_is_bold(name: str) -> None:
+    signals = {0: [0.2, 0.2], 1: [0.1, 0.5]}
     rows = [
-        {"rank": rank, "accuracy": a, "lesson": y, "best": (rank == 1) == (a == 1.0)}
-        for rank, line in lessons.items()
+        {"rank": rank, "accuracy": a, name: y, "best": (rank == 1) == (a == 1.0)}
+        for rank, line in signals.items()
         for a, y in zip((0.0, 1.0), line, strict=True)
     ]
     (ax,) = rule_figure(rows).axes

@@ -201,7 +201,7 @@ def test_the_building_kernels_in_python_give_the_same_bits(uniform):
     for run in (lambda kernel, *a: kernel(*a), by_python):
         bits, offsets = np.empty(3, np.uint8), np.empty(3, np.int64)
         run(kernels.widths, arcs.indptr, mdp.terminal, 1, 1, bits)
-        run(kernels.place, uniform, bits, offsets)
+        run(kernels.assign_columns, uniform, bits, offsets)
         columns = int(offsets.max()) + (1 << int(bits[offsets.argmax()]))
         table, labels = np.zeros((columns, 4), np.uint64), np.zeros((columns, 2), np.int32)
         model = arcs.indptr, arcs.indices, arcs.chances, policy, arcs.rewards

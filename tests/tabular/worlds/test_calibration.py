@@ -1,4 +1,4 @@
-"""Calibrated trees: coverage and threshold come out exactly as dialled."""
+"""Calibrated trees: coverage and threshold come out exactly as asked for."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class TestCalibrated:
 
 
 @pytest.mark.parametrize(
-    ("dials", "words"),
+    ("parameters", "words"),
     [
         ({"horizon": 0}, "horizon = 0: not an integer >= 1"),
         ({"branching": 1}, "branching = 1: not an integer >= 2"),
@@ -94,7 +94,9 @@ class TestCalibrated:
         ({"place": "middle"}, "place = 'middle': unknown; choose first or last"),
     ],
 )
-def test_calibration_refusals(dials, words):
+def test_calibration_refusals(parameters, words):
     with pytest.raises(InvalidInput) as caught:
-        calibrated_tree(**({"horizon": 5, "branching": 2, "coverage": 0.1, "tau": 0.1} | dials))
+        calibrated_tree(
+            **({"horizon": 5, "branching": 2, "coverage": 0.1, "tau": 0.1} | parameters)
+        )
     assert words in str(caught.value)

@@ -195,7 +195,7 @@ class TestCombinationLock:
         assert (locks[0] != locks[2]).any()
 
     @pytest.mark.parametrize(
-        ("dials", "words"),
+        ("parameters", "words"),
         [
             ({"length": 0}, "length = 0"),
             ({"actions": 1}, "actions = 1"),
@@ -204,9 +204,9 @@ class TestCombinationLock:
             ({"horizon": 0}, "horizon = 0"),
         ],
     )
-    def test_refusals(self, dials, words):
+    def test_refusals(self, parameters, words):
         with pytest.raises(InvalidInput) as caught:
-            combination_lock(**({"length": 3} | dials))
+            combination_lock(**({"length": 3} | parameters))
         assert words in str(caught.value)
 
 

@@ -244,8 +244,8 @@ class TestStructure:
         np.testing.assert_array_equal(tree.mdp.observations[:, ::2].T, [[0, 1, 2], [3, 4, 5]])
 
     def test_many_problems_are_kept_sparse_and_mean_the_same(self):
-        dials = {"right_probability": 0.4, "recoverability": 0.25, "problems": 40, "seed": 2}
-        big = reasoning_tree(4, 3, 2, **dials)
+        parameters = {"right_probability": 0.4, "recoverability": 0.25, "problems": 40, "seed": 2}
+        big = reasoning_tree(4, 3, 2, **parameters)
         assert big.mdp.sparse
         assert evaluate(big.mdp, big.policy).value == pytest.approx(big.base_pass)
         np.testing.assert_allclose(
@@ -260,7 +260,7 @@ class TestStructure:
 
 
 @pytest.mark.parametrize(
-    ("dials", "words"),
+    ("parameters", "words"),
     [
         ({"horizon": 0}, "horizon = 0: not an integer >= 1"),
         ({"branching": 1}, "branching = 1: not an integer >= 2"),
@@ -280,9 +280,9 @@ class TestStructure:
         ({"facts": 9}, "facts = 9: fewer than the 10 steps of a problem; add facts"),
     ],
 )
-def test_refusals(dials, words):
+def test_refusals(parameters, words):
     with pytest.raises(InvalidInput) as caught:
-        reasoning_tree(**dials)
+        reasoning_tree(**parameters)
     assert words in str(caught.value)
 
 
