@@ -100,7 +100,10 @@ def finite_horizon_mdps(
     """Finite-horizon MDPs with returns in [0, 1].
 
     Args:
-        max_states, max_actions, max_horizon: largest sizes; the smallest are 1.
+        draw: given by hypothesis.
+        max_states: largest number of states; the smallest is 1.
+        max_actions: largest number of actions.
+        max_horizon: largest horizon; the smallest is 1.
         exact: tables of fractions (then never sparse) instead of floats.
         as_sparse: csr transitions; None draws either, dense if `exact`.
         stationary: one transition table for all layers; None draws either.
@@ -142,7 +145,9 @@ def discounted_mdps(
     """Discounted MDPs with values in [0, 1]; gamma is 0, 1/4, 1/2, 3/4 or 9/10.
 
     Args:
-        max_states, max_actions: largest sizes.
+        draw: given by hypothesis.
+        max_states: largest number of states; the smallest is 1.
+        max_actions: largest number of actions.
         exact: tables of fractions (then never sparse) instead of floats.
         as_sparse: csr transitions; None draws either, dense if `exact`.
         min_actions: fewest actions.
@@ -169,6 +174,7 @@ def policies(
     """Stochastic policies of `mdp`, rows with zeros and one-hot rows among them.
 
     Args:
+        draw: given by hypothesis.
         mdp: the MDP they are for; an exact one gets fractions.
         deterministic: one-hot rows only.
     """

@@ -93,7 +93,12 @@ def samples_for(
     is above `accuracy` with one sample less.
 
     Args:
-        accuracy: eps > 0, in the unit of `reward_bound`. The others as in `uniform_accuracy`.
+        accuracy: eps > 0, in the unit of `reward_bound`.
+        actions: |A| >= 1.
+        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
+        delta: probability with which the statement may fail, in (0, 1/2].
+        reward_bound: R > 0.
+        log_policies: ln |Pi|, for classes too large to write down.
 
     Raises: InvalidInput naming the argument outside its range.
     """

@@ -115,7 +115,12 @@ def random_reset_plan(
     Args:
         coverage: p, the share of visits in I_tau, in (0, 1].
         tau: threshold of improvable states, in (0, reward_bound].
-        horizon: H >= 1. The others as in :func:`uniform_accuracy`.
+        horizon: H >= 1.
+        actions: |A| >= 1.
+        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
+        delta: probability with which the guarantee may fail, in (0, 1/2].
+        reward_bound: R_max, in reward units.
+        log_policies: ln |Pi|, for classes too large to write down.
 
     Raises: InvalidInput naming the argument outside its range.
     """
@@ -153,8 +158,16 @@ def oracle_reset_plan(
     step is capped at 1, H p tau (1/2) (1 - 4 R L_I / tau).
 
     Args:
+        coverage: p, the share of visits in I_tau, in (0, 1].
+        tau: threshold of improvable states, in (0, reward_bound].
+        horizon: H >= 1.
+        actions: |A| >= 1.
+        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
+        delta: probability with which the guarantee may fail, in (0, 1/2].
+        reward_bound: R_max, in reward units.
         remaining: L_I, the mean remaining horizon at improvable visits, in [0, H - 1]; H - 1, the
-            worst, when None. The others as in :func:`random_reset_plan`.
+            worst, when None.
+        log_policies: ln |Pi|, for classes too large to write down.
     """
     return imperfect_oracle_plan(
         _one(coverage),
@@ -196,9 +209,15 @@ def imperfect_oracle_plan(
     Args:
         precision: q in (0, 1].
         recall: rho in (0, 1].
-        coverage: p in (0, 1].
-        remaining: L_w in [0, H - 1]; H - 1, the worst, when None. The others as in
-            :func:`random_reset_plan`.
+        coverage: p, the share of visits in I_tau, in (0, 1].
+        tau: threshold of improvable states, in (0, reward_bound].
+        horizon: H >= 1.
+        actions: |A| >= 1.
+        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
+        delta: probability with which the guarantee may fail, in (0, 1/2].
+        reward_bound: R_max, in reward units.
+        remaining: L_w in [0, H - 1]; H - 1, the worst, when None.
+        log_policies: ln |Pi|, for classes too large to write down.
 
     Raises:
         InvalidInput: naming the argument outside its range; also when no reset weight w <= 1 has

@@ -109,7 +109,7 @@ class ChainSystem:
         if isinstance(self.chain, np.ndarray) or len(right) <= _DIRECT:
             from scipy.linalg import lu_solve
 
-            return lu_solve(self._factors, right, trans=transposed, check_finite=False)
+            return np.asarray(lu_solve(self._factors, right, trans=transposed, check_finite=False))
         matrix = self._matrix.T.tocsr() if transposed else self._matrix
         norm = total if transposed else largest
         attempt = _Attempt.begin(matrix, right, norm, guess)

@@ -203,7 +203,7 @@ class _SparseTables:
     def q_values(self, values: Array) -> Array:
         mdp = self._mdp
         ahead = (mdp.transitions @ values).reshape(mdp.states, mdp.actions)
-        return mdp.rewards + mdp.discount * ahead
+        return np.asarray(mdp.rewards + mdp.discount * ahead)
 
 
 class _DenseTables:
@@ -239,4 +239,5 @@ class _DenseTables:
     def q_values(self, values: Array) -> Array:
         mdp = self._mdp
         flat = mdp.transitions.reshape(-1, mdp.states)
-        return mdp.rewards + mdp.discount * (flat @ values).reshape(mdp.states, mdp.actions)
+        ahead = (flat @ values).reshape(mdp.states, mdp.actions)
+        return np.asarray(mdp.rewards + mdp.discount * ahead)

@@ -7,6 +7,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from cpi_theory.checks import Exact
 from tabular.mdp.validation import Array
 
@@ -67,4 +69,4 @@ class Evaluation:
     @cached_property
     def best_advantages(self) -> Array:
         """max_a A_h(s, a), shape (H, S); never negative."""
-        return self.advantages.max(axis=-1)
+        return np.asarray(self.advantages.max(axis=-1))

@@ -81,11 +81,11 @@ class SoftmaxPolicy:
     def by_observation(self) -> NDArray[np.float64]:
         """pi(a | o), shape (O, A)."""
         weights = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def probabilities(self) -> NDArray[np.float64]:
         """pi_h(a | s), shape (H, S, A)."""
-        return self.by_observation[self.mdp.observations]
+        return np.asarray(self.by_observation[self.mdp.observations])
 
     def with_logits(self, logits: Logits) -> SoftmaxPolicy:
         """The same policy class at other logits."""

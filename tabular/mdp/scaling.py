@@ -37,9 +37,14 @@ def rescale(
     policies. A shift is paid in terminal states too, which are then terminal no longer.
 
     Args:
-        transitions, rewards, start, horizon, terminal, observations, name: as for
-            :class:`FiniteHorizonMDP`, rewards in any units.
+        transitions: dense (H, S, A, S) or (S, A, S), scipy sparse (S * A, S), or H sparse ones.
+        rewards: expected rewards in any units, shape (H, S, A) or (S, A).
+        start: distribution of the first state, shape (S,).
+        horizon: number of layers H.
         reward_bound: R_max of the result.
+        terminal: bool (S,), absorbing states without reward; None means none.
+        observations: int (H, S) or (S,); None gives every (h, s) its own.
+        name: human-readable label.
 
     Returns:
         The MDP; its `scaling` maps values back.

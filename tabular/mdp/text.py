@@ -38,7 +38,7 @@ def describe(
     return "\n".join(lines)
 
 
-def pretty_lines(self: Any, printer: Any, cycle: bool) -> None:
+def pretty_lines(self: Any, printer: Any, _cycle: bool) -> None:
     """The `repr` of several lines for hypothesis and IPython, as a method ``_repr_pretty_``."""
     for number, line in enumerate(repr(self).splitlines()):
         if number:
@@ -80,7 +80,7 @@ def _all_equal(tables: list[Any]) -> bool:
 
 def _differ(one: Any, other: Any) -> bool:
     if sparse.issparse(one):
-        return (one != other).nnz > 0
+        return bool((one != other).nnz > 0)
     return bool((one != other).any())
 
 

@@ -149,7 +149,8 @@ def _off_by(sums: Array) -> NDArray[np.bool_]:
     """Which sums are not one; NaN is not."""
     table = np.asarray(sums)
     tolerance = 0 if is_exact(table) else TOLERANCE
-    return np.logical_not(np.asarray(np.abs(table - 1) <= tolerance, dtype=bool))
+    off: NDArray[np.bool_] = np.logical_not(np.asarray(np.abs(table - 1) <= tolerance, dtype=bool))
+    return off
 
 
 def _label(field: str, axes: Sequence[str], index: Sequence[Any]) -> str:
@@ -194,7 +195,8 @@ def check_returns(lowest: Array, highest: Array, bound: Any, remedy: str) -> Non
     """Refuse values outside [0, bound]: the standing assumption of every bound.
 
     Args:
-        lowest, highest: shape (H, S) or (S,): least and greatest value of any policy.
+        lowest: least value of any policy, shape (H, S) or (S,).
+        highest: greatest value of any policy, of the same shape.
         bound: R_max.
         remedy: what the message advises.
     """

@@ -74,4 +74,4 @@ def visit_counts(mdp: FiniteHorizonMDP, policy: ArrayLike, mask: ArrayLike) -> A
         moved = mass * (1 - counted[h])
         moved[1:] += (mass * counted[h])[:-1]
         mass = push(mdp, h, moved[:, :, None] * table[h])
-    return mass.sum(axis=1)
+    return np.asarray(mass.sum(axis=1))

@@ -98,7 +98,7 @@ class Naming:
         if localizer.precision is None:
             right, lost = recall * accuracy, recall * (1 - accuracy)
             return cls(
-                lambda steps: right, lambda steps: lost / steps, threshold, recall, localizer.exact
+                lambda _: right, lambda steps: lost / steps, threshold, recall, localizer.exact
             )
         precision = number(localizer.precision)
 
@@ -204,7 +204,8 @@ class ErrorWalk:
         """Expected (n, S, A) of what is worth `values` at the next layer, times the policy."""
         ahead = pull(self.mdp, step, values)
         states, actions = np.ogrid[: ahead.shape[1], : ahead.shape[2]]
-        return self.policy[step] * ahead[self.returns.after[step], states, actions]
+        going = ahead[self.returns.after[step], states, actions]
+        return np.asarray(self.policy[step] * going)
 
     def failing(self, payout: Callable[[int], Exact]) -> list[Array]:
         """E[payout(T) 1{the rollout fails}] with T its length, per layer 0..H."""
@@ -221,7 +222,8 @@ class ErrorWalk:
     def split(self, step: int, wrong: Array, right: Array) -> Array:
         """What an action here is worth: `wrong` if it is an error, else `right`."""
         one, other = self.backward(step, wrong), self.backward(step, right)
-        return np.where(self.errors[step], one, other).sum(axis=2) * ~self.mdp.terminal
+        worth = np.where(self.errors[step], one, other).sum(axis=2)
+        return np.asarray(worth * ~self.mdp.terminal)
 
     def first_errors(self, payout: Callable[[int], Exact]) -> Worths:
         """E[payout(T); failure, the first error is the action here], per layer 0..H-1.

@@ -154,7 +154,7 @@ class _JointLaws:
         """The walk from the start distribution, each state weighted by its parents per failure."""
         mdp, evaluation, returns = self.mdp, self.evaluation, self.returns
         plain = ErrorWalk.of(mdp, evaluation, returns, self.naming, mdp.start)
-        rates = plain.failing(self.payout(lambda steps: 1))[0][0]
+        rates = plain.failing(self.payout(lambda _: 1))[0][0]
         if not mdp.exact:
             rates = np.clip(rates, 0.0, 1.0)
         weights = np.array([parents_per_failure(self.algorithm, u) for u in rates])

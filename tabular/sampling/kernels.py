@@ -207,12 +207,18 @@ def build(
     """Alias tables of the nodes `first` to `last` - 1.
 
     Args:
-        first, last: range of nodes; node = layer * S + state.
-        indptr, indices, chances: arcs (row, next state) in compressed rows; row = node * A + a,
-            or state * A + a when one kernel serves all layers.
-        policy, rewards: shape (L, S, A); L = 1 serves all layers.
-        offsets, bits: first column and log2 of the columns of each node; 0 marks a terminal state.
-        table, gains: the records, shape (columns, 4), one memory seen as words and as floats.
+        first: first node of the range; node = layer * S + state.
+        last: where the range ends.
+        indptr: arcs in compressed rows: ends of the rows; row = node * A + a, or state * A + a when
+            one kernel serves all layers.
+        indices: next state of each arc.
+        chances: probability of each arc.
+        policy: pi_h(a | s), shape (L, S, A); L = 1 serves all layers.
+        rewards: shape (L, S, A); L = 1 serves all layers.
+        offsets: first column of each node; 0 marks a terminal state.
+        bits: log2 of the columns of each node.
+        table: the records, shape (columns, 4), as words.
+        gains: the same memory as floats.
         labels: shape (columns, 2): next state and action of the own outcome and of the alias, as
             next state << `bits_for(A)` | action.
     """
@@ -266,14 +272,19 @@ def roll(
     """Rollouts through alias tables, `LANES` in flight; a lane that ends takes the next one.
 
     Args:
-        table, gains: as from `build`.
+        table: as from `build`.
+        gains: as from `build`.
         uniform: log2 of the columns of every node, or None where nodes differ.
         ends: whether the MDP has terminal states.
-        offsets, nodes: first column and log2 of the columns of each node, shape (L, S).
+        offsets: first column of each node, shape (L, S).
+        nodes: log2 of the columns of each node, shape (L, S).
         horizon: number of layers.
-        steps, states, keys: layer, state and key of each start, shape (n,).
-        returns, lengths, cut: written; return, number of actions and whether the rollout used up
-            its steps, shape (n,).
+        steps: layer of each start, shape (n,).
+        states: state of each start, shape (n,).
+        keys: key of each rollout, shape (n,).
+        returns: written; return of each rollout, shape (n,).
+        lengths: written; its number of actions, shape (n,).
+        cut: written; whether it used up its steps, shape (n,).
         path: written; 2 * column + side of every step, shape (n * steps,), or None.
     """
     n = keys.size
@@ -364,8 +375,10 @@ def decode(
     """Turn the columns and sides that `roll` wrote into states and actions.
 
     Args:
-        first, lengths: first state and number of actions of each rollout, shape (n,).
-        labels, shift: as in `build`.
+        first: first state of each rollout, shape (n,).
+        lengths: number of actions of each rollout, shape (n,).
+        labels: as in `build`.
+        shift: bits of an action in a label, `bits_for(A)`.
         states: holds the path of `roll`, shape (n, steps); becomes the states, -1 after the end.
         actions: written likewise.
     """
@@ -423,11 +436,22 @@ def scan(
     """Rollouts without tables of their own: for MDPs whose alias tables would not fit.
 
     Args:
-        indptr, indices, chances, policy, rewards: as in `build`.
+        indptr: arcs in compressed rows: ends of the rows; row = node * A + a, or state * A + a when
+            one kernel serves all layers.
+        indices: next state of each arc.
+        chances: probability of each arc.
+        policy: pi_h(a | s), shape (L, S, A); L = 1 serves all layers.
+        rewards: shape (L, S, A); L = 1 serves all layers.
         terminal: shape (S,).
-        horizon, steps, start: number of layers; layer and state of each start, shape (n,).
-        keys, returns, lengths, cut: as in `roll`.
-        states, actions: written, -1 after the end, shape (n, steps); or None both.
+        horizon: number of layers.
+        steps: layer of each start, shape (n,).
+        start: state of each start, shape (n,).
+        keys: key of each rollout, shape (n,).
+        returns: written; return of each rollout, shape (n,).
+        lengths: written; its number of actions, shape (n,).
+        cut: written; whether it used up its steps, shape (n,).
+        states: written; states, -1 after the end, shape (n, steps); or None.
+        actions: written; actions, likewise.
     """
     wide = policy.shape[1] * policy.shape[2]
     for i in range(keys.size):

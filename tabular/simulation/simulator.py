@@ -60,8 +60,13 @@ class TabularSimulator:
         """Check the policy and fill the tables.
 
         Args:
-            mdp, policy, localizer, success, threads, table_memory: see the class;
-                `success` is by default the reward bound less 1e-9.
+            mdp: the world.
+            policy: shape (H, S, A), or (S, A) for all layers.
+            localizer: how the world names first errors; by default exactly.
+            success: a rollout fails if its return is below this; by default the reward bound less
+                1e-9.
+            threads: most threads of one call.
+            table_memory: bytes that alias tables may take.
             arcs: of the same MDP, from another simulator, to spare making them again.
 
         Raises:

@@ -31,7 +31,10 @@ def garnet(
     base policy are uniform on their simplices too.
 
     Args:
-        states, actions, branching, horizon: sizes; branching at most `states`.
+        states: S, at least 1.
+        actions: A, at least 1.
+        branching: next states of each (state, action), at most `states`.
+        horizon: number of layers H.
         layered: whether each layer has tables of its own.
         as_sparse: whether transitions are sparse; None decides by size.
         seed: a seed or key.

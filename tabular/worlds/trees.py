@@ -322,7 +322,7 @@ def _spread(
     turned = (np.arange(branching) - right_actions[:, :, None]) % branching
     rows = (1 - right)[:, :, None] * share[turned]
     rows[turned == 0] = right.reshape(-1)
-    return rows.swapaxes(0, 1)
+    return np.asarray(rows.swapaxes(0, 1))
 
 
 def _tables(lands: Array) -> object:
