@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
+from jaxtyping import Shaped
 
 from cpi_theory.checks import InvalidInput, check_positive
 from tabular.evaluation.discounted import evaluate_discounted
@@ -37,9 +38,9 @@ class Solution:
     """
 
     value: Any
-    values: Array
-    q_values: Array
-    policy: Array
+    values: Shaped[np.ndarray, "*layers S"]
+    q_values: Shaped[np.ndarray, "*layers S A"]
+    policy: Shaped[np.ndarray, "*layers S A"]
     error_bound: float = 0.0
     greedy_sweeps: int = 0
 

@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from cpi_theory.checks import Exact
-from tabular.mdp.validation import Array
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,11 +36,11 @@ class Evaluation:
     """
 
     value: Any
-    values: Array
-    q_values: Array
-    advantages: Array
-    visits: Array
-    policy: Array
+    values: Shaped[np.ndarray, "*layers S"]
+    q_values: Shaped[np.ndarray, "*layers S A"]
+    advantages: Shaped[np.ndarray, "*layers S A"]
+    visits: Shaped[np.ndarray, "*layers S"]
+    policy: Shaped[np.ndarray, "*layers S A"]
     discount: Exact | None = None
     error_bound: float = 0.0
     visits_error_bound: float = 0.0
@@ -59,7 +59,7 @@ class Evaluation:
         return None if self.discount is not None else int(self.values.shape[-2])
 
     @cached_property
-    def occupancy(self) -> Array:
+    def occupancy(self) -> Shaped[np.ndarray, "*layers S"]:
         """d(s, h), shape as `visits`: a distribution over (s, h), or over s when discounted."""
         if self.horizon is None:
             return self.visits
@@ -67,6 +67,6 @@ class Evaluation:
         return self.visits * (Fraction(1, self.horizon) if exact else 1 / self.horizon)
 
     @cached_property
-    def best_advantages(self) -> Array:
+    def best_advantages(self) -> Shaped[np.ndarray, "*layers S"]:
         """max_a A_h(s, a), shape (H, S); never negative."""
         return np.asarray(self.advantages.max(axis=-1))

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
 from cpi_theory.checks import check_in_range, check_positive
 
-Logits = NDArray[np.float64]
+Logits = Float[np.ndarray, "O A"]
+"""Logits of a softmax policy, or their gradient: a row per observation."""
 
 
 class Optimizer(Protocol):

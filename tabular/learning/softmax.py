@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_positive
@@ -78,12 +79,12 @@ class SoftmaxPolicy:
         return cls(mdp, np.log(np.maximum(shared, floor)))
 
     @cached_property
-    def by_observation(self) -> NDArray[np.float64]:
+    def by_observation(self) -> Float[np.ndarray, "O A"]:
         """pi(a | o), shape (O, A)."""
         weights = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
-    def probabilities(self) -> NDArray[np.float64]:
+    def probabilities(self) -> Float[np.ndarray, "H S A"]:
         """pi_h(a | s), shape (H, S, A)."""
         return np.asarray(self.by_observation[self.mdp.observations])
 
@@ -113,7 +114,7 @@ class SoftmaxPolicy:
         count, width = self.logits.shape
         pushed = np.bincount(observed * width + actions, advantages, count * width)
         total = np.bincount(observed, advantages, count)
-        return pushed.reshape(count, width) - total[:, None] * self.by_observation
+        return np.asarray(pushed.reshape(count, width) - total[:, None] * self.by_observation)
 
     def _steps(
         self, groups: Iterable[Group]

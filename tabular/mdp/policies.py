@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from cpi_theory.checks import Exact, InvalidInput
@@ -13,7 +14,9 @@ from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.validation import TOLERANCE, Array, as_numbers, check_distributions, check_shape
 
 
-def as_policy(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Array:
+def as_policy(
+    mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike
+) -> Shaped[np.ndarray, "*layers S A"]:
     """A checked, read-only policy pi_h(a | s): shape (H, S, A), or (S, A) for a discounted MDP.
 
     Args:
@@ -27,7 +30,9 @@ def as_policy(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Array
     return _as_policies(mdp, policy, 0)
 
 
-def as_policies(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) -> Array:
+def as_policies(
+    mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike
+) -> Shaped[np.ndarray, "K *layers S A"]:
     """A checked batch of policies: shape (K, H, S, A), or (K, S, A) for a discounted MDP."""
     return _as_policies(mdp, policies, 1)
 
@@ -49,7 +54,7 @@ def _as_policies(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike, batch
     return array
 
 
-def uniform_policy(mdp: FiniteHorizonMDP | DiscountedMDP) -> Array:
+def uniform_policy(mdp: FiniteHorizonMDP | DiscountedMDP) -> Shaped[np.ndarray, "*layers S A"]:
     """The policy that draws every action alike."""
     share: Exact = Fraction(1, mdp.actions) if mdp.exact else 1 / mdp.actions
     dtype = object if mdp.exact else np.float64
@@ -58,7 +63,7 @@ def uniform_policy(mdp: FiniteHorizonMDP | DiscountedMDP) -> Array:
 
 def deterministic_policy(
     mdp: FiniteHorizonMDP | DiscountedMDP, actions: ArrayLike | Sequence[int]
-) -> Array:
+) -> Shaped[np.ndarray, "*layers S A"]:
     """The policy that takes one action per state, as one-hot rows.
 
     Args:
@@ -77,7 +82,9 @@ def deterministic_policy(
     return as_policy(mdp, np.eye(mdp.actions, dtype=np.int64)[indices])
 
 
-def as_weight(weight: ArrayLike, shape: tuple[int, ...], exact: bool) -> Array:
+def as_weight(
+    weight: ArrayLike, shape: tuple[int, ...], exact: bool
+) -> Shaped[np.ndarray, "*layers S"]:
     """A checked reset weight of shape (H, S), or (S,) when `shape` has no layers.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from cpi_theory.checks import Exact, InvalidInput, check_probability
@@ -10,7 +11,6 @@ from tabular.evaluation.discounted import discounted_system
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.operators import push
 from tabular.mdp.policies import as_policy, as_weight
-from tabular.mdp.validation import Array
 
 
 def discounted_deviation(
@@ -33,7 +33,7 @@ def discounted_deviation(
 
 def deviation_probabilities(
     mdp: FiniteHorizonMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
-) -> Array:
+) -> Shaped[np.ndarray, " H"]:
     """P(D_h), the probability that pi_alpha has left pi before layer h, shape (H,).
 
     P(D_h) = 1 - E_pi[prod_{k<h} (1 - alpha w(s_k, k))], by a forward recursion (T1s).
@@ -51,7 +51,9 @@ def deviation_probabilities(
     return np.array(result) if mdp.exact else np.clip(result, 0.0, 1.0)
 
 
-def visit_counts(mdp: FiniteHorizonMDP, policy: ArrayLike, mask: ArrayLike) -> Array:
+def visit_counts(
+    mdp: FiniteHorizonMDP, policy: ArrayLike, mask: ArrayLike
+) -> Shaped[np.ndarray, " counts"]:
     """P(N = n) for n = 0..H, N the number of visits to `mask` in one rollout (T3).
 
     Args:

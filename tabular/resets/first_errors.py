@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from cpi_theory.checks import Exact
@@ -117,7 +118,7 @@ def first_error_weight(
     offset: int,
     localizer: Localizer,
     success: Exact | None = None,
-) -> Array | None:
+) -> Shaped[np.ndarray, "H S"] | None:
     """w(s, h) = P(the rollout fails and its reset step is h | s_h = s), shape (H, S).
 
     The reset step is the one that the localizer names, `offset` steps earlier but never before

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Int, UInt64
 
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Key, Keys
@@ -74,7 +74,12 @@ class Localizer:
             for rollout, step in zip(rollouts, named.tolist(), strict=True)
         ]
 
-    def name(self, steps: FlatSteps, advantages: Floats, keys: Keys) -> Integers:
+    def name(
+        self,
+        steps: FlatSteps,
+        advantages: Float[np.ndarray, "H S A"],
+        keys: UInt64[np.ndarray, " n"],
+    ) -> Int[np.ndarray, " n"]:
         """Index of the step that is named in each rollout, failed or not; -1 for none.
 
         Args:
@@ -117,7 +122,9 @@ def _answer(failed: bool, step: int) -> Localization | FailedLocalization:
     return Localization(step) if step >= 0 else FailedLocalization(Reason.NO_ERROR)
 
 
-def best_advantages(rollouts: Sequence[Rollout], best: Floats) -> list[NDArray[np.float64]]:
+def best_advantages(
+    rollouts: Sequence[Rollout], best: Float[np.ndarray, "H S"]
+) -> list[Float[np.ndarray, " steps"]]:
     """max_a A(s, a) at each state of each rollout, from the table `best` of shape (H, S)."""
     flat = FlatSteps.of(rollouts)
     return flat.split(best[flat.layers, flat.states])

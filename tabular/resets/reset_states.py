@@ -14,6 +14,7 @@ from math import comb
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
@@ -43,7 +44,7 @@ class ResetStateLaw:
         resets: expected number of resets of a prompt that is drawn from the start distribution.
     """
 
-    values: Array
+    values: Shaped[np.ndarray, "H S"]
     resets: Exact
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

@@ -11,7 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Shaped
+from numpy.typing import ArrayLike
 
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
@@ -21,7 +22,12 @@ from tabular.mdp.policies import as_weight
 from tabular.mdp.validation import Array, as_numbers, check_shape, is_exact
 
 
-def mix(policy: Array, candidate: Array, weight: ArrayLike, alpha: Exact = 1) -> Array:
+def mix(
+    policy: Shaped[np.ndarray, "*layers S A"],
+    candidate: Shaped[np.ndarray, "*some S A"],
+    weight: ArrayLike,
+    alpha: Exact = 1,
+) -> Shaped[np.ndarray, "*layers S A"]:
     """The localised conservative update pi_alpha = (1 - alpha w) pi + alpha w pi'.
 
     Args:
@@ -40,12 +46,13 @@ def mix(policy: Array, candidate: Array, weight: ArrayLike, alpha: Exact = 1) ->
     exact = is_exact(policy)
     check_shape("candidate", np.shape(candidate), [policy.shape, policy.shape[-2:]])
     step = (alpha * as_weight(weight, policy.shape[:-1], exact))[..., None]
-    mixed = (1 - step) * policy + step * as_numbers("candidate", candidate, exact)
+    other = as_numbers("candidate", candidate, exact)
+    mixed = np.asarray((1 - step) * policy + step * other)
     mixed.setflags(write=False)
     return mixed
 
 
-def improvable(evaluation: Evaluation, tau: Exact) -> NDArray[np.bool_]:
+def improvable(evaluation: Evaluation, tau: Exact) -> Bool[np.ndarray, "*layers S"]:
     """The improvable set I_tau = {(s, h): max_a A_h(s, a) >= tau} as a mask of shape (H, S).
 
     Raises:
@@ -60,7 +67,9 @@ def coverage(evaluation: Evaluation, tau: Exact) -> Exact:
     return _number(evaluation.occupancy[improvable(evaluation, tau)].sum(), evaluation)
 
 
-def greedy_on(evaluation: Evaluation, mask: ArrayLike | None = None) -> Array:
+def greedy_on(
+    evaluation: Evaluation, mask: ArrayLike | None = None
+) -> Shaped[np.ndarray, "*layers S A"]:
     """The candidate that is greedy for A^pi on `mask` (everywhere by default) and pi elsewhere.
 
     Ties go to the action with the lowest index. Returns shape (H, S, A), read-only.

@@ -7,6 +7,7 @@ from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from cpi_theory.checks import Exact
@@ -35,9 +36,9 @@ class ResetWeight:
         exact: whether a recursion gave the values; else they are means over sampled rollouts.
     """
 
-    values: Array
-    lower: Array
-    upper: Array
+    values: Shaped[np.ndarray, "H S"]
+    lower: Shaped[np.ndarray, "H S"]
+    upper: Shaped[np.ndarray, "H S"]
     exact: bool
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

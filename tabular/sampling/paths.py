@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.randomness import Key, Keys
@@ -47,12 +48,12 @@ class Paths:
         cut: whether the horizon ended it rather than a terminal state, shape (n,).
     """
 
-    steps: Integers
-    states: NDArray[np.int32] | None
-    actions: NDArray[np.int32] | None
-    lengths: NDArray[np.int32]
-    returns: Floats
-    cut: NDArray[np.bool_]
+    steps: Int[np.ndarray, " n"]
+    states: Int[np.ndarray, "n T"] | None
+    actions: Int[np.ndarray, "n T"] | None
+    lengths: Int[np.ndarray, " n"]
+    returns: Float[np.ndarray, " n"]
+    cut: Bool[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return self.returns.size
@@ -81,9 +82,9 @@ class Arcs:
     """
 
     mdp: FiniteHorizonMDP
-    indptr: Integers
-    indices: NDArray[np.int32]
-    chances: Floats
+    indptr: Int[np.ndarray, " ends"]
+    indices: Int[np.ndarray, " arcs"]
+    chances: Float[np.ndarray, " arcs"]
 
     @classmethod
     def of(cls, mdp: FiniteHorizonMDP) -> Arcs:
@@ -91,7 +92,7 @@ class Arcs:
         return cls(mdp, *(_frozen(part) for part in (_sparse if mdp.sparse else _dense)(mdp)))
 
     @cached_property
-    def rewards(self) -> Floats:
+    def rewards(self) -> Float[np.ndarray, "L S A"]:
         """Rewards as floats, shape (L, S, A); L = 1 serves all layers."""
         rewards = np.asarray(self.mdp.rewards, np.float64)
         return _frozen(rewards[None] if rewards.ndim == 2 else rewards)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 import numpy as np
+from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 
 from cpi_theory.checks import InvalidInput
@@ -121,10 +122,10 @@ class FlatSteps:
         bounds: rollout i holds the steps bounds[i] to bounds[i + 1] - 1, shape (n + 1,).
     """
 
-    layers: Integers
-    states: Integers
-    actions: Integers
-    bounds: Integers
+    layers: Int[np.ndarray, " m"]
+    states: Int[np.ndarray, " m"]
+    actions: Int[np.ndarray, " m"]
+    bounds: Int[np.ndarray, " ends"]
 
     @classmethod
     def of(cls, rollouts: Sequence[Rollout]) -> FlatSteps:
@@ -157,7 +158,7 @@ class FlatSteps:
         edges = self.bounds.tolist()
         return [values[low:high] for low, high in itertools.pairwise(edges)]
 
-    def first(self, marked: NDArray[np.bool_]) -> Integers:
+    def first(self, marked: Bool[np.ndarray, " m"]) -> Int[np.ndarray, " n"]:
         """Index within each rollout of its first marked step, -1 for none; shape (n,)."""
         hits = np.flatnonzero(marked)[::-1]
         owner = np.searchsorted(self.bounds, hits, side="right") - 1
@@ -165,7 +166,7 @@ class FlatSteps:
         first[owner] = hits - self.bounds[owner]  # of several the last one written, the first
         return first
 
-    def owners(self) -> Integers:
+    def owners(self) -> Int[np.ndarray, " m"]:
         """The rollout of each step, shape (m,)."""
         return np.repeat(np.arange(self.bounds.size - 1), np.diff(self.bounds))
 

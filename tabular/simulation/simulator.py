@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from jaxtyping import Float, Int, Shaped
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
@@ -101,7 +102,7 @@ class TabularSimulator:
         return self.mdp.horizon
 
     @property
-    def policy(self) -> NDArray[Any]:
+    def policy(self) -> Shaped[np.ndarray, "H S A"]:
         """The policy as checked, shape (H, S, A)."""
         return self.evaluation.policy
 
@@ -111,7 +112,7 @@ class TabularSimulator:
         return evaluate(self.mdp, self._policy)
 
     @cached_property
-    def advantages(self) -> Floats:
+    def advantages(self) -> Float[np.ndarray, "H S A"]:
         """A_h(s, a) as floats, shape (H, S, A)."""
         return np.asarray(self.evaluation.advantages, np.float64)
 
@@ -119,7 +120,9 @@ class TabularSimulator:
         """`count` start states (0, s), drawn from the start distribution by `key`."""
         return [(0, s) for s in self.draw_starts(count, key).tolist()]
 
-    def draw_starts(self, count: int, key: Key | int | np.random.Generator) -> Integers:
+    def draw_starts(
+        self, count: int, key: Key | int | np.random.Generator
+    ) -> Int[np.ndarray, " count"]:
         """The state indices of `start_states`, shape (count,)."""
         check_count("count", count, 0)
         u = np.empty(count)

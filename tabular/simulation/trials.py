@@ -152,7 +152,7 @@ def _weights_of_states(
     """Their weight is a function of the state, so the rollouts need not be looked at."""
     assert paths.states is not None
     table = np.asarray(simulator.reset_weight(reset), np.float64)
-    return table[steps, paths.states[np.arange(len(paths)), steps]]
+    return np.asarray(table[steps, paths.states[np.arange(len(paths)), steps]])
 
 
 @drawn_weights.register

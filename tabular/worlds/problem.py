@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from cpi_theory.checks import Exact
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
@@ -51,7 +52,7 @@ class Problem:
     """
 
     mdp: FiniteHorizonMDP
-    policy: Array
+    policy: Shaped[np.ndarray, "H S A"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,4 +65,4 @@ class DiscountedProblem:
     """
 
     mdp: DiscountedMDP
-    policy: Array
+    policy: Shaped[np.ndarray, "S A"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Shaped
+
 from cpi_theory.checks import Exact, check_count, check_in_range
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.mdp.policies import deterministic_policy
@@ -23,8 +26,8 @@ class Trap:
     """
 
     mdp: FiniteHorizonMDP | DiscountedMDP
-    policy: Array
-    candidate: Array
+    policy: Shaped[np.ndarray, "*layers S A"]
+    candidate: Shaped[np.ndarray, "*layers S A"]
 
     def __repr__(self) -> str:
         return describe(self.mdp, "Trap", {}, {"pi": self.policy, "pi'": self.candidate})

@@ -22,6 +22,7 @@ from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool, Int, Shaped
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -48,9 +49,9 @@ class ReasoningTree(Problem):
         recoverability: probability that a right thought off the path finds back.
     """
 
-    right: Array
-    right_actions: NDArray[np.int64]
-    hard: NDArray[np.bool_]
+    right: Shaped[np.ndarray, "problems H"]
+    right_actions: Int[np.ndarray, "problems H"]
+    hard: Bool[np.ndarray, "problems H"]
     recoverability: Exact
 
     @property
@@ -59,7 +60,7 @@ class ReasoningTree(Problem):
         return self.mdp.horizon
 
     @cached_property
-    def gaps(self) -> Array:
+    def gaps(self) -> Shaped[np.ndarray, "problems steps"]:
         """g_h: value on the path minus value off it before step h, shape (problems, H + 1)."""
         gaps = np.ones((len(self.right), self.horizon + 1), dtype=self.right.dtype)
         for h in reversed(range(self.horizon)):
@@ -68,7 +69,7 @@ class ReasoningTree(Problem):
         return gaps
 
     @cached_property
-    def on_path(self) -> Array:
+    def on_path(self) -> Shaped[np.ndarray, "problems steps"]:
         """P(on the path before step h | problem), shape (problems, H + 1)."""
         on = np.ones((len(self.right), self.horizon + 1), dtype=self.right.dtype)
         for h in range(self.horizon):
@@ -77,7 +78,7 @@ class ReasoningTree(Problem):
         return on
 
     @cached_property
-    def off_values(self) -> Array:
+    def off_values(self) -> Shaped[np.ndarray, "problems steps"]:
         """P(success | off the path before step h), shape (problems, H + 1)."""
         values = np.zeros((len(self.right), self.horizon + 1), dtype=self.right.dtype)
         for h in reversed(range(self.horizon - 1)):
@@ -96,7 +97,7 @@ class ReasoningTree(Problem):
         return scalar(self._weights @ self.on_path[:, -1])
 
     @cached_property
-    def best_advantages(self) -> Array:
+    def best_advantages(self) -> Shaped[np.ndarray, "H S"]:
         """max_a A_h(s, a) of the base policy, shape (H, S)."""
         on = ((1 - self.right) * self.gaps[:, 1:]).T
         off = self.recoverability * on
@@ -124,7 +125,7 @@ class ReasoningTree(Problem):
         visits = np.stack([on, self._weights - on], axis=2).reshape(self.horizon, -1)
         return scalar(visits[self.best_advantages >= threshold].sum() / self.horizon)
 
-    def first_error_law(self, failed: bool = False) -> Array:
+    def first_error_law(self, failed: bool = False) -> Shaped[np.ndarray, " steps"]:
         """Law of the first wrong thought of a rollout from the start, shape (H + 1,).
 
         Entry h < H is the probability that step h is the first error, entry H that there is
