@@ -12,10 +12,11 @@ from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Keys, as_keys
 from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason
 from llm.localizers.base import Localizer
-from llm.sampling.base import Completion, Follower, Request, Sampler, Sampling
+from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.task import Problem, Task, Verdict
 from llm.text.rollouts import TextRollout, TextState, ThoughtStates
-from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from llm.text.stop_rules import ThoughtStop
+from llm.text.thoughts import Finish, ThoughtFormat, segment
 from llm.text.vocabulary import Vocabulary
 
 
@@ -166,19 +167,16 @@ class LanguageModelSimulator:
 
     def _request(self, state: TextState, most: int | None, key: int) -> Request:
         room = self.form.max_tokens - len(state.kept)
-        return Request(state.tokens, room, key, lambda: self._follower(state, most))
+        return Request(state.tokens, room, key, self._stop(state, most))
 
-    def _segmenter(self, state: TextState, most: int | None) -> Segmenter:
-        thoughts, tokens = len(state.ends), len(state.kept)
-        return Segmenter(self.form, self.sampler.eos, thoughts, tokens, most)
-
-    def _follower(self, state: TextState, most: int | None) -> Follower:
-        segmenter, piece = self._segmenter(state, most), self.vocabulary.piece
-        return lambda token: segmenter.push(token, piece(token))
+    def _stop(self, state: TextState, most: int | None) -> ThoughtStop:
+        return ThoughtStop(self.form, len(state.ends), len(state.kept), most)
 
     def _finish(self, state: TextState, most: int | None, completion: Completion) -> TextRollout:
         """Cut a completion into thoughts and have it judged."""
-        cut = segment(self._segmenter(state, most), completion.tokens, self.vocabulary.piece)
+        # Cut anew rather than by the engine's tracker, which may be in another process.
+        segmenter = self._stop(state, most).segmenter(self.sampler.eos)
+        cut = segment(segmenter, completion.tokens, self.vocabulary.piece)
         full = len(state.tokens) + len(completion.tokens) >= self.sampler.context
         if cut.finish is None or (cut.finish is Finish.CUT and full):
             cut.end(Finish.TOKEN_LIMIT)  # the engine ran out of room before the format did

@@ -13,10 +13,11 @@ from cpi_theory.randomness import Keys
 from cpi_theory.seam import FailedLocalization, Reason
 from llm.localizers.base import Answer, Located, own_step, refusal_unasked, whole_solution
 from llm.prompts import Prompt, shipped
-from llm.sampling.base import Completion, Follower, Request, Sampler, Sampling
+from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.task import Problem
 from llm.text.rollouts import TextRollout, Tokens
-from llm.text.thoughts import boxed_span, holds_answer
+from llm.text.stop_rules import BoxStop
+from llm.text.thoughts import boxed_span
 from llm.text.vocabulary import Vocabulary
 
 Messages = Sequence[Mapping[str, str]]
@@ -24,6 +25,7 @@ Messages = Sequence[Mapping[str, str]]
 
 _INTEGER = re.compile(r"[0-9]+")
 _MANY_DIGITS = 9
+_STOP = BoxStop()
 
 
 class Dialect(Protocol):
@@ -133,22 +135,12 @@ class SelfLocalizer:
         room = min(self.max_tokens, self.sampler.context - len(prompt))
         if room < 1:
             return FailedLocalization(Reason.TRUNCATED)
-        return Request(prompt, room, key, self._until_box)
-
-    def _until_box(self) -> Follower:
-        text = ""
-
-        def follow(token: int) -> bool:
-            nonlocal text
-            piece = self.vocabulary.piece(token)
-            text += piece
-            return "}" in piece and holds_answer(text)
-
-        return follow
+        return Request(prompt, room, key, _STOP)
 
     def _read(self, rollout: TextRollout, request: Request, completion: Completion) -> Located:
-        follow = self._until_box()  # an engine may have gone on after the box
-        end = next((i for i, t in enumerate(completion.tokens, 1) if follow(t)), None)
+        # An engine that cannot apply stop rules has gone on after the box.
+        over = _STOP.begin(self.vocabulary.piece, self.sampler.eos)
+        end = next((i for i, t in enumerate(completion.tokens, 1) if over(t)), None)
         text = self.vocabulary.decode(completion.tokens[:end])
         answer = read_step(rollout, text, cut=completion.ended == "length")
         return Located(answer, len(completion.tokens), len(request.tokens), text)

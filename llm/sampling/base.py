@@ -7,7 +7,7 @@ a batch may be split, re-ordered or resumed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from cpi_theory.checks import check_count, check_in_range
 from llm.models.temperature import check_temperature
 from llm.text.rollouts import Tokens
+from llm.text.stop_rules import StopRule, StopTracker
+from llm.text.vocabulary import Vocabulary
 
 Ended = Literal["stop", "eos", "length"]
 """A stop rule ended it, the end-of-sequence token did (it is included), or `max_tokens`."""
-
-Follower = Callable[[int], bool]
-"""Takes each sampled id of one completion in turn; True ends it after that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,20 @@ class Request:
         tokens: ids to continue, at least one.
         max_tokens: most ids to sample.
         key: the whole randomness of this completion, in [0, 2^64).
-        follow: makes the stop rule of this completion. An engine that cannot ask it while
+        stop: ends this completion early; None: no stop rule. An engine that cannot apply it while
             sampling may go on; whoever asked cuts the surplus off.
     """
 
     tokens: Tokens
     max_tokens: int
     key: int
-    follow: Callable[[], Follower] | None = None
+    stop: StopRule | None = None
+
+    def track(self, vocabulary: Vocabulary) -> StopTracker:
+        """Begin to apply the stop rule; without one the tracker never says that it is over."""
+        if self.stop is None:
+            return lambda token: False
+        return self.stop.begin(vocabulary.piece, vocabulary.eos)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

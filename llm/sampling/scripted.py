@@ -14,6 +14,7 @@ import numpy as np
 from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
 from llm.sampling.noise import uniforms
 from llm.text.rollouts import Tokens
+from llm.text.vocabulary import Vocabulary
 
 Script = Callable[[Tokens], Mapping[int, float]]
 """The ids read so far -> probability of each next id (those left out have none)."""
@@ -24,12 +25,13 @@ class ScriptedSampler:
 
     Attributes:
         script: next-token probabilities.
+        vocabulary: texts of the ids, and which of them end a sequence.
         eos, context, work: see :class:`llm.sampling.base.Sampler`.
     """
 
-    def __init__(self, script: Script, eos: Sequence[int], context: int = 1 << 20) -> None:
-        self.script, self.eos, self.context = script, frozenset(eos), context
-        self.work = Work()
+    def __init__(self, script: Script, vocabulary: Vocabulary, context: int = 1 << 20) -> None:
+        self.script, self.vocabulary, self.context = script, vocabulary, context
+        self.eos, self.work = vocabulary.eos, Work()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """One completion per request; see :class:`llm.sampling.base.Sampler`.
@@ -44,7 +46,7 @@ class ScriptedSampler:
         """A script has no weights."""
 
     def _complete(self, request: Request, sampling: Sampling) -> Completion:
-        follow = request.follow() if request.follow else (lambda token: False)
+        tracker = request.track(self.vocabulary)
         key = np.array([request.key], np.uint64)
         sampled: list[int] = []
         logprobs: list[float] = []
@@ -54,7 +56,7 @@ class ScriptedSampler:
             token = _draw(law, sampling, float(uniforms(key, len(sampled))[0]))
             sampled.append(token)
             logprobs.append(math.log(law[token]))
-            over = follow(token)
+            over = tracker(token)
             if over or token in self.eos:
                 ended = "eos" if token in self.eos else "stop"
                 break

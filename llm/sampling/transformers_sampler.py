@@ -23,9 +23,10 @@ from torch import Tensor
 from cpi_theory.checks import InvalidInput, check_count
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
-from llm.sampling.base import Completion, Ended, Follower, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
 from llm.sampling.noise import uniforms
 from llm.sampling.reading import PADDED, REREAD, Way, possible_ways
+from llm.text.stop_rules import StopTracker
 from llm.text.vocabulary import Vocabulary
 
 _COMPACT_AT = 0.75
@@ -133,7 +134,7 @@ class _Row:
     """A completion in the making."""
 
     request: Request
-    follow: Follower
+    tracker: StopTracker
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     ended: Ended | None = None
@@ -142,7 +143,7 @@ class _Row:
         """Take a token; whether the completion goes on."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
-        over = self.follow(token)
+        over = self.tracker(token)
         if token in eos:
             self.ended = "eos"
         elif over:
@@ -169,7 +170,7 @@ class _Batch:
         self.rows = [
             _Row(
                 Request(r.tokens, min(r.max_tokens, limit - len(r.tokens)), r.key),
-                r.follow() if r.follow else _never,
+                r.track(sampler.vocabulary),
             )
             for r in requests
         ]
@@ -263,7 +264,3 @@ def _nucleus(weights: Tensor, top_p: float) -> Tensor:
         torch.zeros_like(weights, dtype=torch.bool).scatter(1, order, before >= top_p * (1 - 1e-6)),
         0.0,
     )
-
-
-def _never(token: int) -> bool:
-    return False

@@ -22,6 +22,7 @@ class TrlSampler:
     """Samples with the engine of a TRL trainer, which attaches it.
 
     Attributes:
+        vocabulary: the model's tokenizer.
         eos, context, work: see :class:`llm.sampling.base.Sampler`. Prompts count as prefilled
             whole, whatever the engine finds in its cache.
     """
@@ -34,7 +35,8 @@ class TrlSampler:
             context: longest sequence in tokens that the engine can hold.
         """
         check_count("context", context, minimum=2)
-        self.context, self.eos, self.work = context, vocabulary.eos, Work()
+        self.vocabulary, self.context = vocabulary, context
+        self.eos, self.work = vocabulary.eos, Work()
         self._engine: Any = None
 
     def attach(self, engine: Any) -> None:
@@ -44,7 +46,7 @@ class TrlSampler:
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """One completion per request; see :class:`llm.sampling.base.Sampler`.
 
-        The engine knows neither of stop rules nor of a limit per request: it samples up to the
+        The engine knows neither stop rules nor a limit per request: it samples up to the
         longest limit, and what goes too far is cut off here.
 
         Raises:
@@ -74,12 +76,12 @@ class TrlSampler:
 
     def _cut(self, request: Request, tokens: Sequence[int], ranked: Sequence[Any]) -> Completion:
         """A completion up to where it should have ended."""
-        follow = request.follow() if request.follow else None
+        tracker = request.track(self.vocabulary)
         kept = 0
         ended: Ended = "length"
         for token in tokens[: request.max_tokens]:
             kept += 1
-            over = follow is not None and follow(token)
+            over = tracker(token)
             if over or token in self.eos:
                 ended = "eos" if token in self.eos else "stop"
                 break

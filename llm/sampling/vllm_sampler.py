@@ -21,7 +21,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
-from llm.sampling.base import Completion, Ended, Follower, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
+from llm.text.stop_rules import StopTracker
 from llm.text.vocabulary import Vocabulary
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -131,7 +132,7 @@ class VllmSampler:
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
         self._at(sampling.temperature or 1.0)
-        rows = {self._add(request, sampling): _Row(request) for request in requests}
+        rows = {self._add(r, sampling): _Row(r, r.track(self.vocabulary)) for r in requests}
         engine = self._llm.llm_engine
         try:
             while engine.has_unfinished_requests():
@@ -160,7 +161,7 @@ class VllmSampler:
             stop=list(self.settings.stop) or None,
             include_stop_str_in_output=True,
             detokenize=bool(self.settings.stop),
-            output_kind=kinds.DELTA if request.follow else kinds.FINAL_ONLY,
+            output_kind=kinds.DELTA if request.stop else kinds.FINAL_ONLY,
         )
         self._asked += 1
         prompt = {"prompt_token_ids": list(request.tokens)}
@@ -204,14 +205,11 @@ class _Row:
     """A completion in the making."""
 
     request: Request
+    tracker: StopTracker
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     reason: str | None = None
     counted: bool = False
-    follow: Follower | None = None
-
-    def __post_init__(self) -> None:
-        self.follow = self.request.follow() if self.request.follow else None
 
     def take(self, tokens: Sequence[int], logprobs: Any, reason: str | None) -> bool:
         """Add tokens up to where the stop rule ends it; whether it does."""
@@ -219,7 +217,7 @@ class _Row:
         for token, ranked in zip(tokens, logprobs, strict=True):
             self.tokens.append(token)
             self.logprobs.append(ranked[token].logprob)
-            if self.follow is not None and self.follow(token):
+            if self.tracker(token):
                 self.reason = "stop"
                 return reason is None
         return False
@@ -268,7 +266,8 @@ def _import(settings: VllmSettings) -> Any:
     own = "pip install 'cpi-resets[vllm]' in an environment of its own"
     if find_spec("vllm") is None:
         raise InvalidInput("vllm.model", settings.model, "vLLM is not installed", own)
-    # Weights are handed over by reference and stop rules asked after each token.
+    # Weights are handed over by reference, and stop rules are applied after each token: both
+    # need the engine in this very process.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     try:
         import vllm

@@ -73,15 +73,15 @@ class ThoughtFormat:
 
 @dataclass(slots=True)
 class Segmenter:
-    """Follows one rollout token by token.
+    """Cuts one rollout into thoughts, token by token.
 
     Attributes:
         form: delimiter and limits.
         eos: ids that end the sequence.
-        thoughts: thoughts kept before the first token that is followed.
+        thoughts: thoughts kept before the first token that it takes.
         tokens: tokens kept before it.
         most: cut the rollout after so many thoughts of its own; None: let it run to its end.
-        spans: thoughts so far, as ranges of the tokens followed.
+        spans: thoughts so far, as ranges of the tokens taken.
         finish: how it ended, None while it goes on.
     """
 
@@ -132,21 +132,21 @@ class Segmenter:
         return True
 
 
-def segment(follower: Segmenter, tokens: Sequence[int], piece: Callable[[int], str]) -> Segmenter:
-    """The thoughts of a token stream; tokens after its end are not looked at.
+def segment(segmenter: Segmenter, tokens: Sequence[int], piece: Callable[[int], str]) -> Segmenter:
+    """Cut a token stream into thoughts; tokens after its end are not looked at.
 
     Args:
-        follower: a segmenter that has taken nothing yet.
+        segmenter: one that has taken nothing yet.
         tokens: ids sampled.
         piece: text of an id.
 
     Returns:
-        `follower` after the last token it took; ``finish`` is None if the stream stops early.
+        `segmenter` after the last token it took; ``finish`` is None if the stream stops early.
     """
     for token in tokens:
-        if follower.push(token, piece(token)):
+        if segmenter.push(token, piece(token)):
             break
-    return follower
+    return segmenter
 
 
 def holds_answer(text: str) -> bool:

@@ -38,7 +38,7 @@ class CannedSampler:
         reply: (text of the prompt, key) -> reply.
         batches: number of requests of each call.
         prompts: texts of all prompts.
-        obedient: whether stop rules are asked.
+        obedient: whether stop rules are applied.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class CannedSampler:
     def _complete(self, request: Request) -> Completion:
         prompt = self.vocabulary.decode(request.tokens)
         self.prompts.append(prompt)
-        follow = request.follow() if request.follow and self.obedient else lambda token: False
+        over = request.track(self.vocabulary) if self.obedient else lambda token: False
         reply = (*self.vocabulary.encode(self.reply(prompt, request.key)), min(self.eos))
         tokens: list[int] = []
         for token in reply[: request.max_tokens]:
             tokens.append(token)
-            if token in self.eos or follow(token):
+            if token in self.eos or over(token):
                 ended = "eos" if token in self.eos else "stop"
                 return Completion(tuple(tokens), np.zeros(len(tokens), np.float32), ended)
         return Completion(tuple(tokens), np.zeros(len(tokens), np.float32), "length")

@@ -18,6 +18,7 @@ from llm.sampling.scripted import ScriptedSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
 from llm.tasks.dataset import DatasetTask
+from llm.text.stop_rules import StopRule
 from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, segment
 from tests.llm.canned import CannedSampler, byte_vocabulary
 from tests.llm.words import END, Boxes, vocabulary
@@ -43,14 +44,14 @@ class Deaf(ScriptedSampler):
     """An engine that cannot be stopped while it samples."""
 
     def generate(self, requests, sampling):
-        return super().generate([dataclasses.replace(r, follow=None) for r in requests], sampling)
+        return super().generate([dataclasses.replace(r, stop=None) for r in requests], sampling)
 
 
 def world(engine=ScriptedSampler, law=None, sampling=None, **limits):
     table = LAW if law is None else law
     task = Boxes()
     return LanguageModelSimulator(
-        engine(lambda tokens: table[tokens[-1]], WORDS.eos),
+        engine(lambda tokens: table[tokens[-1]], WORDS),
         WORDS,
         task,
         ThoughtFormat(**{"max_thoughts": 4, "max_tokens": 12, **limits}),
@@ -69,6 +70,19 @@ def chain(*tokens):
     return {token: {after: 1.0} for token, after in following.items()}
 
 
+@dataclasses.dataclass(frozen=True)
+class OneThought(StopRule):
+    """Ends a completion with its first thought after those that were read."""
+
+    form: ThoughtFormat
+    read: tuple[int, ...]
+
+    def begin(self, piece, eos):
+        segmenter = segment(Segmenter(self.form, eos), self.read, piece)
+        thoughts = len(segmenter.spans)
+        return lambda token: segmenter.push(token, piece(token)) or len(segmenter.spans) > thoughts
+
+
 def thought_by_thought(simulator, state, key):
     """The published way: one request per thought, the whole context every time."""
     form, sampler = simulator.form, simulator.sampler
@@ -77,18 +91,9 @@ def thought_by_thought(simulator, state, key):
         done = segment(Segmenter(form, WORDS.eos), tokens, WORDS.piece)
         if done.finish is not None:
             return tokens, done.finish
-
-        def one_thought(read=tokens, thoughts=len(done.spans)):
-            follower = segment(Segmenter(form, WORDS.eos), read, WORDS.piece)
-
-            def follow(token):
-                over = follower.push(token, WORDS.piece(token))
-                return over or len(follower.spans) > thoughts
-
-            return follow
-
         most = form.max_tokens - len(tokens)
-        part = Request(state.tokens + tokens, most, int(key.integers(1)[0]), one_thought)
+        stop = OneThought(form, tokens)
+        part = Request(state.tokens + tokens, most, int(key.integers(1)[0]), stop)
         tokens += sampler.generate([part], simulator.sampling)[0].tokens
         key = key.child("next")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llm.task import Problem, Verdict
+from llm.text.stop_rules import StopRule
 from llm.text.vocabulary import Vocabulary
 
 SPECIAL = ("<pad>", "<eos>", "<unk>")
@@ -40,6 +43,27 @@ def random_model(size: int, seed: int = 0, context: int = 128) -> LlamaForCausal
         bos_token_id=None,
     )
     return LlamaForCausalLM(config).eval()
+
+
+@dataclass(frozen=True)
+class CountStop(StopRule):
+    """Ends a completion after so many tokens."""
+
+    count: int
+
+    def begin(self, piece, eos):
+        seen = []
+        return lambda token: seen.append(token) or len(seen) >= self.count
+
+
+@dataclass(frozen=True)
+class TokenStop(StopRule):
+    """Ends a completion with a token of this text."""
+
+    text: str
+
+    def begin(self, piece, eos):
+        return lambda token: piece(token) == self.text
 
 
 class Boxes:

@@ -13,7 +13,7 @@ from cpi_theory.randomness import Key
 from llm.models.tiny import TinyModel, save
 from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
-from tests.llm.words import vocabulary
+from tests.llm.words import CountStop, vocabulary
 
 WORDS = vocabulary(*(f"w{i}" for i in range(61)))
 EOS = 1
@@ -39,8 +39,8 @@ def tied(tmp_path_factory):
     return start(tmp_path_factory.mktemp("tied"), tied=True)
 
 
-def requests(count=16, most=12, follow=None):
-    return [Request(PROMPTS[i % 4], most, KEYS[i], follow) for i in range(count)]
+def requests(count=16, most=12, stop=None):
+    return [Request(PROMPTS[i % 4], most, KEYS[i], stop) for i in range(count)]
 
 
 def reference(model, request, completion, temperature=1.0):
@@ -128,20 +128,15 @@ def test_a_completion_stops_where_the_context_ends(untied):
     assert len(completion.tokens) <= 7
 
 
-def test_stop_rules_are_asked_token_by_token(untied):
+def test_stop_rules_are_applied_token_by_token(untied):
     engine, _ = untied
     whole = engine.generate(requests(most=30), Sampling())
     before = engine.work.decoded
-    cut = engine.generate(requests(most=30, follow=lambda: _after(5)), Sampling())
+    cut = engine.generate(requests(most=30, stop=CountStop(5)), Sampling())
     for one, other in zip(whole, cut, strict=True):
         assert other.tokens == one.tokens[:5]
         assert other.ended == ("stop" if len(one.tokens) > 5 else one.ended)
     assert engine.work.decoded - before == sum(len(c.tokens) for c in cut)
-
-
-def _after(count):
-    seen = []
-    return lambda token: seen.append(token) or len(seen) >= count
 
 
 def test_completions_depend_on_their_keys_alone(untied):

@@ -402,7 +402,7 @@ def test_the_sampler_must_share_the_model(tmp_path):
         )
 
 
-class Follower:
+class Copying:
     """A sampler with a copy of the model, as engines of their own have."""
 
     def __init__(self, inner):
@@ -423,7 +423,7 @@ class Follower:
 def test_a_sampler_with_a_copy_is_told_of_every_update(tmp_path):
     whole, world = trainer(tmp_path, updates=3), simulator()
     whole.train()
-    model, world.sampler = world.sampler.model, Follower(world.sampler)
+    model, world.sampler = world.sampler.model, Copying(world.sampler)
     settings = TrlSettings(updates=3, prompts=3, quiet=True)
     args = trl_config(settings, OPTIMIZER, RESETS, tmp_path)
     problems = world.task.problems("train", 6, 0)

@@ -20,7 +20,7 @@ from llm.training.rows import TrainingRow, pad_rows
 from tests.llm import families
 from tests.llm.families import FAMILIES, family_model
 from tests.llm.rows import gradient, logprobs_of, relative
-from tests.llm.words import random_model, vocabulary
+from tests.llm.words import CountStop, random_model, vocabulary
 
 torch.set_num_threads(1)
 SIZE = 40
@@ -29,18 +29,11 @@ PROMPTS = [(3, 4, 5), (6, 7, 8, 9, 10, 11, 12, 13, 14), (3, 4, 5), (12,), (5, 6,
 KEYS = Key.of(4).integers(15)
 
 
-def after(count):
-    def follow():
-        seen = []
-        return lambda token: seen.append(token) or len(seen) == count
-
-    return follow
-
-
 def requests():
     """Prompts of unequal lengths, each several times, whose stops come at different times."""
     return [
-        Request(PROMPTS[i % 5], 14, int(key), after(2 + 5 * i % 13)) for i, key in enumerate(KEYS)
+        Request(PROMPTS[i % 5], 14, int(key), CountStop(2 + 5 * i % 13))
+        for i, key in enumerate(KEYS)
     ]
 
 

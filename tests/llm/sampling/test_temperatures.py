@@ -33,7 +33,7 @@ class Engine:
     temperature = top_p = max_completion_length = None
 
     def generate(self, prompts, images, count):
-        ours = ScriptedSampler(lambda tokens: LAW, [1])
+        ours = ScriptedSampler(lambda tokens: LAW, WORDS)
         asked = [Request(tuple(p), self.max_completion_length, i) for i, p in enumerate(prompts)]
         done = ours.generate(asked, Sampling(self.temperature, self.top_p))
         return (
@@ -52,7 +52,7 @@ def through_trl():
 
 SAMPLERS = {
     "transformers": TransformersSampler(random_model(SIZE), WORDS),
-    "scripted": ScriptedSampler(lambda tokens: LAW, [1]),
+    "scripted": ScriptedSampler(lambda tokens: LAW, WORDS),
     "trl": through_trl(),
 }
 

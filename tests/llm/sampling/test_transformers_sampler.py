@@ -11,7 +11,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler, draw
-from tests.llm.words import random_model, vocabulary
+from tests.llm.words import CountStop, random_model, vocabulary
 
 torch.set_num_threads(1)
 WORDS = vocabulary(*(f"w{i}" for i in range(13)))
@@ -23,8 +23,8 @@ def sampler(**options):
     return TransformersSampler(random_model(16), WORDS, **options)
 
 
-def requests(count, most=12, follow=None):
-    return [Request(PROMPTS[i % 4], most, int(key), follow) for i, key in enumerate(KEYS[:count])]
+def requests(count, most=12, stop=None):
+    return [Request(PROMPTS[i % 4], most, int(key), stop) for i, key in enumerate(KEYS[:count])]
 
 
 def values(completions):
@@ -87,10 +87,6 @@ def test_tokens_follow_the_model():
 
 
 def test_endings():
-    def after_three():
-        seen = []
-        return lambda token: seen.append(token) or len(seen) == 3
-
     completions = sampler().generate(requests(64, most=9), Sampling())
     assert {c.ended for c in completions} == {"eos", "length"}
     for completion in completions:
@@ -98,7 +94,7 @@ def test_endings():
         assert completion.tokens.count(1) <= 1
         assert 1 not in completion.tokens[:-1]
         assert completion.ended == "eos" or len(completion.tokens) == 9
-    stopped = sampler().generate(requests(64, most=9, follow=after_three), Sampling())
+    stopped = sampler().generate(requests(64, most=9, stop=CountStop(3)), Sampling())
     for cut, whole in zip(stopped, completions, strict=True):
         assert cut.tokens == whole.tokens[:3]
         assert cut.ended == ("eos" if 1 in cut.tokens else "stop")

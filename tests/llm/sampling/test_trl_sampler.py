@@ -9,7 +9,7 @@ from cpi_theory.checks import InvalidInput
 from llm.sampling.base import Request, Sampling
 from llm.sampling.scripted import ScriptedSampler
 from llm.sampling.trl_sampler import TrlSampler
-from tests.llm.words import vocabulary
+from tests.llm.words import CountStop, TokenStop, vocabulary
 
 WORDS = vocabulary("a", "b", "c", "d")
 A, B, C, D = (WORDS.encode(word)[0] for word in "abcd")
@@ -20,7 +20,7 @@ class Engine:
     """What TRL's engine has that the sampler needs: no stop rules, one limit for all."""
 
     def __init__(self, script):
-        self.inner, self.asked = ScriptedSampler(script, [EOS]), []
+        self.inner, self.asked = ScriptedSampler(script, WORDS), []
 
     def generate(self, prompts, images, num_generations):
         assert images is None
@@ -47,8 +47,8 @@ def test_each_request_ends_where_it_should():
     requests = [
         Request((A,), 50, 0),
         Request((A,), 2, 0),
-        Request((A,), 50, 0, lambda: lambda token: token == C),
-        Request((D,), 50, 0, lambda: lambda token: True),
+        Request((A,), 50, 0, TokenStop("c")),
+        Request((D,), 50, 0, CountStop(1)),
     ]
     done = sampler().generate(requests, Sampling(0.5, 0.9))
     found = [(c.tokens, c.ended) for c in done]
