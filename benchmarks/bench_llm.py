@@ -40,10 +40,10 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Numbered
-from experiments.worlds.language import TINY, WORLDS
+from experiments.worlds.language import WORLDS
 from llm.engines.lean import LeanTrainer
 from llm.models.load import load_model
-from llm.models.settings import ModelSettings
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
@@ -64,7 +64,7 @@ class World:
     """The tiny model on its natural mix of problems."""
 
     def __init__(self, sampling: Sampling | None = None) -> None:
-        self.model, self.vocabulary = load_model(ModelSettings(str(TINY)))
+        self.model, self.vocabulary = load_model(ModelSettings(TINY_NAME))
         self.sampler = TransformersSampler(self.model, self.vocabulary)
         world = WORLDS["natural"]
         self.simulator = LanguageModelSimulator(

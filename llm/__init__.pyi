@@ -12,6 +12,9 @@ from .models.folders import save_model as save_model
 from .models.load import load_model as load_model
 from .models.settings import LoraSettings as LoraSettings
 from .models.settings import ModelSettings as ModelSettings
+from .opening import OpenModel as OpenModel
+from .opening import open_model as open_model
+from .opening import self_localizer as self_localizer
 from .sampling.base import GREEDY as GREEDY
 from .sampling.base import Sampler as Sampler
 from .sampling.base import Sampling as Sampling
@@ -30,6 +33,11 @@ from .tasks.dataset import DatasetTask as DatasetTask
 from .tasks.dataset import load_task as load_task
 from .text.rollouts import TextRollout as TextRollout
 from .text.rollouts import TextState as TextState
+from .text.stop_rules import BoxStop as BoxStop
+from .text.stop_rules import StopRule as StopRule
+from .text.stop_rules import ThoughtStop as ThoughtStop
+from .text.stop_rules import describe_stop as describe_stop
+from .text.stop_rules import read_stop as read_stop
 from .text.thoughts import ThoughtFormat as ThoughtFormat
 from .text.vocabulary import Vocabulary as Vocabulary
 from .training.rows import training_rows as training_rows

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -17,14 +17,12 @@ from experiments.runs.fingerprint import points_to
 from experiments.runs.progress import Advance
 from experiments.runs.threads import Kind
 from experiments.worlds.cases import Case, open_case
-from experiments.worlds.language import TINY_NAME, LanguageWorld
+from experiments.worlds.language import LanguageWorld
 from experiments.worlds.language import choose as choose_task
 from experiments.worlds.sites import Site
 from experiments.worlds.tabular import World, choose
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.models.temperature import check_temperature
-
-if TYPE_CHECKING:
-    from llm.models.settings import ModelSettings
 
 
 @dataclass(frozen=True)
@@ -150,9 +148,9 @@ class DiagnoseConfig:
         if self.model is None:
             return open_case(self.case(), self.prompts, key)
         from experiments.worlds.journal import JournalSampler
-        from experiments.worlds.open_world import open_model  # torch, for language models alone
+        from experiments.worlds.open_world import open_site  # torch, for language models alone
 
-        return open_model(
+        return open_site(
             self.language_world(),
             self.model_settings(),
             self.prompts,
@@ -163,8 +161,6 @@ class DiagnoseConfig:
 
     def model_settings(self) -> ModelSettings:
         """The language model."""
-        from llm.models.settings import ModelSettings
-
         assert self.model is not None
         return ModelSettings(self.model, device=self.device)
 

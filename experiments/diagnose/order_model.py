@@ -13,7 +13,7 @@ from experiments.runs.files import Row
 from experiments.train.engines import training_curve
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.worlds.language import ArithmeticWorld
-from experiments.worlds.open_world import open_model
+from experiments.worlds.open_world import open_site
 from llm.models.settings import ModelSettings
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -57,7 +57,7 @@ class ModelPredictionSpec:
 def model_predicted_rows(spec: ModelPredictionSpec) -> list[Row]:
     """As :func:`experiments.diagnose.order.predicted_rows`."""
     key = Key.of(spec.seed).child("order", spec.world.name)
-    site = open_model(spec.world, spec.model, spec.prompts, key)
+    site = open_site(spec.world, spec.model, spec.prompts, key)
     found = diagnose(site.simulator, site.starts, key, _SETTINGS)
     return [prediction_row(site.label, found)]
 

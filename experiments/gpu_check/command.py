@@ -26,8 +26,8 @@ from experiments.runs.progress import progress
 from experiments.runs.provenance import environment
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
-from experiments.worlds.language import TINY, WORLDS
-from llm.models.settings import ModelSettings
+from experiments.worlds.language import WORLDS
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.throughput import describe, measure_model
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -67,7 +67,7 @@ def _train(config: GpuCheckConfig, console: Console) -> Row:
         TrainSpec(
             WORLDS["natural"],
             LANGUAGE_METHODS["SRPO"],
-            ModelSettings(str(TINY), device=config.device),
+            ModelSettings(TINY_NAME, device=config.device),
             OptimizerSettings(rate=3e-4),
             LossSettings(),
             TrainBudget(updates=steps, held_out=8 if config.smoke else 256),

@@ -12,8 +12,8 @@ from experiments.config import named_values
 from experiments.methods import LANGUAGE_METHODS
 from experiments.runs.threads import Kind
 from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
-from experiments.worlds.language import TINY_NAME, LanguageWorld, choose
-from llm.models.settings import ModelSettings
+from experiments.worlds.language import LanguageWorld, choose
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.settings import SamplerSettings
 from llm.training.settings import LossSettings, OptimizerSettings
 

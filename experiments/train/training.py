@@ -20,9 +20,10 @@ from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, cut_log
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.train.spec import Checkpoints, TrainSpec, check_localizer
-from experiments.worlds.open_world import OpenWorld, open_world
+from experiments.worlds.open_world import open_world
 from llm.engines.lean import LeanTrainer, StepReport
 from llm.localizers.base import Localizer
+from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage
 from llm.task import Problem
@@ -239,7 +240,7 @@ class Training:
         return sum(r.reward for r in rollouts) / len(rollouts)
 
 
-def _localizer(spec: TrainSpec, world: OpenWorld) -> Localizer:
+def _localizer(spec: TrainSpec, world: OpenModel) -> Localizer:
     """Who names first errors for the method of `spec`."""
     check_localizer(spec, world.simulator.task)
     chosen = world.oracle if spec.method.localizer == "oracle" else world.simulator.localizer

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cpi_theory.checks import check_count, check_in_range, check_probability
 from experiments.config import check_new_names, named_values
@@ -21,24 +21,6 @@ if TYPE_CHECKING:
     from llm.task import Task
     from llm.text.thoughts import ThoughtFormat
     from llm.text.vocabulary import Vocabulary
-
-TINY = Path(__file__).parent.parent / "models" / "tiny-arithmetic"
-"""The warm-started model that comes with the package."""
-
-TINY_NAME = "tiny"
-"""Its name in settings and records, which shall not depend on where the package lies."""
-
-
-def load_named(settings: ModelSettings, seed: int = 0) -> tuple[Any, Vocabulary]:
-    """The model of these settings, or the tiny one by its name; see `load_model`."""
-    from llm.models.load import load_model
-
-    return load_model(found(settings), seed=seed)
-
-
-def found(settings: ModelSettings) -> ModelSettings:
-    """The settings with the tiny model's folder in place of its name."""
-    return replace(settings, path=str(TINY)) if settings.path == TINY_NAME else settings
 
 
 @dataclass(frozen=True)
@@ -72,12 +54,9 @@ class ArithmeticWorld:
 
     def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
         """The model's own, in the words that it was warm-started with."""
-        from llm.localizers.self_localizer import SelfLocalizer
-        from llm.sampling.base import GREEDY
-        from llm.tasks.arithmetic.locating import ArithmeticDialect
+        from llm.opening import self_localizer
 
-        dialect = ArithmeticDialect(self.task())
-        return SelfLocalizer(sampler, vocabulary, dialect, GREEDY, max_tokens=8 * self.horizon)
+        return self_localizer(self.task(), sampler, vocabulary, self.form())
 
     @property
     def chat(self) -> bool:
@@ -160,7 +139,7 @@ def _(world: DatasetWorld) -> Mapping[str, Path]:
 
 @points_to.register
 def _(model: ModelSettings) -> Mapping[str, Path]:
-    return {model.path: Path(found(model).path)}
+    return {model.path: Path(model.resolved_path)}
 
 
 LanguageWorld = ArithmeticWorld | DatasetWorld

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def load_model(
         OutOfMemory: the model does not fit.
     """
     device = find_device(settings.device)
+    settings = replace(settings, path=settings.resolved_path)
     _check_folder(settings.path)
     with enough_memory("model.path", settings.path):
         tokenizer, model = _load(settings)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 from cpi_theory.checks import InvalidInput, check_count, check_probability
+
+TINY_NAME = "tiny"
+"""Stands for the warm-started tiny model in settings and records, wherever the package lies."""
+
+TINY_FOLDER = Path(__file__).parent / "tiny-arithmetic"
+"""Folder of that model, in Hugging Face format."""
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -39,7 +46,8 @@ class ModelSettings:
     """Which model, where and how it is held.
 
     Attributes:
-        path: a folder in Hugging Face format, or the name of a model on the hub.
+        path: a folder in Hugging Face format, the name of a model on the hub, or "tiny": the
+            warm-started model that comes with the package.
         device: "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
         precision: of the weights. Small steps are lost in bfloat16 weights: train all of them in
             float32, or adapters (always float32) on top of bfloat16. float16 cannot be trained.
@@ -59,3 +67,8 @@ class ModelSettings:
         if self.precision not in get_args(Precision):
             known = ", ".join(get_args(Precision))
             raise InvalidInput("precision", self.precision, "unknown", f"choose one of {known}")
+
+    @property
+    def resolved_path(self) -> str:
+        """What `path` stands for: the folder of the tiny model for its name, else `path`."""
+        return str(TINY_FOLDER) if self.path == TINY_NAME else self.path

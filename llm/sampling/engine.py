@@ -28,7 +28,7 @@ def make_sampler(
     if settings.engine == "transformers":
         return TransformersSampler(model, vocabulary, settings.max_batch)
     engine = VllmSettings(
-        source.path,
+        source.resolved_path,
         device="cpu" if source.device == "cpu" else "auto",
         dtype=source.precision,
         memory_share=settings.memory_share,

@@ -13,8 +13,9 @@ from experiments.cli import main
 from experiments.config import load_config
 from experiments.runs.store import Run
 from experiments.warm_start.config import WarmStartConfig
-from experiments.worlds.language import TINY, WORLDS
+from experiments.worlds.language import WORLDS
 from llm.evaluation.arithmetic import measure
+from llm.models.settings import TINY_FOLDER
 from llm.models.tiny import load
 from llm.tasks.arithmetic.task import REGIMES
 from llm.training.warm_start import Training
@@ -118,9 +119,9 @@ def test_refuses_unknown_regimes_and_those_that_do_not_fit_the_length() -> None:
 
 
 def test_the_committed_model_does_what_its_measurements_say() -> None:
-    recorded = json.loads((TINY / "measurements.json").read_text())
+    recorded = json.loads((TINY_FOLDER / "measurements.json").read_text())
     assert set(recorded) == set(REGIMES)
-    now = measure(*load(TINY), REGIMES["natural"], problems=150, seed=77)
+    now = measure(*load(TINY_FOLDER), REGIMES["natural"], problems=150, seed=77)
     then = recorded["natural"]
     for name in ("sampled pass", "greedy pass", "without error"):
         error = (then[name] * (1 - then[name]) * (1 / 150 + 1 / then["problems"])) ** 0.5

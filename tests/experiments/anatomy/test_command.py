@@ -25,11 +25,11 @@ from experiments.anatomy.summary import (
 from experiments.anatomy.tree import TreeSpec, tree_rows
 from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.worlds.language import TINY, ArithmeticWorld
-from llm.models.settings import ModelSettings
+from experiments.worlds.language import ArithmeticWorld
+from llm.models.settings import TINY_NAME, ModelSettings
 
 SHORT = ArithmeticWorld("short", horizon=5, hard_steps=2)
-SPEC = AnatomySpec(SHORT, ModelSettings(str(TINY)), prompts=10, rollouts=6, parents=2, suffixes=3)
+SPEC = AnatomySpec(SHORT, ModelSettings(TINY_NAME), prompts=10, rollouts=6, parents=2, suffixes=3)
 KINDS = {"self", "random", "start", "oracle", "first hard"}
 KINDS |= {"self control", "random control", "oracle control"}
 

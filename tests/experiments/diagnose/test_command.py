@@ -402,10 +402,9 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
         model_measured_rows,
         model_predicted_rows,
     )
-    from experiments.worlds.language import TINY as MODEL
     from llm.models.settings import ModelSettings
 
-    model = ModelSettings(str(MODEL))
+    model = ModelSettings("tiny")
     predicted = model_predicted_rows(ModelPredictionSpec(TASKS[1], model, 8, 0))
     specs = measurement_specs(TASKS[1:2], model, 1, (0, 1))
     short = [

@@ -9,8 +9,8 @@ from pathlib import Path
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.runs.fingerprint import fingerprint
 from experiments.train.config import TrainConfig
-from experiments.worlds.language import TINY, DatasetWorld
-from llm.models.settings import ModelSettings
+from experiments.worlds.language import DatasetWorld
+from llm.models.settings import TINY_FOLDER, ModelSettings
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def test_folders_count_with_names_and_contents(tmp_path: Path) -> None:
 
 
 def test_the_model_that_comes_with_the_package_counts_under_its_name() -> None:
-    expected = fingerprint(ModelSettings(str(TINY)))[str(TINY)]
+    expected = fingerprint(ModelSettings(str(TINY_FOLDER)))[str(TINY_FOLDER)]
     assert fingerprint(TrainConfig()) == {"tiny": expected}
     assert fingerprint(DiagnoseConfig(model="tiny")) == {"tiny": expected}
     assert fingerprint(DiagnoseConfig()) == {}

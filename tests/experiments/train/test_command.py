@@ -21,8 +21,8 @@ from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
-from experiments.worlds.language import TINY, WORLDS, ArithmeticWorld, choose
-from llm.models.settings import ModelSettings
+from experiments.worlds.language import WORLDS, ArithmeticWorld, choose
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.tasks.arithmetic.task import REGIMES
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -34,7 +34,7 @@ def spec(method="SRPO", seed=0, **changes):
     whole = TrainSpec(
         SHORT,
         LANGUAGE_METHODS[method],
-        ModelSettings(str(TINY)),
+        ModelSettings(TINY_NAME),
         OptimizerSettings(),
         LossSettings(),
         BUDGET,

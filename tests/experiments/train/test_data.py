@@ -19,9 +19,9 @@ from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.report import localization_verdicts
 from experiments.train.spec import Checkpoints
-from experiments.worlds.language import TINY, DatasetWorld
+from experiments.worlds.language import DatasetWorld
 from llm.models.load import load_model
-from llm.models.settings import ModelSettings
+from llm.models.settings import TINY_NAME, ModelSettings
 from tests.experiments.train.test_command import BUDGET, spec
 
 SHORT = dataclasses.replace(BUDGET, updates=2, every=1, held_out=4)
@@ -71,7 +71,7 @@ def test_changed_questions_give_new_curves_and_tables(questions, tmp_path):
 
 
 def test_a_changed_model_gives_new_curves(tmp_path):
-    model, vocabulary = load_model(ModelSettings(str(TINY)))
+    model, vocabulary = load_model(ModelSettings(TINY_NAME))
     folder = tmp_path / "model"
     for bias in (0.0, 0.5):
         model.lm_head.weight.data[5] += bias

@@ -9,9 +9,8 @@ import pytest
 
 from experiments.errors import CorruptFile
 from experiments.worlds.journal import JournalSampler
-from experiments.worlds.language import TINY
 from llm.models.load import load_model
-from llm.models.settings import ModelSettings
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.base import Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 
@@ -30,7 +29,7 @@ class Counting(TransformersSampler):
 
 @pytest.fixture(scope="module")
 def model():
-    return load_model(ModelSettings(str(TINY)))
+    return load_model(ModelSettings(TINY_NAME))
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from experiments.worlds.language import TINY
 from experiments.worlds.matching_mdp import facts_asked, hard_steps, matching_mdp
 from llm.evaluation.arithmetic import Attempts, right_chances, world
+from llm.models.settings import TINY_FOLDER
 from llm.models.tiny import load
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
@@ -36,7 +36,7 @@ class Pair:
 
 @cache
 def tiny() -> tuple[Any, Any]:
-    return load(TINY)
+    return load(TINY_FOLDER)
 
 
 @cache

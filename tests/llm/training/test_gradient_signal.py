@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.worlds.language import TINY
 from llm.models.load import load_model
-from llm.models.settings import ModelSettings
+from llm.models.settings import TINY_NAME, ModelSettings
 from llm.training.gradient_signal import logit_gradient_norms
 from llm.training.rows import TrainingRow
 from llm.training.settings import LossSettings
 
-MODEL, _ = load_model(ModelSettings(str(TINY)))
+MODEL, _ = load_model(ModelSettings(TINY_NAME))
 
 
 def row(prompt, completion, advantage):

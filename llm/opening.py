@@ -1,0 +1,158 @@
+"""Opening a language model on a task: everything that the algorithms need, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+from cpi_theory.randomness import Key
+from llm.localizers.base import Localizer
+from llm.localizers.oracle import OracleLocalizer
+from llm.localizers.self_localizer import SelfLocalizer
+from llm.models.load import load_model
+from llm.models.settings import ModelSettings
+from llm.sampling.base import GREEDY, Sampler, Sampling
+from llm.sampling.engine import make_sampler
+from llm.sampling.settings import SamplerSettings
+from llm.simulator import LanguageModelSimulator
+from llm.task import Problem, StepChecker, Task
+from llm.tasks.arithmetic.locating import ArithmeticDialect
+from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.text.rollouts import TextState
+from llm.text.thoughts import ThoughtFormat
+from llm.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class OpenModel:
+    """A language model that is ready to work on a task.
+
+    Attributes:
+        model: the model, a causal language model of transformers.
+        vocabulary: its tokenizer.
+        simulator: model and task as the algorithms see worlds.
+        oracle: the task's exact step checker as a localiser; None where the task has none.
+    """
+
+    model: Any
+    vocabulary: Vocabulary
+    simulator: LanguageModelSimulator
+    oracle: OracleLocalizer | None
+
+    def problems(self, split: str, count: int, key: Key | int) -> list[Problem]:
+        """Draw problems of the task.
+
+        Args:
+            split: "train" or "test", which share no problem.
+            count: number of problems.
+            key: the whole randomness of the draw.
+
+        Raises:
+            InvalidInput: for an unknown split, or if the task has too few problems.
+        """
+        # 63 bits, so that the seed fits into a non-negative int64.
+        return self.simulator.task.problems(split, count, int(Key.of(key).integers(1)[0] >> 1))
+
+    def start_states(self, split: str, count: int, key: Key | int) -> list[TextState]:
+        """Draw problems as :meth:`problems` does; return the state before each first thought.
+
+        Raises:
+            InvalidInput: see :meth:`problems`; or a prompt leaves no room for a thought.
+        """
+        return self.simulator.start_states(self.problems(split, count, key))
+
+    def with_localizer(self, localizer: Localizer) -> LanguageModelSimulator:
+        """Return the same world with another localiser and a usage count of its own."""
+        ours = self.simulator
+        return LanguageModelSimulator(
+            ours.sampler,
+            ours.vocabulary,
+            ours.task,
+            ours.form,
+            ours.sampling,
+            localizer,
+            ours.success,
+            ours.chat,
+        )
+
+
+def open_model(
+    task: Task,
+    settings: ModelSettings,
+    form: ThoughtFormat | None = None,
+    sampling: Sampling | None = None,
+    engine: SamplerSettings | None = None,
+    localizer: Callable[[Sampler, Vocabulary], Localizer] | None = None,
+    chat: bool = False,
+    seed: int = 0,
+    wrap: Callable[[Sampler], Sampler] | None = None,
+) -> OpenModel:
+    """Load a model and set up the world in which it works on a task.
+
+    Args:
+        task: prompts and verifier.
+        settings: which model, and how it is held.
+        form: how solutions are cut into thoughts; by default what the task declares as its
+            ``form``, else ``ThoughtFormat()``.
+        sampling: temperature and top-p of rollouts.
+        engine: what samples, by default transformers.
+        localizer: makes the localiser; by default :func:`self_localizer` of the task.
+        chat: whether prompts are put into the tokenizer's chat template.
+        seed: of the first weights of adapters.
+        wrap: replaces the sampler, for instance by one that keeps a journal of it.
+
+    Raises:
+        InvalidInput: whatever model and task refuse.
+        OutOfMemory: the model does not fit.
+    """
+    model, vocabulary = load_model(settings, seed=seed)
+    sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, settings)
+    sampler = sampler if wrap is None else wrap(sampler)
+    form = getattr(task, "form", None) or ThoughtFormat() if form is None else form
+    if localizer is None:
+        own: Localizer = self_localizer(task, sampler, vocabulary, form)
+    else:
+        own = localizer(sampler, vocabulary)
+    simulator = LanguageModelSimulator(
+        sampler, vocabulary, task, form, sampling, localizer=own, chat=chat
+    )
+    oracle = None
+    if isinstance(task, StepChecker):
+        oracle = OracleLocalizer(task, vocabulary, form.delimiter)
+    return OpenModel(model, vocabulary, simulator, oracle)
+
+
+@singledispatch
+def self_localizer(
+    task: object, sampler: Sampler, vocabulary: Vocabulary, form: ThoughtFormat
+) -> SelfLocalizer:
+    """Return the localiser by which a model names its own first error in a task's solutions.
+
+    By default the model is told in words that its answer is wrong. A task whose models localise in
+    words of their own registers its class, as :class:`~llm.tasks.arithmetic.task.ArithmeticTask`
+    does.
+
+    Args:
+        task: whose solutions are read.
+        sampler: the engine with the model's current weights.
+        vocabulary: its tokenizer.
+        form: how the solutions are cut into thoughts.
+    """
+    return SelfLocalizer(sampler, vocabulary, delimiter=form.delimiter)
+
+
+@self_localizer.register
+def _(
+    task: ArithmeticTask, sampler: Sampler, vocabulary: Vocabulary, form: ThoughtFormat
+) -> SelfLocalizer:
+    # A whole reply takes five tokens per step and one for the box: this limit cuts none off.
+    return SelfLocalizer(
+        sampler,
+        vocabulary,
+        ArithmeticDialect(task),
+        GREEDY,
+        max_tokens=8 * task.horizon,
+        delimiter=form.delimiter,
+    )
