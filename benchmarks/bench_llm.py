@@ -129,21 +129,21 @@ def training_step(world: World, name: str, number: int, all_rows: bool) -> Call:
         collection = collect(ALGORITHMS[name], world.simulator, starts, Key.of(number))
         rows = training_rows(collection)
         assert len(rows) == PROMPTS * ROLLOUTS
-        trainer.step([_taught(r) for r in rows] if all_rows else rows)
+        trainer.step([_informative(r) for r in rows] if all_rows else rows)
         return 1.0
 
     return run
 
 
-def _taught(given: TrainingRow) -> TrainingRow:
-    """Rows of groups that agree teach nothing and are skipped; here all of them are computed."""
-    return dataclasses.replace(given, advantage=given.advantage or 1e-12)
+def _informative(given: TrainingRow) -> TrainingRow:
+    """Rows of advantage 0 are skipped; here all of them are computed."""
+    return dataclasses.replace(given, advantages=given.advantages + 1e-12)
 
 
 def training_rows_of_table(rounds: int) -> list[dict[str, Any]]:
     """SRPO against GRPO, once with equally many rows computed, once as training goes."""
     world, table = World(), []
-    for all_rows, what in ((True, "64 rows computed"), (False, "rows that teach nothing skipped")):
+    for all_rows, what in ((True, "64 rows computed"), (False, "rows of advantage 0 skipped")):
         calls = {
             name: [training_step(world, name, i, all_rows) for i in range(SETS)]
             for name in ALGORITHMS
@@ -258,7 +258,7 @@ class _Chain:
 
 
 def _goes_on(chain: _Chain) -> bool:
-    return chain.segmenter.finish is None
+    return chain.segmenter.ended is None
 
 
 def raw_generate(world: World, number: int) -> Callable[[], list[Tokens]]:

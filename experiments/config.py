@@ -44,6 +44,13 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
     """A `cls` from nested plain values; `where` is the path of keys above it, for messages."""
     fields = {f.name: f for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
+    # Files from before a field was renamed are read; one that gives both names is refused.
+    older = {
+        f.metadata["stored"]: name
+        for name, f in fields.items()
+        if "stored" in f.metadata and name not in values
+    }
+    values = {older.get(key, key): value for key, value in values.items()}
     for key in values:
         if key not in fields:
             raise _unknown(_join(where, key), values[key], key, fields)

@@ -18,7 +18,7 @@ from llm.sampling.engine import make_sampler
 from llm.sampling.settings import SamplerSettings
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, StepChecker, Task
-from llm.tasks.arithmetic.locating import ArithmeticDialect
+from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.rollouts import TextState
 from llm.text.thoughts import ThoughtFormat
@@ -151,7 +151,7 @@ def _(
     return SelfLocalizer(
         sampler,
         vocabulary,
-        ArithmeticDialect(task),
+        ArithmeticLocalizationPrompt(task),
         GREEDY,
         max_tokens=8 * task.horizon,
         delimiter=form.delimiter,

@@ -10,13 +10,13 @@ from typing import Any
 
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Keys, as_keys
-from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason
+from cpi_theory.seam import FailedLocalization, Localization, Reason
 from llm.localizers.base import Localizer
 from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.task import Problem, Task, Verdict
 from llm.text.rollouts import TextRollout, TextState, ThoughtStates
 from llm.text.stop_rules import ThoughtStop
-from llm.text.thoughts import Finish, ThoughtFormat, segment
+from llm.text.thoughts import TextEnding, ThoughtFormat, segment
 from llm.text.vocabulary import Vocabulary
 
 
@@ -29,28 +29,19 @@ class Usage:
         tokens: ids sampled for them, those thrown away after an end included.
         localizations: rollouts that the localiser was asked about.
         localization_tokens: ids sampled for its answers.
-        finishes: how often a rollout ended how.
+        endings: how often a rollout ended how.
     """
 
     rollouts: int = 0
     tokens: int = 0
     localizations: int = 0
     localization_tokens: int = 0
-    finishes: Counter[Finish] = field(default_factory=Counter)
+    endings: Counter[TextEnding] = field(default_factory=Counter)
 
     @property
     def generated(self) -> int:
         """All ids sampled, localisation included."""
         return self.tokens + self.localization_tokens
-
-
-_ENDINGS = {
-    Finish.ANSWERED: Ending.TERMINAL,
-    Finish.EOS: Ending.TERMINAL,
-    Finish.THOUGHT_LIMIT: Ending.HORIZON,
-    Finish.TOKEN_LIMIT: Ending.HORIZON,
-    Finish.CUT: Ending.CUT,
-}
 
 
 class LanguageModelSimulator:
@@ -129,7 +120,13 @@ class LanguageModelSimulator:
     def rollout_cut(
         self, states: Sequence[Any], keys: Keys, steps: Sequence[int | None]
     ) -> list[TextRollout]:
-        """As `rollout`, each cut after so many thoughts; what would follow is never sampled."""
+        """Continue as `rollout` does, each cut after so many thoughts; no more is sampled.
+
+        Args:
+            states: to continue from.
+            keys: the randomness of each, uint64 (len(states),).
+            steps: most thoughts of each; None: as many as the format allows.
+        """
         keys = as_keys(keys, len(states))
         rows = list(zip(states, steps, strict=True))
         requests = [
@@ -138,7 +135,7 @@ class LanguageModelSimulator:
         ]
         completions = self.sampler.generate(requests, self.sampling)
         return [
-            self._finish(state, most, completion)
+            self._as_rollout(state, most, completion)
             for (state, most), completion in zip(rows, completions, strict=True)
         ]
 
@@ -172,42 +169,44 @@ class LanguageModelSimulator:
     def _stop(self, state: TextState, most: int | None) -> ThoughtStop:
         return ThoughtStop(self.form, len(state.ends), len(state.kept), most)
 
-    def _finish(self, state: TextState, most: int | None, completion: Completion) -> TextRollout:
+    def _as_rollout(
+        self, state: TextState, most: int | None, completion: Completion
+    ) -> TextRollout:
         """Cut a completion into thoughts and have it judged."""
         # Cut anew rather than by the engine's tracker, which may be in another process.
         segmenter = self._stop(state, most).segmenter(self.sampler.eos)
         cut = segment(segmenter, completion.tokens, self.vocabulary.piece)
         full = len(state.tokens) + len(completion.tokens) >= self.sampler.context
-        if cut.finish is None or (cut.finish is Finish.CUT and full):
-            cut.end(Finish.TOKEN_LIMIT)  # the engine ran out of room before the format did
-        assert cut.finish is not None
+        if cut.ended is None or (cut.ended is TextEnding.CUT and full):
+            cut.end(TextEnding.TOKEN_LIMIT)  # the engine ran out of room before the format did
+        assert cut.ended is not None
         length = cut.spans[-1][1]
         tokens, spans = completion.tokens[:length], tuple(cut.spans)
-        ended, verdict = _ENDINGS[cut.finish], self._judge(state, tokens, cut.finish)
+        verdict = self._judge(state, tokens, cut.ended)
         states = ThoughtStates(state, tokens, spans)
         self.usage.rollouts += 1
         self.usage.tokens += len(completion.tokens)
-        self.usage.finishes[cut.finish] += 1
+        self.usage.endings[cut.ended] += 1
         return TextRollout(
             states=states,
             actions=tuple(tokens[a:b] for a, b in spans),
             reward=verdict.reward,
             failed=verdict.reward < self.success - 1e-9,
-            ended=ended,
+            ended=cut.ended.ending,
             tokens=tokens,
             logprobs=completion.logprobs[:length],
             spans=spans,
-            finish=cut.finish,
+            text_ending=cut.ended,
             answer=verdict.answer,
             discarded=len(completion.tokens) - length,
-            last=states.after if ended is Ending.CUT else None,
+            last=states.after if cut.ended is TextEnding.CUT else None,
         )
 
-    def _judge(self, state: TextState, tokens: tuple[int, ...], finish: Finish) -> Verdict:
+    def _judge(self, state: TextState, tokens: tuple[int, ...], ending: TextEnding) -> Verdict:
         """A text that was cut off has not answered, whatever stands in it."""
-        if finish is Finish.CUT:
+        if ending is TextEnding.CUT:
             return Verdict(math.nan, None)
-        if not finish.complete:
+        if not ending.complete:
             return Verdict(0.0, None)
         verdict = self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
         _check_reward(self.task, state.problem, verdict.reward)

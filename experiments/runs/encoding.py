@@ -16,7 +16,8 @@ def plain(value: Any) -> Any:
     """`value` as JSON data: arrays as lists, fractions as "a/b", enums by value.
 
     Dataclasses become objects that carry their class as "type", so that two configurations that
-    differ in a class alone (one reset policy or another) differ in JSON too.
+    differ in a class alone (one reset policy or another) differ in JSON too. A field that was
+    renamed keeps the name "stored" of its metadata, so that stored results keep their digests.
 
     Raises:
         TypeError: for what has no such form, naming its class.
@@ -28,7 +29,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {stored_name(f): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, Mapping):
         return {_key(k): plain(v) for k, v in value.items()}
@@ -39,6 +40,11 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
         return plain(value.tolist())
     raise TypeError(f"a {type(value).__name__} cannot be stored in a result file: {value!r}")
+
+
+def stored_name(field: dataclasses.Field[Any]) -> str:
+    """The name of a field in stored settings."""
+    return str(field.metadata.get("stored", field.name))
 
 
 def _key(key: object) -> str:

@@ -78,7 +78,7 @@ def _run_trl(curve: Curve, folder: Path) -> None:
     from llm.engines.trl.settings import TrlSettings
 
     training, spec = curve.training, curve.training.spec
-    each = spec.optimizer.parts * spec.optimizer.epochs
+    each = spec.optimizer.minibatches * spec.optimizer.epochs
     settings = TrlSettings(
         updates=spec.budget.updates * each,
         prompts=spec.budget.prompts,
@@ -89,7 +89,7 @@ def _run_trl(curve: Curve, folder: Path) -> None:
         quiet=True,
     )
 
-    def learned(update: int, collection: Collection, report: StepReport) -> None:
+    def on_update(update: int, collection: Collection, report: StepReport) -> None:
         training.learned(update, collection, report)
         curve.point(collection)
 
@@ -105,8 +105,8 @@ def _run_trl(curve: Curve, folder: Path) -> None:
         spec.loss,
         settings,
         folder,
-        on_update=learned,
-        companion=curve,
+        on_update=on_update,
+        run_state=curve,
     )
 
 

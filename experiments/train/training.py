@@ -27,7 +27,7 @@ from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage
 from llm.task import Problem
-from llm.text.thoughts import Finish
+from llm.text.thoughts import TextEnding
 from llm.training.rows import training_rows
 
 _LOG = "log.jsonl"
@@ -216,7 +216,7 @@ class Training:
             "update": self.update,
             "account": self._account.state(),
             "usage": {f.name: getattr(usage, f.name) for f in dataclasses.fields(usage)}
-            | {"finishes": {finish.value: n for finish, n in usage.finishes.items()}},
+            | {"endings": {ending.value: n for ending, n in usage.endings.items()}},
             "tally": dataclasses.asdict(self.meter.tally),
             "losses": self.losses,
         }
@@ -225,12 +225,15 @@ class Training:
         """Go on from a :meth:`state`."""
         self.update, self.losses = state["update"], dict(state["losses"])
         self._account = Account.of(state["account"])
-        finishes = Counter({Finish(name): n for name, n in state["usage"]["finishes"].items()})
-        self.simulator.usage = Usage(**state["usage"] | {"finishes": finishes})
+        usage = dict(state["usage"])
+        if "finishes" in usage:  # the name in older checkpoints
+            usage["endings"] = usage.pop("finishes")
+        endings = Counter({TextEnding(name): n for name, n in usage["endings"].items()})
+        self.simulator.usage = Usage(**usage | {"endings": endings})
         self.meter.tally = LocalizationTally(**state["tally"])
 
     def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
-        """Mean reward on `problems`, one rollout each, not counted in the budget."""
+        """Return the mean reward of one rollout per problem, not counted in the budget."""
         ours = self.simulator
         judge = LanguageModelSimulator(
             ours.sampler, ours.vocabulary, ours.task, ours.form, sampling, chat=ours.chat

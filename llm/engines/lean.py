@@ -20,7 +20,7 @@ from torch import Tensor
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.models.law import token_logprobs
-from llm.models.memory import enough_memory
+from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
@@ -55,7 +55,7 @@ class StepReport:
 
     @property
     def skipped_rows(self) -> int:
-        """Rows that had nothing to teach."""
+        """Rows without a non-zero advantage."""
         return self.rows - self.trained_rows
 
 
@@ -109,9 +109,9 @@ class LeanTrainer:
         if not rows:
             raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
         rows = with_logprobs(self.model, rows, self.loss.temperature, self._size)
-        parts = split_by_prompt(rows, self.settings.parts) * self.settings.epochs
-        with _learning(self.model), enough_memory("optimizer.micro_batch", self._size):
-            return _summary([self._update(part) for part in parts])
+        minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
+        with _learning(self.model), explain_out_of_memory("optimizer.micro_batch", self._size):
+            return _summary([self._update(part) for part in minibatches])
 
     @property
     def _size(self) -> int:
@@ -239,18 +239,18 @@ def with_logprobs(
         temperature: of the sampling.
         micro_batch: rows per forward pass.
     """
-    filled = list(rows)
-    stale = [i for i, row in enumerate(filled) if row.off_policy]
+    updated = list(rows)
+    stale = [i for i, row in enumerate(updated) if row.off_policy]
     for first in range(0, len(stale), micro_batch):
         part = stale[first : first + micro_batch]
-        batch = pad_rows([filled[i] for i in part], device=model.device)
+        batch = pad_rows([updated[i] for i in part], device=model.device)
         with torch.no_grad():
             known = completion_logprobs(model, batch, temperature).cpu().numpy()
         for values, i in zip(known, part, strict=True):
-            row = filled[i]
+            row = updated[i]
             logprobs = values[len(row.prompt) : len(row)].astype(np.float32)
-            filled[i] = replace(row, logprobs=logprobs)
-    return filled
+            updated[i] = replace(row, logprobs=logprobs)
+    return updated
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from llm.sampling.base import GREEDY, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
-from llm.tasks.arithmetic.locating import ArithmeticDialect
+from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.tasks.arithmetic.task import FILLERS, ArithmeticTask
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
@@ -32,7 +32,7 @@ def self_localizer(sampler: TransformersSampler, task: ArithmeticTask) -> SelfLo
     return SelfLocalizer(
         sampler,
         sampler.vocabulary,
-        ArithmeticDialect(task),
+        ArithmeticLocalizationPrompt(task),
         GREEDY,
         max_tokens=TRACE_TOKENS * task.horizon + 2,
     )

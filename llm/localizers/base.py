@@ -41,7 +41,8 @@ class Localizer(Protocol):
 
     Laws:
       1. ``locate(rollouts, keys)[i]`` depends on ``rollouts[i]`` and ``keys[i]`` alone.
-      2. Rollouts that did not fail are refused with NOT_FAILED, empty ones with EMPTY, at no cost.
+      2. Rollouts that did not fail are refused with NOT_FAILED, empty ones with EMPTY; nothing is
+         generated for them.
     """
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:

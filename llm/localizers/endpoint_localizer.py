@@ -10,7 +10,7 @@ from cpi_theory.checks import check_count
 from cpi_theory.randomness import Keys
 from llm.localizers.base import Located, refusal_unasked, whole_solution
 from llm.localizers.chat_client import ChatClient, Reply
-from llm.localizers.self_localizer import Dialect, WrittenDialect, read_step
+from llm.localizers.self_localizer import LocalizationPrompt, WrittenLocalizationPrompt, read_step
 from llm.sampling.base import Sampling
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
@@ -28,7 +28,7 @@ class EndpointLocalizer:
         client: whom it asks.
         vocabulary: tokenizer of the model that wrote the solutions; it also counts tokens where
             the endpoint gives no counts.
-        dialect: how it is asked.
+        prompt: how it is asked.
         sampling: temperature and top-p of replies.
         max_tokens: most tokens per reply.
         delimiter: what thoughts end with; they are shown without it.
@@ -36,7 +36,7 @@ class EndpointLocalizer:
 
     client: ChatClient
     vocabulary: Vocabulary
-    dialect: Dialect = field(default_factory=lambda: WrittenDialect(own=False))
+    prompt: LocalizationPrompt = field(default_factory=lambda: WrittenLocalizationPrompt(own=False))
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
     max_tokens: int = 4096
     delimiter: str = "</thought>"
@@ -61,7 +61,7 @@ class EndpointLocalizer:
 
     def _body(self, rollout: TextRollout, key: int) -> dict[str, Any]:
         thoughts = whole_solution(rollout, self.vocabulary, self.delimiter)
-        shown = self.dialect.render(rollout.start.problem, thoughts)
+        shown = self.prompt.render(rollout.start.problem, thoughts)
         messages = [{"role": "user", "content": shown}] if isinstance(shown, str) else shown
         return {
             "messages": [dict(message) for message in messages],

@@ -28,8 +28,8 @@ _MANY_DIGITS = 9
 _STOP = BoxStop()
 
 
-class Dialect(Protocol):
-    """How a model is asked where a solution first goes wrong.
+class LocalizationPrompt(Protocol):
+    """How a model is asked for the first error of a solution.
 
     It is to reply with the 1-based number of a thought in ``\\boxed{}``; 0 says that all are right.
     """
@@ -39,8 +39,8 @@ class Dialect(Protocol):
         ...
 
 
-class Level(enum.Enum):
-    """What the model is told about the attempt it is shown."""
+class Disclosure(enum.Enum):
+    """What the model is told about the attempt that it is shown."""
 
     ANSWER_SHOWN = "answer shown"
     """That it is wrong, and the reference answer."""
@@ -51,32 +51,32 @@ class Level(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class WrittenDialect:
+class WrittenLocalizationPrompt:
     """Asks a model that follows written instructions, in one message from the user.
 
     Attributes:
-        level: what it is told.
+        disclosure: what it is told.
         own: whether it is told that the attempt is its own.
-        prompt: wording with placeholders question, attempt (whose it is), count and steps, and
+        wording: with placeholders question, attempt (whose it is), count and steps, and
             answer where it is shown; by default the one that comes with the package.
     """
 
-    level: Level = Level.TOLD_WRONG
+    disclosure: Disclosure = Disclosure.TOLD_WRONG
     own: bool = True
-    prompt: Prompt | None = None
+    wording: Prompt | None = None
 
     def render(self, problem: Problem, thoughts: Sequence[str]) -> Messages:
-        """See :class:`Dialect`."""
+        """See :class:`LocalizationPrompt`."""
         values = {
             "question": problem.question,
             "attempt": "an earlier attempt of yours" if self.own else "somebody else's attempt",
             "count": str(len(thoughts)),
             "steps": "\n".join(f"Step {i}: {text}" for i, text in enumerate(thoughts, 1)),
         }
-        if self.level is Level.ANSWER_SHOWN:
+        if self.disclosure is Disclosure.ANSWER_SHOWN:
             values["answer"] = problem.answer
-        prompt = self.prompt or shipped(f"locate_{self.level.name.lower()}")
-        return [{"role": "user", "content": prompt.fill(**values)}]
+        wording = self.wording or shipped(f"locate_{self.disclosure.name.lower()}")
+        return [{"role": "user", "content": wording.fill(**values)}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class SelfLocalizer:
     Attributes:
         sampler: the engine with the model's current weights.
         vocabulary: its tokenizer.
-        dialect: how it is asked.
+        prompt: how it is asked.
         sampling: temperature and top-p of replies.
         max_tokens: most tokens per reply.
         delimiter: what thoughts end with; the model is shown them without it.
@@ -99,7 +99,7 @@ class SelfLocalizer:
 
     sampler: Sampler
     vocabulary: Vocabulary
-    dialect: Dialect = field(default_factory=WrittenDialect)
+    prompt: LocalizationPrompt = field(default_factory=WrittenLocalizationPrompt)
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.3, top_p=0.95))
     max_tokens: int = 4096
     delimiter: str = "</thought>"
@@ -122,16 +122,16 @@ class SelfLocalizer:
             located[i] = self._read(rollouts[i], request, completion)
         return [one for one in located if one is not None]
 
-    def prompt(self, rollout: TextRollout) -> Tokens:
-        """Ids of what the model is asked about a rollout."""
+    def prompt_ids(self, rollout: TextRollout) -> Tokens:
+        """Return the ids of what the model is asked about a rollout."""
         thoughts = whole_solution(rollout, self.vocabulary, self.delimiter)
-        asked = self.dialect.render(rollout.start.problem, thoughts)
+        asked = self.prompt.render(rollout.start.problem, thoughts)
         if isinstance(asked, str):
             return self.vocabulary.encode(asked)
         return self.vocabulary.chat(asked)
 
     def _request(self, rollout: TextRollout, key: int) -> Request | FailedLocalization:
-        prompt = self.prompt(rollout)
+        prompt = self.prompt_ids(rollout)
         room = min(self.max_tokens, self.sampler.context - len(prompt))
         if room < 1:
             return FailedLocalization(Reason.TRUNCATED)

@@ -108,7 +108,7 @@ def probe_rows(model: Any, context: int) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Between log-probabilities and those of the plain forward pass, in nats.
+    """How far log-probabilities are from those of the plain forward pass, in nats.
 
     Attributes:
         largest, mean: of absolute differences; NaN where the log-probabilities are.

@@ -13,7 +13,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.models.folders import recover
 from llm.models.law import check_right_padding
-from llm.models.memory import enough_memory
+from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
 from llm.models.settings import ModelSettings
 from llm.text.vocabulary import Vocabulary
@@ -41,7 +41,7 @@ def load_model(
     device = find_device(settings.device)
     settings = replace(settings, path=settings.resolved_path)
     _check_folder(settings.path)
-    with enough_memory("model.path", settings.path):
+    with explain_out_of_memory("model.path", settings.path):
         tokenizer, model = _load(settings)
         vocabulary = Vocabulary(tokenizer, _ends(model, tokenizer))
         _check_fits(model, vocabulary, settings)
@@ -99,7 +99,7 @@ def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:
 
 
 def _ends(model: Any, tokenizer: Any) -> list[int]:
-    """Ids that end a sequence: the tokenizer's, and those that the model was taught to end with."""
+    """Ids that end a sequence: the tokenizer's and those in the model's generation settings."""
     declared = model.generation_config.eos_token_id
     ends = declared if isinstance(declared, list) else [declared]
     return sorted({int(i) for i in [*ends, tokenizer.eos_token_id] if i is not None})

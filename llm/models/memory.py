@@ -15,7 +15,7 @@ class OutOfMemory(InvalidInput):
 
 
 @contextlib.contextmanager
-def enough_memory(field: str, value: object) -> Iterator[None]:
+def explain_out_of_memory(field: str, value: object) -> Iterator[None]:
     """Name the setting that decides how much memory the block needs, should it run out.
 
     Raises:

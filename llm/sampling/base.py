@@ -20,8 +20,9 @@ from llm.text.rollouts import Tokens
 from llm.text.stop_rules import StopRule, StopTracker
 from llm.text.vocabulary import Vocabulary
 
-Ended = Literal["stop", "eos", "length"]
-"""A stop rule ended it, the end-of-sequence token did (it is included), or `max_tokens`."""
+CompletionEnding = Literal["stop", "eos", "length"]
+"""How a completion ended: by a stop rule, by the end-of-sequence token (it is included), or at
+`max_tokens` or the end of the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Completion:
 
     tokens: Tokens
     logprobs: NDArray[np.float32]
-    ended: Ended
+    ended: CompletionEnding
 
 
 @dataclass(frozen=True, slots=True)

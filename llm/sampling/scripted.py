@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, CompletionEnding, Request, Sampling, Work, check_requests
 from llm.sampling.noise import uniforms
 from llm.text.rollouts import Tokens
 from llm.text.vocabulary import Vocabulary
@@ -50,7 +50,7 @@ class ScriptedSampler:
         key = np.array([request.key], np.uint64)
         sampled: list[int] = []
         logprobs: list[float] = []
-        ended: Ended = "length"
+        ended: CompletionEnding = "length"
         while len(sampled) < request.max_tokens:
             law = _tempered(self.script(request.tokens + tuple(sampled)), sampling.temperature)
             token = _draw(law, sampling, float(uniforms(key, len(sampled))[0]))

@@ -23,7 +23,7 @@ from torch import Tensor
 from cpi_theory.checks import InvalidInput, check_count
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
-from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, CompletionEnding, Request, Sampling, Work, check_requests
 from llm.sampling.noise import uniforms
 from llm.sampling.reading import PADDED, REREAD, Way, possible_ways
 from llm.text.stop_rules import StopTracker
@@ -121,7 +121,7 @@ class TransformersSampler:
         rows = probe_rows(self.model, self.context)
         asked = [Request(prompt, len(end), i) for i, (prompt, end) in enumerate(rows)]
         try:
-            self.work = Work()  # probes are not on the account
+            self.work = Work()  # probes do not count as work
             done = self.generate(asked, Sampling())
         finally:
             self.work = work
@@ -137,7 +137,7 @@ class _Row:
     tracker: StopTracker
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    ended: Ended | None = None
+    ended: CompletionEnding | None = None
 
     def push(self, token: int, logprob: float, eos: frozenset[int]) -> bool:
         """Take a token; whether the completion goes on."""

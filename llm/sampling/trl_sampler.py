@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cpi_theory.checks import InvalidInput, check_count
-from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, CompletionEnding, Request, Sampling, Work, check_requests
 from llm.text.vocabulary import Vocabulary
 
 
@@ -78,7 +78,7 @@ class TrlSampler:
         """A completion up to where it should have ended."""
         tracker = request.track(self.vocabulary)
         kept = 0
-        ended: Ended = "length"
+        ended: CompletionEnding = "length"
         for token in tokens[: request.max_tokens]:
             kept += 1
             over = tracker(token)

@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
-from llm.sampling.base import Completion, Ended, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, CompletionEnding, Request, Sampling, Work, check_requests
 from llm.text.stop_rules import StopTracker
 from llm.text.vocabulary import Vocabulary
 
@@ -179,7 +179,7 @@ class VllmSampler:
         return row.take(part.token_ids, part.logprobs, part.finish_reason)
 
     def _completion(self, row: _Row) -> Completion:
-        ended: Ended = "length" if row.reason == "length" else "stop"
+        ended: CompletionEnding = "length" if row.reason == "length" else "stop"
         if row.tokens[-1] in self.eos:
             ended = "eos"
         return Completion(tuple(row.tokens), np.array(row.logprobs, np.float32), ended)
@@ -305,7 +305,7 @@ def _start(vllm: Any, settings: VllmSettings) -> Any:
 
 
 def _check_head_size(settings: VllmSettings, size: int) -> None:
-    """On a CPU, vLLM itself notices only when it samples, and then says little."""
+    """Refuse heads that vLLM cannot compute on a CPU; it would say so only when it samples."""
     from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
 
     served = CPUAttentionBackend.get_supported_head_sizes()

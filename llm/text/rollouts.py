@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cpi_theory.checks import InvalidInput
 from cpi_theory.seam import Ending, Rollout
 from llm.task import Problem
-from llm.text.thoughts import Finish, Span
+from llm.text.thoughts import Span, TextEnding
 
 Tokens = tuple[int, ...]
 
@@ -99,7 +99,7 @@ class TextRollout(Rollout):
         logprobs: log-probability of each under the policy at the sampling temperature, before
             top-p, float32 (T,).
         spans: the thoughts, as ranges of `tokens`.
-        finish: how the text ended. Only a complete text can earn a reward.
+        text_ending: how the text ended. Only a complete text can earn a reward.
         answer: what the verifier read as the answer.
         discarded: ids sampled after the end and thrown away; they count as generated.
     """
@@ -107,7 +107,7 @@ class TextRollout(Rollout):
     tokens: Tokens
     logprobs: NDArray[np.float32]
     spans: tuple[Span, ...]
-    finish: Finish
+    text_ending: TextEnding
     answer: str | None = None
     discarded: int = 0
 
@@ -141,7 +141,7 @@ class TextRollout(Rollout):
             reward=math.nan,
             failed=False,
             ended=Ending.CUT,
-            finish=Finish.CUT,
+            text_ending=TextEnding.CUT,
             answer=None,
             last=self.states[end],
         )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.seam import Ending
 
 _BOX = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -28,8 +29,8 @@ Span = tuple[int, int]
 """Half-open range of token positions."""
 
 
-class Finish(enum.Enum):
-    """How the text of a rollout ended; the first two are finished texts."""
+class TextEnding(enum.Enum):
+    """How the text of a rollout ended: the seam's endings, told apart by their cause."""
 
     ANSWERED = "answered"
     EOS = "eos"
@@ -40,7 +41,21 @@ class Finish(enum.Enum):
     @property
     def complete(self) -> bool:
         """Whether the model itself ended the text."""
-        return self in (Finish.ANSWERED, Finish.EOS)
+        return self.ending is Ending.TERMINAL
+
+    @property
+    def ending(self) -> Ending:
+        """The seam's word for it."""
+        return _ENDINGS[self]
+
+
+_ENDINGS = {
+    TextEnding.ANSWERED: Ending.TERMINAL,
+    TextEnding.EOS: Ending.TERMINAL,
+    TextEnding.THOUGHT_LIMIT: Ending.HORIZON,
+    TextEnding.TOKEN_LIMIT: Ending.HORIZON,
+    TextEnding.CUT: Ending.CUT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +97,7 @@ class Segmenter:
         tokens: tokens kept before it.
         most: cut the rollout after so many thoughts of its own; None: let it run to its end.
         spans: thoughts so far, as ranges of the tokens taken.
-        finish: how it ended, None while it goes on.
+        ended: how it ended, None while it goes on.
     """
 
     form: ThoughtFormat
@@ -91,7 +106,7 @@ class Segmenter:
     tokens: int = 0
     most: int | None = None
     spans: list[Span] = field(default_factory=list)
-    finish: Finish | None = None
+    ended: TextEnding | None = None
     _start: int = 0
     _length: int = 0
     _text: str = ""
@@ -100,18 +115,18 @@ class Segmenter:
         """Take the next token with its text; True once the rollout has ended."""
         self._length += 1
         if token in self.eos:
-            return self.end(Finish.EOS)
+            return self.end(TextEnding.EOS)
         self._text += piece
         if "}" in piece and holds_answer(self._text):
-            return self.end(Finish.ANSWERED)
+            return self.end(TextEnding.ANSWERED)
         if self._thought_is_over(piece):
             self._close()
             if self.thoughts + len(self.spans) >= self.form.max_thoughts:
-                return self.end(Finish.THOUGHT_LIMIT)
+                return self.end(TextEnding.THOUGHT_LIMIT)
         if self.tokens + self._length >= self.form.max_tokens:
-            return self.end(Finish.TOKEN_LIMIT)
+            return self.end(TextEnding.TOKEN_LIMIT)
         if self._start == self._length and len(self.spans) == self.most:
-            return self.end(Finish.CUT)
+            return self.end(TextEnding.CUT)
         return False
 
     def _thought_is_over(self, piece: str) -> bool:
@@ -125,10 +140,10 @@ class Segmenter:
             self.spans.append((self._start, self._length))
         self._start, self._text = self._length, ""
 
-    def end(self, finish: Finish) -> bool:
+    def end(self, ending: TextEnding) -> bool:
         """End here; what has been read since the last thought becomes one too."""
         self._close()
-        self.finish = finish
+        self.ended = ending
         return True
 
 
@@ -141,7 +156,7 @@ def segment(segmenter: Segmenter, tokens: Sequence[int], piece: Callable[[int], 
         piece: text of an id.
 
     Returns:
-        `segmenter` after the last token it took; ``finish`` is None if the stream stops early.
+        `segmenter` after the last token it took; ``ended`` is None if the stream stops early.
     """
     for token in tokens:
         if segmenter.push(token, piece(token)):

@@ -17,7 +17,7 @@ from llm.training.settings import LossSettings
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What averages are over: all rows of an update, those that teach nothing included.
+    """What averages are over: all rows of an update, those of advantage 0 included.
 
     Attributes:
         rows: number of rows.

@@ -130,18 +130,20 @@ def _row(number: int, prompt: int, sample: Sample) -> TrainingRow:
     )
 
 
-def split_by_prompt(rows: Sequence[TrainingRow], parts: int) -> list[list[TrainingRow]]:
-    """Rows in `parts` parts of about as many prompts, in order; a prompt's groups stay together.
+def split_by_prompt(rows: Sequence[TrainingRow], minibatches: int) -> list[list[TrainingRow]]:
+    """Split rows, in order, into minibatches of about as many prompts each.
+
+    A prompt's groups stay together: their advantages are relative to one another.
 
     Raises:
-        InvalidInput: if there are fewer prompts than parts.
+        InvalidInput: if there are fewer prompts than minibatches.
     """
     prompts = list(dict.fromkeys(row.prompt_id for row in rows))
-    if len(prompts) < parts:
+    if len(prompts) < minibatches:
         problem = f"rows of {len(prompts)} prompts cannot be split so"
-        raise InvalidInput("parts", parts, problem, f"choose {len(prompts)} or fewer")
-    part_of = {prompt: i * parts // len(prompts) for i, prompt in enumerate(prompts)}
-    split: list[list[TrainingRow]] = [[] for _ in range(parts)]
+        raise InvalidInput("minibatches", minibatches, problem, f"choose {len(prompts)} or fewer")
+    place = {prompt: i * minibatches // len(prompts) for i, prompt in enumerate(prompts)}
+    split: list[list[TrainingRow]] = [[] for _ in range(minibatches)]
     for row in rows:
-        split[part_of[row.prompt_id]].append(row)
+        split[place[row.prompt_id]].append(row)
     return split

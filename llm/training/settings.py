@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from cpi_theory.checks import check_choice, check_count, check_in_range, check_positive
@@ -58,8 +58,8 @@ class OptimizerSettings:
         weight_decay: decoupled, per update and unit of rate.
         beta1, beta2: decay of the averages of the gradient and its square.
         max_norm: gradients of a larger norm are scaled down to it.
-        parts: updates made from one batch of rows, each on an equal share of its prompts. From the
-            second on rows are off-policy: the unclipped loss does not correct for it.
+        minibatches: how many a batch of rows is split into, by prompts; each makes an update. From
+            the second on rows are off-policy: the unclipped loss does not correct for it.
         epochs: how often all of a batch's rows are learned from.
         micro_batch: rows per forward pass; it never changes the result.
     """
@@ -71,7 +71,8 @@ class OptimizerSettings:
     beta1: float = 0.9
     beta2: float = 0.999
     max_norm: float = 1.0
-    parts: int = 1
+    # Stored settings, and with them the names of stored results, keep the older name.
+    minibatches: int = field(default=1, metadata={"stored": "parts"})
     epochs: int = 1
     micro_batch: int = 64
 
@@ -83,7 +84,7 @@ class OptimizerSettings:
         check_in_range("weight_decay", self.weight_decay, 0, 1)
         check_in_range("beta1", self.beta1, 0, 0.9999)
         check_in_range("beta2", self.beta2, 0, 0.999999)
-        for name in ("parts", "epochs", "micro_batch"):
+        for name in ("minibatches", "epochs", "micro_batch"):
             check_count(name, getattr(self, name))
 
     def rate_at(self, update: int) -> float:

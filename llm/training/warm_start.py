@@ -115,14 +115,14 @@ class Training:
 
     @classmethod
     def start(cls, recipe: WarmStart) -> Training:
-        """Before the first step."""
+        """Return a run that has taken no step yet."""
         tokens = tokenizer(recipe.demonstrations.task)
         model = recipe.model.build(tokens, recipe.seed)
         optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=0.0)
         return cls(recipe, tokens, model, optimizer)
 
     def run(self) -> Iterator[float]:
-        """The remaining steps; gives the loss of each."""
+        """Take the remaining steps; yields the loss of each."""
         vocabulary = self.tokens.get_vocab()
         while self.step < self.recipe.steps:
             before = time.process_time()

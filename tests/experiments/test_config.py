@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import importlib
+import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,10 @@ from cpi_theory.checks import InvalidInput, check_probability
 from experiments.commands import COMMANDS
 from experiments.config import build, load_config
 from experiments.reproduce.profile import Profile
+from experiments.runs.encoding import plain
+from llm.training.settings import OptimizerSettings
+
+RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"
 
 
 class Kind(enum.Enum):
@@ -202,3 +207,25 @@ def test_every_committed_configuration_loads(path: Path) -> None:
         return
     module = importlib.import_module(f"{command.folder}.config")
     load_config(getattr(module, command.config), path)
+
+
+@dataclass(frozen=True)
+class Renamed:
+    minibatches: int = field(default=1, metadata={"stored": "parts"})
+
+
+@pytest.mark.parametrize("name", ["minibatches", "parts"])
+def test_a_renamed_setting_is_read_by_either_name_and_stored_by_the_older(name):
+    read = build(Renamed, {name: 3})
+    assert read == Renamed(3)
+    assert plain(read) == {"type": "Renamed", "parts": 3}
+
+
+def test_a_renamed_setting_cannot_be_given_twice():
+    with pytest.raises(InvalidInput, match="unknown key 'parts'"):
+        build(Renamed, {"parts": 3, "minibatches": 2})
+
+
+def test_settings_of_the_optimiser_are_stored_under_the_names_of_the_committed_records():
+    stored = json.loads((RECORDS / "train" / "run.json").read_text())["config"]["optimizer"]
+    assert plain(OptimizerSettings()).keys() == stored.keys()

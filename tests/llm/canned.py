@@ -12,7 +12,7 @@ from cpi_theory.seam import Ending
 from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
 from llm.task import Problem
 from llm.text.rollouts import TextRollout, TextState, ThoughtStates
-from llm.text.thoughts import Finish
+from llm.text.thoughts import TextEnding
 from llm.text.vocabulary import Vocabulary
 
 END = "</thought>"
@@ -98,5 +98,5 @@ def rollout_of(
         tokens=tokens,
         logprobs=np.zeros(len(tokens), np.float32),
         spans=spans,
-        finish=Finish.EOS,
+        text_ending=TextEnding.EOS,
     )

@@ -12,7 +12,7 @@ from llm.models.settings import TINY_FOLDER
 from llm.sampling.base import GREEDY
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
-from llm.tasks.arithmetic.locating import ArithmeticDialect
+from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.text.thoughts import ThoughtFormat
 from tests.llm.words import Boxes
 
@@ -23,7 +23,9 @@ TASK = ArithmeticTask(horizon=3)
 def by_hand():
     model, vocabulary = load_model(ModelSettings(str(TINY_FOLDER)))
     sampler = TransformersSampler(model, vocabulary)
-    localizer = SelfLocalizer(sampler, vocabulary, ArithmeticDialect(TASK), GREEDY, max_tokens=24)
+    localizer = SelfLocalizer(
+        sampler, vocabulary, ArithmeticLocalizationPrompt(TASK), GREEDY, max_tokens=24
+    )
     return LanguageModelSimulator(sampler, vocabulary, TASK, TASK.form, localizer=localizer)
 
 

@@ -19,7 +19,7 @@ from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
 from llm.tasks.dataset import DatasetTask
 from llm.text.stop_rules import StopRule
-from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, segment
+from llm.text.thoughts import Segmenter, TextEnding, ThoughtFormat, segment
 from tests.llm.canned import CannedSampler, byte_vocabulary
 from tests.llm.words import END, Boxes, vocabulary
 
@@ -89,8 +89,8 @@ def thought_by_thought(simulator, state, key):
     tokens: tuple[int, ...] = ()
     while True:
         done = segment(Segmenter(form, WORDS.eos), tokens, WORDS.piece)
-        if done.finish is not None:
-            return tokens, done.finish
+        if done.ended is not None:
+            return tokens, done.ended
         most = form.max_tokens - len(tokens)
         stop = OneThought(form, tokens)
         part = Request(state.tokens + tokens, most, int(key.integers(1)[0]), stop)
@@ -103,7 +103,7 @@ def test_one_request_has_the_law_of_a_request_per_thought(cap):
     simulator = world(thought_tokens=cap)
     (state,) = begin(simulator)
     whole = simulator.rollout([state] * 4000, Key.of(1).integers(4000))
-    ours = Counter((r.tokens, r.finish) for r in whole)
+    ours = Counter((r.tokens, r.text_ending) for r in whole)
     parts = Counter(thought_by_thought(simulator, state, Key.of(2).child(i)) for i in range(4000))
     common = [k for k in ours if ours[k] + parts[k] >= 20]
     table = np.array([[counts[k] for k in common] for counts in (ours, parts)])
@@ -113,23 +113,23 @@ def test_one_request_has_the_law_of_a_request_per_thought(cap):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "limits", "finish", "reward"),
+    ("tokens", "limits", "ending", "reward"),
     [
-        ((A, STOP, ONE), {}, Finish.ANSWERED, 1.0),
-        ((A, STOP, TWO), {}, Finish.ANSWERED, 0.0),
-        ((A, STOP), {}, Finish.EOS, 0.0),
-        ((A, STOP, ONE), {"max_tokens": 2}, Finish.TOKEN_LIMIT, 0.0),
-        ((A, STOP, ONE), {"max_thoughts": 1}, Finish.THOUGHT_LIMIT, 0.0),
-        ((A, STOP, ONE), {"max_tokens": 3}, Finish.ANSWERED, 1.0),
+        ((A, STOP, ONE), {}, TextEnding.ANSWERED, 1.0),
+        ((A, STOP, TWO), {}, TextEnding.ANSWERED, 0.0),
+        ((A, STOP), {}, TextEnding.EOS, 0.0),
+        ((A, STOP, ONE), {"max_tokens": 2}, TextEnding.TOKEN_LIMIT, 0.0),
+        ((A, STOP, ONE), {"max_thoughts": 1}, TextEnding.THOUGHT_LIMIT, 0.0),
+        ((A, STOP, ONE), {"max_tokens": 3}, TextEnding.ANSWERED, 1.0),
     ],
 )
 @pytest.mark.parametrize("engine", [ScriptedSampler, Deaf])
-def test_endings_and_rewards(engine, tokens, limits, finish, reward):
+def test_endings_and_rewards(engine, tokens, limits, ending, reward):
     simulator = world(engine, chain(*tokens), **limits)
     (rollout,) = Numbered(simulator).rollout(begin(simulator))
-    assert (rollout.finish, rollout.reward, rollout.failed) == (finish, reward, reward < 1)
-    assert rollout.ended is (Ending.TERMINAL if finish.complete else Ending.HORIZON)
-    assert simulator.usage.finishes == {finish: 1}
+    assert (rollout.text_ending, rollout.reward, rollout.failed) == (ending, reward, reward < 1)
+    assert rollout.ended is (Ending.TERMINAL if ending.complete else Ending.HORIZON)
+    assert simulator.usage.endings == {ending: 1}
     assert len(rollout.logprobs) == len(rollout.tokens) == rollout.spans[-1][1]
 
 
@@ -138,7 +138,7 @@ def test_a_truncated_text_earns_nothing_even_with_an_answer_in_sight():
     simulator = world(law=chain(A, STOP, B), max_tokens=2)
     simulator.task.verify = lambda problem, text: Verdict(1.0, text)
     (rollout,) = Numbered(simulator).rollout(begin(simulator))
-    assert (rollout.finish, rollout.reward) == (Finish.TOKEN_LIMIT, 0.0)
+    assert (rollout.text_ending, rollout.reward) == (TextEnding.TOKEN_LIMIT, 0.0)
 
 
 def test_what_an_engine_samples_too_much_is_cut_off_and_counted():
@@ -180,7 +180,7 @@ def test_a_tail_is_the_rollout_from_its_later_state():
             assert tail.thoughts == rollout.thoughts[step:] == tail.actions
             assert tail.start.tokens + tail.tokens == rollout.start.tokens + rollout.tokens
             assert (tail.logprobs == rollout.logprobs[-len(tail.tokens) :]).all()
-            assert (tail.reward, tail.finish) == (rollout.reward, rollout.finish)
+            assert (tail.reward, tail.text_ending) == (rollout.reward, rollout.text_ending)
     with pytest.raises(InvalidInput, match="step"):
         rollout.cut(len(rollout))
 
@@ -248,20 +248,20 @@ def test_what_is_no_reward_is_refused_with_its_origin(reward):
 
 
 @pytest.mark.parametrize(
-    ("text", "thoughts", "finish", "answer"),
+    ("text", "thoughts", "ending", "answer"),
     [
-        (r"I shall fill \boxed{}.</thought>It is \boxed{8}, so", 2, Finish.ANSWERED, "8"),
-        (r"In \boxed{ } or \boxed{\text{}} or \boxed{8} or", 1, Finish.ANSWERED, "8"),
-        (r"It is \boxed {8} and", 1, Finish.ANSWERED, "8"),
-        (r"I shall fill \boxed{}.", 1, Finish.EOS, None),
+        (r"I shall fill \boxed{}.</thought>It is \boxed{8}, so", 2, TextEnding.ANSWERED, "8"),
+        (r"In \boxed{ } or \boxed{\text{}} or \boxed{8} or", 1, TextEnding.ANSWERED, "8"),
+        (r"It is \boxed {8} and", 1, TextEnding.ANSWERED, "8"),
+        (r"I shall fill \boxed{}.", 1, TextEnding.EOS, None),
     ],
 )
 @pytest.mark.parametrize("obedient", [True, False])
-def test_an_empty_box_does_not_end_a_rollout(text, thoughts, finish, answer, obedient):
+def test_an_empty_box_does_not_end_a_rollout(text, thoughts, ending, answer, obedient):
     words = byte_vocabulary()
     sampler = CannedSampler(words, lambda prompt, key: text, obedient)
     problem = Problem("0", "What is 2 + 6?", "8")
     simulator = LanguageModelSimulator(sampler, words, DatasetTask((problem,)), ThoughtFormat())
     (rollout,) = Numbered(simulator).rollout(simulator.start_states([problem]))
-    assert (len(rollout), rollout.finish, rollout.answer) == (thoughts, finish, answer)
+    assert (len(rollout), rollout.text_ending, rollout.answer) == (thoughts, ending, answer)
     assert rollout.failed == (answer is None)

@@ -1,7 +1,7 @@
 """Runs of the TRL engine: which problems an update takes, what it did, and how a run goes on.
 
-TRL owns the loop. What a run has to say of itself, records for instance, is told after each
-collection has been learned from, and stored with every checkpoint.
+TRL owns the loop. A callback is called after each collection has been learned from, and what the
+run keeps beside the model, its records for instance, is stored with every checkpoint.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ from cpi_theory.seam import Algorithm, Collection
 from llm.engines.lean import StepReport
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.settings import TrlSettings, trl_config
-from llm.engines.trl.trainer import Outputs, ResetTrainer, filled
+from llm.engines.trl.trainer import Outputs, ResetTrainer, pad_batch
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
 from llm.training.rows import TrainingRow, split_by_prompt, training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
 
 OnUpdate = Callable[[int, Collection, StepReport], None]
-"""Told the number of a collection, from 1 on, what it held, and what learning from it did."""
+"""Takes the number of a collection, from 1 on, the collection, and what learning from it did."""
 
-_COMPANION = "companion.json"
+_RUN_STATE = "run_state.json"
+_OLD_RUN_STATE = "companion.json"
+"""The name of that file in older checkpoints."""
 
 
-class Companion(Protocol):
-    """What lives beside the model during a run and is stored with its checkpoints."""
+class RunState(Protocol):
+    """What a run keeps beside the model, such as its records; stored with every checkpoint."""
 
     def state(self) -> dict[str, Any]:
-        """All that it needs to go on, as JSON can hold it."""
+        """Return all that it needs to go on, as JSON can hold it."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -78,7 +80,7 @@ def train_with_trl(
     settings: TrlSettings,
     folder: Path,
     on_update: OnUpdate | None = None,
-    companion: Companion | None = None,
+    run_state: RunState | None = None,
     resume: bool = True,
 ) -> TrlReport:
     """Train a model in place, from the newest checkpoint in the folder if there is one.
@@ -96,7 +98,7 @@ def train_with_trl(
         folder: where checkpoints and logs go.
         on_update: called after each collection has been learned from; the model may be sampled
             from in it.
-        companion: stored with every checkpoint, and restored from the one that a run resumes.
+        run_state: stored with every checkpoint, and restored from the one that a run resumes.
         resume: whether to go on from a checkpoint; without it there must be none.
 
     Raises:
@@ -106,24 +108,24 @@ def train_with_trl(
             and the folder its checkpoints.
         OutOfMemory: naming the setting to lower.
     """
-    _check_parts(settings, optimizer)
+    _check_minibatches(settings, optimizer)
     found = _checkpoint(folder, resume)
     args = trl_config(settings, optimizer, algorithm, folder, loss.temperature)
     with _forward_kept(model):
         trainer = _RunTrainer(
-            model, algorithm, simulator, problems_of, args, optimizer, loss, key, companion
+            model, algorithm, simulator, problems_of, args, optimizer, loss, key, run_state
         )
         trainer.remove_callback(PrinterCallback)
         if on_update is not None:
-            trainer.add_callback(_Teller(trainer, on_update))
-        if found is not None and companion is not None:
-            companion.restore(_companion_state(found))
+            trainer.add_callback(_UpdateCallback(trainer, on_update))
+        if found is not None and run_state is not None:
+            run_state.restore(_stored_run_state(found))
         began = trainer.run(found)
     return TrlReport(began, settings.updates, trainer.report, last_checkpoint(folder))
 
 
 class _RunTrainer(ResetTrainer):
-    """Takes its problems from a function and keeps account of each collection.
+    """Takes its problems from a function and reports on each collection.
 
     Attributes:
         report: of the last collection that was learned from.
@@ -142,15 +144,15 @@ class _RunTrainer(ResetTrainer):
         optimizer: OptimizerSettings,
         loss: LossSettings,
         key: Key,
-        companion: Companion | None,
+        run_state: RunState | None,
     ) -> None:
-        self._problems_of, self._companion = problems_of, companion
+        self._problems_of, self._run_state = problems_of, run_state
         self.collection: Collection | None = None
         self.report: StepReport | None = None
         self._rows: Sequence[TrainingRow] = ()
         self._losses: list[float] = []
         self._norms: list[float] = []
-        self.per_collection = optimizer.parts * optimizer.epochs
+        self.per_collection = optimizer.minibatches * optimizer.epochs
         args.ignore_data_skip = True  # problems come by number, not by place in a stream
         # TRL's loader only sets the pace: one pass over it is one collection.
         self._pace = args.generation_batch_size // args.num_generations
@@ -159,7 +161,7 @@ class _RunTrainer(ResetTrainer):
 
     @property
     def number(self) -> int:
-        """Of the collection that is being learned from, from 1 on."""
+        """Number of the collection that is being learned from, from 1 on."""
         return self.state.global_step // self.per_collection + 1
 
     def run(self, checkpoint: Path | None) -> int:
@@ -183,16 +185,18 @@ class _RunTrainer(ResetTrainer):
         collection = self._collect([])
         rows = training_rows(collection)
         self._count(collection, rows)
-        parts = split_by_prompt(rows, self._settings.parts)
-        places = len(inputs) // len(parts)
-        ordered = [sorted(part, key=lambda row: (not row.informative, len(row))) for part in parts]
-        full = [row for part in ordered for row in filled(part, places)]
+        minibatches = split_by_prompt(rows, self._settings.minibatches)
+        places = len(inputs) // len(minibatches)
+        ordered = [
+            sorted(part, key=lambda row: (not row.informative, len(row))) for part in minibatches
+        ]
+        full = [row for part in ordered for row in pad_batch(part, places)]
         real = [int(i < len(part)) for part in ordered for i in range(places)]
         outputs = self._outputs(full, len(full))
         return outputs | {"counted": torch.tensor(real, device=self.accelerator.device)}
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """As TRL does it, but for the shuffle, which would mix the prompts of updates."""
+        """Split the rows as TRL does, without its shuffle, which would mix updates' prompts."""
         rounds = self.args.steps_per_generation
         if self._step % (rounds * self.args.num_iterations) == 0 or self._buffered_inputs is None:
             outputs: dict[str, Any] = dict(self._generate_and_score_completions(generation_batch))
@@ -247,44 +251,46 @@ class _RunTrainer(ResetTrainer):
         return self.report
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """The companion first: the trainer's state comes last and makes a checkpoint whole."""
-        if self._companion is not None and self.accelerator.is_main_process:
+        """The run state first: the trainer's comes last and makes a checkpoint whole."""
+        if self._run_state is not None and self.accelerator.is_main_process:
             folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / _COMPANION).write_text(json.dumps(self._companion.state()))
+            (folder / _RUN_STATE).write_text(json.dumps(self._run_state.state()))
         super()._save_checkpoint(model, trial)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None: a card that TRL fills in would speak of a method that was not used."""
 
 
-class _Teller(TrainerCallback):
-    """Tells when a collection has been learned from, before anything is saved."""
+class _UpdateCallback(TrainerCallback):
+    """Calls `on_update` when a collection has been learned from, before anything is saved."""
 
     def __init__(self, trainer: _RunTrainer, on_update: OnUpdate) -> None:
         self.trainer, self.on_update = trainer, on_update
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """After an optimiser update."""
+        """Call `on_update` after the last optimiser update of a collection."""
         if state.global_step % self.trainer.per_collection == 0:
             assert self.trainer.collection is not None
             number = state.global_step // self.trainer.per_collection
             self.on_update(number, self.trainer.collection, self.trainer.summarise())
 
 
-def _check_parts(settings: TrlSettings, optimizer: OptimizerSettings) -> None:
+def _check_minibatches(settings: TrlSettings, optimizer: OptimizerSettings) -> None:
     """Refuse a run that would end within a collection, or updates that differ in size.
 
     Raises:
         InvalidInput: naming the setting.
     """
-    each, share = optimizer.parts * optimizer.epochs, settings.prompts // settings.processes
+    each, share = optimizer.minibatches * optimizer.epochs, settings.prompts // settings.processes
     if settings.updates % each:
-        problem = f"a collection is learned from in {each} (parts x epochs)"
+        problem = f"a collection is learned from in {each} (minibatches x epochs)"
         raise InvalidInput("updates", settings.updates, problem, "choose a multiple of that")
-    if share % optimizer.parts:
+    if share % optimizer.minibatches:
         problem = f"{share} prompts per process cannot be split so equally"
-        raise InvalidInput("parts", optimizer.parts, problem, "choose a divisor of that")
+        raise InvalidInput(
+            "minibatches", optimizer.minibatches, problem, "choose a divisor of that"
+        )
 
 
 def _checkpoint(folder: Path, resume: bool) -> Path | None:
@@ -308,8 +314,10 @@ def _number(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _companion_state(checkpoint: Path) -> dict[str, Any]:
-    file = checkpoint / _COMPANION
+def _stored_run_state(checkpoint: Path) -> dict[str, Any]:
+    file = checkpoint / _RUN_STATE
+    if not file.is_file() and (checkpoint / _OLD_RUN_STATE).is_file():
+        file = checkpoint / _OLD_RUN_STATE
     if not file.is_file():
         remedy = "choose another folder, or delete the checkpoint"
         raise InvalidInput("folder", checkpoint, f"holds no {file.name}", remedy)

@@ -94,7 +94,7 @@ def trl_config(
 
     Args:
         settings: of the run.
-        optimizer: parts, epochs and micro-batches.
+        optimizer: minibatches, epochs and micro-batches.
         algorithm: what collects.
         folder: where checkpoints and logs go.
         temperature: of sampling and loss.
@@ -108,9 +108,9 @@ def trl_config(
     more = dict(settings.more)
     count = _count(algorithm, more.pop("num_generations", None))
     rows = settings.prompts * count // settings.processes
-    if rows % optimizer.parts:
+    if rows % optimizer.minibatches:
         problem = f"{rows} rows per process cannot be split so"
-        raise InvalidInput("parts", optimizer.parts, problem, "choose a divisor")
+        raise InvalidInput("minibatches", optimizer.minibatches, problem, "choose a divisor")
     arguments = _arguments(settings, optimizer, folder, count, rows, temperature)
     try:
         config = GRPOConfig(**arguments | more)
@@ -141,13 +141,13 @@ def _arguments(
     temperature: float,
 ) -> dict[str, Any]:
     """What is told to TRL, for `count` rows per prompt and `rows` per process and collection."""
-    size = _largest_divisor(rows // optimizer.parts, optimizer.micro_batch)
+    size = _largest_divisor(rows // optimizer.minibatches, optimizer.micro_batch)
     return {
         "output_dir": str(folder),
         "num_generations": count,
         "per_device_train_batch_size": size,
         "per_device_eval_batch_size": count,
-        "gradient_accumulation_steps": rows // optimizer.parts // size,
+        "gradient_accumulation_steps": rows // optimizer.minibatches // size,
         "steps_per_generation": rows // size,
         "num_iterations": optimizer.epochs,
         "max_grad_norm": optimizer.max_norm,

@@ -28,7 +28,7 @@ from llm.engines.lean import check_trainable, diverged, with_logprobs
 from llm.engines.trl.checks import check_layout, check_one_world, last_checkpoint
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
-from llm.models.memory import enough_memory
+from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
 from llm.sampling.trl_sampler import TrlSampler
 from llm.simulator import LanguageModelSimulator
@@ -38,7 +38,7 @@ from llm.training.optimizer import adamw
 from llm.training.rows import TrainingRow, training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
 
-__all__ = ["Outputs", "ResetTrainer", "last_checkpoint", "turn_of"]
+__all__ = ["Outputs", "ResetTrainer", "batch_indices", "last_checkpoint"]
 
 Outputs = dict[str, Tensor]
 
@@ -123,7 +123,9 @@ class ResetTrainer(GRPOTrainer):
                 last update and what was saved stays as it is.
             OutOfMemory: naming the setting to lower.
         """
-        with enough_memory("per_device_train_batch_size", self.args.per_device_train_batch_size):
+        with explain_out_of_memory(
+            "per_device_train_batch_size", self.args.per_device_train_batch_size
+        ):
             return super().train(*args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -154,14 +156,14 @@ class ResetTrainer(GRPOTrainer):
         collection = self._collect(self._places(len(inputs) // self.args.num_generations))
         rows = training_rows(collection)
         self._count(collection, rows)
-        return self._outputs(filled(rows, len(inputs)), len(rows))
+        return self._outputs(pad_batch(rows, len(inputs)), len(rows))
 
     def _places(self, own: int) -> list[int]:
         """This process's share of the prompts whose turn it is, as many as `own`."""
         args, processes = self.args, self.accelerator.num_processes
         updates = args.steps_per_generation // args.gradient_accumulation_steps
         number = self.state.global_step // (updates * args.num_iterations)
-        turn = turn_of(len(self.problems), own * processes, number, self.key)
+        turn = batch_indices(len(self.problems), own * processes, number, self.key)
         first = own * self.accelerator.process_index
         return turn[first : first + own]
 
@@ -208,7 +210,7 @@ class ResetTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: Outputs) -> Tensor:
         """The project's loss of one micro-batch, with averages over its whole update."""
         totals = self._totals()
-        part = self._teaching(inputs)
+        part = self._informative_rows(inputs)
         micro_batch = self._step % self.args.gradient_accumulation_steps
         key = self.key.child("dropout", self.state.global_step, micro_batch)
         with drawing(key, self.accelerator.device):
@@ -239,8 +241,8 @@ class ResetTrainer(GRPOTrainer):
         rows, tokens = self.accelerator.reduce(own, reduction="sum").tolist()
         return Totals(rows, tokens)
 
-    def _teaching(self, inputs: Outputs) -> Outputs:
-        """The rows of a micro-batch that have a gradient, or one that has none; without margins."""
+    def _informative_rows(self, inputs: Outputs) -> Outputs:
+        """The rows of a micro-batch with non-zero advantage, or one without; no margins."""
         informative = (inputs["advantages"] != 0).any(dim=1)
         informative[0] |= not informative.any()  # backward needs a graph
         part = {name: t[informative] for name, t in inputs.items() if t.ndim}
@@ -320,7 +322,7 @@ class ResetTrainer(GRPOTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Mean reward of one rollout per held-out problem, not counted in the budget.
+        """Return the mean reward of one rollout per held-out problem, not counted in the budget.
 
         Raises:
             InvalidInput: if there are none.
@@ -361,14 +363,17 @@ class _Guard(TrainerCallback):
             self.trainer.model.zero_grad(set_to_none=True)
 
 
-def turn_of(problems: int, prompts: int, number: int, key: Key) -> list[int]:
-    """Places of the problems of a collection: each pass through all of them is in a new order.
+def batch_indices(problems: int, prompts: int, number: int, key: Key) -> list[int]:
+    """Return the indices of a collection's problems; each pass through all is in a new order.
 
     Args:
         problems: how many there are.
         prompts: how many a collection takes; what is left over at the end of a pass sits out.
         number: of the collection, 0-based.
         key: of the run.
+
+    Returns:
+        `prompts` different indices from 0 to ``problems - 1``.
     """
     a_pass, turn = divmod(number, problems // prompts)
     order = key.child("order", a_pass).generator().permutation(problems)
@@ -380,8 +385,8 @@ def _as_dataset(problems: Sequence[Problem], simulator: LanguageModelSimulator) 
     return Dataset.from_dict({"prompt": [simulator.task.prompt(p) for p in problems]})
 
 
-def filled(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
-    """As many rows as TRL expects: what is missing is made up for by rows of advantage 0.
+def pad_batch(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
+    """Pad a batch to as many rows as TRL expects, with rows of advantage 0.
 
     Raises:
         InvalidInput: if there are none, or too many.

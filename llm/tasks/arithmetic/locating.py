@@ -23,8 +23,8 @@ LOCATE, RIGHT, WRONG = "<locate>", "right", "wrong"
 
 
 @dataclass(frozen=True, slots=True)
-class ArithmeticDialect:
-    """The words in which models of the arithmetic task localise.
+class ArithmeticLocalizationPrompt:
+    """How a model of the arithmetic task is asked for its first error.
 
     Attributes:
         task: renders questions.

@@ -189,3 +189,15 @@ def test_a_damaged_checkpoint_is_a_clear_error(tmp_path):
     (checkpoints.of(spec()) / "state.pt").write_bytes(b"no checkpoint")
     with pytest.raises(InvalidInput, match=r"state\.pt.*cannot be read.*delete it"):
         training_curve(spec(), checkpoints)
+
+
+def test_a_state_with_the_names_of_older_checkpoints_is_read():
+    training = Training(spec())
+    training.advance()
+    state = json.loads(json.dumps(training.state()))
+    usage = state["usage"]
+    usage["finishes"] = usage.pop("endings")
+    other = Training(spec())
+    other.restore(state)
+    assert other.simulator.usage == training.simulator.usage
+    assert other.simulator.usage.endings

@@ -120,15 +120,15 @@ def test_rows_without_advantage_change_nothing():
 def test_several_updates_from_one_batch():
     rows = random_rows(12, prompts=4)
     model, by_hand = tiny_model(), tiny_model()
-    report = trainer(model, parts=2, epochs=2).step(rows)
+    report = trainer(model, minibatches=2, epochs=2).step(rows)
     steps = trainer(by_hand)
     for part in [rows[:6], rows[6:]] * 2:
         steps.step(part)
     assert torch.equal(weights(model), weights(by_hand))
     assert report.updates == steps.updates == 4
     assert report.rows == 24
-    with pytest.raises(InvalidInput, match="parts"):
-        trainer(parts=5).step(rows)
+    with pytest.raises(InvalidInput, match="minibatches"):
+        trainer(minibatches=5).step(rows)
 
 
 def test_no_rows_are_refused():
@@ -200,7 +200,7 @@ def curve(steps, first, last):
 
 @pytest.mark.parametrize("lora", [None, LoraSettings(4, 8, dropout=0.3)], ids=["all", "lora"])
 def test_a_resumed_run_is_the_same_to_the_digit(lora):
-    options = {"warm_up": 3, "decay": 9, "weight_decay": 0.01, "parts": 2}
+    options = {"warm_up": 3, "decay": 9, "weight_decay": 0.01, "minibatches": 2}
 
     def fresh():
         return trainer(prepare(tiny_model(), ModelSettings("tiny", lora=lora)), **options)

@@ -24,7 +24,7 @@ from cpi_theory.seam import Group
 from llm.engines.lean import LeanTrainer, TrainingDiverged
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.settings import TrlSettings, trl_config
-from llm.engines.trl.trainer import ResetTrainer, turn_of
+from llm.engines.trl.trainer import ResetTrainer, batch_indices
 from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.rows import training_rows
@@ -273,7 +273,7 @@ def test_updates_without_any_advantage_change_nothing(tmp_path):
 
 
 def test_several_updates_from_one_batch(tmp_path):
-    optimizer = dataclasses.replace(OPTIMIZER, parts=3, epochs=2)
+    optimizer = dataclasses.replace(OPTIMIZER, minibatches=3, epochs=2)
     loss = LossSettings("clipped", "token-mean")
     ours = trainer(tmp_path, loss=loss, optimizer=optimizer, kind=Watched, updates=6)
     ours.train()
@@ -378,11 +378,11 @@ def test_nothing_is_sent_to_trackers_unless_asked(tmp_path):
 
 
 def test_every_pass_shows_every_problem_once():
-    turns = [turn_of(7, 3, number, KEY) for number in range(6)]
+    turns = [batch_indices(7, 3, number, KEY) for number in range(6)]
     for first, second in zip(turns[::2], turns[1::2], strict=True):
         assert len({*first, *second}) == 6
     assert turns[:2] != turns[2:4] != turns[4:]
-    assert turns == [turn_of(7, 3, number, KEY) for number in range(6)]
+    assert turns == [batch_indices(7, 3, number, KEY) for number in range(6)]
 
 
 def test_the_sampler_must_share_the_model(tmp_path):
@@ -443,7 +443,7 @@ def test_a_sampler_with_a_copy_is_told_of_every_update(tmp_path):
         ({"more": {"nonsense": 1}}, "more.*nonsense"),
         (
             {
-                "optimizer": dataclasses.replace(OPTIMIZER, parts=3),
+                "optimizer": dataclasses.replace(OPTIMIZER, minibatches=3),
                 "save_every": 2,
                 "updates": 6,
             },
@@ -476,8 +476,8 @@ def test_bad_run_settings_are_named(options, message):
 def test_what_cannot_run_here_is_refused(tmp_path):
     with pytest.raises(InvalidInput, match="no GPU"):
         trl_config(TrlSettings(bf16=True), OPTIMIZER, RESETS, tmp_path)
-    with pytest.raises(InvalidInput, match="parts"):
-        trl_config(TrlSettings(), OptimizerSettings(parts=7), RESETS, tmp_path)
+    with pytest.raises(InvalidInput, match="minibatches"):
+        trl_config(TrlSettings(), OptimizerSettings(minibatches=7), RESETS, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -121,9 +121,9 @@ def test_rows_that_are_missing_count_for_nothing(tmp_path):
         assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6)
 
 
-def test_updates_from_parts_of_a_collection_are_those_of_the_lean_loop(tmp_path):
+def test_updates_from_minibatches_of_a_collection_are_those_of_the_lean_loop(tmp_path):
     loss = LossSettings("clipped", "sequence-mean")
-    optimizer = OptimizerSettings(rate=3e-3, parts=3, epochs=2, micro_batch=4)
+    optimizer = OptimizerSettings(rate=3e-3, minibatches=3, epochs=2, micro_batch=4)
     _, world, diary = run(tmp_path, optimizer=optimizer, loss=loss, updates=12)
     other, expected = lean(RESETS, loss, optimizer, updates=2)
     assert relative(weights(world.sampler.model), weights(other.sampler.model)) < 1e-5
@@ -183,6 +183,17 @@ def test_a_finished_run_is_only_loaded(tmp_path):
     assert torch.equal(weights(again.sampler.model), weights(world.sampler.model))
 
 
+def test_a_run_state_under_its_older_name_is_read(tmp_path):
+    _, _, diary = run(tmp_path, updates=1, save_every=1)
+    checkpoint = last_checkpoint(tmp_path)
+    (checkpoint / "run_state.json").rename(checkpoint / "companion.json")
+    _, _, resumed = run(tmp_path, updates=1, save_every=1)
+    assert resumed.entries == diary.entries
+    (checkpoint / "companion.json").unlink()
+    with pytest.raises(InvalidInput, match=r"holds no run_state\.json"):
+        run(tmp_path, updates=1, save_every=1)
+
+
 def test_checkpoints_in_the_way_are_refused(tmp_path):
     run(tmp_path, updates=1, save_every=1)
     with pytest.raises(InvalidInput, match="checkpoint-1"):
@@ -218,7 +229,10 @@ def test_divergence_leaves_a_checkpoint_to_go_on_from(tmp_path):
             {"optimizer": OptimizerSettings(epochs=2), "loss": LossSettings("clipped")},
             "updates = 3: a collection is learned from in 2",
         ),
-        ({"optimizer": OptimizerSettings(parts=2), "updates": 4}, "parts = 2: 3 prompts"),
+        (
+            {"optimizer": OptimizerSettings(minibatches=2), "updates": 4},
+            "minibatches = 2: 3 prompts",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, options, message):

@@ -17,7 +17,12 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import FailedLocalization, Localization, Reason
 from llm.localizers.base import Located
 from llm.localizers.oracle import BlurredLocalizer, MajorityLocalizer, OracleLocalizer
-from llm.localizers.self_localizer import Level, SelfLocalizer, WrittenDialect, read_step
+from llm.localizers.self_localizer import (
+    Disclosure,
+    SelfLocalizer,
+    WrittenLocalizationPrompt,
+    read_step,
+)
 from llm.sampling.transformers_sampler import TransformersSampler
 from tests.llm.canned import PROBLEM, CannedSampler, byte_vocabulary, rollout_of
 from tests.llm.words import random_model
@@ -84,14 +89,14 @@ def test_costs_are_counted_whether_or_not_the_engine_stops():
         len(r"ab \boxed{1}"),
         len(r"ab \boxed{1} cd") + 1,
     )
-    asked = localizer("").prompt(FAILED)
+    asked = localizer("").prompt_ids(FAILED)
     assert stops.prompt == goes_on.prompt == len(asked)
 
 
 def test_kept_thoughts_are_shown_and_an_error_among_them_is_out_of_range():
     rollout = rollout_of(BYTES, own=["b", "c"], kept=["a1", "a2"])
     model = localizer("")
-    text = BYTES.decode(model.prompt(rollout))
+    text = BYTES.decode(model.prompt_ids(rollout))
     assert "Step 1: a1\nStep 2: a2\nStep 3: b\nStep 4: c\n" in text
     assert "</thought>" not in text
     answers = [ask(rf"\boxed{{{k}}}", rollout).answer for k in range(1, 6)]
@@ -130,7 +135,7 @@ def test_answers_depend_on_rollout_and_key_alone():
 
 def test_a_solution_longer_than_the_context_is_refused_and_the_others_are_asked():
     long = rollout_of(BYTES, ["word " * 200, "b"])
-    room = len(localizer("").prompt(FAILED)) + 9
+    room = len(localizer("").prompt_ids(FAILED)) + 9
     model = localizer(r"\boxed{1}", context=room)
     located = model.locate([long, FAILED], KEYS[:2])
     assert located[0] == Located(refused(Reason.TRUNCATED))
@@ -142,38 +147,44 @@ def test_a_solution_longer_than_the_context_is_refused_and_the_others_are_asked(
         assert model.sampler.batches == calls
 
 
-@pytest.mark.parametrize("level", Level)
-def test_levels_tell_what_they_say(level):
-    dialect = WrittenDialect(level)
+@pytest.mark.parametrize("disclosure", Disclosure)
+def test_disclosures_tell_what_they_say(disclosure):
+    prompt = WrittenLocalizationPrompt(disclosure)
     problem = type(PROBLEM)("p", "How many?", "31415")
-    [message] = dialect.render(problem, ["first", "second {{steps}}"])
+    [message] = prompt.render(problem, ["first", "second {{steps}}"])
     text = message["content"]
     assert message["role"] == "user"
-    assert ("31415" in text) == (level is Level.ANSWER_SHOWN)
-    assert (r"\boxed{0}" in text) == (level is Level.NOT_TOLD)
-    assert ("does not arrive at the correct answer" in text) == (level is not Level.NOT_TOLD)
+    assert ("31415" in text) == (disclosure is Disclosure.ANSWER_SHOWN)
+    assert (r"\boxed{0}" in text) == (disclosure is Disclosure.NOT_TOLD)
+    assert ("does not arrive at the correct answer" in text) == (
+        disclosure is not Disclosure.NOT_TOLD
+    )
     assert "How many?" in text
     assert "Step 1: first\nStep 2: second {{steps}}\n" in text  # filled in once
     assert "to 2" in text
     assert "an earlier attempt of yours" in text
-    assert "yours" not in WrittenDialect(level, own=False).render(problem, ["a"])[0]["content"]
+    assert (
+        "yours"
+        not in WrittenLocalizationPrompt(disclosure, own=False).render(problem, ["a"])[0]["content"]
+    )
 
 
 def test_the_chat_template_is_used_where_there_is_one():
     model = localizer(r"\boxed{1}", CHAT)
-    text = CHAT.decode(model.prompt(rollout_of(CHAT, ["a"])))
+    text = CHAT.decode(model.prompt_ids(rollout_of(CHAT, ["a"])))
     assert text.startswith("<user>")
     assert text.endswith("<reply>")
 
 
-def test_a_dialect_may_write_a_plain_text():
+def test_a_localization_prompt_may_write_a_plain_text():
     class Plain:
         def render(self, problem, thoughts):
             return f"{problem.question}|{'|'.join(thoughts)}|locate"
 
     model = SelfLocalizer(CannedSampler(BYTES, lambda prompt, key: ""), BYTES, Plain())
     assert (
-        BYTES.decode(model.prompt(rollout_of(BYTES, ["a", "b"]))) == "What is 2 + 2 * 3?|a|b|locate"
+        BYTES.decode(model.prompt_ids(rollout_of(BYTES, ["a", "b"])))
+        == "What is 2 + 2 * 3?|a|b|locate"
     )
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from cpi_theory.checks import InvalidInput
 from llm.models.folders import recover, save_model
 from llm.models.load import check_writes, context_of, find_device, load_model
-from llm.models.memory import OutOfMemory, enough_memory
+from llm.models.memory import OutOfMemory, explain_out_of_memory
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.sampling.base import Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
@@ -194,17 +194,17 @@ def test_a_gpu_that_is_not_there(folder):
 )
 def test_a_lack_of_memory_names_what_to_lower(error):
     said = "micro_batch = 64: out of memory; lower it"
-    with pytest.raises(OutOfMemory, match=said), enough_memory("micro_batch", 64):
+    with pytest.raises(OutOfMemory, match=said), explain_out_of_memory("micro_batch", 64):
         raise error
 
 
 def test_torchs_own_lack_of_memory_is_recognised():
-    with pytest.raises(OutOfMemory), enough_memory("rows", 1):
+    with pytest.raises(OutOfMemory), explain_out_of_memory("rows", 1):
         torch.empty(1 << 60)
 
 
 def test_other_errors_are_left_alone():
-    with pytest.raises(RuntimeError, match="shape") as caught, enough_memory("rows", 1):
+    with pytest.raises(RuntimeError, match="shape") as caught, explain_out_of_memory("rows", 1):
         raise RuntimeError("shape")
     assert not isinstance(caught.value, InvalidInput)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 
 from cpi_theory.checks import InvalidInput
 from llm.models.tiny import TinyModel, load, save, tokenizer
-from llm.tasks.arithmetic.locating import ArithmeticDialect, trace
+from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt, trace
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask, boxed, parse_question
-from llm.text.thoughts import Finish, Segmenter, segment
+from llm.text.thoughts import Segmenter, TextEnding, segment
 from llm.text.vocabulary import Vocabulary
 
 TASK = ArithmeticTask()
@@ -28,7 +28,7 @@ def test_no_text_of_the_task_holds_an_unknown_word(regime: str, seed: int) -> No
     right = exercise.values(23)
     stated = [*right[:5], *((v + 1) % 23 for v in right[5:])]
     reply = trace(exercise.operations, right, stated)
-    text = f"{ArithmeticDialect(task).render(problem, thoughts)} {reply}"
+    text = f"{ArithmeticLocalizationPrompt(task).render(problem, thoughts)} {reply}"
     ids = TOKENS.encode(text)
     assert TOKENS.unk_token_id not in ids
     assert len(ids) == len(text.split())
@@ -49,7 +49,7 @@ def test_a_solution_is_cut_into_its_thoughts_and_ends_with_the_answer() -> None:
     thoughts = TASK.solution(problem)
     ids = vocabulary.encode(" ".join(thoughts) + " </thought> then 11: +1 5")
     cut = segment(Segmenter(TASK.form, vocabulary.eos), ids, vocabulary.piece)
-    assert cut.finish is Finish.ANSWERED
+    assert cut.ended is TextEnding.ANSWERED
     assert [vocabulary.decode(ids[a:b]) for a, b in cut.spans] == thoughts
 
 

@@ -11,7 +11,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.task import Problem, StepChecker, Task
 from llm.tasks.arithmetic.facts import Slips, slip_sizes, write
-from llm.tasks.arithmetic.locating import ArithmeticDialect, trace
+from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt, trace
 from llm.tasks.arithmetic.task import (
     FILLERS,
     OPERATIONS,
@@ -243,9 +243,9 @@ def test_traces_end_at_the_first_wrong_step_and_name_it() -> None:
 
 def test_a_localisation_shows_question_thoughts_and_sign() -> None:
     bare = [text.replace("</thought>", "").strip() for text in RIGHT]
-    dialect = ArithmeticDialect(SHORT)
+    prompt = ArithmeticLocalizationPrompt(SHORT)
     expected = f"Q {BY_HAND.question} {' '.join(RIGHT)} <locate> start 21"
-    assert dialect.render(BY_HAND, bare) == dialect.render(BY_HAND, RIGHT) == expected
+    assert prompt.render(BY_HAND, bare) == prompt.render(BY_HAND, RIGHT) == expected
 
 
 def test_implements_the_protocols() -> None:

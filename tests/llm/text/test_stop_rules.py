@@ -58,7 +58,7 @@ def test_every_completion_has_a_tracker_of_its_own(rule, tokens):
 @given(THOUGHT_STOPS, STREAMS)
 def test_a_rollout_is_over_where_its_segmenter_ends_it(rule, tokens):
     cut = segment(rule.segmenter(WORDS.eos), tokens, WORDS.piece)
-    length = len(tokens) if cut.finish is None else cut.spans[-1][1]
+    length = len(tokens) if cut.ended is None else cut.spans[-1][1]
     assert end(rule, tokens) == length
 
 

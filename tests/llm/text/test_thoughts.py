@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from llm.text.thoughts import Finish, Segmenter, ThoughtFormat, boxed_span, holds_answer, segment
+from llm.text.thoughts import (
+    Segmenter,
+    TextEnding,
+    ThoughtFormat,
+    boxed_span,
+    holds_answer,
+    segment,
+)
 
 EOS = 0
 PIECES = {
@@ -46,35 +53,35 @@ def cut(*tokens, **limits):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "spans", "finish"),
+    ("tokens", "spans", "ending"),
     [
         ((1, 2, 1, 1, 2), [(0, 2), (2, 5)], None),
-        ((1, 2, 1, EOS, 1), [(0, 2), (2, 4)], Finish.EOS),
-        ((1, 2, 3, 4, 5, 2, EOS), [(0, 2), (2, 5)], Finish.ANSWERED),
+        ((1, 2, 1, EOS, 1), [(0, 2), (2, 4)], TextEnding.EOS),
+        ((1, 2, 3, 4, 5, 2, EOS), [(0, 2), (2, 5)], TextEnding.ANSWERED),
         ((3, 9, 4, 5, 2, 1), [(0, 5)], None),  # an inner brace does not close the box
-        ((3, 9, 4, 5, 5, 1), [(0, 5)], Finish.ANSWERED),
+        ((3, 9, 4, 5, 5, 1), [(0, 5)], TextEnding.ANSWERED),
         ((3, 4, 2, 5, 1, 2), [(0, 3), (3, 6)], None),  # a box does not reach over thoughts
         ((6, 7, 8, 1), [(0, 3)], None),  # a delimiter of several tokens
-        ((6, 7, 10, 1), [(0, 3)], Finish.ANSWERED),
-        ((1, 2) * 7, [(2 * i, 2 * i + 2) for i in range(5)], Finish.THOUGHT_LIMIT),
-        ((EOS,), [(0, 1)], Finish.EOS),
+        ((6, 7, 10, 1), [(0, 3)], TextEnding.ANSWERED),
+        ((1, 2) * 7, [(2 * i, 2 * i + 2) for i in range(5)], TextEnding.THOUGHT_LIMIT),
+        ((EOS,), [(0, 1)], TextEnding.EOS),
         ((5, 5, 4), [], None),
-        ((3, 5, 1, 3, 4, 5, 1), [(0, 6)], Finish.ANSWERED),  # an empty box is no answer
-        ((3, 9, 5, 5, 2, 1, EOS), [(0, 5), (5, 7)], Finish.EOS),
-        ((11, 4, 5, 1), [(0, 3)], Finish.ANSWERED),
+        ((3, 5, 1, 3, 4, 5, 1), [(0, 6)], TextEnding.ANSWERED),  # an empty box is no answer
+        ((3, 9, 5, 5, 2, 1, EOS), [(0, 5), (5, 7)], TextEnding.EOS),
+        ((11, 4, 5, 1), [(0, 3)], TextEnding.ANSWERED),
     ],
 )
-def test_examples(tokens, spans, finish):
+def test_examples(tokens, spans, ending):
     done = cut(*tokens)
-    assert (done.spans, done.finish) == (spans, finish)
+    assert (done.spans, done.ended) == (spans, ending)
 
 
 def test_limits_count_what_was_kept():
     form = ThoughtFormat(max_thoughts=3, max_tokens=10)
     done = segment(Segmenter(form, frozenset([EOS]), 2, 4), (1, 2, 1), PIECES.__getitem__)
-    assert (done.spans, done.finish) == ([(0, 2)], Finish.THOUGHT_LIMIT)
+    assert (done.spans, done.ended) == ([(0, 2)], TextEnding.THOUGHT_LIMIT)
     done = segment(Segmenter(form, frozenset([EOS]), 0, 7), (1, 1, 1, 1), PIECES.__getitem__)
-    assert (done.spans, done.finish) == ([(0, 3)], Finish.TOKEN_LIMIT)
+    assert (done.spans, done.ended) == ([(0, 3)], TextEnding.TOKEN_LIMIT)
 
 
 def test_a_cap_ends_thoughts_without_a_delimiter():
@@ -82,7 +89,7 @@ def test_a_cap_ends_thoughts_without_a_delimiter():
 
 
 def test_only_texts_that_ended_themselves_are_complete():
-    assert {f for f in Finish if f.complete} == {Finish.ANSWERED, Finish.EOS}
+    assert {f for f in TextEnding if f.complete} == {TextEnding.ANSWERED, TextEnding.EOS}
 
 
 @given(st.lists(st.sampled_from([1, 1, 2, 3, 4, 5]), max_size=40), st.integers(1, 6))
@@ -94,11 +101,11 @@ def test_against_a_naive_reading(tokens, most):
     thoughts = text.split("</thought>")[:most]
     boxed = [i for i, thought in enumerate(thoughts) if has_filled_box(thought)]
     if boxed:
-        assert done.finish is Finish.ANSWERED
+        assert done.ended is TextEnding.ANSWERED
         assert len(done.spans) == boxed[0] + 1
     else:
         assert len(done.spans) == len(whole)
-        assert (done.finish is Finish.THOUGHT_LIMIT) == (len(whole) == most)
+        assert (done.ended is TextEnding.THOUGHT_LIMIT) == (len(whole) == most)
     flat = [i for a, b in done.spans for i in range(a, b)]
     assert flat == list(range(len(flat)))
 

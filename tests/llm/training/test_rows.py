@@ -139,15 +139,15 @@ def test_padding_can_be_undone(count, seed):
     assert batch.input_ids.shape[1] == max(map(len, rows))
 
 
-@given(prompts=st.integers(1, 6), parts=st.integers(1, 6))
+@given(prompts=st.integers(1, 6), minibatches=st.integers(1, 6))
 @settings(max_examples=20, deadline=None)
-def test_parts_keep_prompts_together_and_are_level(prompts, parts):
+def test_minibatches_keep_prompts_together_and_are_level(prompts, minibatches):
     rows = random_rows(2 * prompts, prompts=prompts)
-    if parts > prompts:
-        with pytest.raises(InvalidInput, match="parts"):
-            split_by_prompt(rows, parts)
+    if minibatches > prompts:
+        with pytest.raises(InvalidInput, match="minibatches"):
+            split_by_prompt(rows, minibatches)
         return
-    split = split_by_prompt(rows, parts)
+    split = split_by_prompt(rows, minibatches)
     assert [row for part in split for row in part] == rows
     sizes = [{row.prompt_id for row in part} for part in split]
     assert max(map(len, sizes)) - min(map(len, sizes)) <= 1
