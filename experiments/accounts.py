@@ -41,7 +41,7 @@ class Account:
     def take(self) -> Row:
         """Totals of what was generated, and counts of groups since the last record."""
         row = self.state()
-        more = row.pop("more")
+        more: Row = row.pop("more")
         self.groups = self.informative = 0
         self.refusals.clear()
         return row | more

@@ -76,7 +76,7 @@ def _terminable() -> Iterator[None]:
     """End in order when a batch system says that it is time to; a second SIGTERM ends at once."""
     from experiments.errors import Terminated
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def end(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise Terminated
 

@@ -13,7 +13,7 @@ from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
 from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.resets.uniform import UniformReset
-from experiments.worlds.tabular import Instance
+from experiments.worlds.tabular import SeededWorld
 
 GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO
 
@@ -86,12 +86,12 @@ class ConservativeMethod:
     resets: Literal["random", "oracle"]
     exact: bool = False
 
-    def algorithm(self, instance: Instance, trials: int) -> ConservativePolicyIteration:
+    def algorithm(self, seeded: SeededWorld, trials: int) -> ConservativePolicyIteration:
         """Targets as in T5: tau for the oracle, p tau for random resets."""
         oracle = self.resets == "oracle"
         return ConservativePolicyIteration(
-            reset=ImprovableReset(instance.tau) if oracle else UniformReset(),
-            target=instance.tau if oracle else instance.tau * instance.coverage,
+            reset=ImprovableReset(seeded.tau) if oracle else UniformReset(),
+            target=seeded.tau if oracle else seeded.tau * seeded.coverage,
             samples=trials,
             exact=self.exact,
         )

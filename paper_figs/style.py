@@ -75,7 +75,7 @@ def look(name: str, index: int = 0) -> Look:
 
 
 def shades(count: int) -> list[str]:
-    """`count` colours in order, light to dark, for the values of a dial."""
+    """`count` colours in order, light to dark, for the values of a parameter."""
     ramp = ("#8FC1E3", "#3D8EC9", "#0B4F8A", "#06294A")
     return list(ramp[:count] if count <= 3 else ramp)
 
@@ -156,7 +156,7 @@ def letter(axes: Sequence[Axes], size: float | None = None) -> None:
         ax.set_title(text, loc="left", size=size)
 
 
-def thousands(value: float, position: float | None = None) -> str:
+def thousands(value: float, _position: float | None = None) -> str:
     """Tick labels like 1.5k and 2M."""
     if abs(value) >= 1e6:
         return f"{value / 1e6:g}M"

@@ -63,6 +63,7 @@ class CartPole:
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """The first push in the direction that the pole does not lean to, where it leans at all."""
+        del keys  # nothing is drawn
         return [self._locate(rollout) for rollout in rollouts]
 
     def _locate(self, rollout: Rollout) -> Localization | FailedLocalization:

@@ -73,6 +73,7 @@ class Countdown:
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """The first action that puts the target out of reach."""
+        del keys  # nothing is drawn
         return [self._locate(rollout) for rollout in rollouts]
 
     def _locate(self, rollout: Rollout) -> Localization | FailedLocalization:

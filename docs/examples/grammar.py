@@ -66,6 +66,7 @@ class Brackets:
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
         """The first letter that no ending can make good, or the full stop that came too soon."""
+        del keys  # nothing is drawn
         return [self._locate(rollout) for rollout in rollouts]
 
     def _locate(self, rollout: Rollout) -> Localization | FailedLocalization:

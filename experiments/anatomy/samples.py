@@ -27,8 +27,8 @@ CONTROLLED = ("self", "random", "oracle")
 
 
 @dataclass(frozen=True, eq=False)
-class LanguageSite:
-    """A model at work on held-out problems, and who knows the truth about it.
+class PreparedLanguageWorld:
+    """A model with held-out problems, and the step checker if there is one.
 
     Attributes:
         simulator: the model as a world.
@@ -41,7 +41,7 @@ class LanguageSite:
     oracle: OracleLocalizer | None
 
     @classmethod
-    def open(cls, spec: AnatomySpec) -> LanguageSite:
+    def load(cls, spec: AnatomySpec) -> PreparedLanguageWorld:
         """Load the model and draw the problems.
 
         Raises:
@@ -73,7 +73,7 @@ class Failure:
     Attributes:
         prompt, number: which rollout of which problem it is.
         rollout: the text.
-        first_error: see :meth:`LanguageSite.first_errors`.
+        first_error: see :meth:`PreparedLanguageWorld.first_errors`.
     """
 
     prompt: int
@@ -87,7 +87,7 @@ class Reset:
     """A reset of a parent, or the control of one.
 
     Attributes:
-        parent: on whose account it is made.
+        parent: the failure that the reset is counted for.
         kind: how the step was chosen.
         source: the failure that is reset: the parent, or for a control another one.
         step: the step that is reset to, a reason if there is none.
@@ -99,7 +99,7 @@ class Reset:
     step: int | Refusal
 
     def key(self, key: Key) -> Key:
-        """Its own stream below `key`."""
+        """The random stream of this reset below `key`."""
         return key.child(self.kind, self.parent.prompt, self.parent.number)
 
 
@@ -114,20 +114,20 @@ class Failures:
     by_prompt: dict[int, list[Failure]] = field(default_factory=dict)
 
     @classmethod
-    def draw(cls, site: LanguageSite, rollouts: int, key: Key) -> Failures:
+    def draw(cls, prepared: PreparedLanguageWorld, rollouts: int, key: Key) -> Failures:
         """The failures among `rollouts` rollouts from each start, drawn in one batched call."""
         requests = [
             Draw(start, key.child("base", i).integers(rollouts))
-            for i, start in enumerate(site.starts)
+            for i, start in enumerate(prepared.starts)
         ]
-        drawn = Batcher(site.simulator).draw_all(requests)
+        drawn = Batcher(prepared.simulator).draw_all(requests)
         failed = [
             (prompt, number, r)
             for prompt, ones in enumerate(drawn)
             for number, r in enumerate(ones)
             if isinstance(r, TextRollout) and r.failed and len(r)
         ]
-        errors = site.first_errors([r for _, _, r in failed], key.child("oracle"))
+        errors = prepared.first_errors([r for _, _, r in failed], key.child("oracle"))
         found = cls()
         for (prompt, number, rollout), error in zip(failed, errors, strict=True):
             one = Failure(prompt, number, rollout, error)
@@ -135,7 +135,7 @@ class Failures:
         return found
 
     def parents(self, most: int, key: Key) -> list[Failure]:
-        """At most `most` failures of each prompt, drawn without replacement."""
+        """Draw at most `most` failures of each prompt, without replacement."""
         chosen = []
         for prompt, ones in self.by_prompt.items():
             order = key.child(prompt).generator().permutation(len(ones))[:most]
@@ -173,32 +173,34 @@ def reset_rows(spec: AnatomySpec) -> list[Row]:
     nobody knows or there is none), `step` (thoughts kept; null: refused, for the `reason`), and
     the `rewards` of the suffixes. The prefix is right if `step` <= `first_error`.
     """
-    site, key = LanguageSite.open(spec), spec.key
-    failures = Failures.draw(site, spec.rollouts, key)
+    prepared, key = PreparedLanguageWorld.load(spec), spec.key
+    failures = Failures.draw(prepared, spec.rollouts, key)
     parents = failures.parents(spec.parents, key.child("parents"))
-    resets = list(_resets(site, parents, key))
+    resets = list(_resets(prepared, parents, key))
     for reset in [r for r in resets if r.kind in CONTROLLED]:
         resets.append(failures.control(reset, reset.key(key.child("control"))))
     return [
         _row(spec.world.name, reset, rewards)
-        for reset, rewards in zip(resets, _suffixes(site, resets, spec), strict=True)
+        for reset, rewards in zip(resets, _suffixes(prepared, resets, spec), strict=True)
     ]
 
 
-def _resets(site: LanguageSite, parents: Sequence[Failure], key: Key) -> Iterator[Reset]:
+def _resets(
+    prepared: PreparedLanguageWorld, parents: Sequence[Failure], key: Key
+) -> Iterator[Reset]:
     asked = key.child("locate").integers(len(parents))
-    answers = site.simulator.locate_first_error([p.rollout for p in parents], asked)
+    answers = prepared.simulator.locate_first_error([p.rollout for p in parents], asked)
     for parent, answer in zip(parents, answers, strict=True):
         named = answer.step if isinstance(answer, Localization) else answer
         yield Reset(parent, "self", parent, named)
         draw = key.child("random", parent.prompt, parent.number).generator()
         yield Reset(parent, "random", parent, int(draw.integers(len(parent.rollout))))
         yield Reset(parent, "start", parent, 0)
-        if site.oracle is not None:
+        if prepared.oracle is not None:
             known = parent.first_error
             yield Reset(parent, "oracle", parent, _or_refusal(known, Reason.NO_ERROR))
-        if hasattr(site.simulator.task, "hard_places"):
-            hard = site.first_hard(parent.rollout)
+        if hasattr(prepared.simulator.task, "hard_places"):
+            hard = prepared.first_hard(parent.rollout)
             yield Reset(parent, "first hard", parent, _or_refusal(hard, Reason.NO_ELIGIBLE_STEP))
 
 
@@ -206,16 +208,18 @@ def _or_refusal(step: int | None, reason: Reason) -> int | Refusal:
     return Refusal(reason) if step is None else step
 
 
-def _suffixes(site: LanguageSite, resets: Sequence[Reset], spec: AnatomySpec) -> list[list[float]]:
+def _suffixes(
+    prepared: PreparedLanguageWorld, resets: Sequence[Reset], spec: AnatomySpec
+) -> list[list[float]]:
     """Rewards of the suffixes of each reset, all drawn in one batched call."""
     key = spec.key.child("suffix")
     requests = [_request(reset, reset.key(key), spec.suffixes) for reset in resets]
-    drawn = Batcher(site.simulator).draw_all(requests)
+    drawn = Batcher(prepared.simulator).draw_all(requests)
     return [[r.reward for r in rollouts] for rollouts in drawn]
 
 
 def _request(reset: Reset, key: Key, suffixes: int) -> Draw:
-    """As many suffixes from the reset state; none of one that was refused."""
+    """Ask for `suffixes` rollouts from the reset state; for none if the reset was refused."""
     rollout = reset.source.rollout
     if isinstance(reset.step, Refusal):
         return Draw(rollout.start, key.integers(0))

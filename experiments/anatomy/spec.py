@@ -42,5 +42,5 @@ class AnatomySpec:
 
     @property
     def key(self) -> Key:
-        """Of everything drawn in this world."""
+        """The key of everything that is drawn in this world."""
         return Key.of(self.seed).child("anatomy", self.world.name)

@@ -137,7 +137,7 @@ def gaps(rows: Sequence[Row], resamples: int, key: Key) -> list[Row]:
 
 
 def _paired(first: Sequence[Row], second: Sequence[Row]) -> Interval:
-    """Over parents for which both kinds drew suffixes."""
+    """The difference over those parents for which both kinds drew suffixes."""
     drawn = [{_parent(r) for r in rows if r["rewards"]} for rows in (first, second)]
     shares = [
         _share(_successes(r for r in rows if _parent(r) in drawn[0] & drawn[1]))

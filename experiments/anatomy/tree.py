@@ -10,7 +10,7 @@ import numpy as np
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.reset_grpo import SRPO
 from cpi_theory.seam import Collection, Group
-from experiments.anatomy.samples import LanguageSite
+from experiments.anatomy.samples import PreparedLanguageWorld
 from experiments.anatomy.spec import AnatomySpec
 from experiments.runs.files import Row
 from llm.localizers.base import whole_solution
@@ -47,26 +47,26 @@ def tree_rows(spec: TreeSpec) -> list[Row]:
     Rows of kind "signal", one per prompt and group: `prompt`, `role`, `informative`, `tokens` and
     `signal` (the sum of the norms over the tokens).
     """
-    site, key = LanguageSite.open(spec.world), spec.world.key.child("tree")
+    prepared, key = PreparedLanguageWorld.load(spec.world), spec.world.key.child("tree")
     algorithm = SRPO(on_refusal="fresh")
-    collection = collect(algorithm, site.simulator, site.starts, key)
+    collection = collect(algorithm, prepared.simulator, prepared.starts, key)
     labels = {"world": spec.world.world.name}
     rows: list[Row] = []
     shown = _instructive(collection)
     for prompt in dict.fromkeys(group.prompt for group in collection):
         groups = [group for group in collection if group.prompt == prompt]
-        signals = _signals(site, groups, spec.loss)
+        signals = _signals(prepared, groups, spec.loss)
         rows += [labels | row for row in _signal_rows(groups, signals)]
         if prompt == shown:
-            rows += [labels | row for row in _rollout_rows(site, groups, signals)]
+            rows += [labels | row for row in _rollout_rows(prepared, groups, signals)]
     return rows
 
 
 def _signals(
-    site: LanguageSite, groups: Sequence[Group], loss: LossSettings
+    prepared: PreparedLanguageWorld, groups: Sequence[Group], loss: LossSettings
 ) -> list[list[np.ndarray]]:
     """Per group and rollout the norms of its tokens, all groups of a prompt as one update."""
-    model = site.simulator.sampler.model  # type: ignore[attr-defined]
+    model = prepared.simulator.sampler.model  # type: ignore[attr-defined]
     norms = iter(logit_gradient_norms(model, training_rows(groups), loss))
     return [[next(norms) for _ in group.rollouts] for group in groups]
 
@@ -95,7 +95,9 @@ def _signal_rows(groups: Sequence[Group], signals: Sequence[Sequence[np.ndarray]
 
 
 def _rollout_rows(
-    site: LanguageSite, groups: Sequence[Group], signals: Sequence[Sequence[np.ndarray]]
+    prepared: PreparedLanguageWorld,
+    groups: Sequence[Group],
+    signals: Sequence[Sequence[np.ndarray]],
 ) -> list[Row]:
     rows = []
     for number, (group, of_group) in enumerate(zip(groups, signals, strict=True)):
@@ -105,27 +107,31 @@ def _rollout_rows(
             resets = [g.step for g in groups if g.parent is rollout]
             row = {"kind": "rollout", "group": number, "prompt": group.prompt}
             row |= {"role": "base" if group.parent is None else "suffix"}
-            row |= _thought_columns(site, rollout, norms)
+            row |= _thought_columns(prepared, rollout, norms)
             row |= {"reward": rollout.reward, "advantage": sample.advantage}
             rows.append(row | {"reset": resets[0] if resets else None})
     return rows
 
 
-def _thought_columns(site: LanguageSite, rollout: TextRollout, norms: np.ndarray) -> Row:
+def _thought_columns(
+    prepared: PreparedLanguageWorld, rollout: TextRollout, norms: np.ndarray
+) -> Row:
     """What there is to tell of each thought."""
-    simulator = site.simulator
+    simulator = prepared.simulator
     thoughts = whole_solution(rollout, simulator.vocabulary, simulator.form.delimiter)
     return {
         "first": len(rollout.start.ends),
         "thoughts": thoughts,
-        "right": _right(site, rollout, thoughts),
+        "right": _right(prepared, rollout, thoughts),
         "tokens": [b - a for a, b in rollout.spans],
         "signal": [float(np.linalg.norm(norms[a:b])) for a, b in rollout.spans],
     }
 
 
-def _right(site: LanguageSite, rollout: TextRollout, thoughts: Sequence[str]) -> list[bool] | None:
-    if site.oracle is None:
+def _right(
+    prepared: PreparedLanguageWorld, rollout: TextRollout, thoughts: Sequence[str]
+) -> list[bool] | None:
+    if prepared.oracle is None:
         return None
-    wrong = site.oracle.task.first_error(rollout.start.problem, thoughts)
+    wrong = prepared.oracle.task.first_error(rollout.start.problem, thoughts)
     return [wrong is None or i < wrong for i in range(len(thoughts))]

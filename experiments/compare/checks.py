@@ -11,7 +11,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import wilson_interval
 from experiments.compare.measures import rollouts_per_sample, trial_law
 from experiments.compare.settings import Setting
-from experiments.compare.worlds import world
+from experiments.compare.worlds import policy_update
 from experiments.runs.files import Row
 from tabular.simulation.conservative import ConservativeTabular
 
@@ -44,9 +44,9 @@ def check_samples(spec: CheckSpec) -> list[Row]:
 
     `rollouts_per_sample` counts the roll-ins that met no reset state too.
     """
-    place = world(spec.setting)
-    law = trial_law(place, spec.setting)
-    simulator = ConservativeTabular(place.mdp, place.policy)
+    update = policy_update(spec.setting)
+    law = trial_law(update, spec.setting)
+    simulator = ConservativeTabular(update.mdp, update.policy)
     key = Key.of(spec.seed).child("check", repr(spec.setting))
     count = round(spec.samples)
     trials = simulator.draw_trials(
@@ -56,7 +56,7 @@ def check_samples(spec: CheckSpec) -> list[Row]:
     for index in range(spec.replications):
         part = _slice(trials, index * count, (index + 1) * count)
         chosen = EmpiricalChooser().choose(
-            part, place.mdp.actions, place.mdp.observation_count, key.child("ties", index)
+            part, update.mdp.actions, update.mdp.observation_count, key.child("ties", index)
         )
         right += bool(law.is_right(chosen))
     interval = wilson_interval(right, spec.replications)

@@ -230,7 +230,7 @@ def _crossing(grid: NDArray[np.int64], shares: Array, accuracy: float, replicati
         mean, middle, slope = _weighted_line(x, z, line)
         line = mean + slope * (x - middle)
     root = np.where(slope > 0, middle + (level - mean) / np.maximum(slope, 1e-300), x[-1])
-    return np.clip(root[:, 0], x[0], x[-1]) ** 2
+    return np.asarray(np.clip(root[:, 0], x[0], x[-1]) ** 2)
 
 
 def _weighted_line(x: Array, z: Array, at: Array) -> tuple[Array, Array, Array]:

@@ -18,11 +18,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from experiments.compare.across_worlds import ResetsSpec, measure_resets
 from experiments.compare.checks import CheckSpec, check_samples
 from experiments.compare.config import CompareConfig
 from experiments.compare.illustrations import AnatomySpec, anatomy, reset_positions
 from experiments.compare.measures import GainSpec, SamplesSpec, measure_gains, measure_samples
-from experiments.compare.places import PlaceSpec, measure_place
 from experiments.compare.plan import lines
 from experiments.compare.report import lowest_levels
 from experiments.compare.settings import Line, Setting
@@ -60,7 +60,7 @@ def run(config: CompareConfig, output: Path, execution: Execution, console: Cons
         derive(result, pictures, (), console)
     console.print(exponent_table(samples, gains))
     console.print()
-    console.print(place_table(tables["worlds"]))
+    console.print(world_table(tables["worlds"]))
     console.print(f"records: {result.directory}")
     return 0
 
@@ -79,16 +79,16 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
             [GainSpec(line, config.bootstraps, config.seed) for line in every if _aliased(line)],
         ),
         "worlds": (
-            measure_place,
+            measure_resets,
             [
-                PlaceSpec(
-                    place,
+                ResetsSpec(
+                    world,
                     accuracy=config.accuracy,
                     replications=min(config.replications, 1000),
                     bootstraps=config.bootstraps,
                     seed=config.seed,
                 )
-                for place in config.places()
+                for world in config.chosen_worlds()
             ],
         ),
     }
@@ -141,7 +141,7 @@ def base_exponents(samples: list[Row], gains: list[Row]) -> list[Row]:
     return [r for r in rows if r["kind"] == "exponent" and r["base"] and r["dial"] == "coverage"]
 
 
-def place_table(rows: list[Row]) -> Table:
+def world_table(rows: list[Row]) -> Table:
     """The oracle (at its lower level) against random resets on the visited worlds."""
     columns = ("world", "policy", "p", "guaranteed", "gain", "samples")
     table = Table(

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
-from experiments.compare.places import Place, standard_places
+from experiments.compare.across_worlds import WorldWithPolicy, standard_worlds
 from experiments.config import named_values
 from experiments.worlds.tabular import World
 
@@ -31,8 +31,8 @@ class CompareConfig:
         replications: experiments per number of samples.
         bootstraps: replicates behind each interval.
         check_replications: experiments with real rollouts per check; 0 leaves them out.
-        worlds: names or kinds of the worlds of :func:`~experiments.compare.places.standard_places`
-            to visit, or names from `more`.
+        worlds: names or kinds of standard worlds to measure in (see
+            :func:`experiments.compare.across_worlds.standard_worlds`), or names from `more`.
         more: further worlds, such as a `FileWorld` with an MDP of your own, in configuration files
             only.
     """
@@ -61,23 +61,23 @@ class CompareConfig:
         for name in ("coverages", "taus", "horizons", "actions", "precisions", "recalls"):
             if len(set(getattr(self, name))) < 2:
                 raise InvalidInput(name, getattr(self, name), "no two values", "give at least two")
-        places = {n: p for p in standard_places() for n in (p.kind, p.name)}
-        named_values("worlds", self.worlds, places | {world.name: world for world in self.more})
+        standard = {n: p for p in standard_worlds() for n in (p.kind, p.name)}
+        named_values("worlds", self.worlds, standard | {world.name: world for world in self.more})
         if max(self.coverages) > min(self.precisions):
             raise InvalidInput(
                 "precisions", self.precisions, "some below a coverage", "raise them above p"
             )
 
-    def places_called(self, name: str) -> list[Place | World]:
+    def worlds_called(self, name: str) -> list[WorldWithPolicy | World]:
         """The worlds of that name or kind; a name from `more` hides others of the same name."""
-        own: list[Place | World] = [world for world in self.more if world.name == name]
-        return own or [p for p in standard_places() if name in (p.name, p.kind)]
+        own: list[WorldWithPolicy | World] = [world for world in self.more if world.name == name]
+        return own or [p for p in standard_worlds() if name in (p.name, p.kind)]
 
-    def places(self) -> list[Place | World]:
-        """The worlds to visit, each once: standard ones in their own order, then `more`."""
-        chosen = [place for name in self.worlds for place in self.places_called(name)]
-        order: list[Place | World] = [*standard_places(), *self.more]
-        return [place for place in order if place in chosen]
+    def chosen_worlds(self) -> list[WorldWithPolicy | World]:
+        """The worlds to measure in, each once: standard ones in their own order, then `more`."""
+        chosen = [world for name in self.worlds for world in self.worlds_called(name)]
+        order: list[WorldWithPolicy | World] = [*standard_worlds(), *self.more]
+        return [world for world in order if world in chosen]
 
     def effective(self) -> CompareConfig:
         """This configuration with what `quick` stands for spelled out."""

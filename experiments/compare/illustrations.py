@@ -82,7 +82,7 @@ def reset_positions(spec: AnatomySpec) -> list[Row]:
 
 
 def _failures(tree: ReasoningTree, count: int, key: Key) -> list[Rollout]:
-    """At least `count` failed rollouts from the start; fewer only if failing is rare."""
+    """Draw `count` failed rollouts from the start; fewer only if failing is rare."""
     simulator = TabularSimulator(tree.mdp, tree.policy)
     drawn = 4 * count
     starts = simulator.start_states(drawn, key.child("starts"))

@@ -24,7 +24,7 @@ from experiments.compare.settings import (
     expected_samples_exponent,
     samples_factor,
 )
-from experiments.compare.worlds import World, world
+from experiments.compare.worlds import PolicyUpdate, policy_update
 from experiments.runs.files import Row
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
@@ -65,11 +65,11 @@ def measure_samples(spec: SamplesSpec) -> list[Row]:
     estimates = [_samples_of(setting, spec) for setting in settings]
     rows = [_samples_row(s, e, spec) for s, e in zip(settings, estimates, strict=True)]
     factor = np.array(spec.line.values, float)
-    inverse = samples_factor(spec.line.dial).startswith("1/")
+    inverse = samples_factor(spec.line.parameter).startswith("1/")
     x = 1 / factor if inverse else factor
     common = _labels(spec.line.setting, spec.line) | {
         "kind": "exponent",
-        "versus": samples_factor(spec.line.dial),
+        "versus": samples_factor(spec.line.parameter),
     }
     costs = np.array([rollouts_per_sample(setting) for setting in settings])
     fits = {
@@ -95,26 +95,26 @@ def rollouts_per_sample(setting: Setting) -> float:
 
 
 def _labels(setting: Setting, line: Line) -> Row:
-    return asdict(setting) | {"dial": line.dial, "base": line.base}
+    return asdict(setting) | {"dial": line.parameter, "base": line.base}
 
 
 def _samples_of(setting: Setting, spec: SamplesSpec) -> SamplesToReach:
-    law = trial_law(world(setting), setting)
+    law = trial_law(policy_update(setting), setting)
     key = Key.of(spec.seed).child("samples", repr(setting))
     return samples_to_reach(
         law.share_right, spec.accuracy, spec.replications, key, bootstraps=spec.bootstraps
     )
 
 
-def trial_law(place: World, setting: Setting) -> TrialLaw:
+def trial_law(update: PolicyUpdate, setting: Setting) -> TrialLaw:
     """Law of the chooser's trials in a setting, from exact evaluation."""
-    evaluation = evaluate(place.mdp, place.policy)
+    evaluation = evaluate(update.mdp, update.policy)
     return TrialLaw.of(
         evaluation.visits,
-        reset_weight(place.mdp, place.policy, setting.reset).values,
+        reset_weight(update.mdp, update.policy, setting.reset).values,
         evaluation.q_values,
         evaluation.advantages,
-        place.mdp.observations,
+        update.mdp.observations,
     )
 
 
@@ -194,13 +194,14 @@ def measure_gains(spec: GainSpec) -> list[Row]:
 
 
 def _both_rules(setting: Setting) -> dict[str, Row]:
-    place = world(setting)
-    evaluation = evaluate(place.mdp, place.policy)
-    weight = reset_weight(place.mdp, place.policy, setting.reset).values
+    update = policy_update(setting)
+    evaluation = evaluate(update.mdp, update.policy)
+    weight = reset_weight(update.mdp, update.policy, setting.reset).values
     planned = float(plan(setting, 0.1).guaranteed_gain)
     return {
-        rule: one_step(place.mdp, evaluation, place.candidate, weight, bound) | {"planned": planned}
-        for rule, bound in (("exact", None), ("worst", 2 * float(place.mdp.reward_bound)))
+        rule: one_step(update.mdp, evaluation, update.candidate, weight, bound)
+        | {"planned": planned}
+        for rule, bound in (("exact", None), ("worst", 2 * float(update.mdp.reward_bound)))
     }
 
 
@@ -260,11 +261,11 @@ def _gain(
 
 
 def _gain_fit(spec: GainSpec, rows: list[Row], quantity: str, exact_spread: bool) -> Row:
-    x = np.log([r[spec.line.dial] for r in rows])
+    x = np.log([r[spec.line.parameter] for r in rows])
     y = np.log([r[quantity] for r in rows])
     lower, upper = _slope_interval(x, y, spec.bootstraps, Key.of(spec.seed).child("gain"))
     return {
-        "versus": spec.line.dial,
+        "versus": spec.line.parameter,
         "exponent": _slope(x, y),
         "lower": lower,
         "upper": upper,

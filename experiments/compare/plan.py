@@ -18,7 +18,7 @@ _SITUATIONS: tuple[tuple[Learner, Resets], ...] = (
 def lines(config: CompareConfig) -> list[Line]:
     """Every line that is measured: the base lines, the grid, and the imperfect oracles.
 
-    The base setting has the second value of each dial; base lines sweep one dial each.
+    The base setting has the second value of each parameter; base lines sweep one parameter each.
     """
     base = Setting(
         coverage=config.coverages[1],
@@ -29,7 +29,7 @@ def lines(config: CompareConfig) -> list[Line]:
     found = [
         line
         for learner, resets in _SITUATIONS
-        for line in _dials(replace(base, learner=learner, resets=resets), config)
+        for line in _base_lines(replace(base, learner=learner, resets=resets), config)
     ]
     return found + _grid(base, config) + _imperfect(base, config) + _trees(config)
 
@@ -45,8 +45,8 @@ def _trees(config: CompareConfig) -> list[Line]:
     ]
 
 
-def _dials(setting: Setting, config: CompareConfig) -> list[Line]:
-    # A dial sweeps at the smallest coverage, which every horizon of the sweep allows.
+def _base_lines(setting: Setting, config: CompareConfig) -> list[Line]:
+    # A parameter is swept at the smallest coverage, which every horizon of the sweep allows.
     low = replace(setting, coverage=min(config.coverages))
     return [
         Line(setting, "coverage", config.coverages, base=True),

@@ -1,4 +1,4 @@
-"""What ``compare`` varies, and what the theory says of each dial."""
+"""What ``compare`` varies, and what the theory says of each parameter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cpi_theory.seam import ResetPolicy
 Family = Literal["one decision", "tree"]
 Learner = Literal["aliased", "statewise"]
 Resets = Literal["random", "oracle", "imperfect"]
-Dial = Literal["coverage", "tau", "horizon", "actions", "precision", "recall"]
+Parameter = Literal["coverage", "tau", "horizon", "actions", "precision", "recall"]
 
 
 @dataclass(frozen=True)
@@ -82,45 +82,47 @@ class Setting:
         """p_w, the share of visited states that the reset policy selects (T6)."""
         return self.recall * self.coverage / self.reset_precision
 
-    def turned(self, dial: Dial, value: float) -> Setting:
-        """This setting with one dial at another value."""
-        whole = dial in ("horizon", "actions")
-        change: dict[str, Any] = {dial: int(value) if whole else value}
+    def with_value(self, parameter: Parameter, value: float) -> Setting:
+        """This setting with one parameter at another value."""
+        whole = parameter in ("horizon", "actions")
+        change: dict[str, Any] = {parameter: int(value) if whole else value}
         return replace(self, **change)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A setting with one dial swept: what one exponent is fitted to.
+    """A setting with one parameter swept: what one exponent is fitted to.
 
     Attributes:
-        setting: the other dials.
-        dial: the swept one.
+        setting: the other parameters.
+        parameter: the swept one.
         values: at least two.
         base: whether figures show the line itself and not only its exponent.
     """
 
     setting: Setting
-    dial: Dial
+    parameter: Parameter
     values: tuple[float, ...]
     base: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.values)) < 2:
-            raise InvalidInput("values", self.values, "no two different ones", "sweep the dial")
+            raise InvalidInput(
+                "values", self.values, "no two different ones", "sweep the parameter"
+            )
 
     def settings(self) -> list[Setting]:
         """The settings along the line."""
-        return [self.setting.turned(self.dial, value) for value in self.values]
+        return [self.setting.with_value(self.parameter, value) for value in self.values]
 
 
-_FALLING: tuple[Dial, ...] = ("coverage", "tau", "precision")
+_FALLING: tuple[Parameter, ...] = ("coverage", "tau", "precision")
 """Dials in whose inverse samples grow."""
 
 
-def samples_factor(dial: Dial) -> str:
+def samples_factor(parameter: Parameter) -> str:
     """What samples are fitted against: "1/coverage", "actions", ..."""
-    return f"1/{dial}" if dial in _FALLING else dial
+    return f"1/{parameter}" if parameter in _FALLING else parameter
 
 
 def expected_samples_exponent(line: Line) -> float:
@@ -138,11 +140,11 @@ def expected_samples_exponent(line: Line) -> float:
         "actions": 1.0,
         "precision": power,
         "recall": 0.0,
-    }[line.dial]
+    }[line.parameter]
 
 
 def expected_gain_exponent(line: Line, exact_spread: bool) -> float:
-    """Exponent of the gain in the dial, for a step of size alpha* < 1, by T2 and T6.
+    """Exponent of the gain in the parameter, for a step of size alpha* < 1, by T2 and T6.
 
     The gain is H p_w (q tau)^2 / (4 Delta L) with p_w = recall p / q. A known spread is
     Delta = recall tau, which cancels one tau and the recall; a learner that knows nothing better
@@ -155,4 +157,4 @@ def expected_gain_exponent(line: Line, exact_spread: bool) -> float:
         "actions": 0.0,
         "precision": 1.0,
         "recall": 0.0 if exact_spread else 1.0,
-    }[line.dial]
+    }[line.parameter]

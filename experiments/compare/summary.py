@@ -12,7 +12,7 @@ _WORLD = ("coverage", "tau", "horizon", "actions")
 def imperfect_oracles(samples: Sequence[Row], gains: Sequence[Row]) -> list[Row]:
     """Each imperfect oracle against random resets in the same world, measured and by T6.
 
-    Fields beside the dials: `samples_saved` = random's samples over the oracle's, with the
+    Fields beside the parameters: `samples_saved` = random's samples over the oracle's, with the
     interval `samples_saved_lower`, `_upper` (from the intervals of both, so conservative) and
     `samples_saved_theory` = (q / p)^2; `gain_factor` = the oracle's exact gain over random's, each
     at its own step size for Delta = 2 R_max, and `gain_factor_theory` = (rho q / p) L_1 / L_w with
@@ -46,8 +46,8 @@ def _world(row: Row) -> tuple[float, ...]:
 
 def _against_random(row: Row, plain: Row, step: Row, plain_step: Row) -> Row:
     p, q, rho = row["coverage"], row["precision"], row["recall"]
-    dials = {name: row[name] for name in (*_WORLD, "precision", "recall")}
-    return dials | {
+    parameters = {name: row[name] for name in (*_WORLD, "precision", "recall")}
+    return parameters | {
         "samples_saved": plain["samples"] / row["samples"],
         "samples_saved_lower": plain["lower"] / row["upper"],
         "samples_saved_upper": plain["upper"] / row["lower"],

@@ -1,4 +1,4 @@
-"""The worlds that ``compare`` turns the dials of, and the Gymnasium worlds it visits."""
+"""Worlds whose coverage, level, horizon and actions ``compare`` can set one by one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class World:
-    """A setting's MDP with the policy to improve and the best candidate of its class.
+class PolicyUpdate:
+    """An MDP with the policy to improve and the best candidate of the class.
 
     Attributes:
         mdp: outcomes are 0 or 1.
@@ -29,24 +29,24 @@ class World:
     candidate: Array
 
 
-def world(setting: Setting) -> World:
-    """The world of a setting."""
+def policy_update(setting: Setting) -> PolicyUpdate:
+    """The MDP, policy and best candidate of a setting."""
     return _tree(setting) if setting.family == "tree" else one_decision(setting)
 
 
-def _tree(setting: Setting) -> World:
+def _tree(setting: Setting) -> PolicyUpdate:
     """A reasoning tree whose first steps are hard; the others are never wrong.
 
     First and not last: L_w must hardly move with the coverage if exponents are to be p's alone.
     """
-    dials = (setting.horizon, setting.actions, setting.coverage, setting.tau)
-    tree = calibrated_tree(*dials, place="first")
+    parameters = (setting.horizon, setting.actions, setting.coverage, setting.tau)
+    tree = calibrated_tree(*parameters, place="first")
     right = np.repeat(tree.right_actions.T, 2, axis=1)
-    return World(tree.mdp, tree.policy, np.eye(setting.actions)[right])
+    return PolicyUpdate(tree.mdp, tree.policy, np.eye(setting.actions)[right])
 
 
-def one_decision(setting: Setting) -> World:
-    """At most one decision that matters per rollout, at a step uniform on 0..H-2.
+def one_decision(setting: Setting) -> PolicyUpdate:
+    """Build an MDP with at most one decision that matters per rollout, at a step uniform on 0..H-2.
 
     Every step before the last is improvable with probability p H / (H - 1), at most once in a
     rollout, so that the coverage is p exactly. There action 0 raises the chance of outcome 1 from
@@ -77,7 +77,7 @@ def one_decision(setting: Setting) -> World:
         observations=np.zeros(4, np.int64) if setting.learner == "aliased" else np.arange(4),
         name=f"{setting.learner} p={setting.coverage:g} tau={tau:g} H={horizon} A={actions}",
     )
-    return World(mdp, np.full((4, actions), 1 / actions), np.eye(actions)[np.zeros(4, int)])
+    return PolicyUpdate(mdp, np.full((4, actions), 1 / actions), np.eye(actions)[np.zeros(4, int)])
 
 
 def _hazard(per_step: float, step: int) -> float:

@@ -27,7 +27,7 @@ from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.runs.sweep import sweep
-from experiments.worlds.cases import SETTINGS, VALIDATION
+from experiments.worlds.with_localizer import SETTINGS, VALIDATION
 
 if TYPE_CHECKING:
     from experiments.diagnose.config import DiagnoseConfig
@@ -45,15 +45,15 @@ def validate(config: DiagnoseConfig, output: Path, execution: Execution, console
     settings = dataclasses.replace(config.sampling.settings(), resamples=_FEW)
     specs = [
         ValidationSpec(
-            case.label,
-            case,
+            setting.label,
+            setting,
             settings,
             config.prompts,
             first,
             min(_BLOCK, config.repetitions - first),
             config.seed,
         )
-        for case in VALIDATION
+        for setting in VALIDATION
         for first in range(0, config.repetitions, _BLOCK)
     ]
     with record.lock(), record.timed("validate"):
@@ -61,11 +61,11 @@ def validate(config: DiagnoseConfig, output: Path, execution: Execution, console
         coverage = record.once("coverage", lambda: coverage_rows(rows), ("intervals",))
     short = [row for row in coverage if row["covered"] < _LEAST]
     table = Table("world", "numbers", "least", "median", "below 90 %", box=None)
-    for case in VALIDATION:
-        here = sorted(r["covered"] for r in coverage if r["case"] == case.label)
+    for setting in VALIDATION:
+        here = sorted(r["covered"] for r in coverage if r["case"] == setting.label)
         below = sum(c < 0.9 for c in here)
         middle = here[len(here) // 2]
-        table.add_row(case.label, str(len(here)), f"{here[0]:.3f}", f"{middle:.3f}", f"{below}")
+        table.add_row(setting.label, str(len(here)), f"{here[0]:.3f}", f"{middle:.3f}", f"{below}")
     console.print(table)
     for row in short:
         console.print(f"{row['case']}, {row['section']}, {row['name']}: {row['covered']:.3f}")
@@ -96,10 +96,10 @@ def _on_trees(
     config: DiagnoseConfig, record: Run, execution: Execution, console: Console
 ) -> tuple[list[Row], list[Row]]:
     budget = Budget(updates=config.updates, every=4)
-    predictions = [PredictionSpec(case, config.prompts, config.seed) for case in SETTINGS]
+    predictions = [PredictionSpec(setting, config.prompts, config.seed) for setting in SETTINGS]
     measurements = [
-        MeasurementSpec(case, method, budget, seed)
-        for case in SETTINGS
+        MeasurementSpec(setting, method, budget, seed)
+        for setting in SETTINGS
         for method in COMPARED
         for seed in range(config.seed, config.seed + config.curves)
     ]

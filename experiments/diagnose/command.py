@@ -79,9 +79,11 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
 def _diagnosis(config: DiagnoseConfig, journal: Path, advance: Advance) -> tuple[str, Diagnosis]:
     """What a world is called and what was found out about it."""
     key = Key.of(config.seed).child("diagnose", config.world or "")
-    site = config.site(key, journal, advance)
-    settings = config.sampling.settings(site.reward_bound)
-    return site.label, diagnose(site.simulator, site.starts, key, settings, site.reference)
+    prepared = config.prepared(key, journal, advance)
+    settings = config.sampling.settings(prepared.reward_bound)
+    return prepared.label, diagnose(
+        prepared.simulator, prepared.starts, key, settings, prepared.reference
+    )
 
 
 def estimate_rows(world: str, found: Diagnosis) -> list[Row]:

@@ -16,11 +16,11 @@ from cpi_theory.randomness import Key
 from experiments.runs.fingerprint import points_to
 from experiments.runs.progress import Advance
 from experiments.runs.threads import Kind
-from experiments.worlds.cases import Case, open_case
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.language import choose as choose_task
-from experiments.worlds.sites import Site
+from experiments.worlds.prepared import PreparedWorld
 from experiments.worlds.tabular import World, choose
+from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.models.temperature import check_temperature
 
@@ -111,7 +111,7 @@ class DiagnoseConfig:
         if self.validate and self.order:
             raise InvalidInput("order", True, "validate is set too", "run one after the other")
         if self.model is None:
-            self.case()
+            self.world_with_localizer()
         else:
             self.language_world()
 
@@ -122,11 +122,11 @@ class DiagnoseConfig:
             return "tables"
         return "tiny" if self.model == TINY_NAME else "model"
 
-    def case(self) -> Case:
+    def world_with_localizer(self) -> WorldWithLocalizer:
         """The tabular world with its localiser."""
         more = tuple(world for world in self.more if isinstance(world, World))
         (world,) = choose("world", (self.world or "tree-sparse",), more)
-        return Case(world, self.accuracy, blind=self.blind)
+        return WorldWithLocalizer(world, self.accuracy, blind=self.blind)
 
     def language_world(self) -> LanguageWorld:
         """The task of the language model."""
@@ -134,7 +134,7 @@ class DiagnoseConfig:
         (world,) = choose_task("world", (self.world or "natural",), more)
         return world
 
-    def site(self, key: Key, journal: Path, advance: Advance) -> Site:
+    def prepared(self, key: Key, journal: Path, advance: Advance) -> PreparedWorld:
         """The world with its prompts.
 
         Args:
@@ -146,11 +146,11 @@ class DiagnoseConfig:
             InvalidInput: whatever the world or the model refuses.
         """
         if self.model is None:
-            return open_case(self.case(), self.prompts, key)
+            return prepare(self.world_with_localizer(), self.prompts, key)
         from experiments.worlds.journal import JournalSampler
-        from experiments.worlds.open_world import open_site  # torch, for language models alone
+        from experiments.worlds.open_world import prepare_model  # torch, for language models alone
 
-        return open_site(
+        return prepare_model(
             self.language_world(),
             self.model_settings(),
             self.prompts,

@@ -20,7 +20,7 @@ from cpi_theory.statistics.rank_agreement import rank_agreement, rank_correlatio
 from experiments.learn.curves import Budget, CurveSpec, learning_curve
 from experiments.methods import COMPARED, GroupMethod
 from experiments.runs.files import Row
-from experiments.worlds.cases import Case, open_case
+from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 from tabular.learning.optimizers import Adam
 
 
@@ -29,12 +29,12 @@ class PredictionSpec:
     """One diagnosis of a setting.
 
     Attributes:
-        case: the setting.
+        setting: the world and its localiser.
         prompts: of the diagnosis.
         seed: of the instance and of every draw.
     """
 
-    case: Case
+    setting: WorldWithLocalizer
     prompts: int
     seed: int
 
@@ -44,13 +44,13 @@ class MeasurementSpec:
     """One learning curve.
 
     Attributes:
-        case: the setting.
+        setting: the world and its localiser.
         method: one of :data:`COMPARED`.
         budget: how long it is.
         seed: of its instance and of every draw.
     """
 
-    case: Case
+    setting: WorldWithLocalizer
     method: str
     budget: Budget
     seed: int
@@ -58,10 +58,10 @@ class MeasurementSpec:
 
 def predicted_rows(spec: PredictionSpec) -> list[Row]:
     """Signals of the methods of one setting, and how sure the order of each pair is."""
-    key = Key.of(spec.seed).child("order", spec.case.world.name)
-    site = open_case(spec.case, spec.prompts, key)
-    found = diagnose(site.simulator, site.starts, key, DiagnosisSettings())
-    return [prediction_row(site.label, found)]
+    key = Key.of(spec.seed).child("order", spec.setting.world.name)
+    prepared = prepare(spec.setting, spec.prompts, key)
+    found = diagnose(prepared.simulator, prepared.starts, key, DiagnosisSettings())
+    return [prediction_row(prepared.label, found)]
 
 
 def prediction_row(setting: str, found: Diagnosis) -> Row:
@@ -77,12 +77,12 @@ def prediction_row(setting: str, found: Diagnosis) -> Row:
 
 def measured_rows(spec: MeasurementSpec) -> list[Row]:
     """Mean of the exact J over one learning curve, which starts at the same kind of base policy."""
-    accuracy = spec.case.accuracy if spec.method == "SRPO" else 1.0
+    accuracy = spec.setting.accuracy if spec.method == "SRPO" else 1.0
     method = GroupMethod(spec.method, standard_methods()[spec.method], accuracy)  # type: ignore[arg-type]
-    curve = learning_curve(CurveSpec(spec.case.world, method, Adam(0.2), spec.budget, spec.seed))
+    curve = learning_curve(CurveSpec(spec.setting.world, method, Adam(0.2), spec.budget, spec.seed))
     return [
         {
-            "setting": spec.case.world.name,
+            "setting": spec.setting.world.name,
             "method": spec.method,
             "seed": spec.seed,
             "mean": mean_along(curve),

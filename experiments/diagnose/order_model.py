@@ -13,7 +13,7 @@ from experiments.runs.files import Row
 from experiments.train.engines import training_curve
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.worlds.language import ArithmeticWorld
-from experiments.worlds.open_world import open_site
+from experiments.worlds.open_world import prepare_model
 from llm.models.settings import ModelSettings
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -34,7 +34,7 @@ SETTINGS: tuple[ArithmeticWorld, ...] = (
     ArithmeticWorld("K3 of 8", horizon=8, hard_steps=3),
     ArithmeticWorld("K4 of 8", horizon=8, hard_steps=4),
 )
-"""Chains of arithmetic over the dials that the tiny model was warm-started for."""
+"""Chains of arithmetic over the parameters that the tiny model was warm-started for."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class ModelPredictionSpec:
 
 
 def model_predicted_rows(spec: ModelPredictionSpec) -> list[Row]:
-    """As :func:`experiments.diagnose.order.predicted_rows`."""
+    """Predict an order as :func:`experiments.diagnose.order.predicted_rows` does."""
     key = Key.of(spec.seed).child("order", spec.world.name)
-    site = open_site(spec.world, spec.model, spec.prompts, key)
-    found = diagnose(site.simulator, site.starts, key, _SETTINGS)
-    return [prediction_row(site.label, found)]
+    prepared = prepare_model(spec.world, spec.model, spec.prompts, key)
+    found = diagnose(prepared.simulator, prepared.starts, key, _SETTINGS)
+    return [prediction_row(prepared.label, found)]
 
 
 def model_measured_rows(spec: TrainSpec) -> list[Row]:
-    """As :func:`experiments.diagnose.order.measured_rows`, of held-out pass rates."""
+    """Measure it as :func:`experiments.diagnose.order.measured_rows`, by held-out pass rates."""
     curve = training_curve(spec)
     return [
         {

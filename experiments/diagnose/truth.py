@@ -41,7 +41,7 @@ class Truth:
 
     @property
     def horizon(self) -> int:
-        """H."""
+        """The horizon H, in steps."""
         return self.simulator.horizon
 
     @cached_property
@@ -62,7 +62,7 @@ class Truth:
     @cached_property
     def named(self) -> Array:
         """P(s_h = s, the rollout fails and step h is named), shape (H, S)."""
-        return self.visits * np.asarray(self.simulator.reset_weight(FirstErrorReset()))
+        return np.asarray(self.visits * self.simulator.reset_weight(FirstErrorReset()))
 
     @cached_property
     def failing(self) -> Array:
@@ -177,7 +177,7 @@ class Truth:
         return self._split(law)
 
     def _whole(self, passes: Array) -> tuple[Array, Array]:
-        """Of a group of 8: P(informative), and E[k std]."""
+        """P(informative) and E[k std] of a group of 8."""
         size = 2 * _HALF
         counts = np.arange(size + 1)
         law = binom.pmf(counts[:, None], size, passes)

@@ -15,18 +15,18 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval, wilson_interval
 from experiments.diagnose.truth import Truth
 from experiments.runs.files import Row
-from experiments.worlds.cases import Case, open_case
+from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class ValidationSpec:
-    """Some repetitions of one case.
+    """Some repetitions of one setting.
 
     Attributes:
-        label: of the case.
-        case: a reasoning tree.
+        label: of the setting.
+        setting: a reasoning tree.
         settings: of the diagnosis.
         prompts: per diagnosis.
         first, count: repetitions `first` to `first + count - 1`.
@@ -34,7 +34,7 @@ class ValidationSpec:
     """
 
     label: str
-    case: Case
+    setting: WorldWithLocalizer
     settings: DiagnosisSettings
     prompts: int
     first: int
@@ -50,12 +50,12 @@ def validation_rows(spec: ValidationSpec) -> list[Row]:
     """
     rows = []
     key = Key.of(spec.seed).child("validate", spec.label)
-    exact = spec.case.simulator(key.child("instance"))
+    exact = spec.setting.simulator(key.child("instance"))
     for number in range(spec.first, spec.first + spec.count):
         draw = key.child("repetition", number)
-        site = open_case(spec.case, spec.prompts, key)
+        prepared = prepare(spec.setting, spec.prompts, key)
         starts = exact.start_states(spec.prompts, draw.child("starts"))
-        found = diagnose(site.simulator, starts, draw, spec.settings)
+        found = diagnose(prepared.simulator, starts, draw, spec.settings)
         truth = dict(Truth(exact, found.tau, spec.settings.bins).estimates())
         rows += [
             _row(spec.label, number, section, name, interval, truth[section, name])

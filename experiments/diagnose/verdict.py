@@ -126,7 +126,7 @@ def _theory(found: Diagnosis) -> str:
 
 
 def coverage_sentence(rows: Sequence[Row]) -> str:
-    """Over all numbers of all worlds, how often 95 % intervals cover."""
+    """Say how often the 95 % intervals of all numbers of all worlds cover."""
     shares = sorted(row["covered"] for row in rows)
     low = sum(share < 0.9 for share in shares)
     return (

@@ -42,7 +42,8 @@ def with_ends(
 
     Args:
         estimate: NaN or None where nothing is known.
-        lower, upper: ends of its interval; None: unknown.
+        lower: lower end of its interval; None: unknown.
+        upper: upper end of its interval; None: unknown.
         form: of all three numbers.
         scale: they are multiplied by it.
         unit: stands after the estimate.

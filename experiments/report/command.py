@@ -50,7 +50,7 @@ _INCOMPLETE = (MissingRows, MissingTable, StaleTable)
 """Why records cannot be shown: rows or tables are not there, or tables do not fit together."""
 
 
-def run(config: FiguresConfig, output: Path, execution: Execution, console: Console) -> int:
+def run(config: FiguresConfig, output: Path, _execution: Execution, console: Console) -> int:
     """Write figures and report; 0 when done.
 
     Raises:

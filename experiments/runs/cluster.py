@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import importlib
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import WorkerLost
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 Result = TypeVar("Result")
 
@@ -75,18 +73,17 @@ def _silent() -> Iterator[None]:
 
 
 def _gather(
-    client: Client, task: Callable[[int, Any], Result], jobs: Sequence[tuple[int, Any]]
+    client: Any, task: Callable[[int, Any], Result], jobs: Sequence[tuple[int, Any]]
 ) -> Iterator[Result]:
-    from distributed import KilledWorker, as_completed
-
+    distributed: Any = importlib.import_module("distributed")  # without type hints
     indices, specs = zip(*jobs, strict=True)
     # Not pure: results of an earlier sweep that the scheduler still holds must not come back.
     futures = client.map(task, indices, specs, pure=False, retries=_RETRIES)
     try:
-        for future in as_completed(futures, loop=client.loop):
+        for future in distributed.as_completed(futures, loop=client.loop):
             yield future.result()
             future.release()
-    except KilledWorker as error:
+    except distributed.KilledWorker as error:
         raise WorkerLost(
             "cluster",
             client.scheduler.address if client.scheduler else "",
@@ -111,9 +108,10 @@ def _reach(address: str, timeout: float) -> None:
     socket.create_connection((host, port), timeout).close()
 
 
-def _connect(address: str, timeout: float) -> Client:
+def _connect(address: str, timeout: float) -> Any:
+    """A client of the scheduler."""
     try:
-        from distributed import Client
+        distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
         raise InvalidInput(
             "cluster", address, "Dask is not installed", "pip install 'cpi-resets[cluster]'"
@@ -121,7 +119,7 @@ def _connect(address: str, timeout: float) -> Client:
     # Asked first by a plain connection: a client that finds no scheduler complains at exit.
     try:
         _reach(address, timeout)
-        return Client(address, timeout=timeout, set_as_default=False)
+        return distributed.Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput(
             "cluster",

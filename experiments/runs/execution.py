@@ -38,7 +38,7 @@ class Execution:
             raise InvalidInput("workers", self.workers, problem, f"choose at most {most}")
 
     def settled(self, kind: Kind, own: int) -> Execution:
-        """With the threads that a command of this kind takes; 0 hangs on the number of processes.
+        """Fill in the threads that a command of this kind takes; 0: by the number of processes.
 
         Args:
             kind: what the command computes.

@@ -1,24 +1,18 @@
-"""Files of a run: written whole or not at all, tables of records as JSONL.
-
-Files are written under another name, flushed to the disk and renamed.
-"""
+"""Files of a run: written whole or not at all, tables of records as JSONL."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cpi_theory.checks import InvalidInput
+from cpi_theory.files import written_whole
 from experiments.errors import CannotWrite, CorruptFile
 from experiments.runs.encoding import canonical, plain
 
 Row = dict[str, Any]
-
-TEMPORARY = ".tmp"
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -29,31 +23,10 @@ def atomic_write(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_and_rename(path, data)
+        with written_whole(path) as file:
+            file.write(data)
     except OSError as error:
         raise CannotWrite(path, error) from error
-
-
-def _write_and_rename(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_bytes(path: Path) -> bytes:

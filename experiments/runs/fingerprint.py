@@ -16,10 +16,10 @@ from typing import Any
 
 
 @functools.singledispatch
-def points_to(value: object) -> Mapping[str, Path]:
-    """Files and folders that `value` itself names, each under the name that it has in settings.
+def points_to(_value: object) -> Mapping[str, Path]:
+    """Files and folders that a value itself names, each under the name that it has in settings.
 
-    Classes that hold paths register their own; by default there are none. Values inside `value` are
+    Classes that hold paths register their own; by default there are none. The values inside it are
     asked by :func:`fingerprint`.
     """
     return {}
@@ -76,7 +76,7 @@ def _of_file(path: Path) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _known_digest(path: Path, *state: int) -> str:
+def _known_digest(path: Path, *_state: int) -> str:
     return _digest(path)
 
 

@@ -44,10 +44,10 @@ def run_in_processes(
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=_end_with, initargs=(os.getpid(),)
+        min(workers, len(jobs)), context, initializer=_end_with_parent, initargs=(os.getpid(),)
     )
     try:
-        with inherited(threads), _deaf_children():
+        with inherited(threads), _interrupts_ignored_in_children():
             finished = as_completed([pool.submit(task, index, spec) for index, spec in jobs])
             # The workers start here; nothing holds on to results once they are taken.
         for future in finished:
@@ -69,7 +69,7 @@ def run_in_processes(
 _PR_SET_PDEATHSIG = 1
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent(parent: int) -> None:
     """Make this process end as soon as `parent` does, killed or not.
 
     Linux does it by itself, whatever this process is at. Elsewhere a thread waits for the parent,
@@ -90,7 +90,7 @@ def _watch() -> None:
 
 
 @contextlib.contextmanager
-def _deaf_children() -> Iterator[None]:
+def _interrupts_ignored_in_children() -> Iterator[None]:
     """Processes started in this block ignore Ctrl-C, which a terminal sends to all of them.
 
     They end with this process; without this each of them would print a traceback.

@@ -44,7 +44,7 @@ def progress(
         done: how many were done before.
     """
     if console is None or console.quiet:
-        yield lambda steps: None
+        yield lambda _steps: None
     elif console.is_terminal and not console.is_dumb_terminal:
         with _bar(console) as bar:
             line = bar.add_task(label, total=total, completed=done)

@@ -19,11 +19,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cpi_theory.checks import InvalidInput
+from cpi_theory.files import TEMPORARY
 from experiments.errors import CannotWrite, CorruptFile, MissingTable
 from experiments.runs import manifest
 from experiments.runs.encoding import canonical, digest, plain
 from experiments.runs.files import (
-    TEMPORARY,
     Row,
     atomic_write,
     parse_rows,

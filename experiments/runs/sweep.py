@@ -1,4 +1,4 @@
-"""The same task over many specifications: in local processes or on a Dask cluster, resumable.
+"""Run a task over many specifications: in local processes or on a Dask cluster, resumable.
 
 Each finished specification is stored at once as a *shard*, a file named by the content of the
 specification, of the files that it names and of the code, so a killed sweep continues where it was

@@ -51,7 +51,7 @@ class LocalizationTally:
             self.late += named > truth
 
     def row(self) -> dict[str, int]:
-        """As a record; `unknown` is left out where there is nothing unknown."""
+        """The counts as a record; `unknown` is left out where there is nothing unknown."""
         row = dataclasses.asdict(self)
         return row if self.unknown else {k: v for k, v in row.items() if k != "unknown"}
 

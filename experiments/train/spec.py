@@ -24,7 +24,7 @@ Tracker = Literal["tensorboard", "wandb", "trackio"]
 
 @dataclass(frozen=True)
 class TrlOptions:
-    """Of the engine "trl" alone.
+    """Options of the engine "trl"; others ignore them.
 
     Attributes:
         bf16: compute in bfloat16, on a GPU.

@@ -58,7 +58,7 @@ class Curve:
         self.rows.append(self.training.record())
 
     def point(self, collection: Collection) -> None:
-        """After an update: log it, and evaluate and record if it is time to."""
+        """Log an update, and evaluate and record if it is time to."""
         update, budget = self.training.update, self.training.spec.budget
         self._log(collection)
         if update % budget.every == 0 or update == budget.updates:

@@ -175,7 +175,7 @@ class Tally:
             self.penalty_used = max(used, self.penalty_used or 0.0)
 
     def row(self, family: str, theorem: str, exact: bool) -> dict[str, Any]:
-        """As a record."""
+        """The tally as a record."""
         return {
             "kind": "check",
             "family": family,

@@ -9,7 +9,7 @@ from cpi_theory import bounds
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.checks import Exact
-from experiments.verify.instances import Instance
+from experiments.verify.instances import BoundInstance
 
 
 class Reading(NamedTuple):
@@ -58,7 +58,7 @@ GAIN = "gain"
 """The statement that a bound on the gain is one; the statements whose tightness is reported."""
 
 
-def improvement(instance: Instance) -> Readings:
+def improvement(instance: BoundInstance) -> Readings:
     """T1 and T1s: the gain of every step size is at least what they say, and T1s says more."""
     step = instance.step
     assert isinstance(step, ResetStep)
@@ -79,7 +79,7 @@ def improvement(instance: Instance) -> Readings:
                 yield Reading("T1s", "deviations of w = 1", alpha, most, ours)
 
 
-def best_step(instance: Instance) -> Readings:
+def best_step(instance: BoundInstance) -> Readings:
     """T2: the step's guarantee holds, no other step size guarantees more, and its closed form."""
     step = instance.step
     assert isinstance(step, ResetStep)
@@ -98,7 +98,7 @@ def best_step(instance: Instance) -> Readings:
         yield Reading("T2", "with Delta <= 2 R", alpha, product / widest, guaranteed)
 
 
-def sharp_best_step(instance: Instance) -> Readings:
+def sharp_best_step(instance: BoundInstance) -> Readings:
     """T2, sharp: the same of the step that maximises T1s."""
     step = instance.step
     assert isinstance(step, ResetStep)
@@ -116,7 +116,7 @@ _SEARCHED = 1 / (1 << 30)
 """An irrational maximiser is given as a nearby number; its value is worse by no more than this."""
 
 
-def greedy_improvement(instance: Instance) -> Readings:
+def greedy_improvement(instance: BoundInstance) -> Readings:
     """T3: acting greedily on the improvable set gains what it says at every step size."""
     if not instance.tau > 0:
         return
@@ -125,14 +125,14 @@ def greedy_improvement(instance: Instance) -> Readings:
         yield Reading("T3", GAIN, alpha, bound, instance.gain(alpha, "greedy"))
 
 
-def planned_step(instance: Instance) -> Readings:
+def planned_step(instance: BoundInstance) -> Readings:
     """T5 and T6: what precision and recall offer, and that a plan's step gains what it says."""
     step, tau = instance.step, instance.tau
     assert isinstance(step, ResetStep)
     if not tau > 0 or not (instance.evaluation.occupancy * instance.weight)[instance.mask].any():
         return
     yield from _offers(instance)
-    p, precision, recall = _dials(instance)
+    p, precision, recall = _theory_parameters(instance)
     bound = instance.mdp.reward_bound
     plan = bounds.imperfect_oracle_plan(
         precision,
@@ -158,22 +158,22 @@ def planned_step(instance: Instance) -> Readings:
         yield Reading("T6", "closed form, at most", alpha, gain, closed)
 
 
-def _dials(instance: Instance) -> tuple[Exact, Exact, Exact]:
+def _theory_parameters(instance: BoundInstance) -> tuple[Exact, Exact, Exact]:
     """Coverage p of the improvable set, and precision and recall of the weight."""
     occupancy = instance.evaluation.occupancy
     p = occupancy[instance.mask].sum()
     selected = (occupancy * instance.weight)[instance.mask].sum()
-    dials = p, selected / instance.step.coverage, selected / p
+    parameters = p, selected / instance.step.coverage, selected / p
     if instance.exact:
-        return dials
+        return parameters
     # Sums of shares may exceed one by rounding.
-    return (min(float(p), 1.0), min(float(dials[1]), 1.0), min(float(dials[2]), 1.0))
+    return (min(float(p), 1.0), min(float(parameters[1]), 1.0), min(float(parameters[2]), 1.0))
 
 
-def _offers(instance: Instance) -> Readings:
+def _offers(instance: BoundInstance) -> Readings:
     """What the best candidate has: q tau at the weight, p tau everywhere, tau on the set itself."""
     occupancy, best = instance.evaluation.occupancy, instance.evaluation.best_advantages
-    p, precision, _ = _dials(instance)
+    p, precision, _ = _theory_parameters(instance)
     tau = instance.tau
     offered = (occupancy * instance.weight * best).sum() / instance.step.coverage
     yield Reading("T6", "a candidate offers q tau", 0, precision * tau, offered)
@@ -182,7 +182,7 @@ def _offers(instance: Instance) -> Readings:
     yield Reading("T5", "the oracle offers tau", 0, p * tau, on_mask)
 
 
-def discounted_improvement(instance: Instance) -> Readings:
+def discounted_improvement(instance: BoundInstance) -> Readings:
     """T8 and its sharp form, and that w = 1 deviates most."""
     step = instance.step
     assert isinstance(step, DiscountedResetStep)
@@ -202,7 +202,7 @@ def discounted_improvement(instance: Instance) -> Readings:
             yield Reading("T8s", "deviations of w = 1", alpha, uniform, deviation)
 
 
-def discounted_best_step(instance: Instance) -> Readings:
+def discounted_best_step(instance: BoundInstance) -> Readings:
     """T8's best step: guaranteed, best, and its closed form."""
     step = instance.step
     assert isinstance(step, DiscountedResetStep)
@@ -219,7 +219,7 @@ def discounted_best_step(instance: Instance) -> Readings:
         yield Reading("T8 step", "closed form, at most", alpha, guaranteed, closed)
 
 
-def sharp_discounted_best_step(instance: Instance) -> Readings:
+def sharp_discounted_best_step(instance: BoundInstance) -> Readings:
     """The best step of the sharp T8: guaranteed and best."""
     step = instance.step
     assert isinstance(step, DiscountedResetStep)
@@ -236,7 +236,7 @@ def sharp_discounted_best_step(instance: Instance) -> Readings:
 TELLING_ALPHA = 0.25
 """Below it bound over gain says little: every bound is exact to first order in alpha."""
 
-Claim = Callable[[Instance], Readings]
+Claim = Callable[[BoundInstance], Readings]
 
 FINITE: tuple[Claim, ...] = (
     improvement,
@@ -252,13 +252,13 @@ DISCOUNTED: tuple[Claim, ...] = (
 )
 
 
-def readings(instance: Instance) -> Readings:
+def readings(instance: BoundInstance) -> Readings:
     """Every inequality that the theorems state about an instance."""
     for claim in DISCOUNTED if instance.discounted else FINITE:
         yield from claim(instance)
 
 
-def violated(instance: Instance, reading: Reading) -> bool:
+def violated(instance: BoundInstance, reading: Reading) -> bool:
     """Whether the inequality fails by more than rounding; not at all when exact."""
     sides = (reading.bound, reading.truth, reading.first_order or 0)
     return reading.slack < -instance.tolerance(*sides)

@@ -15,7 +15,7 @@ from scipy import sparse
 from cpi_theory.checks import Exact
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
-from experiments.verify.instances import Array, Instance
+from experiments.verify.instances import Array, BoundInstance
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.optimal import solve
 from tabular.evaluation.result import Evaluation
@@ -36,14 +36,14 @@ _FRACTION = np.frompyfunc(Fraction, 2, 1)
 _EIGHTHS = 8
 
 
-def make_instance(family: str, seed: int, index: int) -> Instance:
-    """Instance `index` of a family; the same for the same seed, whatever else is drawn."""
+def make_instance(family: str, seed: int, index: int) -> BoundInstance:
+    """BoundInstance `index` of a family; the same for the same seed, whatever else is drawn."""
     rng = Key.of(seed).child("verify", family, index).generator()
     return FAMILIES[family](rng, f"{family} {index}")
 
 
 def ratios(tops: NDArray[np.int64], bottoms: Any, exact: bool) -> Array:
-    """Integers over integers: as fractions, or as floats."""
+    """Divide integers by integers, into fractions or into floats."""
     if not exact:
         return np.asarray(tops / np.asarray(bottoms, dtype=np.float64))
     return np.asarray(_FRACTION(tops.astype(object), np.asarray(bottoms, dtype=object)))
@@ -73,8 +73,9 @@ def random_numbers(rng: Rng, shape: tuple[int, ...], exact: bool) -> Array:
 
 
 def _number(rng: Rng, exact: bool) -> Exact:
-    value = random_numbers(rng, (), exact)
-    return value.item() if isinstance(value, np.ndarray) else value
+    value: Any = random_numbers(rng, (), exact)
+    number: Exact = value.item() if isinstance(value, np.ndarray) else value
+    return number
 
 
 def _alphas(rng: Rng, exact: bool) -> tuple[Exact, ...]:
@@ -133,11 +134,11 @@ def around(
     policy: Array | None = None,
     weight: Array | None = None,
     candidate: Array | None = None,
-) -> Instance:
+) -> BoundInstance:
     """An instance in a given world; what is not given is drawn."""
     policy = _policy(rng, mdp) if policy is None else policy
     evaluation = evaluate(mdp, policy)
-    return Instance(
+    return BoundInstance(
         label=label,
         mdp=mdp,
         policy=policy,
@@ -157,7 +158,7 @@ def _rewards(rng: Rng, shape: tuple[int, ...], exact: bool) -> Array:
     return random_numbers(rng, shape, exact) / shape[0]
 
 
-def _layered(rng: Rng, label: str, exact: bool) -> Instance:
+def _layered(rng: Rng, label: str, exact: bool) -> BoundInstance:
     top = (4, 4, 4) if exact else (6, 5, 7)
     states, actions, horizon = (int(rng.integers(1, limit)) for limit in top)
     kernel = random_laws(rng, (horizon, states, actions, states), exact)
@@ -169,7 +170,7 @@ def _layered(rng: Rng, label: str, exact: bool) -> Instance:
     return around(rng, label, FiniteHorizonMDP(tables, rewards, start, horizon))
 
 
-def _discounted(rng: Rng, label: str, exact: bool) -> Instance:
+def _discounted(rng: Rng, label: str, exact: bool) -> BoundInstance:
     states, actions = int(rng.integers(1, 5)), int(rng.integers(1, 4))
     discount = _discount(rng, exact)
     kernel = random_laws(rng, (states, actions, states), exact)
@@ -198,7 +199,7 @@ FIXED_TRAPS: tuple[tuple[Any, ...], ...] = tuple(
 """(discount, horizon, gain, loss, weight) of the first instances of the family of traps."""
 
 
-def _trap(rng: Rng, label: str) -> Instance:
+def _trap(rng: Rng, label: str) -> BoundInstance:
     """The extremal instances: the bounds that can be attained are attained here."""
     index = int(label.rsplit(" ", 1)[1])
     fixed = index < len(FIXED_TRAPS)
@@ -238,7 +239,7 @@ def _random_trap(rng: Rng) -> tuple[Any, ...]:
     return None, int(rng.choice([1, 2, 2, 3, 4, 6])), gain, loss, constant
 
 
-def _garnet(rng: Rng, label: str) -> Instance:
+def _garnet(rng: Rng, label: str) -> BoundInstance:
     states, actions = int(rng.integers(5, 30)), int(rng.integers(2, 6))
     branching, seed = int(rng.integers(1, 5)), int(rng.integers(2**31))
     if rng.random() < 0.3:
@@ -251,7 +252,7 @@ def _garnet(rng: Rng, label: str) -> Instance:
     return around(rng, label, mdp)
 
 
-def _tree(rng: Rng, label: str) -> Instance:
+def _tree(rng: Rng, label: str) -> BoundInstance:
     horizon = int(rng.integers(2, 13))
     tree = reasoning_tree(
         horizon,
@@ -266,7 +267,7 @@ def _tree(rng: Rng, label: str) -> Instance:
     return _on_problem(rng, label, tree)
 
 
-def _lock(rng: Rng, label: str) -> Instance:
+def _lock(rng: Rng, label: str) -> BoundInstance:
     length = int(rng.integers(1, 6))
     wrong = str(rng.choice(["dead", "start", "back"]))
     horizon = length + int(rng.integers(0, 6))
@@ -275,14 +276,14 @@ def _lock(rng: Rng, label: str) -> Instance:
     return _on_problem(rng, label, lock)
 
 
-def _aliased(rng: Rng, label: str) -> Instance:
+def _aliased(rng: Rng, label: str) -> BoundInstance:
     coverage = Fraction(int(rng.integers(1, 9)), 16)
     tau = Fraction(int(rng.integers(1, 9)), 16)
     return around(rng, label, aliased(coverage, tau, statewise=bool(rng.random() < 0.5)).mdp)
 
 
-def _on_problem(rng: Rng, label: str, problem: Any) -> Instance:
-    """With the problem's own policy, at times reset to its first errors."""
+def _on_problem(rng: Rng, label: str, problem: Any) -> BoundInstance:
+    """An instance with the problem's own policy, at times reset to its first errors."""
     weight = None
     if rng.random() < 0.4:
         weight = np.asarray(reset_weight(problem.mdp, problem.policy, FirstErrorReset()))
@@ -307,7 +308,7 @@ def _gymnasium_world(index: int) -> tuple[FiniteHorizonMDP, Array]:
     return mdp, solve(mdp).policy
 
 
-def _gymnasium(rng: Rng, label: str) -> Instance:
+def _gymnasium(rng: Rng, label: str) -> BoundInstance:
     number = int(label.rsplit(" ", 1)[1])
     mdp, best = _gymnasium_world(number % len(GYMNASIUM))
     mixed = float(rng.choice([1.0, 0.5, 0.2, 0.05]))
@@ -322,7 +323,7 @@ def _gymnasium(rng: Rng, label: str) -> Instance:
     return around(rng, label, mdp, policy, weight)
 
 
-FAMILIES: dict[str, Callable[[Rng, str], Instance]] = {
+FAMILIES: dict[str, Callable[[Rng, str], BoundInstance]] = {
     "layered": lambda rng, label: _layered(rng, label, False),
     "layered exact": lambda rng, label: _layered(rng, label, True),
     "discounted": lambda rng, label: _discounted(rng, label, False),

@@ -16,7 +16,7 @@ from experiments.errors import CorruptFile
 from experiments.runs.encoding import plain
 from experiments.runs.files import read_bytes
 from experiments.verify.claims import Reading
-from experiments.verify.instances import Instance
+from experiments.verify.instances import BoundInstance
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 
 _FORMAT = 1
@@ -34,7 +34,7 @@ class Counterexample:
         mutant: the mutant of a bound that it refutes, as text; None for the bound as it is.
     """
 
-    instance: Instance | None
+    instance: BoundInstance | None
     theorem: str
     says: str
     alpha: Exact
@@ -59,7 +59,7 @@ def to_json(found: Counterexample, reading: Reading) -> dict[str, Any]:
     }
 
 
-def instance_to_json(instance: Instance) -> dict[str, Any]:
+def instance_to_json(instance: BoundInstance) -> dict[str, Any]:
     """JSON data of an instance: its tables, sparse ones by their entries."""
     mdp = instance.mdp
     tables = mdp.transitions
@@ -107,7 +107,7 @@ def read_counterexample(path: Path) -> Counterexample:
         raise CorruptFile(path, f"is no counterexample ({error!r})") from error
 
 
-def instance_from_json(data: dict[str, Any]) -> Instance:
+def instance_from_json(data: dict[str, Any]) -> BoundInstance:
     """The instance that :func:`instance_to_json` stored; its tables are checked again."""
     tables = data["transitions"]
     transitions: Any = _read_dense(tables) if isinstance(tables, dict) else _read_sparse(tables)
@@ -119,7 +119,7 @@ def instance_from_json(data: dict[str, Any]) -> Instance:
     else:
         terminal = np.array(data["terminal"])
         mdp = FiniteHorizonMDP(transitions, *rest, data["horizon"], bound, terminal)
-    return Instance(
+    return BoundInstance(
         label=data["label"],
         mdp=mdp,
         policy=_read_dense(data["policy"]),

@@ -27,14 +27,14 @@ _ROUNDING = 64 * EPSILON
 
 
 @dataclass(frozen=True, eq=False)
-class Instance:
+class BoundInstance:
     """A world, a policy, a candidate, a reset weight and step sizes to try.
 
     Everything derived is computed at most once, so that many bounds (or many mutants of one) can
     be asked about the same update.
 
     Attributes:
-        label: where it comes from, human-readable.
+        label: human-readable label: where it comes from.
         mdp: finite-horizon or discounted.
         policy: pi, shape (H, S, A), or (S, A) when discounted.
         candidate: pi', the same shape.
@@ -65,7 +65,7 @@ class Instance:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """Of the policy."""
+        """Exact evaluation of the policy."""
         return evaluate(self.mdp, self.policy)
 
     @cached_property
@@ -76,7 +76,7 @@ class Instance:
     @cached_property
     def tau(self) -> Exact:
         """Level of the improvable set; zero when no action improves on the policy anywhere."""
-        best = self.evaluation.best_advantages.max()
+        best: Exact = self.evaluation.best_advantages.max()
         rounding = 0 if self.exact else _ROUNDING * float(self.mdp.reward_bound)
         return best * self.share if best > rounding else best * 0
 

@@ -12,7 +12,7 @@ from cpi_theory.bounds import chooser
 from cpi_theory.randomness import Key
 from experiments.verify.claims import GAIN, Reading, Readings
 from experiments.verify.families import make_instance
-from experiments.verify.instances import EPSILON, Instance
+from experiments.verify.instances import EPSILON, BoundInstance
 
 _ACTIONS = (1, 2, 20, 200)
 _SAMPLES = (1, 10, 300, 20_000)
@@ -96,7 +96,7 @@ def chooser_covers(seed: int, index: int, trials: int = 300, policies: int = 12)
     yield Reading("T4", "simulated shortfalls", 0, shortfalls, most)
 
 
-def _cells(instance: Instance) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def _cells(instance: BoundInstance) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Probability of each (s, h, a, outcome), wins first, and Q; None if w selects nothing."""
     selected = instance.evaluation.occupancy * instance.weight
     if not selected.sum() > 0:

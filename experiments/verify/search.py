@@ -1,4 +1,4 @@
-"""Looking for trouble: small worlds, reset weights and step sizes that press a bound hardest."""
+"""Search for the tightest instances: small MDPs, reset weights and step sizes near a bound."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from experiments.verify.claims import (
     violated,
 )
 from experiments.verify.files import instance_to_json
-from experiments.verify.instances import Instance
+from experiments.verify.instances import BoundInstance
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 
 _STATES, _ACTIONS = 2, 2
@@ -69,7 +69,7 @@ class Search:
     seed: int
 
 
-def build(point: NDArray[np.float64], search: Search) -> Instance:
+def build(point: NDArray[np.float64], search: Search) -> BoundInstance:
     """The instance at a point of the unit cube: two states, two actions, the same in all layers."""
     moves, rewards, start, policy, candidate, weight, alpha = np.split(
         point, np.cumsum(_SIZES)[:-1]
@@ -84,7 +84,7 @@ def build(point: NDArray[np.float64], search: Search) -> Instance:
         mdp = FiniteHorizonMDP(kernel, table / search.horizon, _pairs(start)[0], search.horizon)
         layers = (search.horizon,)
     share = 1.0 if search.theorem == "T3" else 0.5
-    return Instance(
+    return BoundInstance(
         label=f"search {search.theorem}",
         mdp=mdp,
         policy=np.broadcast_to(_pairs(policy), (*layers, _STATES, _ACTIONS)),
@@ -99,7 +99,7 @@ def _pairs(chances: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([1 - chances, chances], axis=-1)
 
 
-def read(instance: Instance, theorem: str) -> Iterator[Reading]:
+def read(instance: BoundInstance, theorem: str) -> Iterator[Reading]:
     """Readings of the theorem's bound on the gain."""
     for reading in TARGETS[theorem](instance):
         if reading.theorem == theorem and reading.says == GAIN:
@@ -139,18 +139,18 @@ class _Best:
         self.count = 0
 
     def loss(self, point: NDArray[np.float64]) -> float:
-        """Minus the pressure on the bound at `point`."""
+        """Minus the tightness of the bound at `point`."""
         point = np.clip(point, 0.0, 1.0)
         found = read(build(point, self.search), self.search.theorem)
-        value = -max((_press(reading) for reading in found), default=_HOPELESS)
+        value = -max((_tightness(reading) for reading in found), default=_HOPELESS)
         self.count += 1
         if value < self.least:
             self.least, self.point = value, point.copy()
         return value
 
 
-def _press(reading: Reading) -> float:
-    """How hard an instance presses the bound; 1 attains it, more violates it.
+def _tightness(reading: Reading) -> float:
+    """How close an instance comes to attaining the bound: 1 attains it, more violates it.
 
     Where a bound subtracts a penalty from the slope of the gain, this is the share of the penalty
     that the update really costs: bound over gain alone is near 1 wherever the penalty is small.
@@ -172,7 +172,7 @@ def _corners(search: Search, size: int) -> NDArray[np.float64]:
 
 def _row(best: _Best) -> dict[str, Any]:
     instance = build(best.point, best.search)
-    reading = max(read(instance, best.search.theorem), key=_press, default=None)
+    reading = max(read(instance, best.search.theorem), key=_tightness, default=None)
     return {
         "kind": "search",
         "theorem": best.search.theorem,

@@ -30,7 +30,7 @@ from llm.training.warm_start import Training, train
 _WINDOW = 20
 
 
-def run(config: WarmStartConfig, output: Path, execution: Execution, console: Console) -> int:
+def run(config: WarmStartConfig, output: Path, _execution: Execution, console: Console) -> int:
     """Train, measure and save; 0 when done."""
     decides = replace(config, into=None)
     record = Run.open(output, config.name, decides, config.recipe.seed)

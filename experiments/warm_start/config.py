@@ -41,7 +41,7 @@ class WarmStartConfig:
 
     @property
     def computes(self) -> Kind:
-        """With one thread the weights come out to the digit."""
+        """One thread, with which the weights come out to the digit."""
         return "tiny"
 
     def task(self, regime: str) -> ArithmeticTask:

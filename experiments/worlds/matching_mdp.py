@@ -1,10 +1,10 @@
-"""The matching MDP of the arithmetic world: a reasoning tree with a language model's own chances.
+"""The MDP that matches the arithmetic world: a reasoning tree with a language model's chances.
 
-The matching MDP has the model's problems, hard steps and chances of the right thought, and forgets
-all else: off the right path nothing can succeed, wrong thoughts are alike up to the habitual one,
-and what a step asks for is the fact that the right solution needs there. Coverage p, tau, base
-pass and the law of the first error then have closed forms, which hold for the model too as far as
-its errors never heal.
+It has the model's problems, hard steps and chances of the right thought, and forgets all else: off
+the right path nothing can succeed, wrong thoughts are alike up to the habitual one, and what a step
+asks for is the fact that the right solution needs there. Coverage p, tau, base pass and the law of
+the first error then have closed forms, which hold for the model too as far as its errors never
+heal.
 """
 
 from __future__ import annotations

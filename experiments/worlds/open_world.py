@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from cpi_theory.randomness import Key
 from experiments.worlds.language import LanguageWorld
-from experiments.worlds.sites import Site
+from experiments.worlds.prepared import PreparedWorld
 from llm.models.settings import ModelSettings
 from llm.opening import OpenModel, open_model
 from llm.sampling.base import Sampler, Sampling
@@ -47,14 +47,14 @@ def open_world(
     )
 
 
-def open_site(
+def prepare_model(
     world: LanguageWorld,
     settings: ModelSettings,
     prompts: int,
     key: Key,
     temperature: float = 1.0,
     wrap: Callable[[Sampler], Sampler] | None = None,
-) -> Site:
+) -> PreparedWorld:
     """A model on held-out problems; where the task has a step checker, deviations are from it.
 
     Args:
@@ -71,4 +71,4 @@ def open_site(
     opened = open_world(world, settings, temperature, wrap=wrap)
     starts = opened.start_states("test", prompts, key.child("problems"))
     reference = None if opened.oracle is None else opened.with_localizer(opened.oracle)
-    return Site(world.name, opened.simulator, starts, reference)
+    return PreparedWorld(world.name, opened.simulator, starts, reference)

@@ -1,4 +1,4 @@
-"""Tabular worlds: values that name a family and its dials, or a file, and how to build them."""
+"""Tabular worlds: a family with its parameters, or a file, and how to build one for a seed."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class GymWorld:
     threshold: float = 0.01
     tau: float | None = 0.02
 
-    def problem(self, key: Key) -> Problem:
+    def problem(self, _key: Key) -> Problem:
         """The environment with the uniform policy; the same for every seed."""
         options = {"is_slippery": self.slippery, "map_name": self.map_name}
         given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
@@ -183,7 +183,7 @@ class FileWorld:
         object.__setattr__(self, "_content", content)
         self._load()
 
-    def problem(self, key: Key) -> Problem:
+    def problem(self, _key: Key) -> Problem:
         """The MDP in floats with its base policy; the same for every seed."""
         mdp, policy = self._load()
         return Problem(mdp, uniform_policy(mdp) if policy is None else policy)
@@ -221,7 +221,7 @@ World = TreeWorld | LockWorld | GymWorld | FileWorld
 
 
 @dataclass(frozen=True, eq=False)
-class Instance:
+class SeededWorld:
     """A world of one seed.
 
     Attributes:
@@ -240,11 +240,11 @@ class Instance:
 _MARGIN = 1e-9
 
 
-def build(world: World, key: Key) -> Instance:
-    """The instance of `world` for one seed.
+def build_world(world: World, key: Key) -> SeededWorld:
+    """The seeded of `world` for one seed.
 
     Raises:
-        InvalidInput: if a dial of the world is out of range.
+        InvalidInput: if a parameter of the world is out of range.
     """
     check_positive("threshold", world.threshold)
     problem = world.problem(key)
@@ -252,7 +252,7 @@ def build(world: World, key: Key) -> Instance:
     tau = _level(world, problem, evaluation)
     improvable = evaluation.best_advantages >= tau
     coverage = float((evaluation.visits * improvable).sum() / problem.mdp.horizon)
-    return Instance(problem, _success(world, problem), tau, coverage)
+    return SeededWorld(problem, _success(world, problem), tau, coverage)
 
 
 def _level(world: World, problem: Problem, evaluation: Evaluation) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from cpi_theory.checks import InvalidInput
+from cpi_theory.files import written_whole
 
 
 def save_state(state: dict[str, Any], file: Path) -> None:
@@ -19,12 +19,8 @@ def save_state(state: dict[str, Any], file: Path) -> None:
         state: tensors, numbers and texts, in dictionaries and lists.
         file: takes the place of what is there, in one step, once all is on the disk.
     """
-    temporary = file.with_name(f".{file.name}.tmp")
-    with open(temporary, "wb") as stream:
+    with written_whole(file) as stream:
         torch.save(state, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, file)
 
 
 def load_state(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

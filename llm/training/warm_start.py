@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cpi_theory.checks import InvalidInput, check_count, check_positive, check_probability
+from cpi_theory.files import written_whole
 from cpi_theory.randomness import Key
 from llm.models.tiny import TinyModel, tokenizer
 from llm.training.demonstrations import IGNORED, Demonstration, Demonstrations, as_tensors
@@ -154,9 +154,8 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
         }
-        temporary = path.with_name(f".{path.name}.tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        with written_whole(path) as stream:
+            torch.save(state, stream)
 
     def resume(self, path: Path) -> None:
         """Go on from a stored state.

@@ -29,7 +29,8 @@ def hero_figure(
         samples: rows of the table ``samples`` of a ``compare`` run.
         tabular: rows of the table ``bands`` of a ``learn`` run.
         language: rows of the table ``bands`` of a ``train`` run.
-        tree, world: whose curves; the first ones if they are not there.
+        tree: the tabular world whose curves are shown; the first one if it is not there.
+        world: the same of the language model.
     """
     figure, axes = panels(1, 3, FULL_WIDTH + 1.4, 2.7, width_ratios=[1.25, 1, 1])
     theory, *curves = axes[0]
@@ -38,7 +39,7 @@ def hero_figure(
     for ax, bands, name in zip(curves, (tabular, language), (tree, world), strict=True):
         _draw(ax, bands, name)
     curves[0].set(title="Reasoning trees, tabular", ylabel="success rate")
-    curves[1].set(title="Their twin: a transformer")
+    curves[1].set(title="The matching task: a transformer")
     curves[1].legend(loc="lower right")
     letter([theory, *curves])
     return figure

@@ -142,7 +142,7 @@ def _group_names(ax: Axes, rows: Sequence[Row], heights: Sequence[float]) -> Non
 def _reset_arrows(
     ax: Axes, rows: Sequence[Row], heights: Sequence[float], label: bool = True
 ) -> None:
-    """From the step that a parent is reset to, to the first suffix of the group that follows."""
+    """Draw an arrow from the step that a parent is reset to, to the first suffix of its group."""
     suffixes = [i for i, r in enumerate(rows) if r["role"] == "suffix"]
     for index, row in enumerate(rows):
         if row["reset"] is None:

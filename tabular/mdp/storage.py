@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import zipfile
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from cpi_theory.checks import Exact, InvalidInput
+from cpi_theory.files import written_whole
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP, RewardScaling
 from tabular.mdp.policies import as_policy
 from tabular.mdp.validation import Array
@@ -44,16 +44,8 @@ def save(
     parts = _pack(mdp)
     if policy is not None:
         parts["policy"] = _plain(as_policy(mdp, policy))
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **parts)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with written_whole(Path(path)) as file:
+        np.savez(file, **parts)
 
 
 def load(path: Source) -> FiniteHorizonMDP | DiscountedMDP:

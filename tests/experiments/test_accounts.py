@@ -7,15 +7,13 @@ import json
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.reset_grpo import SRPO
 from experiments.accounts import Account
-from experiments.worlds.tabular import WORLDS, build
+from experiments.worlds.tabular import WORLDS, build_world
 from tabular.simulation.simulator import TabularSimulator
 
 
 def collection(seed: int):
-    instance = build(WORLDS["tree-natural"], 0)
-    simulator = TabularSimulator(
-        instance.problem.mdp, instance.problem.policy, success=instance.success
-    )
+    seeded = build_world(WORLDS["tree-natural"], 0)
+    simulator = TabularSimulator(seeded.problem.mdp, seeded.problem.policy, success=seeded.success)
     return collect(SRPO(on_refusal="fresh"), simulator, simulator.start_states(3, seed), seed)
 
 

@@ -17,7 +17,7 @@ from experiments.verify import claims, sampling
 from experiments.verify.claims import GAIN, Reading
 from experiments.verify.families import make_instance
 from experiments.verify.files import Counterexample, to_json
-from experiments.verify.instances import Instance
+from experiments.verify.instances import BoundInstance
 from experiments.verify.mutation.mutants import Mutant, mutants
 from experiments.verify.mutation.targets import TARGETS, Target
 
@@ -62,31 +62,31 @@ class Verdict(NamedTuple):
 def judge_mutants(judging: Judging) -> list[dict[str, Any]]:
     """One row per mutant of the target's formula."""
     target = TARGETS[judging.target]
-    cases = _cases(target, judging)
+    checks = _checked_claims(target, judging)
     rows = []
     for mutant in mutants(target.function):
         if mutant.arithmetic:
-            verdict = _judge(mutant, target, cases)
+            verdict = _judge(mutant, target, checks)
             rows.append(_row(judging.target, target, mutant, verdict))
     return rows
 
 
-class _Case(NamedTuple):
+class _CheckedClaim(NamedTuple):
     """Where readings come from, and what they were before any mutation."""
 
-    instance: Instance | None
+    instance: BoundInstance | None
     read: Callable[[], Sequence[Reading]]
     before: Sequence[Reading]
 
 
-def _cases(target: Target, judging: Judging) -> list[_Case]:
-    found = [_Case(None, _reader(claim), list(claim())) for claim in target.sampling]
+def _checked_claims(target: Target, judging: Judging) -> list[_CheckedClaim]:
+    found = [_CheckedClaim(None, _reader(claim), list(claim())) for claim in target.sampling]
     for claim in target.claims:
         discounted = claim in claims.DISCOUNTED
         for instance in _exact_instances(judging.instances, judging.seed):
             if instance.discounted == discounted:
                 before = list(claim(instance))
-                found.append(_Case(instance, _reader(claim, instance), before))
+                found.append(_CheckedClaim(instance, _reader(claim, instance), before))
     return found
 
 
@@ -95,25 +95,25 @@ def _reader(claim: Callable[..., Iterator[Reading]], *about: Any) -> Callable[[]
 
 
 @cache
-def _exact_instances(count: int, seed: int) -> tuple[Instance, ...]:
+def _exact_instances(count: int, seed: int) -> tuple[BoundInstance, ...]:
     """Extremal instances first, and most of them: they refute nearly all that is false."""
     families = {"trap": 4 * count, "layered exact": count, "discounted exact": count}
     pairs = ((family, i) for family, size in families.items() for i in range(size))
     return tuple(make_instance(family, seed, index) for family, index in pairs)
 
 
-def _judge(mutant: Mutant, target: Target, cases: Sequence[_Case]) -> Verdict:
+def _judge(mutant: Mutant, target: Target, checks: Sequence[_CheckedClaim]) -> Verdict:
     changes: list[tuple[Reading, Reading]] = []
     with mutant.installed():
-        for case in cases:
+        for check in checks:
             try:
-                after = case.read()
+                after = check.read()
             except _ERRORS as error:
-                return Verdict("breaks", _where(case, mutant), error=f"{error!r:.150}")
+                return Verdict("breaks", _where(check, mutant), error=f"{error!r:.150}")
             for reading in after:
-                if not reading.says.startswith("above") and _fails(case, reading):
-                    return Verdict("false", _where(case, mutant, reading), reading)
-            changes += _changes(case.before, after)
+                if not reading.says.startswith("above") and _fails(check, reading):
+                    return Verdict("false", _where(check, mutant, reading), reading)
+            changes += _changes(check.before, after)
     if not changes:
         return _unchanged(mutant, target)
     if any(after.bound > before.bound for before, after in changes):
@@ -121,15 +121,15 @@ def _judge(mutant: Mutant, target: Target, cases: Sequence[_Case]) -> Verdict:
     return Verdict("loose", tightness=_tightness(changes))
 
 
-def _fails(case: _Case, reading: Reading) -> bool:
-    if case.instance is None:
+def _fails(check: _CheckedClaim, reading: Reading) -> bool:
+    if check.instance is None:
         return sampling.contradicted(reading)
-    return claims.violated(case.instance, reading)
+    return claims.violated(check.instance, reading)
 
 
-def _where(case: _Case, mutant: Mutant, reading: Reading | None = None) -> Counterexample:
+def _where(check: _CheckedClaim, mutant: Mutant, reading: Reading | None = None) -> Counterexample:
     theorem, says, alpha = ("", "", 0) if reading is None else reading[:3]
-    return Counterexample(case.instance, theorem, says, alpha, str(mutant))
+    return Counterexample(check.instance, theorem, says, alpha, str(mutant))
 
 
 def _changes(

@@ -126,25 +126,25 @@ def mutants(function: Callable[..., Any]) -> tuple[Mutant, ...]:
     return tuple(_compiled(function, tree, definition))
 
 
-Site = tuple[ast.AST, str, int | None]
+Location = tuple[ast.AST, str, int | None]
 """Where a node hangs: its parent, the parent's field, and the index in a list."""
 
 
 def _compiled(
     function: FunctionType, tree: ast.Module, definition: ast.FunctionDef
 ) -> Iterator[Mutant]:
-    for site, node, formula in list(_sites(definition)):
+    for location, node, formula in list(_locations(definition)):
         texts = {before := ast.unparse(node)}
         for replacement, arithmetic in _alternatives(node):
             after = ast.unparse(replacement)
             if after in texts:  # x * x loses either factor to the same effect
                 continue
             texts.add(after)
-            _put(site, ast.copy_location(copy.deepcopy(replacement), node))
+            _put(location, ast.copy_location(copy.deepcopy(replacement), node))
             ast.fix_missing_locations(tree)
             namespace = dict(function.__globals__)
             exec(compile(tree, inspect.getfile(function), "exec"), namespace)
-            _put(site, node)
+            _put(location, node)
             mutated = namespace[definition.name]
             yield Mutant(
                 original=function,
@@ -164,7 +164,7 @@ def _shorten(text: str, limit: int = 200) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _sites(definition: ast.FunctionDef) -> Iterator[tuple[Site, ast.AST, bool]]:
+def _locations(definition: ast.FunctionDef) -> Iterator[tuple[Location, ast.AST, bool]]:
     """Every node that may change, and whether it belongs to the formula.
 
     Defaults, statements that only check, and what decides about raising do not; docstrings and
@@ -180,9 +180,11 @@ def _sites(definition: ast.FunctionDef) -> Iterator[tuple[Site, ast.AST, bool]]:
             yield from _below((definition, "body", i), statement, True)
 
 
-def _below(site: Site, node: ast.AST, formula: bool) -> Iterator[tuple[Site, ast.AST, bool]]:
+def _below(
+    location: Location, node: ast.AST, formula: bool
+) -> Iterator[tuple[Location, ast.AST, bool]]:
     formula = formula and not _only_checks(node)
-    yield site, node, formula
+    yield location, node, formula
     for field, value in ast.iter_fields(node):
         if field in ("annotation", "returns", "ctx"):
             continue
@@ -201,8 +203,8 @@ def _only_checks(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr | ast.Raise)
 
 
-def _put(site: Site, node: ast.AST) -> None:
-    parent, field, index = site
+def _put(location: Location, node: ast.AST) -> None:
+    parent, field, index = location
     if index is None:
         setattr(parent, field, node)
     else:
@@ -295,7 +297,7 @@ def _renamed(function: ast.expr, name: str) -> ast.expr:
     return ast.Name(name, ast.Load())
 
 
-def _of_statement(node: ast.Expr | ast.Raise) -> Alternatives:
+def _of_statement(_node: ast.Expr | ast.Raise) -> Alternatives:
     yield ast.Pass(), False
 
 

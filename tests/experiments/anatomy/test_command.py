@@ -12,7 +12,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments.anatomy.command import run
 from experiments.anatomy.config import AnatomyConfig
-from experiments.anatomy.samples import AnatomySpec, Failures, LanguageSite, reset_rows
+from experiments.anatomy.samples import AnatomySpec, Failures, PreparedLanguageWorld, reset_rows
 from experiments.anatomy.summary import (
     accuracy,
     corrections,
@@ -68,8 +68,8 @@ def test_the_oracle_resets_to_the_first_error_and_the_start_to_the_start(rows):
 
 @pytest.mark.parametrize("kind", ["self", "random", "oracle"])
 def test_controls_keep_as_many_thoughts_of_another_failure(rows, kind):
-    site, key = LanguageSite.open(SPEC), SPEC.key
-    failures = Failures.draw(site, SPEC.rollouts, key).by_prompt
+    prepared, key = PreparedLanguageWorld.load(SPEC), SPEC.key
+    failures = Failures.draw(prepared, SPEC.rollouts, key).by_prompt
     matched = 0
     for parent, control in by_parent(rows, f"{kind} control").items():
         own = by_parent(rows, kind)[parent]

@@ -25,7 +25,7 @@ from experiments.compare.measures import (
 )
 from experiments.compare.plan import lines
 from experiments.compare.settings import Line, Setting
-from experiments.compare.worlds import world
+from experiments.compare.worlds import policy_update
 from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from tabular.evaluation.evaluate import evaluate
@@ -50,8 +50,8 @@ def one_decision_settings(draw: st.DrawFn) -> Setting:
 
 @given(one_decision_settings())
 def test_worlds_have_the_coverage_and_level_of_their_setting(setting: Setting) -> None:
-    place = world(setting)
-    evaluation = evaluate(place.mdp, place.policy)
+    update = policy_update(setting)
+    evaluation = evaluate(update.mdp, update.policy)
     assert coverage(evaluation, setting.level) == pytest.approx(setting.coverage)
     assert evaluation.value == pytest.approx(0.5)
     mask = improvable(evaluation, setting.level)
@@ -64,7 +64,7 @@ def test_worlds_have_the_coverage_and_level_of_their_setting(setting: Setting) -
 @given(st.floats(0.01, 0.5), st.floats(0.01, 0.5))
 def test_two_layers_and_actions_are_the_worlds_of_the_lower_bound(p: float, tau: float) -> None:
     setting = Setting(coverage=p, tau=tau, horizon=2)
-    ours, theirs = world(setting), aliased(p, tau)
+    ours, theirs = policy_update(setting), aliased(p, tau)
     mine, other = evaluate(ours.mdp, ours.policy), evaluate(theirs.mdp, theirs.policy)
     assert mine.value == pytest.approx(other.value)
     assert mine.visits[0].max() == pytest.approx(other.visits[0].max())
@@ -77,15 +77,15 @@ def test_two_layers_and_actions_are_the_worlds_of_the_lower_bound(p: float, tau:
 @given(st.floats(0.3, 1), st.floats(0.2, 1), st.floats(0.02, 0.25))
 def test_imperfect_resets_have_their_precision_and_recall(q: float, rho: float, p: float) -> None:
     setting = Setting(resets="imperfect", coverage=p, precision=q, recall=rho)
-    place = world(setting)
-    evaluation = evaluate(place.mdp, place.policy)
-    weight = np.asarray(reset_weight(place.mdp, place.policy, setting.reset).values)
+    update = policy_update(setting)
+    evaluation = evaluate(update.mdp, update.policy)
+    weight = np.asarray(reset_weight(update.mdp, update.policy, setting.reset).values)
     mask = improvable(evaluation, setting.level)
     selected = evaluation.occupancy * weight
     assert selected[mask].sum() / selected.sum() == pytest.approx(q)
     assert selected[mask].sum() / evaluation.occupancy[mask].sum() == pytest.approx(rho)
     assert selected.sum() == pytest.approx(setting.selected)
-    step = reset_step(evaluation, np.broadcast_to(place.candidate, (4, 4, 2)), weight)
+    step = reset_step(evaluation, np.broadcast_to(update.candidate, (4, 4, 2)), weight)
     assert step.advantage == pytest.approx(q * setting.tau)  # T6: the class offers q tau
 
 
@@ -94,7 +94,7 @@ def test_imperfect_resets_have_their_precision_and_recall(q: float, rho: float, 
 def test_the_law_offers_what_the_bounds_say(learner: str, resets: str) -> None:
     blur = {"precision": 0.5, "recall": 0.5} if resets == "imperfect" else {}
     setting = Setting(learner, resets, **blur)  # type: ignore[arg-type]
-    law = trial_law(world(setting), setting)
+    law = trial_law(policy_update(setting), setting)
     assert law.best_advantage == pytest.approx(setting.reset_precision * setting.tau)
     # The uniform policy wins one game in two, wherever one resets to.
     assert law.success.sum() == pytest.approx(0.5)
@@ -104,10 +104,10 @@ def test_the_law_offers_what_the_bounds_say(learner: str, resets: str) -> None:
 def test_one_step_worked_by_hand() -> None:
     # p = 1/4, tau = 1/5, H = 2: every second rollout has its decision at step 0.
     setting = Setting(resets="oracle", coverage=0.25, tau=0.2, horizon=2)
-    place = world(setting)
-    evaluation = evaluate(place.mdp, place.policy)
-    weight = np.asarray(reset_weight(place.mdp, place.policy, setting.reset).values)
-    row = one_step(place.mdp, evaluation, place.candidate, weight)
+    update = policy_update(setting)
+    evaluation = evaluate(update.mdp, update.policy)
+    weight = np.asarray(reset_weight(update.mdp, update.policy, setting.reset).values)
+    row = one_step(update.mdp, evaluation, update.candidate, weight)
     assert row["selected"] == pytest.approx(0.25)
     assert (row["advantage"], row["spread"]) == (pytest.approx(0.2), pytest.approx(0.2))
     assert row["remaining"] == pytest.approx(1.0)
@@ -115,7 +115,7 @@ def test_one_step_worked_by_hand() -> None:
     assert row["guaranteed"] == pytest.approx(2 * 0.25 * 0.04 / (4 * 0.2))  # 0.025
     assert row["gain"] == pytest.approx(0.5 * 0.5 * 0.2)
     assert row["full_gain"] == pytest.approx(0.1)
-    worst = one_step(place.mdp, evaluation, place.candidate, weight, spread=2.0)
+    worst = one_step(update.mdp, evaluation, update.candidate, weight, spread=2.0)
     assert worst["alpha"] == pytest.approx(0.05)
     assert worst["guaranteed"] == pytest.approx(2 * 0.25 * 0.04 / 8)
 

@@ -5,14 +5,20 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from experiments.compare.across_worlds import (
+    ResetsSpec,
+    WorldWithPolicy,
+    mdp_and_policy,
+    measure_resets,
+    standard_worlds,
+)
 from experiments.compare.checks import CheckSpec, check_samples
 from experiments.compare.chooser_samples import TrialLaw
 from experiments.compare.illustrations import AnatomySpec, anatomy, reset_positions
 from experiments.compare.measures import trial_law
-from experiments.compare.places import Place, PlaceSpec, build, measure_place, standard_places
 from experiments.compare.settings import Setting
 from experiments.compare.summary import bounds_against_facts, imperfect_oracles
-from experiments.compare.worlds import world
+from experiments.compare.worlds import policy_update
 from tabular.evaluation.evaluate import evaluate
 from tabular.simulation.conservative import ConservativeTabular
 from tabular.simulation.reset_weight import reset_weight
@@ -29,9 +35,9 @@ from tabular.simulation.reset_weight import reset_weight
 )
 def test_the_exact_law_is_the_simulators(setting: Setting) -> None:
     """Chi-square of simulated (observation, action, success) counts against the law's cells."""
-    place = world(setting)
-    law = trial_law(place, setting)
-    simulator = ConservativeTabular(place.mdp, place.policy)
+    update = policy_update(setting)
+    law = trial_law(update, setting)
+    simulator = ConservativeTabular(update.mdp, update.policy)
     trials = simulator.draw_trials(setting.reset, 40_000, Key.of(3))
     assert set(np.unique(trials.returns)) <= {0.0, 1.0}
     counts = np.zeros(law.success.shape)
@@ -64,17 +70,17 @@ def by_reset(rows: list[dict], name: str, level: float | None = None) -> dict:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "world",
     [
-        Place("FrozenLake", "gymnasium", 12, "uniform", (("is_slippery", False),)),
-        Place("CliffWalking", "gymnasium", 20, "half greedy"),
-        Place("Taxi", "gymnasium", 12, "uniform"),
-        Place("reasoning tree", "tree", 6, "base", (("hard_steps", 2),)),
+        WorldWithPolicy("FrozenLake", "gymnasium", 12, "uniform", (("is_slippery", False),)),
+        WorldWithPolicy("CliffWalking", "gymnasium", 20, "half greedy"),
+        WorldWithPolicy("Taxi", "gymnasium", 12, "uniform"),
+        WorldWithPolicy("reasoning tree", "tree", 6, "base", (("hard_steps", 2),)),
     ],
     ids=lambda p: f"{p.name}-{p.policy}",
 )
-def test_every_bound_holds_at_every_place(place: Place) -> None:
-    rows = measure_place(PlaceSpec(place, replications=100, bootstraps=20))
+def test_every_bound_holds_in_every_world(world: WorldWithPolicy) -> None:
+    rows = measure_resets(ResetsSpec(world, replications=100, bootstraps=20))
     for row in rows:
         assert row["gain"] >= row["sharp"] - 1e-12
         assert row["sharp"] >= row["guaranteed"] - 1e-12
@@ -85,14 +91,14 @@ def test_every_bound_holds_at_every_place(place: Place) -> None:
         assert row["selected"] == pytest.approx(row["coverage"])
         assert row["advantage"] >= 0
         assert row["greedy_gain"] >= row["greedy_guaranteed"] - 1e-12
-    returns = place.name in ("FrozenLake", "reasoning tree")
+    returns = world.name in ("FrozenLake", "reasoning tree")
     assert all((r["samples"] is not None) == returns for r in rows)
     assert len({r["resets"] for r in rows}) == 4
 
 
 def test_the_class_best_is_at_least_every_constant_choice() -> None:
-    place = Place("FrozenLake", "gymnasium", 10, "uniform")
-    mdp, policy, observations = build(place)
+    world = WorldWithPolicy("FrozenLake", "gymnasium", 10, "uniform")
+    mdp, policy, observations = mdp_and_policy(world)
     evaluation = evaluate(mdp, policy)
     weight = np.ones((mdp.horizon, mdp.states))
     law = TrialLaw.of(
@@ -104,21 +110,24 @@ def test_the_class_best_is_at_least_every_constant_choice() -> None:
 
 
 def test_half_greedy_is_half_way_to_an_improvement() -> None:
-    places = [Place("CliffWalking", "gymnasium", 20, name) for name in ("uniform", "half greedy")]
-    (mdp, uniform, _), (_, half, _) = map(build, places)
+    worlds = [
+        WorldWithPolicy("CliffWalking", "gymnasium", 20, name)
+        for name in ("uniform", "half greedy")
+    ]
+    (mdp, uniform, _), (_, half, _) = map(mdp_and_policy, worlds)
     assert evaluate(mdp, half).value > evaluate(mdp, uniform).value
     assert half.min() == pytest.approx(0.125)
     assert half.max() == pytest.approx(0.625)
 
 
 def test_places_are_told_apart_and_refuse() -> None:
-    labels = [(p.label, p.policy) for p in standard_places()]
+    labels = [(p.label, p.policy) for p in standard_worlds()]
     assert len(set(labels)) == len(labels)
     assert ("FrozenLake 4x4 not slippery", "uniform") in labels
     with pytest.raises(InvalidInput, match="Gymnasium has none"):
-        Place("Taxi", "gymnasium", 5, "base")
+        WorldWithPolicy("Taxi", "gymnasium", 5, "base")
     with pytest.raises(InvalidInput, match="levels"):
-        PlaceSpec(standard_places()[0], levels=(0.0,))
+        ResetsSpec(standard_worlds()[0], levels=(0.0,))
 
 
 SPEC = AnatomySpec(failures=2000)
@@ -208,9 +217,9 @@ def test_looseness_is_a_ratio_above_one() -> None:
 def test_reset_weights_of_settings_are_the_reset_policies_own() -> None:
     for resets in ("random", "oracle"):
         setting = Setting(resets=resets)  # type: ignore[arg-type]
-        place = world(setting)
-        induced = reset_weight(place.mdp, place.policy, setting.reset)
+        update = policy_update(setting)
+        induced = reset_weight(update.mdp, update.policy, setting.reset)
         assert induced.exact
-        visited = evaluate(place.mdp, place.policy).visits > 0
+        visited = evaluate(update.mdp, update.policy).visits > 0
         expected = np.ones((4, 4)) if resets == "random" else np.eye(4)[np.ones(4, int)]
         assert induced.values[visited] == pytest.approx(expected[visited])

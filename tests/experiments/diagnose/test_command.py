@@ -42,8 +42,8 @@ from experiments.report.command import run as figures
 from experiments.report.config import FiguresConfig
 from experiments.runs.execution import Execution
 from experiments.runs.store import Run
-from experiments.worlds.cases import SETTINGS, VALIDATION, Case, open_case
 from experiments.worlds.tabular import WORLDS, TreeWorld
+from experiments.worlds.with_localizer import SETTINGS, VALIDATION, WorldWithLocalizer, prepare
 from llm.sampling.transformers_sampler import TransformersSampler
 from paper_figs.figures.diagnosis import (
     diagnosis_coverage_figure,
@@ -52,7 +52,9 @@ from paper_figs.figures.diagnosis import (
 )
 from paper_figs.style import render
 
-TINY = Case(TreeWorld("tiny", horizon=4, hard_steps=2, problems=3, facts=12), accuracy=0.6)
+TINY = WorldWithLocalizer(
+    TreeWorld("tiny", horizon=4, hard_steps=2, problems=3, facts=12), accuracy=0.6
+)
 RECOVERABLE = dataclasses.replace(
     TINY, world=dataclasses.replace(TINY.world, recoverability=0.4), accuracy=1.0,
     precision=0.7, recall=0.8,
@@ -64,8 +66,8 @@ def quiet() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-def truth(case: Case, tau: float = 0.2) -> Truth:
-    return Truth(case.simulator(Key.of(0)), tau)
+def truth(setting: WorldWithLocalizer, tau: float = 0.2) -> Truth:
+    return Truth(setting.simulator(Key.of(0)), tau)
 
 
 # --- exact values ---------------------------------------------------------------------------------
@@ -80,10 +82,10 @@ def test_grpo_s_informative_rate_is_the_coins() -> None:
     assert dict(exact.estimates())["rollouts", "success"] == pytest.approx(s)
 
 
-@pytest.mark.parametrize("case", [TINY, RECOVERABLE], ids=["accuracy", "recoverable"])
-def test_exact_values_are_what_many_samples_give(case: Case) -> None:
+@pytest.mark.parametrize("setting", [TINY, RECOVERABLE], ids=["accuracy", "recoverable"])
+def test_exact_values_are_what_many_samples_give(setting: WorldWithLocalizer) -> None:
     """Every number of the truth against one diagnosis of many prompts, in its own intervals."""
-    exact = truth(case)
+    exact = truth(setting)
     simulator = exact.simulator
     found = diagnose(
         simulator,
@@ -161,16 +163,18 @@ def test_coverage_counts_hits_and_errors() -> None:
 
 def test_orders_of_three_settings() -> None:
     budget = Budget(prompts=2, updates=4, every=2)
-    cases = (
+    settings = (
         TINY,
-        Case(TreeWorld("other", horizon=4, hard_steps=1, problems=2, facts=12)),
-        Case(TreeWorld("third", horizon=3, hard_steps=1, problems=2, facts=12)),
+        WorldWithLocalizer(TreeWorld("other", horizon=4, hard_steps=1, problems=2, facts=12)),
+        WorldWithLocalizer(TreeWorld("third", horizon=3, hard_steps=1, problems=2, facts=12)),
     )
-    predicted = [row for case in cases for row in predicted_rows(PredictionSpec(case, 16, 0))]
+    predicted = [
+        row for setting in settings for row in predicted_rows(PredictionSpec(setting, 16, 0))
+    ]
     measured = [
         row
-        for case, method, seed in itertools.product(cases, COMPARED, range(3))
-        for row in measured_rows(MeasurementSpec(case, method, budget, seed))
+        for setting, method, seed in itertools.product(settings, COMPARED, range(3))
+        for row in measured_rows(MeasurementSpec(setting, method, budget, seed))
     ]
     rows = order_rows(predicted, measured)
     assert [row["setting"] for row in rows] == ["tiny", "other", "third"]
@@ -189,9 +193,9 @@ def test_orders_of_three_settings() -> None:
 
 
 def test_settings_differ_in_their_names_and_dials() -> None:
-    assert len({case.world.name for case in SETTINGS}) == len(SETTINGS) >= 12
+    assert len({setting.world.name for setting in SETTINGS}) == len(SETTINGS) >= 12
     assert len(set(SETTINGS)) == len(SETTINGS)
-    assert len({case.label for case in VALIDATION}) == len(VALIDATION)
+    assert len({setting.label for setting in VALIDATION}) == len(VALIDATION)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -262,7 +266,7 @@ def test_validation_and_order_are_stored_and_drawn(tmp_path: Path) -> None:
     config = DiagnoseConfig(validate=True, repetitions=2, prompts=16)
     assert run(config, tmp_path, ONE, quiet()) in (0, 1)
     coverage = Run.existing(tmp_path, "diagnose-validate").read("coverage")
-    assert {row["case"] for row in coverage} == {case.label for case in VALIDATION}
+    assert {row["case"] for row in coverage} == {setting.label for setting in VALIDATION}
     assert render(diagnosis_coverage_figure(coverage), "png")
 
 
@@ -308,8 +312,8 @@ def test_mistakes_are_explained(
 
 
 def test_the_verdict_follows_the_numbers() -> None:
-    site = open_case(Case(WORLDS["tree-natural"]), 64, Key.of(0))
-    found = diagnose(site.simulator, site.starts, 0, DiagnosisSettings(resamples=200))
+    prepared = prepare(WorldWithLocalizer(WORLDS["tree-natural"]), 64, Key.of(0))
+    found = diagnose(prepared.simulator, prepared.starts, 0, DiagnosisSettings(resamples=200))
     sentences = verdict(found)
     assert sentences[0].startswith("Resets are probably not worth it here: GRPO")
     sure = dataclasses.replace(found.order, ahead=(("GRPO", "SRPO", 0.99),))

@@ -23,7 +23,7 @@ from experiments.methods import TABULAR_METHODS, GroupMethod
 from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.worlds.tabular import WORLDS, GymWorld, LockWorld, TreeWorld, build, choose
+from experiments.worlds.tabular import WORLDS, GymWorld, LockWorld, TreeWorld, build_world, choose
 from tabular.evaluation.evaluate import evaluate
 from tabular.learning.optimizers import Adam
 
@@ -58,7 +58,7 @@ def test_every_world_runs_with_a_gradient_and_with_a_mixture(name: str) -> None:
 
 def test_trees_start_at_their_closed_form_and_vary_with_the_seed() -> None:
     world = WORLDS["tree-sparse"]
-    trees = [build(world, Key.of(seed)).problem for seed in range(2)]
+    trees = [build_world(world, Key.of(seed)).problem for seed in range(2)]
     assert not np.array_equal(trees[0].hard, trees[1].hard)  # type: ignore[attr-defined]
     for seed in range(2):
         # Four hard steps of ten: 0.3^4 * 0.99^6, whatever their places.
@@ -66,27 +66,27 @@ def test_trees_start_at_their_closed_form_and_vary_with_the_seed() -> None:
 
 
 def test_the_oracle_s_level_covers_every_hard_step() -> None:
-    instance = build(WORLDS["tree-early"], Key.of(0))
-    tree = instance.problem
-    assert instance.tau == pytest.approx(tree.tau / 2)  # type: ignore[attr-defined]
-    assert instance.coverage == pytest.approx(tree.coverage(instance.tau))  # type: ignore[attr-defined]
+    seeded = build_world(WORLDS["tree-early"], Key.of(0))
+    tree = seeded.problem
+    assert seeded.tau == pytest.approx(tree.tau / 2)  # type: ignore[attr-defined]
+    assert seeded.coverage == pytest.approx(tree.coverage(seeded.tau))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["taxi", "cliff-walking"])
 def test_success_is_meant_in_the_environment_s_own_reward(name: str) -> None:
     world = WORLDS[name]
     assert isinstance(world, GymWorld)
-    instance = build(world, Key.of(0))
-    scaling = instance.problem.mdp.scaling
+    seeded = build_world(world, Key.of(0))
+    scaling = seeded.problem.mdp.scaling
     assert scaling is not None
-    assert scaling.original(instance.success) == pytest.approx(world.success, abs=1e-4)
+    assert scaling.original(seeded.success) == pytest.approx(world.success, abs=1e-4)
 
 
 def test_a_tree_without_a_level_gets_one_and_a_bad_level_is_refused() -> None:
     with pytest.raises(InvalidInput, match="tau = -1"):
-        build(LockWorld("x", tau=-1.0), Key.of(0))
+        build_world(LockWorld("x", tau=-1.0), Key.of(0))
     with pytest.raises(InvalidInput, match="threshold"):
-        build(TreeWorld("x", threshold=0.0), Key.of(0))
+        build_world(TreeWorld("x", threshold=0.0), Key.of(0))
 
 
 def test_worlds_are_chosen_by_name() -> None:
@@ -138,7 +138,7 @@ def test_recorded_values_are_those_of_the_learnt_policy() -> None:
 
     budget = dataclasses.replace(SMALL, updates=1, every=1)
     key = Key.of(3).child("learn", "lock")
-    problem = build(WORLDS["lock"], key.child("instance")).problem
+    problem = build_world(WORLDS["lock"], key.child("instance")).problem
     policy = SoftmaxPolicy.from_policy(problem.mdp, problem.policy, floor=1e-6)
     simulator = TabularSimulator(problem.mdp, policy.probabilities())
     starts = simulator.start_states(2, key.child("starts", 1))

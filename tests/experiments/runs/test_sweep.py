@@ -476,7 +476,7 @@ def test_workers_that_are_left_alone_end_on_every_system(tmp_path: Path) -> None
         "from experiments.runs import processes\n"
         "def work(connection):\n"
         "    processes.sys = type('Elsewhere', (), {'platform': 'elsewhere'})\n"
-        "    processes._end_with(os.getppid())\n"
+        "    processes._end_with_parent(os.getppid())\n"
         "    connection.send(os.getpid())\n"
         "    time.sleep(60)\n"
         "if __name__ == '__main__':\n"

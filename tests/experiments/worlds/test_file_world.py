@@ -16,15 +16,15 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import cli
+from experiments.compare.across_worlds import ResetsSpec, measure_resets
 from experiments.compare.config import CompareConfig
-from experiments.compare.places import PlaceSpec, measure_place
 from experiments.compare.report import lowest_levels
 from experiments.config import load_config
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.learn.config import LearnConfig
 from experiments.runs.encoding import digest, plain
 from experiments.runs.store import Run
-from experiments.worlds.tabular import FileWorld, LockWorld, build
+from experiments.worlds.tabular import FileWorld, LockWorld, build_world
 from paper_figs.figures import worlds
 from tabular.evaluation.evaluate import evaluate
 from tabular.mdp.mdp import FiniteHorizonMDP
@@ -190,24 +190,24 @@ def test_fractions_become_floats(here):
 def test_levels_by_default_and_as_given(here):
     lock = lock_file("a.npz")
     largest = evaluate(lock.mdp, lock.policy).best_advantages.max()
-    plain_ = build(FileWorld("mine", "a.npz"), Key.of(0))
+    plain_ = build_world(FileWorld("mine", "a.npz"), Key.of(0))
     assert plain_.tau == pytest.approx(largest / 2)
     assert plain_.success == pytest.approx(1)
-    given = build(FileWorld("mine", "a.npz", success=0.5, tau=0.1), Key.of(0))
+    given = build_world(FileWorld("mine", "a.npz", success=0.5, tau=0.1), Key.of(0))
     assert (given.tau, given.success) == (0.1, pytest.approx(0.5))
 
 
 def test_success_is_in_the_rewards_own_unit(here):
     mdp = rescale([[[1.0], [1.0]]], [[-3.0, 1.0]], [1.0], 2)
     save(mdp, "a.npz")
-    instance = build(FileWorld("mine", "a.npz", success=-2.0), Key.of(0))
-    assert instance.success == pytest.approx(0.5)  # (-2 + 3 * 2) / 8
+    seeded = build_world(FileWorld("mine", "a.npz", success=-2.0), Key.of(0))
+    assert seeded.success == pytest.approx(0.5)  # (-2 + 3 * 2) / 8
 
 
 def test_a_world_in_which_nothing_can_be_improved_says_so(here):
     save(FiniteHorizonMDP([[[1.0], [1.0]]], [[0.5, 0.5]], [1.0], 2), "a.npz")
     with pytest.raises(InvalidInput, match="tau = None: nothing in mine can be improved"):
-        build(FileWorld("mine", "a.npz"), Key.of(0))
+        build_world(FileWorld("mine", "a.npz"), Key.of(0))
 
 
 # --- configurations ------------------------------------------------------------------------------
@@ -216,30 +216,30 @@ def test_a_world_in_which_nothing_can_be_improved_says_so(here):
 def test_compare_names_worlds_of_more_beside_its_own():
     mine = LockWorld("mine", length=3)
     config = CompareConfig(worlds=("mine", "lock"), more=(mine,))
-    names = [place.name for place in config.places()]
+    names = [world.name for world in config.chosen_worlds()]
     assert names == ["combination lock", "mine"]
     with pytest.raises(InvalidInput, match=r"worlds\[0\] = 'other': unknown; choose among .*mine"):
         CompareConfig(worlds=("other",), more=(mine,))
     hidden = CompareConfig(worlds=("Taxi",), more=(LockWorld("Taxi"),))
-    assert hidden.places() == [LockWorld("Taxi")]
+    assert hidden.chosen_worlds() == [LockWorld("Taxi")]
 
 
 def test_compare_measures_a_world_as_it_is_configured():
     world = LockWorld("mine", length=3, actions=2, tau=0.2)
-    rows = measure_place(PlaceSpec(world, replications=100, bootstraps=20))
+    rows = measure_resets(ResetsSpec(world, replications=100, bootstraps=20))
     oracle = rows[-1]
     assert {row["world"] for row in rows} == {"mine"}
     assert [row["resets"] for row in rows] == ["start", "random", "first error", "oracle"]
     assert oracle["tau"] == 0.2
     assert oracle["selected"] == pytest.approx(oracle["coverage"])
     with pytest.raises(InvalidInput, match=r"tau = 0\.9: no visited state of mine"):
-        measure_place(PlaceSpec(LockWorld("mine", tau=0.9)))
+        measure_resets(ResetsSpec(LockWorld("mine", tau=0.9)))
 
 
 def test_first_errors_are_those_of_the_world_s_own_threshold():
     loose, strict = (
-        measure_place(
-            PlaceSpec(
+        measure_resets(
+            ResetsSpec(
                 LockWorld("mine", length=3, actions=2, threshold=bar, tau=0.1),
                 replications=100,
                 bootstraps=20,
@@ -258,7 +258,10 @@ def test_diagnose_takes_worlds_and_tasks_from_more(here):
     )
     config = load_config(DiagnoseConfig, "both.toml")
     assert [type(world).__name__ for world in config.more] == ["FileWorld", "ArithmeticWorld"]
-    assert DiagnoseConfig(world="mine", more=config.more).case().world == config.more[0]
+    assert (
+        DiagnoseConfig(world="mine", more=config.more).world_with_localizer().world
+        == config.more[0]
+    )
     task = DiagnoseConfig(world="short", model="tiny", more=config.more).language_world()
     assert task == config.more[1]
     with pytest.raises(InvalidInput, match="'short': unknown"):

@@ -1,4 +1,4 @@
-"""What `diagnose` looks at: worlds by name, as simulators with start states."""
+"""Tabular worlds with a localiser of some quality, and how `diagnose` prepares them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, Rollout, Simulator, State
-from experiments.worlds.sites import Site
-from experiments.worlds.tabular import WORLDS, TreeWorld, World, build
+from experiments.worlds.prepared import PreparedWorld
+from experiments.worlds.tabular import WORLDS, TreeWorld, World, build_world
 from tabular.resets.localizer import Localizer
 from tabular.simulation.simulator import TabularSimulator
 
 
 @dataclass(frozen=True)
-class Case:
+class WorldWithLocalizer:
     """A tabular world with a localiser of some quality.
 
     Attributes:
@@ -38,31 +38,34 @@ class Case:
 
     @property
     def localizer(self) -> Localizer:
-        """Of the world's first errors."""
+        """A localiser of the world's first errors, as exact as the settings say."""
         return Localizer(self.world.threshold, self.accuracy, self.precision, self.recall)
 
     def simulator(self, key: Key) -> TabularSimulator:
-        """The instance that belongs to `key`, under its base policy."""
-        instance = build(self.world, key)
-        problem = instance.problem
+        """The world of the seed `key`, under its base policy."""
+        seeded = build_world(self.world, key)
+        problem = seeded.problem
         return TabularSimulator(
-            problem.mdp, problem.policy, localizer=self.localizer, success=instance.success
+            problem.mdp, problem.policy, localizer=self.localizer, success=seeded.success
         )
 
 
-def open_case(case: Case, prompts: int, key: Key) -> Site:
-    """A tabular world with freshly drawn prompts; deviations are from the exact first error."""
+def prepare(setting: WorldWithLocalizer, prompts: int, key: Key) -> PreparedWorld:
+    """Prepare a tabular world with freshly drawn prompts.
+
+    Deviations are measured from the exact first error, whatever the localiser names.
+    """
     check_count("prompts", prompts)
-    simulator = case.simulator(key.child("instance"))
+    simulator = setting.simulator(key.child("instance"))
     reference = TabularSimulator(
         simulator.mdp,
         simulator.policy,
-        localizer=Localizer(case.world.threshold),
+        localizer=Localizer(setting.world.threshold),
         success=simulator.success,
     )
-    return Site(
-        case.label,
-        Blind(simulator) if case.blind else simulator,
+    return PreparedWorld(
+        setting.label,
+        Blind(simulator) if setting.blind else simulator,
         simulator.start_states(prompts, key.child("starts")),
         reference,
         float(simulator.mdp.reward_bound),
@@ -80,33 +83,33 @@ class Blind:
     world: Simulator
 
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
-        """The world's rollouts."""
+        """Return the rollouts of the hidden world."""
         return self.world.rollout(states, keys)
 
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """The world's answers."""
+        """Return the answers of the hidden world."""
         return self.world.locate_first_error(rollouts, keys)
 
 
-VALIDATION: tuple[Case, ...] = (
-    Case(WORLDS["tree-sparse"]),
-    Case(WORLDS["tree-natural"], accuracy=0.7),
-    Case(WORLDS["tree-early"], accuracy=0.4),
-    Case(WORLDS["tree-recoverable"], precision=0.6, recall=0.7),
-    Case(WORLDS["tree-natural"], accuracy=0.7, blind=True),
+VALIDATION: tuple[WorldWithLocalizer, ...] = (
+    WorldWithLocalizer(WORLDS["tree-sparse"]),
+    WorldWithLocalizer(WORLDS["tree-natural"], accuracy=0.7),
+    WorldWithLocalizer(WORLDS["tree-early"], accuracy=0.4),
+    WorldWithLocalizer(WORLDS["tree-recoverable"], precision=0.6, recall=0.7),
+    WorldWithLocalizer(WORLDS["tree-natural"], accuracy=0.7, blind=True),
 )
 """Reasoning trees, all of whose numbers are known, with exact and blurred localisers; the last is
 diagnosed without a look at its exact advantages."""
 
 
-def _tree(name: str, accuracy: float = 1.0, **dials: float) -> Case:
-    horizon = int(dials.get("horizon", 10))
-    return Case(TreeWorld(name, facts=3 * horizon, **dials), accuracy)  # type: ignore[arg-type]
+def _tree(name: str, accuracy: float = 1.0, **parameters: float) -> WorldWithLocalizer:
+    horizon = int(parameters.get("horizon", 10))
+    return WorldWithLocalizer(TreeWorld(name, facts=3 * horizon, **parameters), accuracy)  # type: ignore[arg-type]
 
 
-SETTINGS: tuple[Case, ...] = (
+SETTINGS: tuple[WorldWithLocalizer, ...] = (
     _tree("K2 of 8", horizon=8, hard_steps=2, right_probability=0.25),
     _tree("K3 of 12", 0.5, horizon=12, hard_steps=3, right_probability=0.35),
     _tree("K6", hard_steps=6),
@@ -126,5 +129,6 @@ SETTINGS: tuple[Case, ...] = (
     _tree("K6 of 12, 8 actions (.8)", 0.8, horizon=12, hard_steps=6, branching=8),
     _tree("K9", hard_steps=9, right_probability=0.5),
 )
-"""Reasoning trees over all dials; in brackets the localiser's accuracy where it errs. The signal
-was chosen on other settings."""
+"""Reasoning trees over all parameters; in brackets the localiser's accuracy where it errs.
+
+The signal that predicts the order of methods was chosen on other settings."""

@@ -18,8 +18,7 @@ from cpi_theory.seam import ResetPolicy
 from experiments.compare.chooser_samples import TrialLaw, samples_to_reach
 from experiments.compare.measures import one_step
 from experiments.runs.files import Row
-from experiments.worlds.tabular import World
-from experiments.worlds.tabular import build as build_world
+from experiments.worlds.tabular import World, build_world
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import FiniteHorizonMDP
@@ -37,16 +36,16 @@ PolicyName = Literal["base", "uniform", "half greedy"]
 
 
 @dataclass(frozen=True)
-class Place:
+class WorldWithPolicy:
     """A world and the policy to improve there.
 
     Attributes:
-        name: human-readable label.
+        name: human-readable label; of a Gymnasium world its environment id.
         kind: "gymnasium" (`name` and `options` go to gymnasium.make), "tree" or "lock".
         horizon: actions per rollout.
         policy: "base" is the family's own; "half greedy" is uniform moved half way to what is
             greedy for it.
-        options: further dials of the world, as (name, value) pairs.
+        options: further parameters of the world, as (name, value) pairs.
     """
 
     name: str
@@ -62,13 +61,13 @@ class Place:
 
     @property
     def label(self) -> str:
-        """Name with its dials that are told apart by."""
-        dials = " ".join(str(v) for k, v in self.options if k == "map_name")
+        """Name, and those options that tell apart worlds of one name."""
+        parameters = " ".join(str(v) for k, v in self.options if k == "map_name")
         steady = any(k == "is_slippery" and not v for k, v in self.options)
-        return " ".join(filter(None, [self.name, dials, "not slippery" if steady else ""]))
+        return " ".join(filter(None, [self.name, parameters, "not slippery" if steady else ""]))
 
 
-def standard_places() -> tuple[Place, ...]:
+def standard_worlds() -> tuple[WorldWithPolicy, ...]:
     """The worlds that ``compare`` visits by default."""
     gym = [
         ("FrozenLake", 30, (("map_name", "4x4"),)),
@@ -84,17 +83,21 @@ def standard_places() -> tuple[Place, ...]:
     ]
     policies: tuple[PolicyName, ...] = ("uniform", "half greedy")
     return (
-        *(Place(name, "gymnasium", h, policy, o) for name, h, o in gym for policy in policies),
-        *(Place(name, kind, h, "base", options) for name, kind, h, options in families),
+        *(
+            WorldWithPolicy(name, "gymnasium", h, policy, o)
+            for name, h, o in gym
+            for policy in policies
+        ),
+        *(WorldWithPolicy(name, kind, h, "base", options) for name, kind, h, options in families),
     )
 
 
 @dataclass(frozen=True)
-class PlaceSpec:
-    """Measure reset policies at `place`.
+class ResetsSpec:
+    """Measure reset policies in one world.
 
     Attributes:
-        place: world and policy; a world of a configuration file has its own policy, first errors,
+        world: world and policy; a world of a configuration file has its own policy, first errors,
             success and level of improvability.
         levels: tau as shares of the largest best advantage that the policy meets, where the world
             has no level of its own.
@@ -102,7 +105,7 @@ class PlaceSpec:
         seed: of their random numbers.
     """
 
-    place: Place | World
+    world: WorldWithPolicy | World
     levels: tuple[float, ...] = (0.25, 0.5)
     accuracy: float = 0.9
     replications: int = 1000
@@ -114,7 +117,7 @@ class PlaceSpec:
             check_in_range("levels", level, 0.01, 1.0)
 
 
-def measure_place(spec: PlaceSpec) -> list[Row]:
+def measure_resets(spec: ResetsSpec) -> list[Row]:
     """One row per reset policy (and level, for the oracle).
 
     The candidates are the deterministic choices of one action per observation; a Gymnasium world
@@ -125,50 +128,52 @@ def measure_place(spec: PlaceSpec) -> list[Row]:
     Raises:
         InvalidInput: if a world has a level that nothing reaches.
     """
-    scene = _open(spec)
+    evaluated = _evaluated(spec)
     rows = [
-        scene.row("start", StartReset()),
-        scene.row("random", UniformReset()),
-        scene.row("first error", FirstErrorReset()),
+        evaluated.row("start", StartReset()),
+        evaluated.row("random", UniformReset()),
+        evaluated.row("first error", FirstErrorReset()),
     ]
     rows += [
-        scene.row("oracle", ImprovableReset(share * scene.largest * (1 - 1e-9)), tau)
+        evaluated.row("oracle", ImprovableReset(share * evaluated.largest * (1 - 1e-9)), tau)
         | {"level": share}
-        for share, tau in scene.taus()
+        for share, tau in evaluated.taus()
     ]
     return rows
 
 
-def _open(spec: PlaceSpec) -> _Scene:
-    place = spec.place
-    if isinstance(place, Place):
-        mdp, policy, observations = build(place)
-        labels = (place.label, place.policy)
-        return _Scene(mdp, evaluate(mdp, policy), observations, labels, spec)
-    instance = build_world(place, Key.of(spec.seed).child("place", place.name))
-    mdp = instance.problem.mdp
-    return _Scene(
+def _evaluated(spec: ResetsSpec) -> _EvaluatedWorld:
+    world = spec.world
+    if isinstance(world, WorldWithPolicy):
+        mdp, policy, observations = mdp_and_policy(world)
+        labels = (world.label, world.policy)
+        return _EvaluatedWorld(mdp, evaluate(mdp, policy), observations, labels, spec)
+    seeded = build_world(world, Key.of(spec.seed).child("place", world.name))
+    mdp = seeded.problem.mdp
+    return _EvaluatedWorld(
         mdp,
-        evaluate(mdp, instance.problem.policy),
+        evaluate(mdp, seeded.problem.policy),
         mdp.observations,
-        (place.name, "base"),
+        (world.name, "base"),
         spec,
-        Localizer(place.threshold),
-        instance.success,
-        instance.tau,
+        Localizer(world.threshold),
+        seeded.success,
+        seeded.tau,
     )
 
 
-def build(place: Place) -> tuple[FiniteHorizonMDP, NDArray[np.float64], NDArray[np.int64]]:
-    """The MDP of a place, its policy (H, S, A), and the candidates' observations (H, S)."""
-    dials = dict(place.options)
-    if place.kind == "gymnasium":
-        mdp = from_gymnasium(place.name, place.horizon, **dials)
+def mdp_and_policy(
+    world: WorldWithPolicy,
+) -> tuple[FiniteHorizonMDP, NDArray[np.float64], NDArray[np.int64]]:
+    """The MDP of a world, its policy (H, S, A), and the candidates' observations (H, S)."""
+    parameters = dict(world.options)
+    if world.kind == "gymnasium":
+        mdp = from_gymnasium(world.name, world.horizon, **parameters)
         by_state = np.broadcast_to(np.arange(mdp.states), (mdp.horizon, mdp.states))
-        return mdp, _policy(mdp, place.policy), by_state
-    make = reasoning_tree if place.kind == "tree" else combination_lock
-    problem = make(place.horizon, **dials)
-    chosen = problem.policy if place.policy == "base" else _policy(problem.mdp, place.policy)
+        return mdp, _policy(mdp, world.policy), by_state
+    make = reasoning_tree if world.kind == "tree" else combination_lock
+    problem = make(world.horizon, **parameters)
+    chosen = problem.policy if world.policy == "base" else _policy(problem.mdp, world.policy)
     return problem.mdp, chosen, problem.mdp.observations
 
 
@@ -180,14 +185,14 @@ def _policy(mdp: FiniteHorizonMDP, name: PolicyName) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Scene:
-    """What the rows of one place share."""
+class _EvaluatedWorld:
+    """What the rows of one world share."""
 
     mdp: FiniteHorizonMDP
     evaluation: Evaluation
     observations: NDArray[np.int64]
     labels: tuple[str, PolicyName]
-    spec: PlaceSpec
+    spec: ResetsSpec
     localizer: Localizer | None = None
     success: float | None = None
     tau: float | None = None

@@ -1,4 +1,4 @@
-"""Worlds that `diagnose` can look at, whoever built them."""
+"""A world that is ready for measurements: a simulator and its start states."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from cpi_theory.seam import Simulator, State
 
 
 @dataclass(frozen=True)
-class Site:
-    """A world that can be diagnosed; the one thing that a front end has to build.
+class PreparedWorld:
+    """A simulator with one start state per prompt, as `diagnose` takes it.
 
     Attributes:
         label: in records and figures.
