@@ -43,18 +43,23 @@ def run_on_cluster(
     client = _connect(address, timeout)
     with _silent():
         try:
-            yield from _gather(client, task, jobs)
-        except (OSError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
-            if _answers(address, timeout):  # then it is the task's own error, raised on a worker
-                raise
-            raise WorkerLost(
-                "cluster",
-                address,
-                "the Dask scheduler has ended",
-                "start it and its workers again, then the same command; finished results are kept",
-            ) from error
+            yield from _gather(client, task, jobs, address)
         finally:
             client.close()
+
+
+@contextlib.contextmanager
+def _losses_explained(address: str) -> Iterator[None]:
+    """Say in one sentence that the connection to the scheduler was lost in this block."""
+    try:
+        yield
+    except (OSError, asyncio.CancelledError, concurrent.futures.CancelledError) as error:
+        raise WorkerLost(
+            "cluster",
+            address,
+            "the Dask scheduler has ended",
+            "start it and its workers again, then the same command; finished results are kept",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -73,31 +78,38 @@ def _silent() -> Iterator[None]:
 
 
 def _gather(
-    client: Any, task: Callable[[int, Any], Result], jobs: Sequence[tuple[int, Any]]
+    client: Any, task: Callable[[int, Any], Result], jobs: Sequence[tuple[int, Any]], address: str
 ) -> Iterator[Result]:
     distributed: Any = importlib.import_module("distributed")  # without type hints
     indices, specs = zip(*jobs, strict=True)
-    # Not pure: results of an earlier sweep that the scheduler still holds must not come back.
-    futures = client.map(task, indices, specs, pure=False, retries=_RETRIES)
+    with _losses_explained(address):
+        # Not pure: results of an earlier sweep that the scheduler still holds must not come back.
+        futures = client.map(task, indices, specs, pure=False, retries=_RETRIES)
+        finished = distributed.as_completed(futures, loop=client.loop)
+    while True:
+        with _losses_explained(address):
+            future = next(finished, None)
+        if future is None:
+            return
+        yield _result(future, address, distributed.KilledWorker)
+        future.release()
+
+
+def _result(future: Any, address: str, killed: Any) -> Any:
+    """What a task returned; an error of its own is raised as it is, whatever its class."""
+    # The state tells the two apart: an OSError may be the task's, or that of a lost connection.
+    if future.status != "error":
+        with _losses_explained(address):
+            return future.result()
     try:
-        for future in distributed.as_completed(futures, loop=client.loop):
-            yield future.result()
-            future.release()
-    except distributed.KilledWorker as error:
+        return future.result()
+    except killed as error:
         raise WorkerLost(
             "cluster",
-            client.scheduler.address if client.scheduler else "",
+            address,
             f"the workers of one task died {_RETRIES + 1} times ({error.task})",
             "give the workers more memory and run again; finished results are kept",
         ) from error
-
-
-def _answers(address: str, timeout: float) -> bool:
-    """Whether anything listens at the scheduler's address."""
-    with contextlib.suppress(OSError):
-        _reach(address, timeout)
-        return True
-    return False
 
 
 def _reach(address: str, timeout: float) -> None:

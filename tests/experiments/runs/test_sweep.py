@@ -21,6 +21,7 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
+from experiments.runs.cluster import _result
 from experiments.runs.execution import Execution
 from experiments.runs.processes import run_in_processes
 from experiments.runs.provenance import code_digest
@@ -644,8 +645,28 @@ def test_a_scheduler_that_ends_is_one_sentence(cluster: Cluster, tmp_path: Path)
     wait_for_shards(tmp_path, 2)
     scheduler.kill()
     text = finish(process)
-    assert process.returncode == 3
+    assert process.returncode == 3, text
     assert text.splitlines() == [
         f"error: cluster = '{address}': the Dask scheduler has ended; start it and its workers "
         "again, then the same command; finished results are kept"
     ]
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [("lost", WorkerLost), ("cancelled", WorkerLost), ("error", OSError)]
+)
+def test_an_error_of_a_task_is_told_from_a_lost_connection(
+    status: str, expected: type[Exception]
+) -> None:
+    """By the state of the future: a scheduler that is ending may still be listening."""
+
+    class Future:
+        def __init__(self) -> None:
+            self.status = status
+
+        def result(self) -> None:
+            raise ConnectionResetError
+
+    with pytest.raises(expected) as caught:
+        _result(Future(), "tcp://127.0.0.1:1", KeyError)
+    assert isinstance(caught.value, WorkerLost) == (expected is WorkerLost)
