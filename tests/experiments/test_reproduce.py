@@ -171,7 +171,7 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(
     profile: Path, whole: Path, tmp_path: Path
 ) -> None:
     kills, rng = 0, random.Random(0)
-    while kills < 6:
+    while kills < 4:
         process = start(profile, tmp_path)
         # Each start needs some seconds for imports; kills fall into and after them.
         with contextlib.suppress(subprocess.TimeoutExpired):

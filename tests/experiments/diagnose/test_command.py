@@ -22,6 +22,7 @@ from cpi_theory.diagnosis.signals import group_signals
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
 from experiments import cli
+from experiments.config import load_config
 from experiments.diagnose.command import run
 from experiments.diagnose.config import DiagnoseConfig, Sampling
 from experiments.diagnose.order import (
@@ -42,6 +43,7 @@ from experiments.report.command import run as figures
 from experiments.report.config import FiguresConfig
 from experiments.runs.execution import Execution
 from experiments.runs.store import Run
+from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
 from experiments.worlds.with_localizer import SETTINGS, VALIDATION, WorldWithLocalizer, prepare
 from llm.sampling.transformers_sampler import TransformersSampler
@@ -59,6 +61,7 @@ RECOVERABLE = dataclasses.replace(
     TINY, world=dataclasses.replace(TINY.world, recoverability=0.4), accuracy=1.0,
     precision=0.7, recall=0.8,
 )  # fmt: skip
+SHORT = ArithmeticWorld("short", horizon=4, hard_steps=1)
 ONE = Execution(workers=1)
 
 
@@ -89,7 +92,7 @@ def test_exact_values_are_what_many_samples_give(setting: WorldWithLocalizer) ->
     simulator = exact.simulator
     found = diagnose(
         simulator,
-        simulator.start_states(2000, Key.of(5)),
+        simulator.start_states(1000, Key.of(5)),
         6,
         DiagnosisSettings(tau=exact.tau, level=0.9999, resamples=2),
     )
@@ -109,7 +112,7 @@ def test_exact_values_are_what_many_samples_give(setting: WorldWithLocalizer) ->
 def test_the_signal_of_a_split_method_is_its_expectation() -> None:
     exact = truth(TINY)
     simulator = exact.simulator
-    starts = simulator.start_states(6_000, Key.of(1))
+    starts = simulator.start_states(3_000, Key.of(1))
     collection = collect(standard_methods()["SRPO"], Remembering(simulator), starts, Key.of(2))
     signals = group_signals(collection, len(starts))
     per_prompt = signals.signal / 8
@@ -348,11 +351,13 @@ def test_shares_are_written_with_their_interval() -> None:
 @pytest.mark.slow
 def test_the_tiny_model_is_diagnosed_by_the_same_function(tmp_path: Path) -> None:
     sampling = Sampling(audited=2, traced=1, parents=1, suffixes=2)
-    config = DiagnoseConfig(model="tiny", prompts=8, sampling=sampling)
+    config = DiagnoseConfig(
+        model="tiny", world="short", prompts=8, sampling=sampling, more=(SHORT,)
+    )
     assert run(config, tmp_path, ONE, quiet()) == 0
     record = Run.existing(tmp_path, "diagnose")
     (summary,) = record.read("summary")
-    assert summary["world"] == "natural"
+    assert summary["world"] == "short"
     assert not summary["exact"]
     found = {(row["section"], row["name"]): row for row in record.read("estimates")}
     assert 0 < found["rollouts", "success"]["upper"] < 0.9  # a weak model, as it was warm-started
@@ -363,10 +368,13 @@ def test_the_tiny_model_is_diagnosed_by_the_same_function(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_killed_diagnosis_of_a_model_goes_on_to_the_same_records(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    command = [
-        *(sys.executable, "-m", "experiments.cli", "diagnose", "--model", "tiny"),
-        *("--prompts", "8", "--sampling.audited", "2", "--sampling.traced", "1", "--output"),
-    ]
+    (tmp_path / "short.toml").write_text(
+        'model = "tiny"\nworld = "short"\nprompts = 8\n'
+        "[sampling]\naudited = 2\ntraced = 1\n"
+        '[[more]]\ntype = "ArithmeticWorld"\nname = "short"\nhorizon = 4\nhard_steps = 1\n'
+    )
+    command = [sys.executable, "-m", "experiments.cli", "diagnose"]
+    command += ["--config", str(tmp_path / "short.toml"), "--output"]
     subprocess.run([*command, str(whole)], check=True, capture_output=True)
     process = subprocess.Popen([*command, str(killed)], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
@@ -378,7 +386,8 @@ def test_a_killed_diagnosis_of_a_model_goes_on_to_the_same_records(tmp_path: Pat
     process.wait()
     assert len(parts) >= 3
     assert not list(killed.glob("diagnose/*.jsonl"))
-    config = DiagnoseConfig(model="tiny", prompts=8, sampling=Sampling(audited=2, traced=1))
+    config = load_config(DiagnoseConfig, tmp_path / "short.toml")
+    assert config.more == (SHORT,)
     asked = []
 
     def counted(self: object, requests: Sequence[object], sampling: object) -> object:
@@ -409,14 +418,14 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
     from llm.models.settings import ModelSettings
 
     model = ModelSettings("tiny")
-    predicted = model_predicted_rows(ModelPredictionSpec(TASKS[1], model, 8, 0))
-    specs = measurement_specs(TASKS[1:2], model, 1, (0, 1))
+    predicted = model_predicted_rows(ModelPredictionSpec(SHORT, model, 8, 0))
+    specs = measurement_specs((SHORT,), model, 1, (0, 1))
     short = [
         dataclasses.replace(s, budget=dataclasses.replace(s.budget, prompts=1, held_out=4))
         for s in specs
     ]
     measured = [row for spec in short for row in model_measured_rows(spec)]
     (row,) = order_rows(predicted, measured)
-    assert row["setting"] == TASKS[1].name
+    assert row["setting"] == SHORT.name
     assert {f"measured {m}" for m in COMPARED} <= set(row)
     assert len({world.name for world in TASKS}) == len(TASKS) >= 12

@@ -21,6 +21,7 @@ from experiments.diagnose.config import DiagnoseConfig
 from experiments.learn.command import run as learn
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget
+from experiments.report import command
 from experiments.report.command import _INCOMPLETE, _SECTIONS, existing_runs, run
 from experiments.report.config import FiguresConfig
 from experiments.runs.execution import Execution
@@ -82,24 +83,36 @@ def runs(results: Path) -> dict[str, Run]:
     return existing_runs(FiguresConfig(), results)
 
 
-def tables(entry: Entry, runs: dict[str, Run]) -> list[list[dict[str, Any]]]:
-    return [runs[command].read(table) for command, table in entry.tables]
+Tables = dict[tuple[str, str], list[dict[str, Any]]]
 
 
-def draws(entry: Entry, rows: list[list[dict[str, Any]]]) -> bool:
+@pytest.fixture(scope="module")
+def stored(runs: dict[str, Run]) -> Tables:
+    """Every table that a figure is made of, read once: there are megabytes of them."""
+    wanted = {pair for entry in FIGURES for pair in entry.tables}
+    return {(command, table): runs[command].read(table) for command, table in wanted}
+
+
+def tables(entry: Entry, stored: Tables) -> list[list[dict[str, Any]]]:
+    return [stored[pair] for pair in entry.tables]
+
+
+def draws(entry: Entry, rows: list[list[dict[str, Any]]], layout: bool = True) -> bool:
     """Whether the figure is drawn, and not left out for want of rows."""
     try:
         figure = entry.draw(*rows)
     except MissingRows:
         return False
     assert isinstance(figure, Figure)
+    if not layout:
+        figure.set_layout_engine("none")
     figure.draw_without_rendering()
     return True
 
 
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.name)
-def test_every_figure_is_drawn_and_says_what_it_needs(entry: Entry, runs: dict[str, Run]) -> None:
-    whole = tables(entry, runs)
+def test_every_figure_is_drawn_and_says_what_it_needs(entry: Entry, stored: Tables) -> None:
+    whole = tables(entry, stored)
     assert draws(entry, whole)
     if entry.name == "anatomy-tree":  # no reset group that teaches anything: drawn as a sentence
         assert draws(entry, [[]])
@@ -122,12 +135,12 @@ def cut(rows: list[dict[str, Any]], data: st.DataObject) -> list[dict[str, Any]]
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_no_figure_fails_where_rows_are_missing(runs: dict[str, Run], data: st.DataObject) -> None:
+def test_no_figure_fails_where_rows_are_missing(stored: Tables, data: st.DataObject) -> None:
     entry = data.draw(st.sampled_from(FIGURES))
-    rows = tables(entry, runs)
+    rows = tables(entry, stored)
     index = data.draw(st.integers(0, len(rows) - 1))
     rows[index] = cut(rows[index], data)
-    draws(entry, rows)
+    draws(entry, rows, layout=False)  # to arrange panels takes longer than to draw them
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -152,7 +165,11 @@ def test_no_section_fails_where_rows_or_tables_are_missing(
     shutil.rmtree(folder.parent)
 
 
-def test_the_report_is_written_of_what_is_there(results: Path, tmp_path: Path) -> None:
+def test_the_report_is_written_of_what_is_there(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What files look like is tested elsewhere, and takes ten times as long as drawing.
+    monkeypatch.setattr(command, "render", lambda figure, extension: extension.encode())
     root = tmp_path / "results"
     shutil.copytree(results, root, ignore=shutil.ignore_patterns("shards", "models"))
     (root / "learn" / "conservative.jsonl").write_text("")
