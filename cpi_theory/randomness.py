@@ -32,7 +32,7 @@ class Key:
 
     @classmethod
     def of(cls, source: Key | int | np.random.Generator) -> Key:
-        """A key from a key (itself), a seed, or one draw of a numpy generator.
+        """Return a key from a key (itself), a seed, or one draw of a numpy generator.
 
         Raises:
             InvalidInput: if `source` is none of these or a seed outside [0, 2^64).
@@ -40,17 +40,17 @@ class Key:
         if isinstance(source, Key):
             return source
         if isinstance(source, np.random.Generator):
-            return cls((int(source.integers(1 << 63)),))
+            return cls((int(source.integers(1 << 63)),))  # the most that numpy's int64 takes
         if isinstance(source, bool) or not hasattr(source, "__index__") or source < 0:
             raise InvalidInput("seed", source, "not a seed", "give an integer >= 0 or a Generator")
         return cls((_number(int(source)),))
 
     def child(self, *parts: int | str) -> Key:
-        """The stream below this one at the given parts, e.g. ``key.child(iteration, "base")``."""
+        """Return the stream below this one at some parts, as ``key.child(iteration, "base")``."""
         return Key(self.path + tuple(_number(part) for part in parts))
 
     def sequence(self) -> np.random.SeedSequence:
-        """The numpy seed sequence of this address.
+        """Return the numpy seed sequence of this address.
 
         Each part takes two words, after one for their number: numpy pads short entropy with zeros,
         so that without it a stream would be the same as its child 0.
@@ -59,18 +59,18 @@ class Key:
         return np.random.SeedSequence([len(self.path), *words])
 
     def integers(self, count: int) -> Keys:
-        """Shape (count,) uint64: one key per rollout; a longer request extends a shorter one."""
+        """Return one uint64 key per rollout, shape (count,); a longer request extends a shorter."""
         if count == 0:
             return np.empty(0, dtype=np.uint64)  # many requests are; a sequence takes 10 us
         return self.sequence().generate_state(count, np.uint64).astype(np.uint64, copy=False)
 
     def generator(self) -> np.random.Generator:
-        """A numpy generator for this stream."""
+        """Return a numpy generator for this stream."""
         return np.random.default_rng(self.sequence())
 
 
 def as_keys(keys: ArrayLike, count: int) -> Keys:
-    """One key per rollout as a simulator is given them, shape (count,) uint64.
+    """Check one key per rollout as a simulator is given them, shape (count,) uint64.
 
     Raises:
         InvalidInput: if they are not `count` integers.
@@ -84,6 +84,7 @@ def as_keys(keys: ArrayLike, count: int) -> Keys:
 def _number(part: int | str) -> int:
     """Part of an address as an integer below 2^64; text by a hash that never changes."""
     if isinstance(part, str):
+        # Not `hash`, which Python salts anew in every process.
         return int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest(), "little")
     if not 0 <= part < 1 << 64:
         raise InvalidInput("key part", part, "outside [0, 2^64)", "give a 64-bit index or a name")

@@ -103,7 +103,7 @@ class Rollout:
         return len(self.actions)
 
     def cut(self, begin: int = 0, end: int | None = None) -> Rollout:
-        """The steps from `begin` to before `end`, as a rollout of their own.
+        """Return the steps from `begin` to before `end`, as a rollout of their own.
 
         What is cut off at the front counts for nothing: right where rewards are terminal. Cut at
         the back it has no outcome, ends with ``Ending.CUT`` and goes on from ``states[end]``. A
@@ -123,7 +123,7 @@ class Rollout:
         return Rollout(states, actions, np.nan, False, Ending.CUT, last=self.states[end])
 
     def check_cut(self, begin: int, end: int | None) -> int:
-        """Where a cut ends, once `begin` and `end` are known to be steps of this rollout.
+        """Return where a cut ends, once `begin` and `end` are known to be steps of this rollout.
 
         Raises:
             InvalidInput: unless 0 <= begin < end <= len(self).
@@ -148,7 +148,7 @@ class Simulator(Protocol):
     """
 
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
-        """One continuation of the current policy from each state, in one batched call.
+        """Continue the current policy from each state, in one batched call.
 
         Args:
             states: where to start, any number.
@@ -159,7 +159,7 @@ class Simulator(Protocol):
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """What this world can say of where each rollout first went wrong.
+        """Say where each rollout first went wrong, as far as this world can.
 
         Args:
             rollouts: of this world, any number.
@@ -173,11 +173,11 @@ class OracleSimulator(Simulator, Protocol):
     """A simulator that also knows the truth about its current policy, as tabular worlds do."""
 
     def best_advantages(self, rollouts: Sequence[Rollout]) -> list[NDArray[np.float64]]:
-        """max_a A(s, a) at each state of each rollout: shape (len(rollout),) per rollout."""
+        """Return max_a A(s, a) at each state of each rollout: shape (len(rollout),) per rollout."""
         ...
 
     def improvable_coverage(self, tau: float) -> float:
-        """On-policy coverage p_tau: the share of (state, step) visits with max_a A >= tau."""
+        """Return coverage p_tau: the share of (state, step) visits with max_a A >= tau."""
         ...
 
 
@@ -201,7 +201,7 @@ class RevisingSimulator(Simulator, Protocol):
     """A simulator that can put a finished rollout into the state of a second attempt."""
 
     def revise(self, rollouts: Sequence[Rollout], keys: Keys) -> Sequence[State]:
-        """The state after each rollout in which its answer is to be given again."""
+        """Return the state after each rollout in which its answer is to be given again."""
         ...
 
 
@@ -221,7 +221,7 @@ class ResetPolicy(ABC):
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[NDArray[np.float64] | Refusal]:
-        """Selection weight of each step, shape (len(rollout),) per rollout, or a typed refusal.
+        """Return the weight of each step, shape (len(rollout),) per rollout, or a typed refusal.
 
         The expectation of the weight given s_h = s is, up to one common factor, the reset weight
         w(s, h) of the bounds; a refusal weighs nothing.
@@ -230,7 +230,7 @@ class ResetPolicy(ABC):
     def step_probabilities(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[NDArray[np.float64] | Refusal]:
-        """The weights of each rollout normalised to a distribution over its steps."""
+        """Return the weights of each rollout normalised to a distribution over its steps."""
         return [_normalise(w) for w in self.step_weights(rollouts, simulator, keys)]
 
 
@@ -269,7 +269,7 @@ class Sample:
 
 
 def equal_mean(values: NDArray[np.float64]) -> float:
-    """Mean of `values`, shape (n,), exact where all of them are equal; 0 for none."""
+    """Return the mean of `values`, shape (n,), exact where all of them are equal; 0 for none."""
     return float(values[0] + (values - values[0]).mean()) if len(values) else 0.0
 
 
@@ -298,7 +298,7 @@ class Group:
         parent: Rollout | None = None,
         step: int | None = None,
     ) -> Self:
-        """A group with one advantage per rollout, shape (len(rollouts),), for all its steps."""
+        """Make a group of one advantage per rollout, shape (len(rollouts),), for all its steps."""
         samples = (
             Sample(rollout, np.full(len(rollout), advantage, dtype=np.float64))
             for rollout, advantage in zip(rollouts, advantages, strict=True)
@@ -422,7 +422,7 @@ class Algorithm(Protocol):
         ...
 
     def plan(self, prompt: Prompt, key: Key) -> Plan:
-        """The plan of one prompt.
+        """Return the plan of one prompt.
 
         Args:
             prompt: where to start.
@@ -443,7 +443,8 @@ class Numbered:
         self._rolled = self._located = 0
 
     def rollout(self, states: Sequence[State]) -> Sequence[Rollout]:
-        """The next rollouts, one from each state."""
+        """Return the next rollouts, one from each state."""
+        # Longer requests extend shorter ones, so that what follows the first keys is fresh.
         first, self._rolled = self._rolled, self._rolled + len(states)
         keys = self._key.child("rollout").integers(self._rolled)[first:]
         return self.simulator.rollout(states, keys)
@@ -451,7 +452,7 @@ class Numbered:
     def locate_first_error(
         self, rollouts: Sequence[Rollout]
     ) -> list[Localization | FailedLocalization]:
-        """The next answers, one about each rollout."""
+        """Return the next answers, one about each rollout."""
         first, self._located = self._located, self._located + len(rollouts)
         keys = self._key.child("locate").integers(self._located)[first:]
         return self.simulator.locate_first_error(rollouts, keys)

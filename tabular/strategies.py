@@ -97,7 +97,7 @@ def finite_horizon_mdps(
     terminals: bool = True,
     aliasing: bool = False,
 ) -> FiniteHorizonMDP:
-    """Finite-horizon MDPs with returns in [0, 1].
+    """Draw finite-horizon MDPs with returns in [0, 1].
 
     Args:
         draw: given by hypothesis.
@@ -119,6 +119,7 @@ def finite_horizon_mdps(
     ends = ends if ends is not None and draw(st.booleans()) else np.zeros(states, dtype=bool)
     weights = _absorb(draw(_weights((layers, states, actions, states))), ends)
     kernels = _normalised(weights, exact)
+    # What is terminal must not pay.
     counts = draw(_rewards(horizon, states, actions)) * ~ends[:, None]
     rewards = _quotients(counts, _FINEST * horizon, exact)
     hidden = arrays(np.int64, (horizon, states), elements=st.integers(0, 2))
@@ -142,7 +143,7 @@ def discounted_mdps(
     as_sparse: bool | None = None,
     min_actions: int = 1,
 ) -> DiscountedMDP:
-    """Discounted MDPs with values in [0, 1]; gamma is 0, 1/4, 1/2, 3/4 or 9/10.
+    """Draw discounted MDPs with values in [0, 1]; gamma is 0, 1/4, 1/2, 3/4 or 9/10.
 
     Args:
         draw: given by hypothesis.
@@ -171,7 +172,7 @@ def discounted_mdps(
 def policies(
     draw: st.DrawFn, mdp: FiniteHorizonMDP | DiscountedMDP, *, deterministic: bool = False
 ) -> Array:
-    """Stochastic policies of `mdp`, rows with zeros and one-hot rows among them.
+    """Draw stochastic policies of `mdp`, rows with zeros and one-hot rows among them.
 
     Args:
         draw: given by hypothesis.
@@ -189,7 +190,7 @@ def policies(
 
 @st.composite
 def reset_weights(draw: st.DrawFn, mdp: FiniteHorizonMDP | DiscountedMDP) -> Array:
-    """Reset weights w in [0, 1], shape (H, S) or (S,): everywhere, sets of states, and gradual."""
+    """Draw reset weights in [0, 1], (H, S) or (S,): everywhere, sets of states, and gradual."""
     kind = draw(st.sampled_from(["everywhere", "set", "gradual"]))
     top = 1 if kind == "set" else 4
     counts = draw(arrays(np.int64, _drawn_shape(draw, mdp), elements=st.integers(0, top)))
@@ -204,7 +205,7 @@ def localised_instances(
     deterministic: bool = False,
     discounted: bool = False,
 ) -> st.SearchStrategy[Instance]:
-    """An MDP with policy, candidate and reset weight: (mdp, policy, candidate, weight).
+    """Draw an MDP with policy, candidate and reset weight: (mdp, policy, candidate, weight).
 
     A third of them are random worlds, where candidates are random or greedy. The others hold a
     trap, on which the bounds are attained: `policy` stays in state 0, the candidate leaves it for
@@ -230,7 +231,7 @@ def localised_instances(
 
 
 def step_sizes(exact: bool = False) -> st.SearchStrategy[Any]:
-    """Step sizes alpha: 1, quarters, and a small one, where terms of second order show."""
+    """Draw step sizes alpha: 1, quarters, and a small one, where second-order terms show."""
     sizes = [Fraction(1), Fraction(1, 2), Fraction(1, 4), Fraction(3, 4), Fraction(1, 32)]
     return st.sampled_from(sizes if exact else [float(size) for size in sizes])
 
@@ -307,7 +308,7 @@ def _worlds_with_trap(
 
 
 def traps(max_horizon: int = 6, exact: bool = False) -> st.SearchStrategy[Trap]:
-    """Two-state traps, on which T1s is an equality."""
+    """Draw two-state traps, on which T1s is an equality."""
     sizes = st.integers(0, 4).map(lambda k: Fraction(k, 8) if exact else k / 8)
     return st.builds(
         lambda horizon, gain, loss: two_state_trap(horizon, gain, -loss),
@@ -318,7 +319,7 @@ def traps(max_horizon: int = 6, exact: bool = False) -> st.SearchStrategy[Trap]:
 
 
 def problems(max_horizon: int = 4) -> st.SearchStrategy[Problem]:
-    """Small members of the families: trees, locks, contextual problems."""
+    """Draw small members of the families: trees, locks, contextual problems."""
     shares = st.integers(1, 9).map(lambda k: k / 10)
     seeds = st.integers(0, 1000)
     horizons = st.integers(1, max_horizon)

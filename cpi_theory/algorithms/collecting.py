@@ -98,6 +98,7 @@ def _serve(running: Sequence[Running], batcher: Batcher) -> None:
             wishes = [plan.wishes[i] for plan, i in open_ones]
             for (plan, i), answer in zip(open_ones, grant(wishes), strict=True):
                 plan.answers[i] = answer
+            # Once each, in order: a plan may have had several open wishes.
             for plan in dict.fromkeys(plan for plan, _ in open_ones):
                 plan.go_on()
             return
@@ -132,7 +133,7 @@ class Running:
         self._send(None)
 
     def open(self, kinds: tuple[type, ...]) -> Iterator[int]:
-        """Indices of the wishes of these kinds that have no answer yet."""
+        """List the indices of the wishes of these kinds that have no answer yet."""
         for i, (wish, answer) in enumerate(zip(self.wishes, self.answers, strict=True)):
             if answer is _OPEN and isinstance(wish, kinds):
                 yield i
@@ -177,7 +178,7 @@ class Batcher:
         self.rollouts = self.steps = self.localizations = 0
 
     def draw_all(self, wishes: Sequence[Draw]) -> list[list[Rollout]]:
-        """The rollouts of each wish, all of them in one call (none if nothing is wanted).
+        """Draw the rollouts of each wish, all in one call (none if nothing is wanted).
 
         Raises:
             InvalidInput: if the simulator returns more or fewer rollouts than states.
@@ -193,6 +194,8 @@ class Batcher:
     def _rollouts(
         self, states: list[State], keys: NDArray[np.uint64], cuts: list[int | None]
     ) -> Sequence[Rollout]:
+        # A world that cannot cut runs to the end; what is cut off below was generated all the same
+        # and is counted.
         cutting = any(steps is not None for steps in cuts)
         if cutting and isinstance(self.simulator, CuttingSimulator):
             drawn = self.simulator.rollout_cut(states, keys, cuts)
@@ -210,7 +213,7 @@ class Batcher:
         ]
 
     def answer(self, wishes: Sequence[NameSteps | Revise]) -> list[Any]:
-        """Named steps, one call per reset policy, and states of second attempts, in one call."""
+        """Name steps, one call per reset policy, and find states of second attempts in one."""
         answers: list[Any] = [None] * len(wishes)
         named: dict[ResetPolicy, list[int]] = {}
         for i, wish in enumerate(wishes):
@@ -248,7 +251,7 @@ class Batcher:
         return self.simulator.revise(rollouts, keys)
 
     def collection(self, groups: Sequence[Group]) -> Collection:
-        """The groups, with what they cost so far."""
+        """Return the groups, with what they cost so far."""
         return Collection(
             tuple(groups),
             self.rollouts,

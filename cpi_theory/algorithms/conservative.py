@@ -32,10 +32,12 @@ class EmpiricalChooser:
 
     Statement (T4): with n trials and probability >= 1 - delta the chosen candidate's reset
     advantage is at most `chooser_error(n, ...)` below the best of the class, of |A|^O policies.
+
+    Source: docs/theory.md, T4; the chooser of Kakade and Langford, ICML 2002.
     """
 
     def log_policies(self, actions: int, observations: int) -> float:
-        """ln |Pi| = O ln |A|."""
+        """Return ln |Pi| = O ln |A|."""
         return observations * math.log(actions)
 
     def choose(self, trials: Trials, actions: int, observations: int, key: Key) -> Candidate:
@@ -156,13 +158,13 @@ class ConservativePolicyIteration:
         key: Key | int | np.random.Generator,
         iteration: int = 0,
     ) -> ConservativeStep:
-        """One iteration; what it draws depends on (key, iteration) and the world alone."""
+        """Run one iteration; what it draws depends on (key, iteration) and the world alone."""
         if self.exact:
             return self._improve_exactly(world, iteration)
         return self._improve_by_samples(world, Key.of(key).child(iteration), iteration)
 
     def sample_size(self, world: ConservativeWorld, iteration: int = 0) -> int:
-        """Trials that iteration `iteration` gives to the chooser, and again to the estimate."""
+        """Count the trials that an iteration gives to the chooser, and again to the estimate."""
         if self.samples is not None:
             return self.samples
         log_policies = self.log_policies
@@ -202,6 +204,7 @@ class ConservativePolicyIteration:
         first = world.draw_trials(self.reset, count, key.child("choose"))
         candidate = self.chooser.choose(first, actions, observations, key.child("ties"))
         fresh = world.draw_trials(self.reset, count, key.child("estimate"))
+        # From the chooser's trials: a baseline must not depend on the trials that are measured.
         baseline = float(first.returns.mean()) if len(first) else 0.0
         measured = measure(fresh, candidate, world, baseline, delta)
         decision = self._decide(measured)
@@ -232,5 +235,7 @@ class ConservativePolicyIteration:
 
 
 def iteration_delta(delta: float, iteration: int) -> float:
-    """delta_t = delta 6 / (pi^2 (t + 1)^2) for iterations t = 0, 1, ...: they sum to delta."""
+    """Return delta_t = delta 6 / (pi^2 (t + 1)^2), t = 0, 1, ...: these sum to delta."""
+    # The sum over t >= 1 of 1 / t^2 is pi^2 / 6. Trials grow with ln(1 / delta_t), which rises by
+    # 2 ln t alone, so that late iterations need few more than early ones.
     return delta * 6 / (math.pi * (iteration + 1)) ** 2

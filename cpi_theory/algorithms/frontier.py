@@ -66,6 +66,7 @@ class FrontierGRPO:
     normalization: Normalization = "std"
 
     def __post_init__(self) -> None:
+        # A group of one teaches nothing, and a parent that is kept leaves the base group.
         check_count("base", self.base, minimum=3 if self.keep_parent else 2)
         check_count("rollouts", self.rollouts, minimum=self.base + (1 if self.keep_parent else 2))
         if not isinstance(self.reset, ResetPolicy):

@@ -19,7 +19,7 @@ class GRPO:
         rollouts: group size, at least 2.
         normalization: see :data:`cpi_theory.algorithms.advantages.Normalization`.
 
-    Source: arXiv 2402.03300.
+    Source: Shao et al. (2024), arXiv 2402.03300.
     """
 
     rollouts: int = 8

@@ -21,7 +21,7 @@ class Measurement:
     remaining: Interval
 
     def step(self) -> tuple[float, float]:
-        """Step size and guaranteed gain of T2 at the unfavourable ends; Delta is 2 R_max."""
+        """Return step size and guaranteed gain of T2 at the unfavourable ends; Delta is 2 R_max."""
         worst = ResetStep(
             horizon=self.horizon,
             coverage=self.coverage.lower,
@@ -40,7 +40,7 @@ def measure(
     baseline: float,
     delta: float,
 ) -> Measurement:
-    """Intervals for Abar_w, p_w and L_w from trials that the candidate was not chosen on.
+    """Estimate Abar_w, p_w and L_w from trials that the candidate was not chosen on.
 
     Statement: X = |A| (1[a = pi'(o)] - pi(a|s)) (G - c) with a ~ Unif(A) has mean
     Q(s, pi'(o)) - V(s) at every state, whatever the constant c, since both weights sum to one.
@@ -52,6 +52,8 @@ def measure(
         world: where they were drawn.
         baseline: c in [0, R_max], independent of `trials`; the mean return reduces the variance.
         delta: probability with which any of the three intervals may miss.
+
+    Source: docs/theory.md, "From bounds to algorithms"; the interval of arXiv 0907.3740.
     """
     bound, actions = world.reward_bound, world.action_count
     if len(trials) < 2:

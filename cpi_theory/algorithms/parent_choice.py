@@ -29,6 +29,8 @@ from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_p
 
 Floats = NDArray[np.float64]
 
+# Points of the prior. A thousand would move an expected signal by less than 0.02 (see the tests);
+# the laws of each rollout length take this many rows.
 _GRID = 32
 
 
@@ -51,19 +53,20 @@ class FirstErrorModel:
     def __post_init__(self) -> None:
         check_probability("accuracy", self.accuracy)
         for name in ("easiest", "hardest"):
+            # Away from 0 and 1: ln(1 / rate) is to be finite and positive, and so is 1 - rate.
             check_in_range(name, getattr(self, name), 1e-12, 1 - 1e-9)
         if self.hardest > self.easiest:
             raise InvalidInput("hardest", self.hardest, "above easiest", "exchange the two")
 
     def pass_rates(self) -> Floats:
-        """The pass rates that are weighed alike, shape (g,)."""
+        """Return the pass rates that are weighed alike, shape (g,)."""
         if self.easiest == self.hardest:
             return np.array([self.easiest])
         return np.exp(-np.geomspace(-np.log(self.easiest), -np.log(self.hardest), _GRID))
 
 
 def accuracy_of(exact: float, length: int) -> float:
-    """The accuracy of a world that names exactly the first error in a share `exact` of cases.
+    """Return the accuracy of a world that names the first error in a share `exact` of cases.
 
     Uniform answers among `length` steps hit it by chance in 1 / length of cases, so that a share
     of accuracy + (1 - accuracy) / length is right. A share below chance counts as accuracy 0.
@@ -78,7 +81,7 @@ def accuracy_of(exact: float, length: int) -> float:
 
 
 def informative_probability(success: Floats, count: int, known_failure: bool = False) -> Floats:
-    """P(rewards differ) in a group of `count` rollouts that succeed with probability `success`.
+    """Return P(rewards differ) in a group whose rollouts succeed with probability `success`.
 
     1 - (1 - v)^m - v^m; with one more rollout in the group that is known to have failed, all
     others succeeding differs too: 1 - (1 - v)^m.
@@ -103,6 +106,7 @@ class _Laws:
 
     @classmethod
     def of(cls, rates: Floats, length: int) -> _Laws:
+        # S(0), ..., S(L): what survives the last step is a success, S(L) the pass rate.
         survival = rates[:, None] ** (np.arange(length + 1) / length)
         failed = 1 - rates[:, None]
         return cls(
@@ -138,7 +142,7 @@ def parent_signals(
     count: int,
     known_failure: bool = False,
 ) -> tuple[float, ...]:
-    """Expected signal of each choice given the steps that the world named.
+    """Return the expected signal of each choice given the steps that the world named.
 
     The named steps say two things: where an error may be, and, all of them together with the
     number of failures, how hard the prompt is.
@@ -154,6 +158,8 @@ def parent_signals(
         The signal of fresh rollouts first, then of each named step, in order.
     """
     rates = model.pass_rates()
+    # Posterior over the grid, on which the prior is uniform: the likelihood of so many failures,
+    # times that of each named step.
     laws = [(_laws(model, length), step) for step, length in named]
     belief = (1 - rates) ** failures
     for law, step in laws:
@@ -173,7 +179,7 @@ def _laws(model: FirstErrorModel, length: int) -> _Laws:
 def rank_signals(
     model: FirstErrorModel, length: int, failures: int, count: int, known_failure: bool = False
 ) -> Floats:
-    """Expected signal of each depth rank, before the named steps are looked at.
+    """Return the expected signal of each depth rank, before the named steps are looked at.
 
     Args:
         model: beliefs.
@@ -203,7 +209,9 @@ def _order_statistic(named: Floats, rank: int, draws: int) -> Floats:
     """Law of the rank-th largest of independent draws from each row of `named`, shape (g, L)."""
     from scipy.stats import binom  # slow to import
 
+    # Cumulative sums may exceed one by rounding, which scipy answers with NaN.
     at_least = np.minimum(np.cumsum(named[:, ::-1], axis=1)[:, ::-1], 1.0)
+    # The rank-th largest is k or more if `rank` draws or more are.
     reached = binom.sf(rank - 1, draws, at_least)
     deeper = np.append(reached[:, 1:], np.zeros((len(named), 1)), axis=1)
     return np.asarray(reached - deeper)
@@ -213,7 +221,7 @@ def _order_statistic(named: Floats, rank: int, draws: int) -> Floats:
 def best_rank(
     model: FirstErrorModel, length: int, failures: int, count: int, known_failure: bool = False
 ) -> int:
-    """The depth rank with the largest expected signal: 1 the deepest, 0 for fresh rollouts.
+    """Return the depth rank with the largest expected signal: 1 the deepest, 0 for fresh rollouts.
 
     With 4 failures of 10 steps, 4 rollouts to spend and a known pass rate of 1 %, it is 1 at an
     accuracy of 0.9 or more, 2 at 0.7, 3 at 0.4 and 0 at 0.1.
@@ -222,7 +230,7 @@ def best_rank(
 
 
 def deepest(steps: Sequence[int], rank: int) -> int | None:
-    """Index of the rank-th largest step, the earlier one of a tie first; None if there is none.
+    """Return the index of the rank-th largest step, the earlier of a tie first, or None.
 
     Args:
         steps: named steps.

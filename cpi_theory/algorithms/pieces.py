@@ -13,7 +13,7 @@ from cpi_theory.seam import Draw, Group, Prompt, Rollout
 
 
 def from_start(prompt: Prompt, key: Key, purpose: str, count: int) -> Draw:
-    """`count` rollouts from the prompt's start, keyed by what they are for."""
+    """Ask for `count` rollouts from the prompt's start, keyed by what they are for."""
     return Draw(prompt.start, key.child(purpose).integers(count))
 
 
@@ -24,7 +24,7 @@ def relative_group(
     parent: Rollout | None = None,
     step: int | None = None,
 ) -> Group:
-    """Rollouts of one state with the advantages that they have among themselves.
+    """Group rollouts of one state with the advantages that they have among themselves.
 
     Args:
         rollouts: from one state.
@@ -41,18 +41,19 @@ def relative_group(
 
 
 def may_be_parent(rollout: Rollout) -> bool:
-    """Whether a rollout can be reset: it failed, and has a step to reset to."""
+    """Tell whether a rollout can be reset: it failed, and has a step to reset to."""
     return rollout.failed and len(rollout) > 0
 
 
 def draw_index(probabilities: NDArray[np.float64], key: Key) -> int:
-    """One index by inverse distribution function; rounding never picks one of probability 0.
+    """Draw an index by inverse distribution function; rounding never picks probability 0.
 
     Args:
         probabilities: shape (n,), not all zero; they need not sum to one.
         key: of the draw.
     """
     cumulative = np.cumsum(probabilities)
+    # The top 53 bits, as many as a float holds: every value is equally likely, and none is 1.
     uniform = float(key.integers(1)[0] >> np.uint64(11)) * 2.0**-53
     index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
     return int(min(index, np.flatnonzero(probabilities)[-1]))

@@ -117,7 +117,7 @@ class ResetGRPO:
 
     @classmethod
     def layout(cls, name: str, reset: ResetPolicy, rollouts: int = 8, **options: Any) -> ResetGRPO:
-        """The paper's sampling layouts of `rollouts` trained rollouts per prompt.
+        """Make one of the paper's sampling layouts of `rollouts` trained rollouts per prompt.
 
         "RxS" resets R parents with S suffixes each and leaves the rest to the base group: "1x4" is
         4 base and 4 suffix rollouts, "2x4" and "1x8" have suffix groups alone. Without a base group
@@ -157,6 +157,7 @@ class ResetGRPO:
         resets = yield from self._choose_steps(parents, key)
         if self.on_refusal == "fresh":
             missing = self.parents - len(resets)
+        # Without a base group, what the search has drawn already stands for some of them.
         fresh = missing * self.suffix - (0 if self.base else len(base))
         *suffixes, others = yield [
             *(
@@ -175,6 +176,7 @@ class ResetGRPO:
         """A fixed base group and failures of it, drawn uniformly."""
         rollouts = yield from_start(prompt, key, "base", self.base)
         failures = [r for r in rollouts if may_be_parent(r)]
+        # Sorting keys of their own puts the failures into a uniformly random order.
         order = np.argsort(key.child("parent").integers(len(failures)))
         parents = [failures[i] for i in order[: self.parents]]
         return rollouts if self.train_base else [], parents, _why_fewer(rollouts)
@@ -210,6 +212,7 @@ class ResetGRPO:
         self, parents: Sequence[Rollout], key: Key
     ) -> Generator[NameSteps, list[NDArray[np.float64] | Refusal], dict[int, int]]:
         """The step that each parent is reset to, by its number, where there is one."""
+        # A key for each number: what parent 0 draws does not depend on whether there is a parent 1.
         keys = [key.child("locate", n).integers(1)[0] for n in range(len(parents))]
         answers = yield NameSteps(self.reset, parents, np.array(keys, np.uint64))
         steps = {}
@@ -231,10 +234,16 @@ def _why_fewer(seen: Sequence[Rollout]) -> Reason:
 
 
 def RRPO(**options: Any) -> ResetGRPO:
-    """Random resets: `ResetGRPO(UniformReset(), ...)`."""
+    """Make `ResetGRPO(UniformReset(), ...)`: random resets.
+
+    Source: arXiv 2605.25507.
+    """
     return ResetGRPO(UniformReset(), **options)
 
 
 def SRPO(**options: Any) -> ResetGRPO:
-    """Resets to the first error that the world names: `ResetGRPO(FirstErrorReset(), ...)`."""
+    """Make `ResetGRPO(FirstErrorReset(), ...)`: resets to the first error that the world names.
+
+    Source: arXiv 2605.25507.
+    """
     return ResetGRPO(FirstErrorReset(), **options)

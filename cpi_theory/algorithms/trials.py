@@ -92,22 +92,22 @@ class ConservativeWorld(Simulator, Protocol):
         ...
 
     def draw_trials(self, reset: ResetPolicy, count: int, key: Key) -> Trials:
-        """`count` trials at states drawn from the reset distribution of `reset`.
+        """Draw `count` trials at states of the reset distribution of `reset`.
 
         None at all where the policy visits no state that `reset` selects.
         """
         ...
 
     def mix(self, candidate: Candidate, reset: ResetPolicy, alpha: Exact) -> ConservativeWorld:
-        """The world under the localised conservative update with step `alpha`."""
+        """Return the world under the localised conservative update with step `alpha`."""
         ...
 
     def exact_step(
         self, reset: ResetPolicy, candidate: Candidate | None = None
     ) -> tuple[Candidate, ResetStep]:
-        """The candidate, by default the class's best for Abar_w, with its exact `ResetStep`."""
+        """Return the candidate, by default the best for Abar_w, with its exact `ResetStep`."""
         ...
 
     def value(self) -> float:
-        """J of the current policy, exact: for records, never looked at by the algorithm."""
+        """Return J of the current policy, exact: for records, never seen by the algorithm."""
         ...

@@ -19,8 +19,11 @@ from cpi_theory.checks import (
     check_probability,
 )
 
+# Nobody wants a statement that fails more often than it holds: a larger delta is a coverage level
+# such as 0.95 that was given by mistake.
 _LARGEST_DELTA = 0.5
 
+# 1 / root^2 samples must stay below the largest float, 1.8e308.
 _SMALLEST_ROOT = 1e-150
 
 
@@ -33,11 +36,11 @@ def uniform_accuracy(
     *,
     log_policies: float | None = None,
 ) -> float:
-    r"""How far the chooser's estimate of any candidate is from the truth.
+    r"""Return how far the chooser's estimate of any candidate is from the truth.
 
     Statement (T4):  with l = ln(2 |Pi| / delta), with probability >= 1 - delta every candidate's
     mean of X = |A| pi'(a|s) G over n draws is within
-    e(n) = sqrt(2 |A| R^2 l / n) + |A| R l / (3 n)  of its expectation (Bernstein and a union).
+    :math:`e(n) = \sqrt{2 |A| R^2 l / n} + |A| R l / (3 n)` of its expectation.
     Assumptions:  A1 draws are independent; A2 candidates were fixed before drawing; A3 G in [0, R].
 
     Args:
@@ -49,6 +52,8 @@ def uniform_accuracy(
         log_policies: ln |Pi|, for classes too large to write down.
 
     Raises: InvalidInput naming the argument outside its range.
+    Source: T4 of docs/theory.md: the inequality of Bernstein and Bennett as in Maurer and Pontil,
+        https://arxiv.org/abs/0907.3740, theorem 3, and a union over candidates.
     """
     check_count("samples", samples)
     slow, fast = bernstein_terms(
@@ -66,10 +71,14 @@ def chooser_error(
     *,
     log_policies: float | None = None,
 ) -> float:
-    """How much reset advantage the chosen candidate may lack compared with the best of its class.
+    r"""Return how much reset advantage the chosen candidate may lack beside the best of its class.
 
-    Statement (T4):  Abar_w(chosen) >= max_Pi Abar_w - 2 e(n) with probability >= 1 - delta; this
-    function is 2 e(n). Arguments, unit and refusals as in :func:`uniform_accuracy`.
+    Statement (T4):  :math:`\bar A_w(chosen) \ge \max_\Pi \bar A_w - 2 e(n)` with probability
+    >= 1 - delta; this function is 2 e(n). Arguments, unit and refusals as in
+    :func:`uniform_accuracy`.
+
+    Source: T4 of docs/theory.md; the chooser of Kakade and Langford (ICML 2002), drawing at the
+        resets of arXiv 2605.25507.
     """
     return 2 * uniform_accuracy(
         samples, actions, policies, delta, reward_bound, log_policies=log_policies
@@ -85,9 +94,9 @@ def samples_for(
     *,
     log_policies: float | None = None,
 ) -> int:
-    r"""Fewest samples with which the chooser's error is at most `accuracy`.
+    r"""Return the fewest samples with which the chooser's error is at most `accuracy`.
 
-    Statement (T4):  n = 1 / u^2 with u = (-a + sqrt(a^2 + 2 b eps)) / (2 b),
+    Statement (T4):  :math:`n = 1 / u^2` with :math:`u = (\sqrt{a^2 + 2 b \epsilon} - a) / (2 b)`,
     a = sqrt(2 |A| R^2 l), b = |A| R l / 3; it grows like 8 |A| R^2 l / eps^2. The inverse of
     :func:`chooser_error` in both directions: ``samples_for(chooser_error(n)) == n``, and the error
     is above `accuracy` with one sample less.
@@ -101,6 +110,7 @@ def samples_for(
         log_policies: ln |Pi|, for classes too large to write down.
 
     Raises: InvalidInput naming the argument outside its range.
+    Source: T4 of docs/theory.md, solved for n; see :func:`uniform_accuracy`.
     """
     check_positive("accuracy", accuracy)
     log_size = class_log_size(policies, log_policies)
@@ -109,6 +119,8 @@ def samples_for(
     root = accuracy / (slow + math.sqrt(slow * slow + 2 * fast * accuracy))
     if root < _SMALLEST_ROOT:
         raise InvalidInput("accuracy", accuracy, "needs too many samples to count", "raise it")
+    # The real solution lies between this count and the next; rounding may be off by a few, so both
+    # loops walk to the first count that suffices.
     samples = max(1, math.floor(root**-2))
     grain = max(1, samples >> 50)  # beyond 2^50 floats no longer tell neighbours apart
     while 2 * (slow / math.sqrt(samples) + fast / samples) > accuracy:
@@ -124,12 +136,12 @@ def samples_for(
 def aliased_lower_bound(
     coverage: Exact, tau: float, delta: float, reward_bound: float = 1.0
 ) -> float:
-    r"""Samples that random resets need at least when improvable states cannot be told apart.
+    r"""Return the samples that random resets need at least where states cannot be told apart.
 
     Statement (T7):  two worlds in which the better of two actions on I_tau differs, with outcomes
     R Bern(1/2 +- tau / R) there and R Bern(1/2) elsewhere, and one observation for all states:
     whatever picks the better action with error probability <= delta in both worlds draws
-    n >= ln(1 / (4 delta)) 3 R^2 / (32 p^2 tau^2) samples.
+    :math:`n \ge \ln(1 / (4 \delta)) \; 3 R^2 / (32 p^2 \tau^2)` samples.
     Assumption:  p tau / R <= 1/4.
 
     Args:
@@ -139,6 +151,8 @@ def aliased_lower_bound(
         reward_bound: R > 0.
 
     Raises: InvalidInput naming the argument outside its range.
+    Source: T7 of docs/theory.md: the inequality of Bretagnolle and Huber, Lattimore and Szepesvari,
+        Bandit Algorithms (2020), theorem 14.2.
     """
     check_positive("reward_bound", reward_bound)
     check_positive("coverage", coverage)
@@ -157,7 +171,7 @@ def aliased_lower_bound(
 def bernstein_terms(
     actions: int, log_policies: float, delta: float, reward_bound: float
 ) -> tuple[float, float]:
-    """(a, b) of e(n) = a / sqrt(n) + b / n."""
+    """Return (a, b) of e(n) = a / sqrt(n) + b / n."""
     check_count("actions", actions)
     check_positive("reward_bound", reward_bound)
     check_delta(delta)
@@ -167,7 +181,7 @@ def bernstein_terms(
 
 
 def class_log_size(policies: int | None, log_policies: float | None) -> float:
-    """ln |Pi|, from exactly one of the two ways to say it."""
+    """Return ln |Pi|, from exactly one of the two ways to say it."""
     if (policies is None) == (log_policies is None):
         raise InvalidInput(
             "policies", policies, f"log_policies is {log_policies}", "give exactly one of the two"

@@ -40,13 +40,16 @@ class DiscountedResetStep:
 
 
 def discounted_improvement_lower_bound(step: DiscountedResetStep, alpha: Exact) -> Exact:
-    r"""Guaranteed gain J(pi_alpha) - J(pi) in a discounted MDP.
+    r"""Return the guaranteed gain J(pi_alpha) - J(pi) in a discounted MDP.
 
-    Statement (T8):  alpha p_w Abar_w / (1 - gamma) - alpha^2 Delta p_w gamma / (1 - gamma)^2.
+    Statement (T8):  :math:`\alpha p_w \bar A_w / (1 - \gamma) - \alpha^2 \Delta p_w \gamma /
+    (1 - \gamma)^2`.
     Assumptions: those of T1; J = E sum_t gamma^t r_t, not multiplied by 1 - gamma.
 
     Returns: in units of J; a negative value is valid and guarantees nothing.
     Raises: InvalidInput if alpha is outside [0, 1].
+    Source: T8 of docs/theory.md, for the resets of arXiv 2605.25507; conservative policy
+        iteration, w = 1, is due to Kakade and Langford (ICML 2002).
     """
     check_probability("alpha", alpha)
     visits = step.coverage / (1 - step.discount)
@@ -57,10 +60,11 @@ def discounted_improvement_lower_bound(step: DiscountedResetStep, alpha: Exact) 
 def sharp_discounted_improvement_lower_bound(
     step: DiscountedResetStep, alpha: Exact, deviation: Exact
 ) -> Exact:
-    r"""Guaranteed gain J(pi_alpha) - J(pi) when the discounted time after a deviation is known.
+    r"""Return the guaranteed gain when the discounted time after a deviation is known.
 
-    Statement (T8, sharp):  alpha p_w Abar_w / (1 - gamma) - alpha Delta sum_t gamma^t P(D_t),
-    attained for every alpha by the two-state trap.
+    Statement (T8, sharp):
+    :math:`\alpha p_w \bar A_w / (1 - \gamma) - \alpha \Delta \sum_t \gamma^t P(D_t)`, attained for
+    every alpha by the two-state trap.
 
     Args:
         step: inputs of the bound.
@@ -69,6 +73,7 @@ def sharp_discounted_improvement_lower_bound(
             statement valid.
 
     Raises: InvalidInput if alpha is outside [0, 1] or `deviation` outside its interval.
+    Source: T8 of docs/theory.md, kept sharp as T1s is; resets as in arXiv 2605.25507.
     """
     check_probability("alpha", alpha)
     check_within("deviation", deviation, 0, step.discount / (1 - step.discount))
@@ -79,9 +84,10 @@ def sharp_discounted_improvement_lower_bound(
 
 
 def uniform_discounted_deviation(discount: Exact, alpha: Exact) -> Exact:
-    """sum_t gamma^t (1 - (1 - alpha)^t): exact for w = 1, an upper bound for any w.
+    r"""Return the discounted time after a deviation: exact for w = 1, an upper bound for any w.
 
-    Closed form gamma alpha / ((1 - gamma) (1 - gamma + gamma alpha)).
+    Formula: :math:`\sum_t \gamma^t (1 - (1 - \alpha)^t) = \gamma \alpha / ((1 - \gamma)
+    (1 - \gamma + \gamma \alpha))` (T8 of docs/theory.md).
 
     Raises: InvalidInput if alpha is outside [0, 1] or discount outside [0, 1).
     """
@@ -91,25 +97,29 @@ def uniform_discounted_deviation(discount: Exact, alpha: Exact) -> Exact:
 
 
 def discounted_best_step(step: DiscountedResetStep) -> tuple[Exact, Exact]:
-    """Step size that maximises T8, and the gain it guarantees.
+    r"""Return the step size that maximises T8, and the gain it guarantees.
 
-    Statement (T8):  alpha* = min(1, (1 - gamma) Abar_w / (2 gamma Delta)); when alpha* < 1 the
-    guaranteed gain is p_w Abar_w^2 / (4 gamma Delta), at the cap it is
+    Statement (T8):  :math:`\alpha^* = \min(1, (1 - \gamma) \bar A_w / (2 \gamma \Delta))`; when
+    alpha* < 1 the guaranteed gain is p_w Abar_w^2 / (4 gamma Delta), at the cap it is
     p_w (Abar_w - gamma Delta / (1 - gamma)) / (1 - gamma). No positive advantage: (0, 0).
 
     Returns: (alpha, gain), exact for an exact step.
+    Source: T8 of docs/theory.md, for the resets of arXiv 2605.25507; conservative policy
+        iteration, w = 1, is due to Kakade and Langford (ICML 2002).
     """
     curvature = 2 * step.spread * step.discount / (1 - step.discount)
     return capped(step.advantage, curvature, lambda a: discounted_improvement_lower_bound(step, a))
 
 
 def sharp_discounted_best_step(step: DiscountedResetStep) -> tuple[Exact, Exact]:
-    """Step size that maximises the sharp T8 with the deviations of w = 1, and its gain.
+    r"""Return the step size that maximises the sharp T8 with the deviations of w = 1, and its gain.
 
-    Statement (T8, sharp):  alpha* = (1 - gamma) (1 / sqrt(1 - p_w Abar_w / Delta) - 1) / gamma,
-    capped at 1, and 1 when p_w Abar_w >= Delta. Valid for every w, since w = 1 deviates most.
+    Statement (T8, sharp):
+    :math:`\alpha^* = (1 - \gamma) (1 / \sqrt{1 - p_w \bar A_w / \Delta} - 1) / \gamma`, capped at
+    1, and 1 when p_w Abar_w >= Delta. Valid for every w, since w = 1 deviates most.
 
     Returns: (alpha, gain); for an exact step a rational near the maximiser, the gain exact there.
+    Source: T8 of docs/theory.md, sharp form; resets as in arXiv 2605.25507.
     """
 
     def bound(alpha: Exact) -> Exact:

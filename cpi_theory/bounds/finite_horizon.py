@@ -51,15 +51,18 @@ class ResetStep:
 
 
 def improvement_lower_bound(step: ResetStep, alpha: Exact) -> Exact:
-    r"""Guaranteed gain J(pi_alpha) - J(pi) of the localised conservative update.
+    r"""Return the guaranteed gain J(pi_alpha) - J(pi) of the localised conservative update.
 
-    Statement (T1):  alpha H p_w Abar_w - alpha^2 Delta H p_w L_w.
+    Statement (T1):
+    :math:`\alpha H p_w \bar A_w - \alpha^2 \Delta H p_w L_w`.
     Assumptions:  A1 `step` describes pi, the candidate and w as :class:`ResetStep` says;
                   A2 pi_alpha mixes at every state and layer with weight alpha w(s, h).
     Attained at H = 2; for w = 1 it is the finite-horizon bound of conservative policy iteration.
 
     Returns: in reward units; a negative value is valid and guarantees nothing.
     Raises: InvalidInput if alpha is outside [0, 1].
+    Source: T1 of docs/theory.md, for the resets of arXiv 2605.25507; conservative policy
+        iteration, w = 1, is due to Kakade and Langford (ICML 2002).
     """
     check_probability("alpha", alpha)
     visits = step.horizon * step.coverage
@@ -69,10 +72,11 @@ def improvement_lower_bound(step: ResetStep, alpha: Exact) -> Exact:
 def sharp_improvement_lower_bound(
     step: ResetStep, alpha: Exact, deviation_probabilities: Iterable[Exact]
 ) -> Exact:
-    r"""Guaranteed gain J(pi_alpha) - J(pi) when the probability of deviating is known.
+    r"""Return the guaranteed gain J(pi_alpha) - J(pi) when the probability of deviating is known.
 
-    Statement (T1s):  alpha H p_w Abar_w - alpha Delta sum_h P(D_h), where D_h is "pi_alpha took
-    the candidate's side before layer h" and P(D_h) = 1 - E_pi[prod_{k<h} (1 - alpha w(s_k, k))].
+    Statement (T1s):
+    :math:`\alpha H p_w \bar A_w - \alpha \Delta \sum_h P(D_h)`, where D_h is "pi_alpha took the
+    candidate's side before layer h" and P(D_h) = 1 - E_pi[prod_{k<h} (1 - alpha w(s_k, k))].
     Never below T1, and attained for every H and alpha by the two-state trap.
 
     Args:
@@ -82,6 +86,7 @@ def sharp_improvement_lower_bound(
 
     Returns: in reward units; a negative value is valid and guarantees nothing.
     Raises: InvalidInput if alpha or a probability is outside [0, 1] or their number is not H.
+    Source: T1s of docs/theory.md, which sharpens T1; resets as in arXiv 2605.25507.
     """
     check_probability("alpha", alpha)
     deviations = tuple(deviation_probabilities)
@@ -100,7 +105,10 @@ def sharp_improvement_lower_bound(
 
 
 def uniform_deviation_probabilities(horizon: int, alpha: Exact) -> tuple[Exact, ...]:
-    """P(D_h) = 1 - (1 - alpha)^h for h = 0..H-1: exact for w = 1, an upper bound for any w.
+    r"""Return P(D_h) for h = 0..H-1: exact for w = 1, an upper bound for any w.
+
+    Formula: :math:`P(D_h) = 1 - (1 - \alpha)^h`, the probability that a coin of bias alpha came up
+    in one of h layers (T1s of docs/theory.md).
 
     Raises: InvalidInput if horizon < 1 or alpha is outside [0, 1].
     """
@@ -110,15 +118,17 @@ def uniform_deviation_probabilities(horizon: int, alpha: Exact) -> tuple[Exact, 
 
 
 def best_step(step: ResetStep) -> tuple[Exact, Exact]:
-    """Step size that maximises T1, and the gain it guarantees.
+    r"""Return the step size that maximises T1, and the gain it guarantees.
 
-    Statement (T2):  alpha* = min(1, Abar_w / (2 c)) with c = Delta L_w. The guaranteed gain is
-    H p_w Abar_w^2 / (4 c) when c > Abar_w / 2; with Delta <= 2 R_max that is at least
+    Statement (T2):  :math:`\alpha^* = \min(1, \bar A_w / (2 c))` with c = Delta L_w. The guaranteed
+    gain is H p_w Abar_w^2 / (4 c) when c > Abar_w / 2; with Delta <= 2 R_max that is at least
     H p_w Abar_w^2 / (8 R_max L_w). At the cap, c <= Abar_w / 2, it is H p_w Abar_w (1 - c / Abar_w)
     with alpha* = 1, which is less than the quotient. Either is at least
     H p_w Abar_w min(1/2, Abar_w / (4 c)). An update without positive advantage gets (0, 0).
 
     Returns: (alpha, gain), exact for an exact step.
+    Source: T2 of docs/theory.md, for the resets of arXiv 2605.25507; conservative policy
+        iteration, w = 1, is due to Kakade and Langford (ICML 2002).
     """
     curvature = 2 * step.spread * step.remaining
     return capped(step.advantage, curvature, lambda a: improvement_lower_bound(step, a))
@@ -127,12 +137,12 @@ def best_step(step: ResetStep) -> tuple[Exact, Exact]:
 def sharp_best_step(
     step: ResetStep, deviation_probabilities: DeviationProbabilities | None = None
 ) -> tuple[Exact, Exact]:
-    """Step size that maximises T1s, and the gain it guarantees.
+    r"""Return the step size that maximises T1s, and the gain it guarantees.
 
     Statement (T2, sharp):  with P(D_h) = 1 - (1 - alpha)^h the maximiser is
-    alpha* = 1 - (1 - p_w Abar_w / Delta)^(1/(H-1)), or 1 when p_w Abar_w >= Delta. For other
-    deviation probabilities T1s need not be concave in alpha, and a grid search narrows alpha down
-    to 1e-9; whatever alpha it returns, the gain is T1s there and therefore guaranteed.
+    :math:`\alpha^* = 1 - (1 - p_w \bar A_w / \Delta)^{1/(H-1)}`, or 1 when p_w Abar_w >= Delta. For
+    other deviation probabilities T1s need not be concave in alpha, and a grid search narrows alpha
+    down to 1e-9; whatever alpha it returns, the gain is T1s there and therefore guaranteed.
 
     Args:
         step: inputs of the bound; `remaining` is not used.
@@ -141,6 +151,7 @@ def sharp_best_step(
 
     Returns: (alpha, gain). For an exact step alpha is a rational near the (irrational) maximiser
         and the gain is exact at that alpha.
+    Source: T2 of docs/theory.md, from T1s; resets as in arXiv 2605.25507.
     """
 
     def bound(alpha: Exact) -> Exact:
@@ -169,11 +180,11 @@ def sharp_best_step(
 def greedy_improvement_lower_bound(
     tau: Exact, visit_probabilities: Iterable[Exact], alpha: Exact = 1
 ) -> Exact:
-    r"""Guaranteed gain of acting greedily for the exact advantages, on the improvable set alone.
+    r"""Return the guaranteed gain of acting greedily on the improvable set alone.
 
-    Statement (T3):  J(pi_alpha) - J(pi) >= tau E_pi[1 - (1 - alpha)^N] for every alpha, where N
-    counts a rollout's visits to I_tau = {(s, h): max_a A(s, a) >= tau} under pi. At alpha = 1 it
-    is tau P(N >= 1).
+    Statement (T3):  :math:`J(\pi_\alpha) - J(\pi) \ge \tau E_\pi[1 - (1 - \alpha)^N]` for every
+    alpha, where N counts a rollout's visits to I_tau = {(s, h): max_a A(s, a) >= tau} under pi. At
+    alpha = 1 it is tau P(N >= 1).
     Assumptions:  A1 the candidate is greedy for the exact advantages; A2 w is 1 on I_tau, else 0.
 
     Args:
@@ -182,6 +193,7 @@ def greedy_improvement_lower_bound(
         alpha: step size in [0, 1].
 
     Raises: InvalidInput if tau is not positive, alpha is outside [0, 1] or P(N = .) is no law.
+    Source: T3 of docs/theory.md; the improvable set and its oracle are those of arXiv 2605.25507.
     """
     if not tau > 0:
         raise InvalidInput("tau", tau, "not a positive threshold", "choose one above 0")
@@ -194,7 +206,9 @@ def greedy_improvement_lower_bound(
 
 
 def _maximiser(function: Callable[[float], float], cells: int = 64, rounds: int = 6) -> float:
-    """Where `function` is largest on [0, 1]: a grid, refined around its best point."""
+    """Find where `function` is largest on [0, 1]: a grid, refined around its best point."""
+    # Each round keeps two of 64 cells, a 32nd of the interval: after six a cell is 5e-10 wide. A
+    # grid and no golden-section search, as the function need not be concave.
     low, high = 0.0, 1.0
     best = 0.0
     for _ in range(rounds):

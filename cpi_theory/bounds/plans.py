@@ -29,6 +29,7 @@ from cpi_theory.checks import (
     check_probability,
 )
 
+# Relative and absolute slack for a float's rounding at the boundary of what a weight can do.
 _ROUNDING = 1e-9
 
 
@@ -78,7 +79,7 @@ class PlanRatios:
 
 
 def compare_plans(plan: Plan, baseline: Plan) -> PlanRatios:
-    """What `plan` saves against `baseline`.
+    """Compare what two plans cost and guarantee.
 
     Statement (T5), oracle against random resets:  leading_samples = 1 / p^2 and
     gain = (H - 1) / (2 p L_I) >= 1 / (2 p).
@@ -86,6 +87,8 @@ def compare_plans(plan: Plan, baseline: Plan) -> PlanRatios:
     and gain = (rho q / p) (H - 1) / (2 L_w).
     Both gains as long as neither step size is capped at 1 (see the module), which for random
     resets takes H = 1; a capped plan gains less than its formula.
+
+    Source: T5 and T6 of docs/theory.md, on the two kinds of resets of arXiv 2605.25507.
     """
     return PlanRatios(
         samples=baseline.samples / plan.samples,
@@ -106,7 +109,7 @@ def random_reset_plan(
     *,
     log_policies: float | None = None,
 ) -> Plan:
-    r"""Plan of a step with random resets, w = 1.
+    r"""Plan a step with random resets, w = 1.
 
     Statement (T5):  a candidate with Abar >= tau on I_tau and >= 0 elsewhere has reset advantage
     p tau; samples ~ 32 |A| R^2 l / (p tau)^2, and with probability >= 1 - delta the gain is at
@@ -123,6 +126,7 @@ def random_reset_plan(
         log_policies: ln |Pi|, for classes too large to write down.
 
     Raises: InvalidInput naming the argument outside its range.
+    Source: T5 of docs/theory.md; random resets (CPI-RR) are those of arXiv 2605.25507.
     """
     return imperfect_oracle_plan(
         coverage,
@@ -151,7 +155,7 @@ def oracle_reset_plan(
     *,
     log_policies: float | None = None,
 ) -> Plan:
-    r"""Plan of a step with the credit-assignment oracle, w = 1 on I_tau and 0 elsewhere.
+    r"""Plan a step with the credit-assignment oracle, w = 1 on I_tau and 0 elsewhere.
 
     Statement (T5):  reset advantage tau; samples ~ 32 |A| R^2 l / tau^2, and with probability
     >= 1 - delta the gain is at least H p tau^2 / (32 R L_I) if L_I >= tau / (8 R), else, where the
@@ -168,6 +172,9 @@ def oracle_reset_plan(
         remaining: L_I, the mean remaining horizon at improvable visits, in [0, H - 1]; H - 1, the
             worst, when None.
         log_policies: ln |Pi|, for classes too large to write down.
+
+    Raises: InvalidInput naming the argument outside its range.
+    Source: T5 of docs/theory.md; the oracle (CPI-CARO) is that of arXiv 2605.25507.
     """
     return imperfect_oracle_plan(
         _one(coverage),
@@ -198,7 +205,7 @@ def imperfect_oracle_plan(
     *,
     log_policies: float | None = None,
 ) -> Plan:
-    r"""Plan of a step whose reset policy finds improvable states with errors.
+    r"""Plan a step whose reset policy finds improvable states with errors.
 
     Statement (T6):  with precision q = P_{nu_w}(I_tau) and recall rho = E_d[w | I_tau], coverage
     is p_w = rho p / q and the class offers q tau; samples ~ 32 |A| R^2 l / (q tau)^2, and with
@@ -222,10 +229,14 @@ def imperfect_oracle_plan(
     Raises:
         InvalidInput: naming the argument outside its range; also when no reset weight w <= 1 has
             this precision and recall at this coverage.
+
+    Source: T6 of docs/theory.md, on imperfect localisers for the oracle of arXiv 2605.25507.
     """
     check_count("horizon", horizon)
     _check_shares(precision=precision, recall=recall, coverage=coverage)
     _check_tau(tau, reward_bound)
+    # The chooser's error gets half of what the class offers: a share x of it takes samples as 1 /
+    # x^2 and leaves, below the cap, a gain as (1 - x)^2, so samples per gain are fewest at x = 1/2.
     offered = precision * tau
     step = ResetStep(
         horizon=horizon,

@@ -68,6 +68,8 @@ def best_advantage_lower_bounds(
     Returns:
         One interval per state, in reward units; its `estimate` is NaN if the chosen action did not
         occur again (by_action alone).
+
+    Source: the double estimator of H. van Hasselt, Double Q-learning, NIPS 2010.
     """
     check_count("branches", branches)
     check_count("screening", screening, minimum=0)
@@ -151,6 +153,7 @@ def _after_best_action(
 def _best_first_action(rollouts: Sequence[Rollout]) -> Hashable:
     """Largest mean, each shrunk by one rollout at the common mean: a single success is no proof."""
     common = float(np.mean([r.reward for r in rollouts]))
+    # The list of an action begins with the common mean, the rollout that it is shrunk by.
     rewards: dict[Hashable, list[float]] = defaultdict(lambda: [common])
     for rollout in rollouts:
         rewards[rollout.actions[0]].append(rollout.reward)

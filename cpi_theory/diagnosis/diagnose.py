@@ -44,7 +44,7 @@ from cpi_theory.statistics.intervals import Interval
 
 
 def standard_methods(rollouts: int = 8) -> dict[str, Algorithm]:
-    """GRPO, RRPO and SRPO at equal rollouts per prompt, half of them suffixes.
+    """Return GRPO, RRPO and SRPO at equal rollouts per prompt, half of them suffixes.
 
     A prompt without a reset state spends its suffixes on fresh rollouts from the start.
     """
@@ -128,6 +128,8 @@ def diagnose(
 
     Raises:
         InvalidInput: if there are too few prompts.
+
+    Source: T5 and T6 of docs/theory.md, on the methods of arXiv 2605.25507.
     """
     plan, address = settings or DiagnosisSettings(), Key.of(key).child("diagnosis")
     check_count("prompts", len(starts), minimum=8)
@@ -173,7 +175,7 @@ def diagnose(
 
 
 def answered_share(samples: Samples, level: float) -> Interval:
-    """Failures in which the localiser named a step, among all failures."""
+    """Count failures in which the localiser named a step, among all failures."""
     asked = [(p, 0.0, 1.0) for p, r in samples.base if r.failed]
     named = [(one.prompt, 1.0, 0.0) for one in samples.named]
     return Counts.of([*asked, *named], samples.prompts).share(level)
@@ -226,6 +228,7 @@ def _choose_tau(
     prompts = np.arange(samples.prompts)
     if plan.tau is not None:
         return plan.tau, prompts
+    # Chosen and counted on the same prompts, tau would fit their luck and bias coverage.
     pilot = samples.prompts // 4
     owners = np.repeat([p for p, _ in samples.base], [len(r) for _, r in samples.base])
     tau = promising_threshold(best[owners < pilot])

@@ -83,7 +83,7 @@ class Audit:
         return Labelled(*(Counts.of(rows, size).at(self.prompts) for rows in records))
 
     def coverage(self) -> Labelled:
-        """Improvable steps among the steps of rollouts from the start: p."""
+        """Count improvable steps among the steps of rollouts from the start: p."""
         return self._labelled([list(self._steps(kind)) for kind in range(3)])
 
     def _steps(self, kind: int) -> Iterator[Record]:
@@ -92,7 +92,7 @@ class Audit:
                 yield one.prompt, float(labels[kind].mean()) * size, size
 
     def first_by(self, step: int) -> Labelled:
-        """Rollouts of which a step up to `step` is improvable, among those judged whole."""
+        """Count rollouts of which a step up to `step` is improvable, among those judged whole."""
         owners, firsts = self._firsts
         return self._labelled(
             [
@@ -120,7 +120,7 @@ class Audit:
         return max((len(one.rollout) for one in self.visited), default=0)
 
     def precision(self) -> Labelled:
-        """Improvable states among the named ones: q."""
+        """Count improvable states among the named ones: q."""
         return self._labelled(
             [
                 [
@@ -132,7 +132,7 @@ class Audit:
         )
 
     def found(self) -> Labelled:
-        """Named states among the improvable visited ones: recall, if the audit is complete."""
+        """Count named states among the improvable visited ones: recall of a complete audit."""
         records = []
         for kind, labels in enumerate(self.names):
             visited = [(prompt, 0.0, hits) for prompt, hits, _ in self._steps(kind)]
@@ -141,11 +141,11 @@ class Audit:
         return self._labelled(records)
 
     def random_precision(self) -> Labelled:
-        """Improvable states among uniform steps of failures: the precision of random resets."""
+        """Count improvable states among uniform steps of failures: random resets' precision."""
         return self._labelled([list(self._failures(kind)) for kind in range(3)])
 
     def random_found(self) -> Labelled:
-        """The weight that a uniform step of a failure gives to improvable visited states."""
+        """Return the weight that a uniform step of a failure gives to improvable visited states."""
         return self._labelled(
             [
                 [
@@ -184,7 +184,7 @@ class Lengths:
 
     @classmethod
     def of(cls, samples: Samples, prompts: NDArray[np.int64]) -> Lengths:
-        """The totals of some prompts."""
+        """Return the totals of some prompts."""
         rows: dict[Kind, list[Record]] = {"steps": [], "failures": [], "named": []}
         for prompt, rollout in samples.base:
             n = len(rollout)
@@ -201,11 +201,11 @@ class Lengths:
         )
 
     def selected(self, level: float, kind: Kind) -> Interval:
-        """States of a kind per step: the weight p_w of a visited state."""
+        """Estimate states of a kind per step: the weight p_w of a visited state."""
         return Counts(self.count[kind], self.count["steps"]).share(level)
 
     def remaining(self, level: float, kind: Kind) -> Interval:
-        """Mean number of steps that follow a state of a kind: L_w."""
+        """Estimate the mean number of steps that follow a state of a kind: L_w."""
         most = max(self.most, 1)
         return scaled(Counts(self.ahead[kind], most * self.count[kind]).share(level), most)
 
@@ -219,7 +219,7 @@ def _totals(records: Sequence[Record], prompts: int) -> Array:
 
 
 def success_counts(samples: Samples) -> Counts:
-    """Base rollouts that did not fail."""
+    """Count base rollouts that did not fail."""
     return Counts.of(((p, float(not r.failed), 1.0) for p, r in samples.base), samples.prompts)
 
 
@@ -297,7 +297,7 @@ class Correction:
 def correction(
     kind: str, label: str, trials: Sequence[Trial], prompts: int, level: float
 ) -> Correction:
-    """Rates over some trials, and by how much the named step is ahead; prompts are clusters."""
+    """Estimate rates over some trials, and the named step's lead; prompts are clusters."""
     paired = [t for t in trials if t.partner is not None]
     own = _share([(t, t.successes) for t in trials], prompts, level)
     matched = _share([(t, t.successes) for t in paired], prompts, level)
@@ -325,6 +325,7 @@ def corrections(samples: Samples, bins: int, reach: int, level: float) -> tuple[
         part = trial.named.step * bins // len(trial.named.rollout)  # integers: no rounding at ends
         groups.setdefault(("depth", part), []).append(trial)
         if trial.deviation is not None:
+            # Few trials stray far: what is beyond `reach` shares a row.
             off = max(-reach, min(reach, trial.deviation))
             groups.setdefault(("deviation", off), []).append(trial)
     return tuple(

@@ -50,7 +50,7 @@ def estimate_coverage(
     horizon: int | None = None,
     level: float = 0.95,
 ) -> Interval:
-    """Coverage p_tau with a Wilson interval, from rollouts of the policy from its start.
+    """Estimate coverage p_tau, with a Wilson interval, from rollouts from the start.
 
     One step of each rollout is measured: steps of one rollout are not independent.
 
@@ -66,6 +66,8 @@ def estimate_coverage(
 
     Raises:
         InvalidInput: if a rollout is longer than the horizon or there is none.
+
+    Source: docs/theory.md, Notation; arXiv 2605.25507, where coverage is p_pi.
     """
     address, meter = Key.of(key), meter or ExactMeter()
     if not rollouts:
@@ -95,7 +97,7 @@ def localizer_quality(
     meter: Meter | None = None,
     level: float = 0.95,
 ) -> LocalizerQuality:
-    """Precision and recall of a reset policy at threshold tau, to hold against coverage (T6).
+    """Estimate precision and recall of a reset policy at threshold tau (T6).
 
     Against random resets a localiser saves (precision / p)^2 in samples and gains recall precision
     / p in guaranteed improvement: it is worth having as far as its precision exceeds p.
@@ -109,6 +111,8 @@ def localizer_quality(
         meter: of best advantages; by default :class:`~cpi_theory.diagnosis.meters.ExactMeter`.
         level: probability with which each interval covers; one whose share cannot be estimated is
             [0, 1] with estimate NaN.
+
+    Source: T6 of docs/theory.md, on the localisers of arXiv 2605.25507.
     """
     address, meter = Key.of(key), meter or ExactMeter()
     keys = address.child("localize").integers(len(rollouts))

@@ -42,7 +42,7 @@ class Measured:
     upper: Array
 
     def labels(self, tau: float) -> tuple[NDArray[np.bool_], ...]:
-        """Whether max_a A >= tau: certainly, likely and possibly, each of shape (n,)."""
+        """Tell whether max_a A >= tau: certainly, likely and possibly, each of shape (n,)."""
         return tuple(limit >= tau for limit in (self.lower, self.estimate, self.upper))
 
 
@@ -57,7 +57,7 @@ class Meter(Protocol):
     def measure(
         self, simulator: Simulator, picks: Sequence[Pick], key: Key, tau: float = 0.0
     ) -> Measured:
-        """The best advantage at each picked state, well enough to compare it with `tau`."""
+        """Measure the best advantage at each picked state, well enough to compare with `tau`."""
         ...
 
 
@@ -70,7 +70,7 @@ class ExactMeter:
     def measure(
         self, simulator: Simulator, picks: Sequence[Pick], key: Key, tau: float = 0.0
     ) -> Measured:
-        """Exact values.
+        """Return exact values.
 
         Raises:
             InvalidInput: if the simulator does not know its advantages.
@@ -120,7 +120,7 @@ class SampledMeter:
     def measure(
         self, simulator: Simulator, picks: Sequence[Pick], key: Key, tau: float = 0.0
     ) -> Measured:
-        """Newcombe intervals around the advantage of the action that did best in a screening.
+        """Return Newcombe intervals around the advantage of the best action of a screening.
 
         A simulator that remembers its rollouts draws none of them twice.
         """
@@ -154,20 +154,21 @@ class SampledMeter:
             by_action=self.by_action,
             level=self.level,
             reward_bound=self.reward_bound,
+            # A state keeps its number, so that more completions extend what was drawn for it.
             numbers=chosen.tolist(),
         )
         return np.array([(b.lower, b.estimate, b.upper) for b in bounds], dtype=np.float64)
 
 
 def meter_for(simulator: Simulator, reward_bound: float) -> Meter:
-    """Exact where the world knows its advantages, else sampled."""
+    """Return an exact meter where the world knows its advantages, else a sampled one."""
     if isinstance(simulator, OracleSimulator):
         return ExactMeter()
     return SampledMeter(reward_bound=reward_bound)
 
 
 def promising_threshold(best: Array, least: float = LEAST_COVERAGE) -> float | None:
-    """Half of the threshold at which T5 promises the oracle most; None if nothing is improvable.
+    """Return half of the threshold at which T5 promises most; None if nothing is improvable.
 
     T5 guarantees an oracle step a gain in proportion to p_t t^2. The threshold t that maximises it
     among those reached by at least a share `least` of the visits is halved, as T5 halves the
@@ -179,12 +180,12 @@ def promising_threshold(best: Array, least: float = LEAST_COVERAGE) -> float | N
     """
     values = np.sort(best)[::-1]
     covered = np.arange(1, len(values) + 1) / max(len(values), 1)
-    eligible = (covered >= least) & (values > 1e-9)
+    eligible = (covered >= least) & (values > 1e-9)  # zero advantages may be rounded up
     if not eligible.any():
         return None
     return float(values[np.argmax(np.where(eligible, covered * values**2, 0.0))]) / 2
 
 
 def all_steps(rollouts: Sequence[Rollout]) -> list[Pick]:
-    """Every step of every rollout."""
+    """Return every step of every rollout."""
     return [(rollout, i) for rollout in rollouts for i in range(len(rollout))]

@@ -124,7 +124,7 @@ class Diagnosis:
     cost: Cost
 
     def estimates(self) -> Iterator[tuple[str, str, Interval]]:
-        """Every number as (section, name, interval); names repeat in no section."""
+        """Return every number as (section, name, interval); names repeat in no section."""
         yield "rollouts", "success", self.success
         yield "states", "coverage", self.coverage
         for h, share in enumerate(self.first_improvable):

@@ -43,7 +43,7 @@ class Remembering:
         self._known: dict[tuple[State, int], Rollout] = {}
 
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
-        """The rollouts asked for; those drawn before are given again."""
+        """Return the rollouts asked for; those drawn before are given again."""
         wanted = list(zip(states, np.asarray(keys).tolist(), strict=True))
         fresh = list(dict.fromkeys(w for w in wanted if w not in self._known))
         if fresh:
@@ -56,7 +56,7 @@ class Remembering:
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """The world's answers."""
+        """Return the world's answers."""
         self.localizations += len(rollouts)
         return self.simulator.locate_first_error(rollouts, keys)
 
@@ -143,6 +143,7 @@ def draw_samples(
         suffixes: from each reset state of a correction.
         reference: names first errors as deviations are measured from.
     """
+    # One key for all methods: their base rollouts are the same, drawn once by `Remembering`.
     shared = key.child("collect")
     groups = collect(GRPO(rollouts), simulator, starts, shared)
     base = tuple((group.prompt, rollout) for group in groups for rollout in group.rollouts)

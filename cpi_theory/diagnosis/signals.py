@@ -45,17 +45,17 @@ class Signals:
     most: float
 
     def interval(self, level: float) -> Interval:
-        """Signal per rollout; it counts as a share of the most that it could be."""
+        """Return the signal per rollout; it counts as a share of the most that it could be."""
         share = Counts(self.signal, self.rollouts * self.most).share(level)
         return scaled(share, self.most)
 
     def per_rollout(self, resampling: Resampling) -> Array:
-        """Signal per rollout in every resample."""
+        """Return the signal per rollout in every resample."""
         return resampling.ratio(self.signal, self.rollouts)
 
 
 def group_signals(collection: Collection, prompts: int) -> Signals:
-    """The signals of a collection's groups."""
+    """Return the signals of a collection's groups."""
     signal, rollouts, longest = np.zeros(prompts), np.zeros(prompts), 1.0
     for group in collection:
         lengths = np.array([len(r) for r in group.rollouts], dtype=np.float64)
@@ -81,7 +81,7 @@ class Ordering:
     ahead: tuple[tuple[str, str, float], ...]
 
     def certainty(self, first: str, second: str) -> float:
-        """Share of resamples in which `first` is ahead of `second`; ties count half."""
+        """Return the share of resamples in which `first` is ahead of `second`; ties count half."""
         for one, other, share in self.ahead:
             if (one, other) == (first, second):
                 return share

@@ -29,6 +29,8 @@ class FirstErrorReset(ResetPolicy):
 
     Attributes:
         offset: how many steps earlier to reset, never before the rollout's own start.
+
+    Source: arXiv 2605.25507.
     """
 
     localizes: ClassVar[bool] = True
@@ -41,7 +43,7 @@ class FirstErrorReset(ResetPolicy):
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
-        """Weight 1 at the named step less `offset`, 0 elsewhere, or the world's refusal."""
+        """Put weight 1 on the named step less `offset`, 0 elsewhere, or the world's refusal."""
         asked = [i for i, r in enumerate(rollouts) if len(r)]
         answers = simulator.locate_first_error([rollouts[i] for i in asked], keys[asked])
         weights: list[Weights | Refusal] = [EMPTY] * len(rollouts)

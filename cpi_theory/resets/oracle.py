@@ -27,7 +27,7 @@ class AdvantageBasedReset(ResetPolicy):
     __slots__ = ()
 
     def calibrate(self, coverage: Callable[[float], float]) -> float:
-        """The one number that the weights need beside the advantage; none by default.
+        """Return the one number that the weights need beside the advantage; none by default.
 
         Args:
             coverage: tau -> p_tau, the on-policy share of states with max_a A >= tau.
@@ -36,12 +36,12 @@ class AdvantageBasedReset(ResetPolicy):
 
     @abstractmethod
     def weights_at(self, best: Weights, calibration: float) -> Weights:
-        """Weights in [0, 1] for the best advantages `best`, of any shape."""
+        """Return weights in [0, 1] for the best advantages `best`, of any shape."""
 
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
-        """The weight of each step by its state's best advantage; an empty rollout is refused.
+        """Weigh each step by its state's best advantage; an empty rollout is refused.
 
         Raises:
             InvalidInput: if the simulator does not know its advantages.
@@ -64,6 +64,8 @@ class ImprovableReset(AdvantageBasedReset):
 
     Attributes:
         tau: threshold in reward units, > 0; a state is improvable if max_a A >= tau.
+
+    Source: arXiv 2605.25507 (CPI-CARO); docs/theory.md, Notation.
     """
 
     tau: float
@@ -72,7 +74,7 @@ class ImprovableReset(AdvantageBasedReset):
         check_positive("tau", self.tau)
 
     def weights_at(self, best: Weights, calibration: float = 0.0) -> Weights:
-        """1 where the best advantage reaches tau, else 0."""
+        """Return 1 where the best advantage reaches tau, else 0."""
         return (best >= self.tau).astype(np.float64)
 
 
@@ -88,6 +90,8 @@ class ImperfectReset(AdvantageBasedReset):
         precision: P_{nu_w}(I_tau) in (0, 1].
         recall: E_{d^pi}[w | I_tau] in (0, 1].
         tau: threshold in reward units, > 0.
+
+    Source: docs/theory.md, T6.
     """
 
     precision: float
@@ -101,7 +105,7 @@ class ImperfectReset(AdvantageBasedReset):
         check_positive("tau", self.tau)
 
     def calibrate(self, coverage: Callable[[float], float]) -> float:
-        """The weight f of a state that is not improvable.
+        """Return the weight f of a state that is not improvable.
 
         Raises:
             InvalidInput: if no weight in [0, 1] gives this precision and recall: the precision
@@ -111,7 +115,7 @@ class ImperfectReset(AdvantageBasedReset):
         if p >= 1:
             return 0.0
         f = p * self.recall * (1 - self.precision) / (self.precision * (1 - p))
-        if f > 1 + 1e-9:
+        if f > 1 + 1e-9:  # more than rounding can do where the precision is just attainable
             raise InvalidInput(
                 "precision",
                 self.precision,
@@ -121,7 +125,7 @@ class ImperfectReset(AdvantageBasedReset):
         return min(f, 1.0)
 
     def weights_at(self, best: Weights, calibration: float) -> Weights:
-        """`recall` where the best advantage reaches tau, f elsewhere."""
+        """Return `recall` where the best advantage reaches tau, f elsewhere."""
         return np.where(best >= self.tau, self.recall, calibration)
 
 
@@ -142,17 +146,17 @@ class AdvantageReset(AdvantageBasedReset):
         check_positive("temperature", self.temperature)
 
     def calibrate(self, coverage: Callable[[float], float]) -> float:
-        """The largest best advantage that the policy visits: it has weight 1."""
+        """Return the largest best advantage that the policy visits: it has weight 1."""
         return largest_threshold(coverage)
 
     def weights_at(self, best: Weights, calibration: float) -> Weights:
-        """exp((best - calibration) / temperature), cut at 1 for states never visited."""
+        """Return exp((best - calibration) / temperature), cut at 1 for states never visited."""
         return np.exp(np.minimum(best - calibration, 0.0) / self.temperature)
 
     def step_probabilities(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
-        """Softmax over the steps of each rollout.
+        """Return the softmax over the steps of each rollout.
 
         Weights relative to the best state of the whole world can all vanish in one rollout; the
         softmax relative to the rollout's own best state cannot.
@@ -168,7 +172,7 @@ class AdvantageReset(AdvantageBasedReset):
 
 
 def largest_threshold(coverage: Callable[[float], float]) -> float:
-    """The largest threshold tau that is still covered, by bisection of the falling tau -> p_tau.
+    """Find the largest threshold tau still covered, by bisection of the falling p_tau.
 
     Returns 0 if nothing is improvable. Relative accuracy 1e-15.
     """
@@ -176,7 +180,7 @@ def largest_threshold(coverage: Callable[[float], float]) -> float:
     while coverage(high) > 0:
         high *= 2
     low = 0.0
-    for _ in range(60):
+    for _ in range(60):  # more halvings than a float has bits
         middle = (low + high) / 2
         low, high = (middle, high) if coverage(middle) > 0 else (low, middle)
     return low

@@ -19,7 +19,7 @@ class StartReset(ResetPolicy):
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
-        """Weight 1 at the first step, 0 elsewhere; an empty rollout is refused."""
+        """Put weight 1 on the first step, 0 elsewhere; an empty rollout is refused."""
         return [one_hot(len(r), 0) if len(r) else EMPTY for r in rollouts]
 
 
@@ -30,10 +30,12 @@ class UniformReset(ResetPolicy):
     Applied to every rollout, as conservative policy iteration does (CPI-RR), it has the reset
     weight w = 1. RRPO applies it to failures alone, so that where it resets to is another law: see
     `tabular.reset_state_law`.
+
+    Source: arXiv 2605.25507.
     """
 
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
-        """Weight 1 at each step; an empty rollout is refused."""
+        """Put weight 1 on each step; an empty rollout is refused."""
         return [np.ones(len(r)) if len(r) else EMPTY for r in rollouts]

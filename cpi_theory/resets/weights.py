@@ -13,7 +13,7 @@ EMPTY = Refusal(Reason.EMPTY)
 
 
 def one_hot(steps: int, index: int) -> Weights:
-    """Weight 1 at step `index` of `steps`, 0 elsewhere."""
+    """Put weight 1 on step `index` of `steps`, 0 on all others."""
     weights = np.zeros(steps)
     weights[index] = 1.0
     return weights

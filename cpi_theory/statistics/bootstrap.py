@@ -16,13 +16,16 @@ from cpi_theory.statistics.quantiles import student_quantile, tail_probability
 Statistic = Callable[..., Any]
 """A statistic of an array along `axis`, such as numpy.mean or :func:`interquartile_mean`."""
 
+# Resampled numbers in memory at a time: 32 MB. Larger data are resampled in several rounds.
 _BATCH = 4_000_000
 
 
 def interquartile_mean(values: ArrayLike, axis: int = 0) -> Any:
-    """Mean of the middle half: the lowest and highest floor(n / 4) values are left out.
+    """Average the middle half: the lowest and highest floor(n / 4) values are left out.
 
     Less noisy than the median and less swayed by one lucky seed than the mean.
+
+    Source: Agarwal et al., arXiv 2108.13264.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=axis)
     n = ordered.shape[axis]
@@ -36,7 +39,7 @@ def bootstrap_interval(
     resamples: int = 2000,
     key: Key | int = 0,
 ) -> Interval:
-    """Percentile bootstrap over the first axis: runs, seeds or prompts that are independent.
+    """Resample the first axis (independent runs, seeds or prompts) for a percentile interval.
 
     Args:
         values: shape (n, ...), n >= 2; the trailing axes are kept, so that learning curves of
@@ -63,7 +66,7 @@ def bootstrap_interval(
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
-    """Mean of first - second over pairs (the same seed or prompt) with a Student interval.
+    """Estimate the mean of first - second over pairs, with a Student interval.
 
     Args:
         first: shape (n,), n >= 2.
@@ -94,7 +97,7 @@ def log_log_slope(
     statistic: Statistic = np.mean,
     paired: bool = False,
 ) -> Interval:
-    """Exponent b of y ~ x^b by least squares through the logarithms, with a bootstrap interval.
+    """Fit b of y ~ x^b by least squares through the logarithms, with a bootstrap interval.
 
     Args:
         x: shape (k,), positive, k >= 2 different ones.
@@ -114,6 +117,7 @@ def log_log_slope(
     centred = logs - logs.mean()
     if not (centred**2).sum() > 0:
         raise InvalidInput("x", x, "has no two different values", "measure at more points")
+    # The least-squares slope is this weighted sum of the logarithms of y.
     slopes = centred / (centred**2).sum()
     estimate = slopes @ _positive_logs("y", statistic(data, axis=1))
     k, r = data.shape

@@ -40,11 +40,11 @@ class Counts:
         return cls(np.minimum(hits, trials), trials)
 
     def at(self, prompts: NDArray[np.int64]) -> Counts:
-        """The counts of some prompts."""
+        """Return the counts of some prompts."""
         return Counts(self.hits[prompts], self.trials[prompts])
 
     def share(self, level: float) -> Interval:
-        """Hits per trial over all prompts; [0, 1] around NaN from fewer than two prompts."""
+        """Estimate hits per trial over all prompts; [0, 1] around NaN for fewer than two."""
         if np.count_nonzero(self.trials) < 2:
             return Interval(math.nan, 0.0, 1.0)
         return clustered_proportion(self.hits, self.trials, level)
@@ -63,13 +63,13 @@ class Labelled:
     possible: Counts
 
     def share(self, level: float) -> Interval:
-        """Share of the likely hits, with an interval that also allows for doubtful labels."""
+        """Estimate the share of likely hits; the interval also allows for doubtful labels."""
         low, middle, high = (c.share(level) for c in (self.certain, self.likely, self.possible))
         return Interval(middle.estimate, low.lower, high.upper)
 
 
 def product(*factors: tuple[Interval, float]) -> Interval:
-    """Product of powers of non-negative quantities from their intervals, square-and-add on logs.
+    """Multiply powers of non-negative quantities from their intervals, square-and-add on logs.
 
     As conservative as :func:`~cpi_theory.statistics.intervals.difference`. Where an estimate is 0
     or unknown the interval is the product of the ends, or [0, inf) if that is not known either.
@@ -99,7 +99,7 @@ def _exp(value: float, unknown: float) -> float:
     return (
         unknown
         if math.isnan(value)
-        else float(np.exp(min(value, 700.0)))
+        else float(np.exp(min(value, 700.0)))  # exp(710) is no longer a float
         if value < math.inf
         else math.inf
     )
@@ -118,13 +118,13 @@ class Resampling:
 
     @classmethod
     def of(cls, prompts: int, resamples: int, key: Key) -> Resampling:
-        """`resamples` bootstrap samples of `prompts` prompts."""
+        """Draw `resamples` bootstrap samples of `prompts` prompts."""
         rng = key.child("resampling").generator()
         drawn = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples)
         return cls(np.vstack([np.ones(prompts), drawn]).astype(np.float64))
 
     def ratio(self, hits: Array, trials: Array) -> Array:
-        """sum(hits) / sum(trials) in every resample, shape (resamples + 1,); NaN without trials."""
+        """Return sum(hits) / sum(trials), shape (resamples + 1,); NaN without trials."""
         total = self.weights @ trials
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(total > 0, self.weights @ hits / total, np.nan)

@@ -34,7 +34,7 @@ class Interval:
 
 
 def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
-    """Wilson score interval of a proportion from independent trials.
+    """Return the Wilson score interval of a proportion from independent trials.
 
     Formula:  (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),  p = successes /
     trials, z the normal quantile of `level`.
@@ -53,7 +53,7 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95
     Raises:
         InvalidInput: naming the argument outside its range.
 
-    Source: E. B. Wilson, JASA 22 (1927).
+    Source: E. B. Wilson, JASA 22 (1927), https://doi.org/10.1080/01621459.1927.10502953.
     """
     s, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
     if not (n > 0).all() or not np.isfinite(n).all():
@@ -69,7 +69,7 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95
 
 
 def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:
-    """Interval of a proportion whose trials come in clusters, such as attempts at one prompt.
+    """Estimate a proportion whose trials come in clusters, such as attempts at one prompt.
 
     Trials of a cluster are not independent. The variance of the ratio sum(successes) / sum(trials)
     is estimated over clusters, turned into an effective number of trials, and that goes into the
@@ -91,6 +91,7 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
     p = float(s.sum() / total)
     variance = clusters / (clusters - 1) * float(((s - p * n) ** 2).sum()) / total**2
     spread = p * (1 - p)
+    # So many independent trials as would have the estimated variance, p (1 - p) / n.
     effective = float(clusters)
     if spread > 0:
         most = max(float(total), effective)
@@ -120,7 +121,7 @@ def _wilson(p: Any, n: Any, z: float) -> Interval:
 
 
 def difference(first: Interval, second: Interval) -> Interval:
-    """First less second from the intervals of both; conservative where they rise and fall together.
+    """Subtract `second` from `first`; conservative where they rise and fall together.
 
     Unlike a bootstrap it keeps its coverage where one of them has hardly a success.
 
@@ -136,12 +137,12 @@ def difference(first: Interval, second: Interval) -> Interval:
 
 
 def scaled(interval: Interval, factor: float) -> Interval:
-    """All ends times a positive number."""
+    """Multiply all ends by a positive number."""
     return Interval(*(factor * end for end in (interval.estimate, interval.lower, interval.upper)))
 
 
 def bernstein_interval(values: ArrayLike, low: float, high: float, delta: float) -> Interval:
-    r"""Interval for the mean of bounded values that holds at any sample size.
+    r"""Bound the mean of bounded values by an interval that holds at any sample size.
 
     Statement: with probability >= 1 - delta the mean of n i.i.d. values in [low, high] with sample
     variance V is within sqrt(2 V ln(4 / delta) / n) + 7 (high - low) ln(4 / delta) / (3 (n - 1))
@@ -156,13 +157,13 @@ def bernstein_interval(values: ArrayLike, low: float, high: float, delta: float)
     Raises:
         InvalidInput: if there are too few values or one lies outside.
 
-    Source: A. Maurer and M. Pontil, COLT 2009, theorem 4.
+    Source: A. Maurer and M. Pontil, COLT 2009, theorem 4, arXiv 0907.3740.
     """
     x = np.asarray(values, dtype=np.float64)
     _check_delta(delta)
     if x.ndim != 1 or len(x) < 2:
         raise InvalidInput("values", x.shape, "not two or more in a row", "draw more")
-    slack = 1e-9 * (high - low)
+    slack = 1e-9 * (high - low)  # values at a bound may have been rounded beyond it
     if not ((x >= low - slack) & (x <= high + slack)).all():
         span = (float(x.min()), float(x.max()))
         raise InvalidInput("values", span, f"outside [{low}, {high}]", "give the true bounds")
@@ -172,7 +173,7 @@ def bernstein_interval(values: ArrayLike, low: float, high: float, delta: float)
 
 
 def chernoff_interval(successes: float, trials: int, delta: float) -> Interval:
-    """Interval for the mean of values in [0, 1] that holds at any sample size.
+    """Bound the mean of values in [0, 1] by an interval that holds at any sample size.
 
     Statement: with probability >= 1 - delta the expectation p obeys
     n kl(mean, p) <= ln(2 / delta), kl being the relative entropy of coins; it is narrow near 0.
@@ -182,7 +183,8 @@ def chernoff_interval(successes: float, trials: int, delta: float) -> Interval:
         trials: n >= 1.
         delta: probability with which the interval misses, in (0, 1].
 
-    Source: W. Hoeffding, JASA 58 (1963), theorem 1.
+    Source: W. Hoeffding, JASA 58 (1963), theorem 1,
+        https://doi.org/10.1080/01621459.1963.10500830.
     """
     check_count("trials", trials)
     check_in_range("successes", successes, 0, trials)
@@ -199,6 +201,8 @@ def _check_delta(delta: float) -> None:
 def _kl_end(mean: float, end: float, limit: float) -> float:
     """The point between `mean` and `end` at relative entropy `limit`, on the far side of it."""
     inside, outside = mean, end
+    # 60 halvings of an interval of length 1: below the spacing of floats. What is returned lies
+    # outside, so that the interval errs on the wide side.
     for _ in range(60):
         middle = (inside + outside) / 2
         inside, outside = (middle, outside) if _kl(mean, middle) <= limit else (inside, middle)

@@ -36,7 +36,7 @@ class RankAgreement:
 def rank_agreement(
     predicted: ArrayLike, measured: ArrayLike, permutations: int = 9999, key: Key | int = 0
 ) -> RankAgreement:
-    """Mean Kendall correlation within settings, with two one-sided permutation tests.
+    """Return the mean Kendall correlation within settings, with two permutation tests.
 
     Args:
         predicted: scores, larger is better, shape (settings, methods), at least two of each.
@@ -72,7 +72,7 @@ def rank_agreement(
 def rank_correlation(
     first: ArrayLike, second: ArrayLike, permutations: int = 9999, key: Key | int = 0
 ) -> tuple[float, float]:
-    """Spearman's correlation with its one-sided permutation p-value.
+    """Return Spearman's correlation with its one-sided permutation p-value.
 
     Args:
         first: shape (n,), n >= 3; ties get their mean rank.
@@ -110,6 +110,8 @@ def _mean_tau(signs: Array, target: Array) -> float:
 
 
 def _p_value(found: float, drawn: list[float]) -> float:
+    # The sample itself counts as one draw, so a p-value is never 0; draws that equal it but for
+    # rounding count as reaching it.
     return (1 + int(np.sum(np.array(drawn) >= found - 1e-12))) / (1 + len(drawn))
 
 

@@ -27,7 +27,7 @@ def law(holds: bool, statement: str, *shown: object) -> None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two states, actions or tables are equal, arrays entry by entry."""
+    """Tell whether two states, actions or tables are equal, arrays entry by entry."""
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         return bool(np.array_equal(one, other))
     if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
@@ -36,7 +36,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def same_rollout(one: Rollout | None, other: Rollout | None) -> bool:
-    """Whether two rollouts are equal in all that the seam knows of them."""
+    """Tell whether two rollouts are equal in all that the seam knows of them."""
     if one is None or other is None:
         return one is other
     rewards = (one.reward, other.reward)
@@ -49,7 +49,7 @@ def same_rollout(one: Rollout | None, other: Rollout | None) -> bool:
 
 
 def same_group(one: Group, other: Group) -> bool:
-    """Whether two groups hold equal samples with equal credit."""
+    """Tell whether two groups hold equal samples with equal credit."""
     return (
         (one.prompt, one.step, len(one.samples)) == (other.prompt, other.step, len(other.samples))
         and same_rollout(one.parent, other.parent)
@@ -79,7 +79,7 @@ class Watched:
         self.calls: list[str] = []
 
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
-        """The world's rollouts."""
+        """Return the world's rollouts."""
         self.calls.append("rollout")
         rollouts = self.simulator.rollout(states, keys)
         self.drawn.extend(rollouts)
@@ -88,7 +88,7 @@ class Watched:
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """The world's answers."""
+        """Return the world's answers."""
         self.calls.append("locate")
         self.located += len(rollouts)
         return self.simulator.locate_first_error(rollouts, keys)

@@ -14,7 +14,7 @@ from tabular.mdp.validation import Array
 
 
 def evaluate_discounted(mdp: DiscountedMDP, policy: Array) -> Evaluation:
-    """Values and discounted occupancy of a checked policy of shape (S, A).
+    """Compute values and discounted occupancy of a checked policy of shape (S, A).
 
     V solves (I - gamma P_pi) V = r_pi and d solves (I - gamma P_pi)^T d = (1 - gamma) start. The
     error bounds are the sup-norm residual of V and the sum-norm residual of d, divided by
@@ -44,7 +44,7 @@ def evaluate_discounted(mdp: DiscountedMDP, policy: Array) -> Evaluation:
 
 
 def discounted_system(mdp: DiscountedMDP, policy: Array) -> ChainSystem:
-    """The system I - gamma P_pi of a policy (S, A); rows that sum to less than one may end."""
+    """Return the system I - gamma P_pi of a policy (S, A); rows may sum to less than one."""
     return ChainSystem(mdp.discount * _average(mdp, policy))
 
 

@@ -18,7 +18,7 @@ from tabular.mdp.policies import as_policies, as_policy
 
 
 def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evaluation:
-    """Values, advantages and visits of a stochastic policy.
+    """Compute values, advantages and visits of a stochastic policy.
 
     Args:
         mdp: dense, sparse or exact; finite-horizon or discounted.
@@ -26,6 +26,9 @@ def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evalua
 
     Raises:
         InvalidInput: if `policy` does not fit the MDP.
+
+    Source: M. L. Puterman, Markov Decision Processes, https://doi.org/10.1002/9780470316887,
+        sections 4.2 and 6.1.
     """
     if isinstance(mdp, DiscountedMDP):
         return evaluate_discounted(mdp, as_policy(mdp, policy))
@@ -35,7 +38,7 @@ def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evalua
 
 
 def evaluate_many(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) -> Evaluation:
-    """Values, advantages and visits of K policies at once, all with a leading axis K.
+    """Compute values, advantages and visits of K policies at once, with a leading axis K.
 
     A layer's transitions are read once for all policies (a matrix product instead of K products
     with a vector), which is what makes this several times faster than K calls of `evaluate`.
@@ -46,6 +49,9 @@ def evaluate_many(mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike) ->
 
     Raises:
         InvalidInput: if `policies` do not fit the MDP.
+
+    Source: M. L. Puterman, Markov Decision Processes, https://doi.org/10.1002/9780470316887,
+        sections 4.2 and 6.1.
     """
     if isinstance(mdp, DiscountedMDP):
         return _stacked([evaluate(mdp, table) for table in as_policies(mdp, policies)])

@@ -19,7 +19,7 @@ def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
     """Evaluate policies (K, H, S, A) layer by layer; takes tables of any kind."""
     values = np.zeros(policies.shape[:-1], dtype=policies.dtype)
     q_values, visits = np.empty_like(policies), values.copy()
-    ahead = values[:, 0]
+    ahead = values[:, 0]  # zeros: nothing is earned after the last layer
     for h in reversed(range(mdp.horizon)):
         q_values[:, h] = mdp.reward(h) + pull(mdp, h, ahead)
         ahead = values[:, h] = (policies[:, h] * q_values[:, h]).sum(axis=2)

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+# Not "nnan" nor "ninf": a NaN in a policy must fail the comparison that counts bad rows.
 _FAST = {"reassoc", "contract", "nsz"}
+# That of `tabular.mdp.validation`, written out: numba's cache would not notice a change there.
 _TOLERANCE = 1e-9
 
 
@@ -30,6 +32,7 @@ def _settle(policy: Any, q_values: Any, values: Any, advantages: Any) -> Any:
             value += chance * q_values[s, a]
             total += chance
             least = min(least, chance)
+        # "not (a and b)" rather than "c or d": any comparison with NaN is false.
         if not (abs(total - 1.0) <= _TOLERANCE and least >= 0.0):
             bad += 1
         values[s] = value
@@ -42,7 +45,7 @@ def _settle(policy: Any, q_values: Any, values: Any, advantages: Any) -> Any:
 def dense_backward(
     transitions: Any, rewards: Any, policy: Any, values: Any, q_values: Any, advantages: Any
 ) -> Any:
-    """Q, V and A of a policy by backward induction; returns the number of bad policy rows.
+    """Compute Q, V and A by backward induction; returns the number of bad policy rows.
 
     transitions (L, S, A, S) and rewards (L', S, A) with L and L' either 1 or H; policy, q_values,
     advantages (H, S, A); values (H + 1, S) whose last row is zero on entry.
@@ -66,7 +69,7 @@ def dense_backward(
 
 @njit(cache=True, fastmath=_FAST)
 def dense_forward(transitions: Any, policy: Any, visits: Any) -> None:
-    """P(s_h = s) under a policy; visits (H, S) holds the start distribution in row 0 on entry.
+    """Compute P(s_h = s) under a policy; visits (H, S) holds the start in row 0 on entry.
 
     Rows that are never entered or never chosen are not read.
     """
@@ -78,7 +81,7 @@ def dense_forward(transitions: Any, policy: Any, visits: Any) -> None:
         for s in range(states):
             for a in range(actions):
                 chance = visits[h, s] * policy[h, s, a]
-                if chance != 0.0:
+                if chance != 0.0:  # reading the row costs more than this test
                     row = kernel[s, a]
                     for i in range(states):
                         after[i] += chance * row[i]
@@ -247,6 +250,7 @@ def dense_many(
     layer is read once for all policies.
     """
     count, horizon, states, actions = policies.shape
+    # The products work on blocks of four policies, of four rows and of eight rows.
     rows, padded = states * actions, (count + 3) // 4 * 4
     ahead, expected = np.zeros((padded, states)), np.empty((rows + 3, padded))
     bad = 0

@@ -33,17 +33,17 @@ _BLOCK = 100
 
 
 def largest(table: Array) -> float:
-    """The norm of values: max_s |x(s)|."""
+    """Return the norm of values: max_s |x(s)|."""
     return float(np.abs(table).max())
 
 
 def total(table: Array) -> float:
-    """The norm of mass: sum_s |x(s)|."""
+    """Return the norm of mass: sum_s |x(s)|."""
     return float(np.abs(table).sum())
 
 
 def rounding(terms: int, sequential: bool = True) -> float:
-    """Relative error of a sum of so many products.
+    """Return the relative error of a sum of so many products.
 
     Args:
         terms: how many.
@@ -56,7 +56,7 @@ def rounding(terms: int, sequential: bool = True) -> float:
 
 
 def proven_error(residual: float, magnitude: float, slack: float, modulus: float) -> float:
-    """Bound of the error of x, in the norm of its residual, rounding of the residual included.
+    """Bound the error of x in the norm of its residual, rounding of the residual included.
 
     Args:
         residual: norm of b - (I - gamma P) x as computed.
@@ -89,11 +89,11 @@ class ChainSystem:
         self.modulus = chain.sum(axis=1).max()
 
     def solve(self, right: Array) -> Array:
-        """Values X with (I - gamma P) X = `right`, shape (S,)."""
+        """Return the values X with (I - gamma P) X = `right`, shape (S,)."""
         return self._solve(right, 0, right)
 
     def solve_transposed(self, right: Array, guess: Array | None = None) -> Array:
-        """Mass X with (I - gamma P)^T X = `right`, shape (S,); iterations begin at `guess`."""
+        """Return the mass X with (I - gamma P)^T X = `right`, (S,); iterations begin at `guess`."""
         return self._solve(right, 1, right if guess is None else guess)
 
     @property
@@ -107,7 +107,7 @@ class ChainSystem:
         if is_exact(self.chain):
             return _eliminate(self._matrix.T if transposed else self._matrix, right)
         if isinstance(self.chain, np.ndarray) or len(right) <= _DIRECT:
-            from scipy.linalg import lu_solve
+            from scipy.linalg import lu_solve  # slow to import
 
             return np.asarray(lu_solve(self._factors, right, trans=transposed, check_finite=False))
         matrix = self._matrix.T.tocsr() if transposed else self._matrix
@@ -232,6 +232,8 @@ def _swept(attempt: _Attempt, modulus: float) -> _Attempt:
             if attempt.good:
                 return attempt
             attempt = attempt.moved(attempt.residual)
+        # A block should shrink the residual by modulus^_BLOCK; if not by half as many factors,
+        # rounding has stopped it.
         if attempt.size > before * modulus ** (_BLOCK // 2):
             break
     return attempt
@@ -240,6 +242,7 @@ def _swept(attempt: _Attempt, modulus: float) -> _Attempt:
 def _eliminate(matrix: Array, right: Array) -> Array:
     """Gaussian elimination on fractions; the matrix is strictly diagonally dominant by rows."""
     size = len(right)
+    # Diagonal dominance keeps every pivot from vanishing, so that no rows have to be exchanged.
     table = np.concatenate([matrix, right[:, None]], axis=1)
     for pivot in range(size):
         table[pivot] = table[pivot] / table[pivot, pivot]

@@ -50,7 +50,7 @@ class Solution:
 
 
 def solve(mdp: FiniteHorizonMDP | DiscountedMDP, accuracy: float = 1e-9) -> Solution:
-    """Optimal values: backward induction, or certified modified policy iteration if discounted.
+    """Compute optimal values: backward induction, or certified policy iteration if discounted.
 
     A discounted solve stops on the span of the Bellman residual, moves the values to the middle
     of what they can be, and certifies them by the sup-norm residual of one more sweep, so the
@@ -62,6 +62,9 @@ def solve(mdp: FiniteHorizonMDP | DiscountedMDP, accuracy: float = 1e-9) -> Solu
 
     Raises:
         InvalidInput: if `accuracy` is not positive, or finer than rounding allows.
+
+    Source: M. L. Puterman, Markov Decision Processes, https://doi.org/10.1002/9780470316887,
+        chapters 4 and 6 (modified policy iteration, stopped on the span).
     """
     check_positive("accuracy", accuracy)
     if isinstance(mdp, FiniteHorizonMDP):
@@ -147,8 +150,10 @@ def _modified_policy_iteration(mdp: DiscountedMDP, accuracy: float) -> Solution:
         improved, least, greatest, switched = tables.greedy(values, choice)
         spread = greatest - least
         if spread <= target:
+            # V* lies between T V + factor * least and T V + factor * greatest (MacQueen's bounds).
             middle = improved + factor * (least + greatest) / 2
             return _certified(mdp, tables.q_values(middle), middle, sweeps + 1)
+        # While greedy actions still change, evaluating a policy exactly is wasted on it.
         enough = max(_SHRINK * spread, target) if switched else target
         values = tables.follow(choice, improved, enough)
     raise ArithmeticError(
@@ -231,6 +236,7 @@ class _DenseTables:
             values = new
             if spread <= enough:
                 return values
+            # As in `sparse_sweeps`: a chain that mixes slowly is cheaper to solve directly.
             if sweep % 10 == 0:
                 if spread > 0.5 * marked:
                     break

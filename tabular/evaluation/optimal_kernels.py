@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+# As in `tabular.evaluation.kernels`, and rows of four entries are written out for the same reason.
 _FAST = {"reassoc", "contract", "nsz"}
 
 
@@ -21,7 +22,7 @@ def sparse_greedy(
     improved: Any,
     choice: Any,
 ) -> Any:
-    """improved = T values and its greedy actions; returns least and greatest change, new actions.
+    """Apply T and note greedy actions; returns least and greatest change, new actions.
 
     csr rows (s, a) with unsigned indices and bounds; rewards (S, A); values, improved (S,) float;
     choice (S,) int, the previous greedy actions on entry.
@@ -58,7 +59,7 @@ def sparse_greedy(
 def sparse_sweeps(
     data: Any, indices: Any, bounds: Any, rewards: Any, discount: float, values: Any, enough: Any
 ) -> Any:
-    """Sweeps V <- r + gamma P V of one deterministic policy, in place.
+    """Apply V <- r + gamma P V of one deterministic policy again and again, in place.
 
     They stop once a sweep changes all states alike but for `enough`, or when ten sweeps no longer
     halve the difference: then the chain mixes slowly and a linear solve is cheaper.
@@ -104,7 +105,7 @@ def sparse_sweeps(
 
 @njit(cache=True, fastmath=_FAST)
 def chosen_rows(data: Any, indices: Any, bounds: Any, actions: int, choice: Any) -> Any:
-    """csr data, indices and bounds of the rows (s, choice[s])."""
+    """Return csr data, indices and bounds of the rows (s, choice[s])."""
     rows = np.empty(choice.size, np.int64)
     ends = np.zeros(choice.size + 1, bounds.dtype)
     total = np.uint64(0)

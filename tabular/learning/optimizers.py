@@ -18,11 +18,11 @@ class Optimizer(Protocol):
     """Turns gradients into steps uphill; a value, so that it can be a setting of a run."""
 
     def start(self, logits: Logits) -> OptimizerState:
-        """The state before the first step."""
+        """Return the state before the first step."""
         ...
 
     def ascend(self, state: OptimizerState, gradient: Logits) -> OptimizerState:
-        """The state after one step along `gradient`."""
+        """Return the state after one step along `gradient`."""
         ...
 
 
@@ -61,22 +61,24 @@ class Sgd:
         check_positive("rate", self.rate)
 
     def start(self, logits: Logits) -> OptimizerState:
-        """The state before the first step."""
+        """Return the state before the first step."""
         return _at(logits)
 
     def ascend(self, state: OptimizerState, gradient: Logits) -> OptimizerState:
-        """The state after one step along `gradient`."""
+        """Return the state after one step along `gradient`."""
         return replace(state, logits=state.logits + self.rate * gradient, steps=state.steps + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Adam:
-    """Adam (Kingma & Ba 2015) uphill; invariant to the scale of the gradient.
+    """Adam uphill; invariant to the scale of the gradient.
 
     Attributes:
         rate: > 0, about the largest change of a logit in one step.
         beta1, beta2: decay of the running moments, in [0, 1).
         epsilon: > 0, keeps the division finite.
+
+    Source: Kingma and Ba, arXiv 1412.6980.
     """
 
     rate: float
@@ -91,14 +93,15 @@ class Adam:
             check_in_range(name, getattr(self, name), 0, 1 - 1e-12)
 
     def start(self, logits: Logits) -> OptimizerState:
-        """The state before the first step."""
+        """Return the state before the first step."""
         return _at(logits)
 
     def ascend(self, state: OptimizerState, gradient: Logits) -> OptimizerState:
-        """The state after one step along `gradient`."""
+        """Return the state after one step along `gradient`."""
         steps = state.steps + 1
         mean = self.beta1 * state.mean + (1 - self.beta1) * gradient
         square = self.beta2 * state.square + (1 - self.beta2) * gradient**2
+        # Moments begin at zero; the divisions take that bias out.
         root = np.sqrt(square / (1 - self.beta2**steps)) + self.epsilon
         change = self.rate * mean / (1 - self.beta1**steps) / root
         return OptimizerState(state.logits + change, steps, mean, square)

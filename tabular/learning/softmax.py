@@ -45,14 +45,14 @@ class SoftmaxPolicy:
 
     @classmethod
     def uniform(cls, mdp: FiniteHorizonMDP) -> SoftmaxPolicy:
-        """The policy that draws every action alike."""
+        """Return the policy that draws every action alike."""
         return cls(mdp, np.zeros((mdp.observation_count, mdp.actions)))
 
     @classmethod
     def from_policy(
         cls, mdp: FiniteHorizonMDP, policy: ArrayLike, floor: float = 1e-12
     ) -> SoftmaxPolicy:
-        """The softmax policy with the probabilities of `policy`.
+        """Return the softmax policy with the probabilities of `policy`.
 
         Args:
             mdp: the MDP.
@@ -67,6 +67,7 @@ class SoftmaxPolicy:
         observed = mdp.observations.reshape(-1)
         shared = np.ones((mdp.observation_count, mdp.actions)) / mdp.actions
         shared[observed] = table
+        # Alike up to rounding; of states that share an observation the last one written counts.
         apart = np.abs(shared[observed] - table).max(axis=1) > 1e-9
         if apart.any():
             h, s = divmod(int(np.argmax(apart)), mdp.states)
@@ -81,19 +82,20 @@ class SoftmaxPolicy:
     @cached_property
     def by_observation(self) -> Float[np.ndarray, "O A"]:
         """pi(a | o), shape (O, A)."""
+        # Less their largest: exp of large logits would overflow.
         weights = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def probabilities(self) -> Float[np.ndarray, "H S A"]:
-        """pi_h(a | s), shape (H, S, A)."""
+        """Return pi_h(a | s), shape (H, S, A)."""
         return np.asarray(self.by_observation[self.mdp.observations])
 
     def with_logits(self, logits: Logits) -> SoftmaxPolicy:
-        """The same policy class at other logits."""
+        """Return the same policy class at other logits."""
         return replace(self, logits=logits)
 
     def surrogate(self, groups: Iterable[Group]) -> float:
-        """sum of advantage * log pi(action | observation) over every step of every group.
+        """Sum advantage * log pi(action | observation) over every step of every group.
 
         Args:
             groups: e.g. a `Collection`. A suffix group holds its suffixes alone, so the kept
@@ -105,10 +107,12 @@ class SoftmaxPolicy:
         return float((advantages * log_pi[observed, actions]).sum())
 
     def gradient(self, groups: Iterable[Group]) -> Logits:
-        """Gradient of `surrogate` with respect to the logits, shape (O, A).
+        """Return the gradient of `surrogate` with respect to the logits, shape (O, A).
 
         With advantages that are returns less a baseline independent of them, its expectation is
         the gradient of the expected return times the number of rollouts.
+
+        Source: R. J. Williams, Machine Learning 8 (1992), https://doi.org/10.1007/BF00992696.
         """
         observed, actions, advantages = self._steps(groups)
         count, width = self.logits.shape

@@ -92,14 +92,14 @@ class RewardScaling:
     horizon: float = 0.0
 
     def original(self, value: Any, step: int = 0) -> Any:
-        """Value (number or array) at step `step` of the MDP in original reward units.
+        """Turn a value (number or array) at step `step` into original reward units.
 
         In a discounted MDP every state has all its steps ahead, so that `step` stays 0.
         """
         return value / self.scale - self.shift * (self.horizon - step)
 
     def scaled(self, value: Any, step: int = 0) -> Any:
-        """Inverse of :meth:`original`."""
+        """Invert :meth:`original`."""
         return self.scale * (value + self.shift * (self.horizon - step))
 
 
@@ -144,6 +144,7 @@ class FiniteHorizonMDP(_Tables):
         check_positive("reward_bound", self.reward_bound)
         exact = self._asks_for_fractions()
         self._set(horizon=int(self.horizon), reward_bound=_number(self.reward_bound, exact))
+        # Rewards first: their shape says what S and A are, which transitions are held against.
         self._set(rewards=as_numbers("rewards", self.rewards, exact))
         self._set(
             transitions=canonical_transitions(self.transitions, self.rewards, self.horizon, exact)
@@ -168,11 +169,11 @@ class FiniteHorizonMDP(_Tables):
         return int(self.observations.max()) + 1
 
     def kernel(self, step: int) -> Any:
-        """Transitions of one layer: dense (S, A, S), or csr (S * A, S) with row s * A + a."""
+        """Return one layer's transitions: dense (S, A, S), or csr (S * A, S), row s * A + a."""
         return self.transitions if self.stationary else self.transitions[step]
 
     def reward(self, step: int) -> Array:
-        """Expected rewards of one layer, shape (S, A)."""
+        """Return the expected rewards of one layer, shape (S, A)."""
         return self.rewards if self.rewards.ndim == 2 else self.rewards[step]
 
     def _check_tables(self) -> None:
@@ -190,6 +191,7 @@ class FiniteHorizonMDP(_Tables):
         if not self.terminal.any():
             return
         ends = np.flatnonzero(self.terminal)
+        # One layer stands for all where neither transitions nor rewards depend on it.
         for h in range(1 if self.stationary and self.rewards.ndim == 2 else self.horizon):
             check_ends(h, ends, self.kernel(h), self.reward(h))
 
@@ -239,11 +241,11 @@ class DiscountedMDP(_Tables):
         self._check_values()
 
     def kernel(self, step: int = 0) -> Any:
-        """Transitions: dense (S, A, S), or csr (S * A, S) with row s * A + a."""
+        """Return the transitions: dense (S, A, S), or csr (S * A, S) with row s * A + a."""
         return self.transitions
 
     def reward(self, step: int = 0) -> Array:
-        """Expected rewards, shape (S, A)."""
+        """Return the expected rewards, shape (S, A)."""
         return self.rewards
 
     def _check_tables(self) -> None:
@@ -275,6 +277,7 @@ def _discounted_range(mdp: DiscountedMDP) -> tuple[Array, Array]:
     flat = mdp.transitions if mdp.sparse else mdp.transitions.reshape(-1, mdp.states)
     flat = flat if mdp.sparse else flat.astype(np.float64)
     values = np.zeros((mdp.states, 2))
+    # Values are then within a tenth of the tolerance of `check_returns`.
     tolerance = 1e-10 * max(1.0, float(mdp.reward_bound)) * (1 - discount)
     for _ in range(10_000_000):
         q = reward[..., None] + discount * (flat @ values).reshape(*reward.shape, 2)

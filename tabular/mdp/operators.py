@@ -12,7 +12,7 @@ from tabular.mdp.validation import Array
 
 
 def push(mdp: FiniteHorizonMDP, step: int, mass: Array) -> Array:
-    """Next-state mass, shape (..., S), of state-action mass (..., S, A) at layer `step`."""
+    """Move state-action mass (..., S, A) at layer `step` to the next states, (..., S)."""
     rows = mass.reshape(-1, mdp.states * mdp.actions)
     kernel = mdp.kernel(step)
     flat = kernel if mdp.sparse else kernel.reshape(rows.shape[1], mdp.states)
@@ -20,18 +20,19 @@ def push(mdp: FiniteHorizonMDP, step: int, mass: Array) -> Array:
 
 
 def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
-    """Expected next value, shape (..., S, A), of values (..., S) after layer `step`."""
+    """Average values (..., S) after layer `step` over next states, shape (..., S, A)."""
     kernel = mdp.kernel(step)
     flat = kernel if mdp.sparse else kernel.reshape(-1, mdp.states)
     columns = np.ascontiguousarray(values.reshape(-1, mdp.states).T)
     return np.asarray(flat @ columns).T.reshape(*values.shape[:-1], mdp.states, mdp.actions)
 
 
+# Weak: the tables live as long as their MDP.
 _TABLES: WeakKeyDictionary[Any, tuple[Array, Array, Array]] = WeakKeyDictionary()
 
 
 def csr_tables(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array, Array]:
-    """csr data, indices and row bounds of a sparse MDP as the kernels take them, made once.
+    """Return csr data, indices and row bounds of a sparse MDP, made once, for the kernels.
 
     Layers stand one below another, so that one kernel call serves them all. Indices are unsigned
     and, below 65,537 states, two bytes wide: large tables are bound by the bytes they read.

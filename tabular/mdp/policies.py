@@ -17,7 +17,7 @@ from tabular.mdp.validation import TOLERANCE, Array, as_numbers, check_distribut
 def as_policy(
     mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike
 ) -> Shaped[np.ndarray, "*layers S A"]:
-    """A checked, read-only policy pi_h(a | s): shape (H, S, A), or (S, A) for a discounted MDP.
+    """Check a policy pi_h(a | s): shape (H, S, A), or (S, A) for a discounted MDP; read-only.
 
     Args:
         mdp: the MDP it is for.
@@ -33,7 +33,7 @@ def as_policy(
 def as_policies(
     mdp: FiniteHorizonMDP | DiscountedMDP, policies: ArrayLike
 ) -> Shaped[np.ndarray, "K *layers S A"]:
-    """A checked batch of policies: shape (K, H, S, A), or (K, S, A) for a discounted MDP."""
+    """Check a batch of policies: shape (K, H, S, A), or (K, S, A) for a discounted MDP."""
     return _as_policies(mdp, policies, 1)
 
 
@@ -49,13 +49,14 @@ def _as_policies(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike, batch
     if isinstance(mdp, DiscountedMDP) or len(one) == 3:
         return array
     layers = (*lead, mdp.horizon, *one)
+    # A copy, not a view: kernels are compiled for contiguous arrays.
     array = np.array(np.broadcast_to(np.expand_dims(array, batch), layers), order="C")
     array.setflags(write=False)
     return array
 
 
 def uniform_policy(mdp: FiniteHorizonMDP | DiscountedMDP) -> Shaped[np.ndarray, "*layers S A"]:
-    """The policy that draws every action alike."""
+    """Return the policy that draws every action alike."""
     share: Exact = Fraction(1, mdp.actions) if mdp.exact else 1 / mdp.actions
     dtype = object if mdp.exact else np.float64
     return as_policy(mdp, np.full((mdp.states, mdp.actions), share, dtype=dtype))
@@ -64,7 +65,7 @@ def uniform_policy(mdp: FiniteHorizonMDP | DiscountedMDP) -> Shaped[np.ndarray, 
 def deterministic_policy(
     mdp: FiniteHorizonMDP | DiscountedMDP, actions: ArrayLike | Sequence[int]
 ) -> Shaped[np.ndarray, "*layers S A"]:
-    """The policy that takes one action per state, as one-hot rows.
+    """Return the policy that takes one action per state, as one-hot rows.
 
     Args:
         mdp: the MDP it is for.
@@ -85,7 +86,7 @@ def deterministic_policy(
 def as_weight(
     weight: ArrayLike, shape: tuple[int, ...], exact: bool
 ) -> Shaped[np.ndarray, "*layers S"]:
-    """A checked reset weight of shape (H, S), or (S,) when `shape` has no layers.
+    """Check a reset weight; shape (H, S), or (S,) when `shape` has no layers.
 
     Raises:
         InvalidInput: if its shape does not fit or an entry lies outside [0, 1].

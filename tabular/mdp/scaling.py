@@ -29,7 +29,7 @@ def rescale(
     observations: ArrayLike | None = None,
     name: str = "",
 ) -> FiniteHorizonMDP:
-    """An MDP with rewards shifted and scaled into the standing assumption of the bounds.
+    """Shift and scale rewards into the standing assumption of the bounds.
 
     The shift is the least constant per step, at least 0, that makes every return-to-go of every
     policy non-negative; the scale then brings the largest one down to `reward_bound`. Neither
@@ -58,6 +58,7 @@ def rescale(
     kernels = canonical_transitions(transitions, table, horizon, exact=False)
     check_finite("rewards", table, ("h", "s", "a")[-table.ndim :])
     lowest, highest = return_range(kernels, table, horizon)
+    # Steps left, by which a shift of one raises a return-to-go.
     left = np.arange(horizon, 0, -1.0)[:, None]
     shift = max(0.0, float((-lowest / left).max()))
     scale = _scale(float((highest + shift * left).max()), reward_bound)
@@ -83,7 +84,7 @@ def rescale_discounted(
     reward_bound: float = 1.0,
     name: str = "",
 ) -> DiscountedMDP:
-    """A discounted MDP with rewards shifted and scaled so that values lie in [0, reward_bound].
+    """Shift and scale rewards of a discounted MDP so that values lie in [0, reward_bound].
 
     Rewards are raised until none is negative and then scaled until the largest is at most
     (1 - discount) * reward_bound; neither without need.

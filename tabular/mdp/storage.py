@@ -22,6 +22,7 @@ from tabular.mdp.validation import Array
 FORMAT = 1
 Source = str | os.PathLike[str] | IO[bytes]
 """A file's name, or an open file."""
+# What zipfile, numpy and the constructors of fractions and MDPs raise on bytes that are damaged.
 _CORRUPT = (zipfile.BadZipFile, EOFError, KeyError, ValueError, TypeError, OSError)
 
 
@@ -49,7 +50,7 @@ def save(
 
 
 def load(path: Source) -> FiniteHorizonMDP | DiscountedMDP:
-    """The MDP that :func:`save` wrote, checked like any other.
+    """Load the MDP that :func:`save` wrote, checked like any other.
 
     Raises:
         InvalidInput: if there is no such file, it is damaged, or was not written by `save`.
@@ -58,7 +59,7 @@ def load(path: Source) -> FiniteHorizonMDP | DiscountedMDP:
 
 
 def load_with_policy(path: Source) -> tuple[FiniteHorizonMDP | DiscountedMDP, Array | None]:
-    """The MDP that :func:`save` wrote and the policy that was kept with it, None if there is none.
+    """Load the MDP that :func:`save` wrote and the policy kept with it, None if there is none.
 
     Raises:
         InvalidInput: as :func:`load`.
@@ -187,6 +188,7 @@ def _restored(table: Array, exact: bool) -> Array:
 
 
 def _text(number: Exact) -> str:
+    # Hexadecimal: every bit of a float comes back.
     return str(number) if isinstance(number, Fraction) else float(number).hex()
 
 

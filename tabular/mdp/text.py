@@ -20,7 +20,7 @@ MOST_SUPPORT = 8
 def describe(
     mdp: Any, title: str, states: Mapping[str, Array], actions: Mapping[str, Array]
 ) -> str:
-    """A header and, of a small MDP, what each action does: one block for layers that are alike.
+    """Write a header and, of a small MDP, what each action does; like layers are one block.
 
     Args:
         mdp: finite-horizon or discounted.
@@ -39,7 +39,7 @@ def describe(
 
 
 def pretty_lines(self: Any, printer: Any, _cycle: bool) -> None:
-    """The `repr` of several lines for hypothesis and IPython, as a method ``_repr_pretty_``."""
+    """Print a `repr` of several lines in hypothesis and IPython, as method ``_repr_pretty_``."""
     for number, line in enumerate(repr(self).splitlines()):
         if number:
             printer.break_()

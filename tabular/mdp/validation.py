@@ -28,12 +28,12 @@ Array = NDArray[Any]
 
 
 def is_exact(array: object) -> bool:
-    """Whether `array` holds Python objects (fractions) rather than machine numbers."""
+    """Tell whether `array` holds Python objects (fractions) rather than machine numbers."""
     return isinstance(array, np.ndarray) and array.dtype.hasobject
 
 
 def holds_fractions(field: str, table: Any) -> bool:
-    """Whether a table as the user gave it, nested lists too, asks for exact arithmetic.
+    """Tell whether a table as the user gave it, nested lists too, asks for exact arithmetic.
 
     Raises:
         InvalidInput: if the table is no array at all.
@@ -53,7 +53,7 @@ def _not_numbers(field: str, table: object, error: Exception) -> InvalidInput:
 
 
 def as_numbers(field: str, array: ArrayLike, exact: bool) -> Array:
-    """`array` as read-only float64 in C order, or as read-only fractions.
+    """Return `array` as read-only float64 in C order, or as read-only fractions.
 
     A read-only float64 C-ordered array is shared, so that big tables need not be held twice;
     anything else is copied, so that what the caller writes later cannot reach the result.
@@ -95,7 +95,7 @@ def _fraction(number: Any) -> Fraction:
 
 
 def as_csr(field: str, matrix: Any) -> sparse.csr_array:
-    """A private float64 csr copy with sorted indices, no duplicates and no stored zeros."""
+    """Make a private float64 csr copy with sorted indices, no duplicates and no stored zeros."""
     result = sparse.csr_array(matrix, dtype=np.float64, copy=True)
     if result.ndim != 2:
         raise InvalidInput(field, result.shape, "not a matrix", "give shape (S * A, S)")
@@ -219,7 +219,7 @@ def check_returns(lowest: Array, highest: Array, bound: Any, remedy: str) -> Non
 def canonical_transitions(
     transitions: Any, rewards: Array, horizon: int | None, exact: bool
 ) -> Any:
-    """Transitions in the form they are kept in, with their shape checked."""
+    """Bring transitions into the form they are kept in, with their shape checked."""
     if rewards.ndim not in (2, 3):
         raise InvalidInput(
             "rewards shape", rewards.shape, "does not fit", "give (S, A) or (H, S, A)"
@@ -271,7 +271,7 @@ def check_kernels(transitions: Any, actions: int) -> None:
 
 
 def as_terminal(terminal: ArrayLike | None, states: int) -> NDArray[np.bool_]:
-    """Terminal flags, shape (S,), read-only; None marks no state."""
+    """Check terminal flags, shape (S,), read-only; None marks no state."""
     result = np.zeros(states, dtype=bool) if terminal is None else np.array(terminal)
     check_shape("terminal", result.shape, [(states,)])
     if result.dtype != bool:
@@ -281,7 +281,7 @@ def as_terminal(terminal: ArrayLike | None, states: int) -> NDArray[np.bool_]:
 
 
 def as_observations(given: ArrayLike | None, horizon: int, states: int) -> NDArray[np.int64]:
-    """Observations, shape (H, S), read-only; None gives every (h, s) its own."""
+    """Check observations, shape (H, S), read-only; None gives every (h, s) its own."""
     if given is None:
         result = np.arange(horizon * states, dtype=np.int64).reshape(horizon, states)
     else:
@@ -320,7 +320,7 @@ def check_ends(step: int, ends: NDArray[np.int64], kernel: Any, reward: Array) -
 
 
 def surely_inside(rewards: Array, horizon: int, bound: Exact) -> bool:
-    """Whether no path at all can leave [0, bound]: spares the backward induction."""
+    """Tell whether no path at all can leave [0, bound]: spares the backward induction."""
     if rewards.min() < 0:
         return False
     most = rewards.max() * horizon if rewards.ndim == 2 else rewards.max(axis=(1, 2)).sum()
@@ -328,7 +328,7 @@ def surely_inside(rewards: Array, horizon: int, bound: Exact) -> bool:
 
 
 def return_range(transitions: Any, rewards: Array, horizon: int) -> tuple[Array, Array]:
-    """Least and greatest value that any policy has at each (h, s): two arrays (H, S).
+    """Return the least and greatest value that any policy has at each (h, s): two arrays (H, S).
 
     Takes canonical tables; one pass over the transitions serves both.
     """

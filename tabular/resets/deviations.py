@@ -16,12 +16,14 @@ from tabular.mdp.policies import as_policy, as_weight
 def discounted_deviation(
     mdp: DiscountedMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
 ) -> Exact:
-    """sum_t gamma^t P(D_t), where D_t is "pi_alpha has left pi before time t" (T8, sharp form).
+    """Compute sum_t gamma^t P(D_t), D_t being "pi_alpha has left pi before time t" (T8, sharp).
 
     Equals 1 / (1 - gamma) minus the total discounted mass that follows pi throughout.
 
     Raises:
         InvalidInput: if an argument does not fit the MDP.
+
+    Source: docs/theory.md, T8.
     """
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
@@ -34,12 +36,14 @@ def discounted_deviation(
 def deviation_probabilities(
     mdp: FiniteHorizonMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
 ) -> Shaped[np.ndarray, " H"]:
-    """P(D_h), the probability that pi_alpha has left pi before layer h, shape (H,).
+    """Compute P(D_h), the probability that pi_alpha has left pi before layer h, shape (H,).
 
     P(D_h) = 1 - E_pi[prod_{k<h} (1 - alpha w(s_k, k))], by a forward recursion (T1s).
 
     Raises:
         InvalidInput: if an argument does not fit the MDP.
+
+    Source: docs/theory.md, T1s.
     """
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
@@ -54,7 +58,7 @@ def deviation_probabilities(
 def visit_counts(
     mdp: FiniteHorizonMDP, policy: ArrayLike, mask: ArrayLike
 ) -> Shaped[np.ndarray, " counts"]:
-    """P(N = n) for n = 0..H, N the number of visits to `mask` in one rollout (T3).
+    """Compute P(N = n), n = 0..H, N the number of visits to `mask` in one rollout (T3).
 
     Args:
         mdp: the world.
@@ -65,6 +69,8 @@ def visit_counts(
 
     Raises:
         InvalidInput: if an argument does not fit the MDP.
+
+    Source: docs/theory.md, T3.
     """
     table = as_policy(mdp, policy)
     if np.asarray(mask).dtype != bool:

@@ -26,6 +26,7 @@ from tabular.resets.localizer import Localizer
 MAX_RETURNS = 512
 """Most distinct returns per layer for which the recursion is worth its cost."""
 
+# In place of returns that can only succeed, or only fail: the more are merged, the fewer there are.
 _SAFE, _DOOMED = float("inf"), float("-inf")
 
 Worths = tuple[list[Array], list[Array]]
@@ -48,8 +49,9 @@ class Returns:
 
     @classmethod
     def of(cls, mdp: FiniteHorizonMDP, success: Exact) -> Returns | None:
-        """The returns of an MDP, or None if they are too many."""
+        """Return the returns of an MDP, or None if they are too many."""
         least, most = _rest(mdp, np.min), _rest(mdp, np.max)
+        # A zero of the MDP's own kind of numbers, floats or fractions.
         levels = [np.array([mdp.start[0] * 0], dtype=mdp.rewards.dtype)]
         after = []
         for h in range(mdp.horizon):
@@ -92,7 +94,7 @@ class Naming:
 
     @classmethod
     def of(cls, localizer: Localizer, exact: bool) -> Naming:
-        """The law that `Localizer` describes, in fractions if `exact`."""
+        """Return the law that `Localizer` describes, in fractions if `exact`."""
         number: Callable[[float], Exact] = Fraction if exact else float
         threshold, accuracy = number(localizer.threshold), number(localizer.accuracy)
         recall = number(1 if localizer.recall is None else localizer.recall)
@@ -119,7 +121,7 @@ def first_error_weight(
     localizer: Localizer,
     success: Exact | None = None,
 ) -> Shaped[np.ndarray, "H S"] | None:
-    """w(s, h) = P(the rollout fails and its reset step is h | s_h = s), shape (H, S).
+    """Compute w(s, h) = P(the rollout fails, its reset step is h | s_h = s), shape (H, S).
 
     The reset step is the one that the localizer names, `offset` steps earlier but never before
     the start.
@@ -142,7 +144,7 @@ def first_error_weight(
 
 
 def success_bar(mdp: FiniteHorizonMDP, success: Exact | None) -> Exact:
-    """The return below which a rollout fails: as given, or R_max less a margin for rounding."""
+    """Return the return below which a rollout fails: `success`, or R_max less a margin."""
     return mdp.reward_bound - (0 if mdp.exact else 1e-9) if success is None else success
 
 
@@ -176,40 +178,41 @@ class ErrorWalk:
         naming: Naming,
         start: Array,
     ) -> ErrorWalk:
-        """The walk of a policy from the mass `start`, shape (S,)."""
+        """Return the walk of a policy from the mass `start`, shape (S,)."""
         errors = np.asarray(evaluation.advantages <= -naming.threshold, dtype=bool)
         return cls(mdp, evaluation.policy, returns, errors, start)
 
     def named(self, offset: int, naming: Naming) -> Array:
-        """P(s_h = s, the rollout fails, its reset step is h), shape (H, S)."""
+        """Return P(s_h = s, the rollout fails, its reset step is h), shape (H, S)."""
         joint = self.selected(offset, *self.first_errors(naming.right))
         if naming.exact:
             return joint
         return joint + self.selected(offset, *self.any_steps(naming.anyhow))
 
     def zeros(self, step: int) -> Array:
-        """An empty table of layer `step`."""
+        """Return an empty table of layer `step`."""
         shape = (self.returns.levels[step].size, self.mdp.states)
         return np.zeros(shape, dtype=self.policy.dtype)
 
     def forward(self, step: int, mass: Array) -> Array:
-        """Mass (n, S, A) that takes an action, moved to the next layer."""
+        """Move mass (n, S, A) that takes an action to the next layer."""
         after = self.returns.after[step]
         size = self.returns.levels[step + 1].size
         gathered = np.zeros((size, *mass.shape[1:]), dtype=mass.dtype)
         states, actions = np.ogrid[: mass.shape[1], : mass.shape[2]]
+        # Not `+=`: several returns may be followed by the same one.
         np.add.at(gathered, (after, states, actions), mass)
         return push(self.mdp, step, gathered)
 
     def backward(self, step: int, values: Array) -> Array:
-        """Expected (n, S, A) of what is worth `values` at the next layer, times the policy."""
+        """Average what is worth `values` (n, S) at the next layer, times the policy: (n, S, A)."""
         ahead = pull(self.mdp, step, values)
         states, actions = np.ogrid[: ahead.shape[1], : ahead.shape[2]]
         going = ahead[self.returns.after[step], states, actions]
         return np.asarray(self.policy[step] * going)
 
     def failing(self, payout: Callable[[int], Exact]) -> list[Array]:
-        """E[payout(T) 1{the rollout fails}] with T its length, per layer 0..H."""
+        """Return E[payout(T) 1{the rollout fails}] with T its length, per layer 0..H."""
         worth: list[Array] = []
         for h in reversed(range(self.mdp.horizon + 1)):
             table = self.zeros(h)
@@ -221,13 +224,13 @@ class ErrorWalk:
         return worth[::-1]
 
     def split(self, step: int, wrong: Array, right: Array) -> Array:
-        """What an action here is worth: `wrong` if it is an error, else `right`."""
+        """Return the worth of acting here: `wrong` where the action is an error, else `right`."""
         one, other = self.backward(step, wrong), self.backward(step, right)
         worth = np.where(self.errors[step], one, other).sum(axis=2)
         return np.asarray(worth * ~self.mdp.terminal)
 
     def first_errors(self, payout: Callable[[int], Exact]) -> Worths:
-        """E[payout(T); failure, the first error is the action here], per layer 0..H-1.
+        """Return E[payout(T); failure, the first error is the action here], per layer 0..H-1.
 
         Two tables per layer: for rollouts without, and with, an error before.
         """
@@ -236,7 +239,7 @@ class ErrorWalk:
         return clean, nothing[:-1]
 
     def any_steps(self, payout: Callable[[int], Exact]) -> Worths:
-        """E[payout(T); failure, an error somewhere], as `first_errors` for states that act."""
+        """Return E[payout(T); failure, an error anywhere], as `first_errors`, where states act."""
         failing = self.failing(payout)
         clean = [self.zeros(self.mdp.horizon)]
         for h in reversed(range(self.mdp.horizon)):
@@ -244,11 +247,11 @@ class ErrorWalk:
         return clean[:0:-1], [table * ~self.mdp.terminal for table in failing[:-1]]
 
     def nothing(self) -> list[Array]:
-        """Empty tables of the layers 0..H."""
+        """Return empty tables of the layers 0..H."""
         return [self.zeros(h) for h in range(self.mdp.horizon + 1)]
 
     def selected(self, offset: int, clean: list[Array], faulty: list[Array]) -> Array:
-        """Mass of (s, h) times what a step `offset` later is worth, shape (H, S).
+        """Weigh the mass of (s, h) with what a step `offset` later is worth, shape (H, S).
 
         At h = 0 all the steps up to `offset` count.
         """
@@ -265,7 +268,7 @@ class ErrorWalk:
         return np.array([(m * c + n * f).sum(axis=0) for (m, n), c, f in rows])
 
     def masses(self) -> Iterator[tuple[Array, Array]]:
-        """Mass of layers 0..H-1 without, and with, an error so far; what has ended stays in it."""
+        """Yield the mass of layers 0..H-1 without and with an error so far; ended mass stays."""
         clean, faulty = self.zeros(0) + self.start, self.zeros(0)
         for h in range(self.mdp.horizon):
             yield clean, faulty

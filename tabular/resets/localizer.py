@@ -15,6 +15,7 @@ from tabular.mdp.validation import Floats, Integers
 from tabular.sampling import kernels
 from tabular.sampling.rollouts import FlatSteps
 
+# Draws of one key for different purposes: is the answer right, where does it err, is there one.
 _RIGHT, _WHERE, _ANSWER = (Key.of(0).child("localizer", n).integers(1)[0] for n in range(3))
 
 
@@ -61,7 +62,7 @@ class Localizer:
     def locate(
         self, rollouts: Sequence[Rollout], advantages: Floats, keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """The first error of each rollout, or why there is none.
+        """Name the first error of each rollout, or say why there is none.
 
         Args:
             rollouts: of the policy that `advantages` belongs to.
@@ -80,7 +81,7 @@ class Localizer:
         advantages: Float[np.ndarray, "H S A"],
         keys: UInt64[np.ndarray, " n"],
     ) -> Int[np.ndarray, " n"]:
-        """Index of the step that is named in each rollout, failed or not; -1 for none.
+        """Return the index of the step named in each rollout, failed or not; -1 for none.
 
         Args:
             steps: of n rollouts.
@@ -99,7 +100,7 @@ class Localizer:
         where = _uniforms(keys, _WHERE)
         if self.precision is not None:
             others = (where * (lengths - 1)).astype(np.int64)
-            others += others >= first
+            others += others >= first  # uniform on the other steps: skip the right one
             wrong = (_uniforms(keys, _RIGHT) >= self.precision) & (lengths > 1)
             named = np.where(known & wrong, others, named)
         else:
@@ -125,6 +126,6 @@ def _answer(failed: bool, step: int) -> Localization | FailedLocalization:
 def best_advantages(
     rollouts: Sequence[Rollout], best: Float[np.ndarray, "H S"]
 ) -> list[Float[np.ndarray, " steps"]]:
-    """max_a A(s, a) at each state of each rollout, from the table `best` of shape (H, S)."""
+    """Look up max_a A(s, a) at each state of each rollout in `best`, shape (H, S)."""
     flat = FlatSteps.of(rollouts)
     return flat.split(best[flat.layers, flat.states])

@@ -59,7 +59,7 @@ def reset_state_law(
     localizer: Localizer | None = None,
     success: Exact | None = None,
 ) -> ResetStateLaw:
-    r"""The exact law of the reset states of :class:`~cpi_theory.algorithms.reset_grpo.ResetGRPO`.
+    r"""Compute the law of the reset states of :class:`~cpi_theory.algorithms.reset_grpo.ResetGRPO`.
 
     A prompt from start state s0 draws n rollouts and resets at most m of its failures, each at a
     step that the reset policy draws. With u(s0) the probability of a failure that has steps,
@@ -87,6 +87,8 @@ def reset_state_law(
     Raises:
         InvalidInput: for another reset policy, if rollouts have too many distinct returns or sums
             of weights for a recursion, or if nothing is ever reset.
+
+    Source: docs/theory.md, "Where RRPO resets to"; the algorithms are those of arXiv 2605.25507.
     """
     laws = _JointLaws.of(mdp, evaluate(mdp, policy), algorithm, localizer or Localizer(), success)
     joint = laws.drawn()
@@ -102,13 +104,14 @@ def reset_state_law(
 
 
 def parents_per_failure(algorithm: ResetGRPO, failure_rate: Exact) -> Exact:
-    """Expected number of parents of a prompt over the probability u that a rollout may be one.
+    """Return the expected number of parents of a prompt over the probability u of a failure.
 
     E[parents] / u = sum_j c_j Bin(N, j) u^(j-1) (1-u)^(N-j), the rule "uniform" with
     c_j = min(m, j) of N = n base rollouts, "published" with c_j = m from j = m on, of N = attempts.
     """
     uniform, most = algorithm.parent == "uniform", algorithm.parents
     draws = algorithm.base if uniform else algorithm.attempts
+    # The quotient by u is taken term by term, so that a prompt that never fails divides by nothing.
     u = failure_rate
     return sum(
         (min(most, j) if uniform else most * (j >= most))
@@ -171,7 +174,7 @@ class _JointLaws:
         """w(s, h) of a reset policy that looks at states alone, shape (H, S)."""
         given = (self.mdp, self.evaluation, self.localizer, self.success)
         weight = exact_weight(self.algorithm.reset, *given)
-        assert weight is not None
+        assert weight is not None  # `of` has refused policies without a recursion
         return weight
 
     def drawn(self) -> Array:

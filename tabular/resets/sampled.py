@@ -23,7 +23,7 @@ def sampled_reset_weight(
     key: Key | int = 0,
     level: float = 0.95,
 ) -> ResetWeight:
-    """The induced reset weight of any reset policy, as means over sampled rollouts.
+    """Estimate the reset weight of any reset policy by means over sampled rollouts.
 
     The limits are Wilson's, which for weights between 0 and 1 are at least as wide as for hits.
 

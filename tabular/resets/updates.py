@@ -28,7 +28,7 @@ def mix(
     weight: ArrayLike,
     alpha: Exact = 1,
 ) -> Shaped[np.ndarray, "*layers S A"]:
-    """The localised conservative update pi_alpha = (1 - alpha w) pi + alpha w pi'.
+    """Mix a candidate in: pi_alpha = (1 - alpha w) pi + alpha w pi', the localised update.
 
     Args:
         policy: pi, shape (H, S, A).
@@ -40,6 +40,9 @@ def mix(
 
     Raises:
         InvalidInput: if shapes do not fit, or alpha or a weight lies outside [0, 1].
+
+    Source: Kakade and Langford, ICML 2002, for w = 1; the weights of resets as in docs/theory.md,
+        after arXiv 2605.25507.
     """
     check_probability("alpha", alpha)
     policy = np.asarray(policy)
@@ -53,26 +56,34 @@ def mix(
 
 
 def improvable(evaluation: Evaluation, tau: Exact) -> Bool[np.ndarray, "*layers S"]:
-    """The improvable set I_tau = {(s, h): max_a A_h(s, a) >= tau} as a mask of shape (H, S).
+    """Return the improvable set I_tau = {(s, h): max_a A_h(s, a) >= tau}, mask (H, S).
 
     Raises:
         InvalidInput: if tau is not positive.
+
+    Source: arXiv 2605.25507; docs/theory.md, Notation.
     """
     check_positive("tau", tau)
     return np.asarray(evaluation.best_advantages >= tau, dtype=bool)
 
 
 def coverage(evaluation: Evaluation, tau: Exact) -> Exact:
-    """On-policy coverage p_tau = P_d(I_tau), with d the occupancy over all H layers."""
+    """Return on-policy coverage p_tau = P_d(I_tau), d the occupancy over all H layers.
+
+    Source: arXiv 2605.25507, where it is p_pi; docs/theory.md, Notation.
+    """
     return _number(evaluation.occupancy[improvable(evaluation, tau)].sum(), evaluation)
 
 
 def greedy_on(
     evaluation: Evaluation, mask: ArrayLike | None = None
 ) -> Shaped[np.ndarray, "*layers S A"]:
-    """The candidate that is greedy for A^pi on `mask` (everywhere by default) and pi elsewhere.
+    """Return the candidate that is greedy for A^pi on `mask` (by default everywhere), else pi.
 
     Ties go to the action with the lowest index. Returns shape (H, S, A), read-only.
+
+    Source: the candidate of T3 in docs/theory.md; the greedy chooser of Kakade and Langford, ICML
+        2002.
     """
     best = evaluation.advantages.argmax(axis=-1)
     one_hot = np.eye(evaluation.policy.shape[-1], dtype=np.int64)[best]
@@ -84,7 +95,7 @@ def greedy_on(
 def reset_step(
     evaluation: Evaluation, candidate: ArrayLike, weight: ArrayLike
 ) -> ResetStep | DiscountedResetStep:
-    """The inputs of T1, T1s and T2 (T8 when discounted) for one update.
+    """Return the inputs of T1, T1s and T2 (T8 when discounted) for one update.
 
     A weight that covers nothing gives coverage, advantage and remaining horizon zero.
 
@@ -95,6 +106,8 @@ def reset_step(
 
     Raises:
         InvalidInput: if shapes do not fit or a weight lies outside [0, 1].
+
+    Source: docs/theory.md, Notation; Kakade and Langford, ICML 2002, for w = 1.
     """
     shape = evaluation.policy.shape
     exact = is_exact(evaluation.policy)
@@ -110,6 +123,7 @@ def reset_step(
     # Python integers: a fraction times a numpy integer overflows without a word.
     later = np.array(range(shape[0])[::-1], dtype=object if exact else np.float64)[:, None]
     remaining = _mean(selected * later, covered, evaluation)
+    # Rounding may carry a share above 1 and a mean above the largest of what it averages.
     return ResetStep(shape[0], min(covered, 1), advantage, spread, min(remaining, shape[0] - 1))
 
 

@@ -52,7 +52,7 @@ def exact_reset_weight(
     localizer: Localizer | None = None,
     success: Exact | None = None,
 ) -> ResetWeight | None:
-    """The reset weight that `reset` induces, by a recursion; None where none is known.
+    """Compute the reset weight that `reset` induces by a recursion; None if none is known.
 
     Args:
         mdp: the world.
@@ -76,7 +76,7 @@ def exact_weight(
     localizer: Localizer,
     success: Exact | None,
 ) -> Array | None:
-    """w(s, h) = E[weight of step h | s_h = s], shape (H, S), or None where no recursion is known.
+    """Compute w(s, h) = E[weight of step h | s_h = s], (H, S); None without a recursion.
 
     The law of a new reset policy is added from anywhere by ``@exact_weight.register``; a policy
     without one is sampled.
@@ -142,7 +142,7 @@ def _on_visits(mdp: FiniteHorizonMDP, evaluation: Evaluation, weight: ArrayLike)
 
 
 def step_coverage(mdp: FiniteHorizonMDP, evaluation: Evaluation, tau: float) -> float:
-    """Share of the *steps* of rollouts whose best advantage reaches tau.
+    """Return the share of the *steps* of rollouts whose best advantage reaches tau.
 
     Unlike `coverage` it leaves out the layers that a rollout no longer reaches after its end, so
     that it is what a simulator can count.

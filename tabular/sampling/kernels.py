@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 
 Words = NDArray[np.uint64]
 
+# numba would turn an unsigned word and a Python integer into a float, so every constant is a word.
+# The golden ratio and the two multipliers are those of splitmix64.
 U = np.uint64
 GOLDEN = U(0x9E3779B97F4A7C15)
 _MIX_1 = U(0xBF58476D1CE4E5B9)
@@ -37,8 +39,9 @@ _MIX_2 = U(0x94D049BB133111EB)
 _30, _27, _31, _11, _64 = U(30), U(27), U(31), U(11), U(64)
 _0, _2, _5, _6, _12, _32 = U(0), U(2), U(5), U(6), U(12), U(32)
 _LOW_6, _LOW_32 = U(63), U(0xFFFFFFFF)
+# A coin's threshold has 52 bits, as its word holds 12 bits of widths too; a float in [0, 1) has 53.
 _TWO_52, _TWO_M53 = 2.0**52, 2.0**-53
-_NEVER = 1 << 62
+_NEVER = 1 << 62  # later than any step of any rollout
 
 LANES = 256
 """Rollouts in flight: enough to hide the latency of memory, few enough to stay in L1."""
@@ -77,7 +80,10 @@ def _compiled_prefetch(table: Words, column: Any) -> Any:
 
 @njit(inline="always")
 def mix(z: Any) -> Any:
-    """Finaliser of splitmix64: a bijection of 64-bit words that passes BigCrush on counters."""
+    """Apply the finaliser of splitmix64: a bijection of words that passes BigCrush on counters.
+
+    Source: Steele, Lea and Flood, OOPSLA 2014, https://doi.org/10.1145/2660193.2660195.
+    """
     z = (z ^ (z >> _30)) * _MIX_1
     z = (z ^ (z >> _27)) * _MIX_2
     return z ^ (z >> _31)
@@ -85,7 +91,7 @@ def mix(z: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def uniforms(keys: Words, purpose: Any, out: NDArray[np.float64]) -> None:
-    """One uniform number in [0, 1) per key; draws of different purposes are independent."""
+    """Draw one uniform number in [0, 1) per key; draws of different purposes are independent."""
     salt = mix(purpose + GOLDEN)
     for i in range(keys.size):
         out[i] = (mix(mix(keys[i] ^ salt) + GOLDEN) >> _11) * _TWO_M53
@@ -93,7 +99,7 @@ def uniforms(keys: Words, purpose: Any, out: NDArray[np.float64]) -> None:
 
 @njit(cache=True, nogil=True)
 def number_keys(seed: Any, first: Any, out: Words) -> None:
-    """Keys number `first`, `first` + 1, ... of a seed."""
+    """Write keys number `first`, `first` + 1, ... of a seed."""
     salt = mix(seed + GOLDEN)
     for i in range(out.size):
         out[i] = mix(salt + (first + U(i)) * GOLDEN)
@@ -101,7 +107,7 @@ def number_keys(seed: Any, first: Any, out: Words) -> None:
 
 @njit(inline="always")
 def bits_for(count: int) -> int:
-    """Bits that number `count` things."""
+    """Count the bits that number `count` things."""
     bits = 0
     while (1 << bits) < count:
         bits += 1
@@ -112,7 +118,7 @@ def bits_for(count: int) -> int:
 def widths(
     indptr: Any, terminal: Any, layers: int, actions: int, bits: NDArray[np.uint8]
 ) -> tuple[int, int, int]:
-    """log2 of the columns that each node (layer, state) needs, at least 1; 0 if terminal.
+    """Write log2 of the columns of each node (layer, state), at least 1; 0 if terminal.
 
     Returns the largest of them, how many nodes need columns, and how many columns in all.
     """
@@ -124,6 +130,7 @@ def widths(
         if terminal[node % states]:
             continue
         row = (node if layered else node % states) * actions
+        # At least one bit: `roll` shifts by 64 - width, and a shift by 64 is undefined.
         width = max(1, bits_for(indptr[row + actions] - indptr[row]))
         bits[node] = width
         widest, nodes, columns = max(widest, width), nodes + 1, columns + (1 << width)
@@ -132,8 +139,8 @@ def widths(
 
 @njit(cache=True)
 def assign_columns(uniform: int, bits: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
-    """First column of each node, 0 if terminal; `uniform` > 0 gives every other that width."""
-    ahead = 1
+    """Write the first column of each node, 0 if terminal; `uniform` > 0 widens all others."""
+    ahead = 1  # column 0 is nobody's: a next state that begins there has ended
     for node in range(bits.size):
         if bits[node] == 0:
             offsets[node] = 0
@@ -156,7 +163,7 @@ def _own_column(table: Words, gains: Any, q: Any, code: Any, width: Any, reward:
 @njit(inline="always")
 def _share_column(table: Words, gains: Any, labels: Any, q: Any, donor: Any, share: Any) -> None:
     """Leave column q the lower part `share` of its coin; the rest is the donor's own outcome."""
-    threshold = U(share * _TWO_52)
+    threshold = U(share * _TWO_52)  # of 64 bits the low 12 hold widths: see the module's record
     donor_width, donor_code = table[donor, 0] & _LOW_6, table[donor, 1] & _LOW_32
     if threshold == _0:  # an outcome of probability zero must not even be possible
         _own_column(table, gains, q, donor_code, donor_width, gains[donor, 2])
@@ -170,7 +177,10 @@ def _share_column(table: Words, gains: Any, labels: Any, q: Any, donor: Any, sha
 
 @njit(inline="always")
 def _balance(mass: Any, columns: int, small: Any, large: Any, base: Any, records: Any) -> None:
-    """Vose: every column below its share 1 borrows the rest from one that is above."""
+    """Vose: every column below its share 1 borrows the rest from one that is above.
+
+    Source: M. D. Vose, IEEE Trans. Software Eng. 17 (1991), https://doi.org/10.1109/32.92917.
+    """
     table, gains, labels = records
     smalls, larges = 0, 0
     for i in range(columns):  # no branches here and below: they would be mispredicted
@@ -182,7 +192,7 @@ def _balance(mass: Any, columns: int, small: Any, large: Any, base: Any, records
         smalls -= 1
         i, donor = small[smalls], large[larges - 1]
         _share_column(table, gains, labels, base + i, base + donor, mass[i])
-        mass[donor] = (mass[donor] + mass[i]) - 1.0
+        mass[donor] = (mass[donor] + mass[i]) - 1.0  # in this order less is lost to rounding
         below = mass[donor] < 1.0
         small[smalls] = donor
         smalls += below
@@ -204,7 +214,7 @@ def build(
     gains: NDArray[np.float64],
     labels: NDArray[np.int32],
 ) -> None:
-    """Alias tables of the nodes `first` to `last` - 1.
+    """Build the alias tables of the nodes `first` to `last` - 1.
 
     Args:
         first: first node of the range; node = layer * S + state.
@@ -233,6 +243,7 @@ def build(
             continue
         columns = 1 << int(bits[node])
         row = (node if indptr.size - 1 > states * actions else s) * actions
+        # After the last layer this wraps to the first, but there the horizon has ended everything.
         after = ((layer + 1) % layers) * states
         n, total = 0, 0.0
         for a in range(actions):
@@ -246,7 +257,7 @@ def build(
                 labels[base + n, 0] = labels[base + n, 1] = indices[p] << shift | a
                 n += 1
         for i in range(n):
-            mass[i] *= columns / total
+            mass[i] *= columns / total  # a column's share is 1, whatever the rounding of chances
         for i in range(n, columns):
             mass[i] = 0.0
         _balance(mass, columns, small, large, base, (table, gains, labels))
@@ -269,7 +280,7 @@ def roll(
     cut: NDArray[np.bool_],
     path: Any,
 ) -> None:
-    """Rollouts through alias tables, `LANES` in flight; a lane that ends takes the next one.
+    """Roll out through alias tables, `LANES` in flight; a lane that ends takes the next one.
 
     Args:
         table: as from `build`.
@@ -315,9 +326,11 @@ def roll(
                 start = offsets[layer, states[i]]
                 if start != 0:
                     break
-                returns[i], lengths[i], cut[i] = 0.0, 0, False
+                returns[i], lengths[i], cut[i] = 0.0, 0, False  # it starts where rollouts end
             if start != 0:
                 who[j], due[j], gain[j] = i, clock + horizon - steps[i], 0.0
+                # Clock and counter are common to all lanes, so each is taken off here: step t of
+                # rollout i is path[i * wide + t], its draw a hash of its key and t alone.
                 cell[j] = i * wide - clock
                 base[j], bits[j] = start, nodes[layer, states[i]]
                 state[j] = mix(keys[i] + GOLDEN) - counter
@@ -331,10 +344,12 @@ def roll(
             return
         counter += GOLDEN
         for j in range(lanes):
+            # One hash: its top bits choose the column, the others are the coin.
             draw = mix(state[j] + counter)
             k = bits[j] if uniform is None else U(uniform)
             column[j] = base[j] + (draw >> (_64 - k))
             coin[j] = draw << k
+        # Columns past the last lane are looked at ahead of time too; any valid one will do.
         for j in range(AHEAD):
             column[lanes + j] = column[0]
             prefetch(table, column[j])
@@ -350,6 +365,7 @@ def roll(
             if uniform is None:
                 bits[j] = (word >> (side * _6)) & _LOW_6
         clock += 1
+        # Without terminal states nothing can end before the first rollout is due.
         if ends or clock == next_due:
             next_due = _NEVER
             found = _0  # unsigned, so that `gone[found]` needs no test for a negative index
@@ -410,7 +426,7 @@ def _pick(chances: Any, first: Any, last: Any, u: Any) -> Any:
 def successors(
     indptr: Any, indices: Any, chances: Any, rows: Any, u: Any, out: NDArray[np.int64]
 ) -> None:
-    """Next state of each transition row for one uniform number each."""
+    """Draw the next state of each transition row by one uniform number each."""
     for i in range(rows.size):
         out[i] = indices[_pick(chances, indptr[rows[i]], indptr[rows[i] + 1], u[i])]
 
@@ -433,7 +449,7 @@ def scan(
     states: Any,
     actions: Any,
 ) -> None:
-    """Rollouts without tables of their own: for MDPs whose alias tables would not fit.
+    """Roll out without tables of their own: for MDPs whose alias tables would not fit.
 
     Args:
         indptr: arcs in compressed rows: ends of the rows; row = node * A + a, or state * A + a when
@@ -459,6 +475,7 @@ def scan(
         while steps[i] + t < horizon and not terminal[s]:
             h = steps[i] + t
             pi = policy[h if policy.shape[0] > 1 else 0, s]
+            # Two draws a step, action and next state: these rollouts are other ones than `roll`'s.
             state += GOLDEN
             a = _pick(pi, 0, pi.size, (mix(state) >> _11) * _TWO_M53)
             gain += rewards[h if rewards.shape[0] > 1 else 0, s, a]

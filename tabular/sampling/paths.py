@@ -59,7 +59,7 @@ class Paths:
         return self.returns.size
 
     def take(self, which: Integers) -> Paths:
-        """Some of the rollouts, by index."""
+        """Take some of the rollouts, by index."""
         return Paths(
             self.steps[which],
             None if self.states is None else self.states[which],
@@ -88,7 +88,7 @@ class Arcs:
 
     @classmethod
     def of(cls, mdp: FiniteHorizonMDP) -> Arcs:
-        """The arcs of an MDP; big sparse tables are shared, not copied."""
+        """Return the arcs of an MDP; big sparse tables are shared, not copied."""
         return cls(mdp, *(_frozen(part) for part in (_sparse if mdp.sparse else _dense)(mdp)))
 
     @cached_property
@@ -98,7 +98,7 @@ class Arcs:
         return _frozen(rewards[None] if rewards.ndim == 2 else rewards)
 
     def after(self, steps: Integers, states: Integers, actions: Integers, u: Floats) -> Integers:
-        """Next state of each (step, state, action), one uniform number each; shapes (n,)."""
+        """Draw the next state of each (step, state, action) by a uniform number; shapes (n,)."""
         rows = states * self.mdp.actions + actions
         if not self.mdp.stationary:
             rows = rows + steps * (self.mdp.states * self.mdp.actions)
@@ -128,7 +128,7 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def checked_policy(mdp: FiniteHorizonMDP, policy: ArrayLike) -> NDArray[Any]:
-    """A checked, read-only policy like `as_policy`'s, but left (S, A) if it was given so.
+    """Check a policy like `as_policy`, but leave it (S, A) if it was given so.
 
     Raises:
         InvalidInput: if the shape does not fit or a row is no probability distribution.
@@ -142,7 +142,7 @@ def checked_policy(mdp: FiniteHorizonMDP, policy: ArrayLike) -> NDArray[Any]:
 
 
 def layered(policy: NDArray[Any]) -> Floats:
-    """A policy (H, S, A) or (S, A) as floats of shape (L, S, A), where L = 1 serves all layers."""
+    """Return a policy (H, S, A) or (S, A) as floats (L, S, A), where L = 1 serves all layers."""
     floats = np.asarray(policy, np.float64)
     if floats.ndim == 2:
         return _frozen(floats[None])
@@ -171,7 +171,7 @@ class AliasTables:
     def run(
         self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
     ) -> Paths:
-        """One rollout from each (step, state), shapes (n,)."""
+        """Roll out once from each (step, state), shapes (n,)."""
         mdp = self.arcs.mdp
         result = _empty_paths(steps, mdp.horizon, paths)
         tables = self.table, self.gains, self.uniform, bool(mdp.terminal.any())
@@ -205,7 +205,7 @@ class Scan:
     def run(
         self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
     ) -> Paths:
-        """One rollout from each (step, state), shapes (n,)."""
+        """Roll out once from each (step, state), shapes (n,)."""
         arcs, mdp = self.arcs, self.arcs.mdp
         result = _empty_paths(steps, mdp.horizon, paths)
         model = arcs.indptr, arcs.indices, arcs.chances, self.policy, arcs.rewards, mdp.terminal
@@ -222,7 +222,7 @@ class Scan:
 
 
 def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> AliasTables | Scan:
-    """Alias tables if they fit into `memory` bytes, else sampling by scanning the rows.
+    """Make alias tables if they fit into `memory` bytes, else a sampler that scans the rows.
 
     Args:
         arcs: of the MDP.
@@ -237,9 +237,11 @@ def make_sampler(arcs: Arcs, policy: Floats, memory: int, threads: int = 1) -> A
     shape = arcs.indptr, mdp.terminal, layers, mdp.actions
     widest, nodes, columns = kernels.widths(*shape, bits.ravel())
     same = nodes << widest
+    # One width for all need not be carried along each rollout: worth up to twice the memory.
     uniform = widest if same <= max(_SMALL_TABLE, 2 * columns) else None
     columns = 1 + (columns if uniform is None else same)
     labels = mdp.states << kernels.bits_for(mdp.actions)
+    # Labels and the columns in a path are 32-bit.
     if columns * RECORD_BYTES > memory or max(labels, 2 * columns) > np.iinfo(np.int32).max:
         return Scan(arcs, policy)
     return _alias_tables(arcs, policy, uniform, bits, columns, threads)
@@ -302,7 +304,7 @@ def spread(
 
 
 def numbered_keys(key: Key, count: int) -> Keys:
-    """`count` keys of one stream, shape (count,); a longer request extends a shorter one.
+    """Make `count` keys of one stream, shape (count,); a longer request extends a shorter one.
 
     Like `Key.integers`, but one hash each: drawing millions of keys costs less than using them.
     """

@@ -89,7 +89,7 @@ class States(_Row[TabularState]):
 
 
 def as_rollouts(paths: Paths, success: float) -> list[Rollout]:
-    """One `Rollout` per path; it has failed if its return is below `success`.
+    """Make one `Rollout` per path; it has failed if its return is below `success`.
 
     Raises:
         InvalidInput: if the paths were simulated without states and actions.
@@ -129,7 +129,7 @@ class FlatSteps:
 
     @classmethod
     def of(cls, rollouts: Sequence[Rollout]) -> FlatSteps:
-        """The steps of any tabular rollouts; those of a `TabularSimulator` without a copy each."""
+        """Collect the steps of tabular rollouts; those of a simulator without a copy each."""
         lengths = np.fromiter(map(len, rollouts), np.int64, len(rollouts))
         bounds = np.concatenate([[0], np.cumsum(lengths)])
         states = [_state_row(rollout.states) for rollout in rollouts]
@@ -144,7 +144,7 @@ class FlatSteps:
 
     @classmethod
     def of_paths(cls, paths: Paths) -> FlatSteps:
-        """The steps of simulated paths that kept their states and actions."""
+        """Return the steps of simulated paths that kept their states and actions."""
         if paths.states is None or paths.actions is None:
             raise _NO_STEPS
         rollout, step = np.nonzero(paths.states >= 0)
@@ -154,12 +154,12 @@ class FlatSteps:
         return cls(paths.steps[rollout] + step, states, actions, bounds)
 
     def split(self, values: NDArray[Any]) -> list[NDArray[Any]]:
-        """`values`, shape (m,), as one array per rollout."""
+        """Split `values`, shape (m,), into one array per rollout."""
         edges = self.bounds.tolist()
         return [values[low:high] for low, high in itertools.pairwise(edges)]
 
     def first(self, marked: Bool[np.ndarray, " m"]) -> Int[np.ndarray, " n"]:
-        """Index within each rollout of its first marked step, -1 for none; shape (n,)."""
+        """Find the index of each rollout's first marked step, -1 for none; shape (n,)."""
         hits = np.flatnonzero(marked)[::-1]
         owner = np.searchsorted(self.bounds, hits, side="right") - 1
         first = np.full(self.bounds.size - 1, -1)
@@ -167,7 +167,7 @@ class FlatSteps:
         return first
 
     def owners(self) -> Int[np.ndarray, " m"]:
-        """The rollout of each step, shape (m,)."""
+        """Return the rollout of each step, shape (m,)."""
         return np.repeat(np.arange(self.bounds.size - 1), np.diff(self.bounds))
 
 

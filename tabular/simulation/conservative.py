@@ -39,14 +39,14 @@ class ConservativeTabular(TabularSimulator):
         return self.mdp.observation_count
 
     def draw_trials(self, reset: ResetPolicy, count: int, key: Key) -> Trials:
-        """`count` trials at states drawn from the reset distribution of `reset` (T4).
+        """Draw `count` trials at states of the reset distribution of `reset` (T4).
 
         Fewer, perhaps none, if `reset` selects hardly anything.
         """
         return draw_trials(self, reset, count, key)
 
     def mix(self, candidate: Candidate, reset: ResetPolicy, alpha: Exact) -> ConservativeTabular:
-        """The world under pi_alpha = (1 - alpha w) pi + alpha w pi', w induced by `reset`.
+        """Return the world under pi_alpha = (1 - alpha w) pi + alpha w pi', w induced by `reset`.
 
         Args:
             candidate: action per observation, shape (O,).
@@ -60,7 +60,7 @@ class ConservativeTabular(TabularSimulator):
     def exact_step(
         self, reset: ResetPolicy, candidate: Candidate | None = None
     ) -> tuple[Candidate, ResetStep]:
-        """The candidate with its exact `ResetStep`.
+        """Return the candidate with its exact `ResetStep`.
 
         Args:
             reset: any reset policy.

@@ -24,7 +24,7 @@ def reset_weight(
     samples: int = 20_000,
     key: Key | int = 0,
 ) -> ResetWeight:
-    """The reset weight w(s, h) of `reset` applied to every rollout of `policy` from the start.
+    """Return the reset weight w(s, h) of `reset` applied to every rollout of `policy`.
 
     That is what the bounds and conservative policy iteration speak of; UniformReset has w = 1. It
     is not where RRPO or SRPO restart from: they reset failures alone and draw one step of each,
@@ -44,6 +44,8 @@ def reset_weight(
 
     Raises:
         InvalidInput: if `policy` does not fit the MDP.
+
+    Source: docs/theory.md, Notation, for the reset policies of arXiv 2605.25507.
     """
     exact = exact_reset_weight(mdp, evaluate(mdp, policy), reset, localizer, success)
     if exact is not None:

@@ -26,7 +26,7 @@ from tabular.sampling.paths import Arcs, Paths, checked_policy, layered, make_sa
 from tabular.sampling.rollouts import TabularState, as_rollouts
 
 _START = Key.of(0).child("tabular", "start").integers(1)[0]
-_TABLE_MEMORY = 1 << 30
+_TABLE_MEMORY = 1 << 30  # 1 GiB
 
 
 class TabularSimulator:
@@ -85,7 +85,7 @@ class TabularSimulator:
         self._sampler = make_sampler(self.arcs, self.layered_policy, table_memory, threads)
 
     def with_policy(self, policy: ArrayLike) -> Self:
-        """The same world under another policy."""
+        """Return the same world under another policy."""
         return type(self)(
             self.mdp,
             policy,
@@ -117,13 +117,13 @@ class TabularSimulator:
         return np.asarray(self.evaluation.advantages, np.float64)
 
     def start_states(self, count: int, key: Key | int | np.random.Generator) -> list[TabularState]:
-        """`count` start states (0, s), drawn from the start distribution by `key`."""
+        """Draw `count` start states (0, s) from the start distribution by `key`."""
         return [(0, s) for s in self.draw_starts(count, key).tolist()]
 
     def draw_starts(
         self, count: int, key: Key | int | np.random.Generator
     ) -> Int[np.ndarray, " count"]:
-        """The state indices of `start_states`, shape (count,)."""
+        """Draw the state indices of `start_states`, shape (count,)."""
         check_count("count", count, 0)
         u = np.empty(count)
         kernels.uniforms(numbered_keys(Key.of(key), count), _START, u)
@@ -133,11 +133,12 @@ class TabularSimulator:
     def _start_cdf(self) -> Floats:
         start = np.asarray(self.mdp.start, np.float64)
         total = np.cumsum(start)
+        # Rounding must neither leave a gap below 1 nor reach a state of probability zero.
         total[np.flatnonzero(start)[-1] :] = 1.0
         return total
 
     def rollout(self, states: Sequence[Any], keys: Keys) -> list[Rollout]:
-        """One continuation of the policy from each state (h, s).
+        """Continue the policy from each state (h, s).
 
         Raises:
             InvalidInput: if a state is not one of the MDP or there is not one key per state.
@@ -162,7 +163,7 @@ class TabularSimulator:
         *,
         paths: bool = True,
     ) -> Paths:
-        """The rollouts beneath `rollout`, as arrays.
+        """Draw the rollouts beneath `rollout`, as arrays.
 
         Args:
             steps: layer of each start, int, shape (n,), or one for all.
@@ -183,21 +184,21 @@ class TabularSimulator:
     def locate_first_error(
         self, rollouts: Sequence[Rollout], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """The first error of each rollout as the localizer names it, or a typed refusal."""
+        """Name the first error of each rollout by the localizer, or refuse with a reason."""
         return self.localizer.locate(rollouts, self.advantages, as_keys(keys, len(rollouts)))
 
     def best_advantages(self, rollouts: Sequence[Rollout]) -> list[Floats]:
-        """max_a A(s, a) at each state of each rollout: shape (len(rollout),) per rollout."""
+        """Return max_a A(s, a) at each state of each rollout, shape (len(rollout),) each."""
         return best_advantages(rollouts, np.asarray(self.evaluation.best_advantages, np.float64))
 
     def improvable_coverage(self, tau: float) -> float:
-        """p_tau: share of the steps taken at which the best advantage is at least `tau`."""
+        """Return p_tau: the share of the steps taken whose best advantage is at least `tau`."""
         return step_coverage(self.mdp, self.evaluation, tau)
 
     def reset_weight(
         self, reset: ResetPolicy, *, samples: int = 20_000, key: Key | int = 0
     ) -> ResetWeight:
-        """The reset weight w(s, h) that `reset` induces here, shape (H, S).
+        """Return the reset weight w(s, h) that `reset` induces here, shape (H, S).
 
         Args:
             reset: any reset policy.
@@ -214,7 +215,7 @@ class TabularSimulator:
         return sampled_reset_weight(self, starts, reset, shape, key=streams)
 
     def value(self) -> float:
-        """J of the policy, exact, in reward units."""
+        """Return J of the policy, exact, in reward units."""
         return float(self.evaluation.value)
 
 

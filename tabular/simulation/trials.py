@@ -48,7 +48,7 @@ class _Selected:
 
 
 def draw_trials(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Key) -> Trials:
-    """`count` independent trials: (s, h) from nu_w, a uniform action, then the policy to the end.
+    """Draw `count` trials: (s, h) from nu_w, a uniform action, then the policy to the end.
 
     A draw of (s, h) from the on-policy occupancy is a rollout from the start and a uniform layer
     of it; it becomes a reset state with the probability w that `reset` gives that step.
@@ -87,6 +87,7 @@ def _select(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Ke
         if selected.draws >= _MOST_DRAWS * count:
             break
         rate = max(selected.layers.size, 1) / selected.draws
+        # A tenth more than expected, so that mostly one more round is enough.
         size = min(int(1.1 * missing / rate) + 16, _ROUND)
         selected = selected + _round(simulator, reset, size, key.child(number))
         number += 1
@@ -98,6 +99,7 @@ def _round(simulator: TabularSimulator, reset: ResetPolicy, size: int, key: Key)
     paths = simulator.simulate(0, starts, numbered_keys(key.child("rollout"), size))
     lottery = key.child("select").generator()
     layers, coins = lottery.integers(simulator.horizon, size=size), lottery.random(size)
+    # The occupancy counts all H layers: one that the rollout does not reach selects nothing.
     reached = np.flatnonzero(layers < paths.lengths)
     assert paths.states is not None
     states = np.full(size, -1, np.int64)
@@ -126,7 +128,7 @@ def _weights(
 def drawn_weights(
     reset: ResetPolicy, simulator: TabularSimulator, paths: Paths, steps: Integers, keys: Keys
 ) -> Floats:
-    """Weight that `reset` gives to one step of each path, shape (n,).
+    """Return the weight that `reset` gives to one step of each path, shape (n,).
 
     Faster ways for some reset policies are registered below; they give the same numbers.
 

@@ -20,7 +20,7 @@ def aliased(
     better: int = 0,
     statewise: bool = False,
 ) -> Problem:
-    """Two actions whose merit shows in few states, with one parameter for all of them.
+    """Make two actions whose merit shows in few states, with one parameter for all of them.
 
     At step 0 a context is drawn: an improvable one (state 0) or a plain one (state 1). Action
     `better` reaches the paying state 2 with probability 1/2 + tau / R_max in the improvable
@@ -43,7 +43,7 @@ def aliased(
     Raises:
         InvalidInput: if a parameter is out of range.
 
-    Source: theory, T7.
+    Source: docs/theory.md, T7.
     """
     check_positive("coverage", coverage)
     check_in_range("coverage", coverage, 0, 0.5)

@@ -21,7 +21,7 @@ def calibrated_tree(
     place: str = "last",
     seed: int | Key = 0,
 ) -> ReasoningTree:
-    """A reasoning tree whose coverage at threshold `tau` is exactly `coverage`.
+    """Make a reasoning tree whose coverage at threshold `tau` is exactly `coverage`.
 
     Every hard step on the path has best advantage `tau`: rho_h = 1 - tau / g_{h+1} (in floats
     slightly more, so that rounding does not lose it). There are as few hard steps as reach the
@@ -43,6 +43,8 @@ def calibrated_tree(
 
     Raises:
         InvalidInput: if no tree of this horizon has so much coverage at this threshold.
+
+    Source: the closed forms of :mod:`tabular.worlds.trees`; coverage as in arXiv 2605.25507.
     """
     check_count("horizon", horizon)
     check_count("branching", branching, 2)

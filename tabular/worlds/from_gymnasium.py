@@ -15,6 +15,7 @@ from tabular.mdp.scaling import rescale
 from tabular.mdp.validation import Array
 
 _DENSE_STATES = 256
+# Gymnasium's own errors, and what environments raise on arguments that they do not take.
 _BAD_ARGUMENTS = (gymnasium.error.Error, TypeError, KeyError, ValueError, AttributeError)
 
 
@@ -32,7 +33,7 @@ class _Edges(NamedTuple):
 def from_gymnasium(
     env_id: str, horizon: int, *, reward_bound: float = 1.0, **kwargs: Any
 ) -> FiniteHorizonMDP:
-    """The MDP of a Gymnasium environment that publishes its transition table ``P``.
+    """Convert a Gymnasium environment that publishes its transition table ``P`` into an MDP.
 
     States 0..n-1 are the environment's own. State n is the absorbing end that finished episodes
     go to. Where a final reward depends on the outcome of the last action (slippery FrozenLake),
@@ -54,6 +55,8 @@ def from_gymnasium(
     Raises:
         InvalidInput: if Gymnasium knows no such environment, it rejects an argument, or the
             table does not describe the environment.
+
+    Source: Towers et al., Gymnasium, arXiv 2407.17032.
     """
     check_count("horizon", horizon)
     table, start = _table_of(env_id, kwargs)

@@ -24,7 +24,7 @@ def garnet(
     as_sparse: bool | None = None,
     seed: int | Key = 0,
 ) -> Problem:
-    """A random MDP: each (state, action) leads to `branching` random states.
+    """Draw a random MDP: each (state, action) leads to `branching` random states.
 
     Next states are drawn without repetition, their probabilities are uniform on the simplex,
     rewards uniform in [0, 1 / horizon], so that returns lie in [0, 1]. Start distribution and
@@ -41,6 +41,9 @@ def garnet(
 
     Raises:
         InvalidInput: if a size is out of range.
+
+    Source: Archibald, McKinnon and Thomas, J. Opl Res. Soc. 46 (1995),
+        https://doi.org/10.1057/jors.1995.50.
     """
     check_count("horizon", horizon)
     rng = _garnet_generator(states, actions, branching, seed)
@@ -66,10 +69,12 @@ def discounted_garnet(
     as_sparse: bool | None = None,
     seed: int | Key = 0,
 ) -> DiscountedProblem:
-    """A discounted :func:`garnet` with values in [0, 1].
+    """Draw a discounted :func:`garnet` with values in [0, 1].
 
     Raises:
         InvalidInput: if a size or `discount` is out of range.
+
+    Source: see :func:`garnet`.
     """
     check_in_range("discount", discount, 0, 1)
     rng = _garnet_generator(states, actions, branching, seed)
@@ -100,6 +105,7 @@ def _garnet_kernel(
 ) -> Array | sparse.csr_array:
     rows = states * actions
     successors = _distinct(rng, rows, states, branching)
+    # Spacings of sorted uniform numbers are uniform on the simplex.
     cuts = np.sort(rng.random((rows, branching - 1)), axis=1)
     shares = np.diff(cuts, axis=1, prepend=0.0, append=1.0)
     if sparsely:
@@ -115,6 +121,7 @@ def _distinct(
     rng: np.random.Generator, rows: int, states: int, branching: int
 ) -> NDArray[np.int64]:
     """Distinct successors per row, sorted, shape (rows, branching)."""
+    # Redrawing rows with repetitions is quick only where they are rare; otherwise order all states.
     if branching * 4 >= states:
         order = rng.random((rows, states)).argpartition(branching - 1, axis=1)
         return np.sort(order[:, :branching], axis=1)

@@ -21,7 +21,7 @@ def combination_lock(
     right_probability: float | None = None,
     seed: int | Key = 0,
 ) -> Problem:
-    """A lock that opens after `length` right actions in a row.
+    """Make a lock that opens after `length` right actions in a row.
 
     States 0..length-1 are positions, state `length` is open, state `length + 1` dead; the last
     two are terminal. Each position has one right action. The last of them pays 1.

@@ -36,7 +36,7 @@ class Trap:
 
 
 def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:
-    """The world that attains T1s for every horizon and step size.
+    """Make the world that attains T1s for every horizon and step size.
 
     The policy always takes action 0. In state 0 that stays; action 1 pays `gain` and leads to
     state 1 for good, where action 1 pays `loss` and action 0 nothing. The candidate always takes
@@ -55,7 +55,7 @@ def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:
     Raises:
         InvalidInput: if a sign is wrong.
 
-    Source: theory, T1s (extremal instance).
+    Source: docs/theory.md, T1s (the instance that attains it).
     """
     check_count("horizon", horizon)
     gain, loss = same_kind(gain, loss)
@@ -67,10 +67,12 @@ def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:
 
 
 def discounted_trap(discount: Exact, gain: Exact, loss: Exact) -> Trap:
-    """A discounted :func:`two_state_trap`, which attains the sharp form of T8.
+    """Make a discounted :func:`two_state_trap`, which attains the sharp form of T8.
 
     Raises:
         InvalidInput: if a sign is wrong or `discount` is outside [0, 1).
+
+    Source: docs/theory.md, T8; the trap of T1s without a horizon.
     """
     check_in_range("discount", discount, 0, 1)
     gain, loss, discount = same_kind(gain, loss, discount)

@@ -119,14 +119,14 @@ class ReasoningTree(Problem):
         return scalar(least if self.mdp.exact else least * (1 - MARGIN))
 
     def coverage(self, tau: Exact | None = None) -> Exact:
-        """On-policy coverage p_tau of the base policy, by default at the tree's own threshold."""
+        """Return on-policy coverage p_tau of the base policy, by default at the tree's own tau."""
         threshold = self.tau if tau is None else tau
         on = self.on_path[:, :-1].T * self._weights
         visits = np.stack([on, self._weights - on], axis=2).reshape(self.horizon, -1)
         return scalar(visits[self.best_advantages >= threshold].sum() / self.horizon)
 
     def first_error_law(self, failed: bool = False) -> Shaped[np.ndarray, " steps"]:
-        """Law of the first wrong thought of a rollout from the start, shape (H + 1,).
+        """Return the law of the first wrong thought of a rollout from the start, shape (H + 1,).
 
         Entry h < H is the probability that step h is the first error, entry H that there is
         none. With `failed` the law is that of a failed rollout, whose last entry is 0.
@@ -147,7 +147,7 @@ class ReasoningTree(Problem):
         return np.asarray(total / total.sum())
 
     def first_error(self, problem: int, actions: Sequence[int]) -> int | None:
-        """The first wrong thought of a rollout of `problem` from the start; None if all right."""
+        """Find the first wrong thought of a rollout of `problem`; None if all are right."""
         wrong = np.asarray(actions) != self.right_actions[problem, : len(actions)]
         return int(np.argmax(wrong)) if wrong.any() else None
 
@@ -167,7 +167,7 @@ def reasoning_tree(
     shared: bool = True,
     seed: int | Key = 0,
 ) -> ReasoningTree:
-    """Problems of `horizon` thoughts of which some are hard.
+    """Make problems of `horizon` thoughts of which some are hard.
 
     Args:
         horizon: thoughts per problem H.
@@ -276,7 +276,7 @@ def _choose_facts(
 
 
 def observe(asked: NDArray[np.int64], pool: int, shared: bool) -> NDArray[np.int64]:
-    """Observation of each (h, s): the fact, and off the path perhaps a copy of it."""
+    """Number the observation of each (h, s): the fact, and off the path perhaps a copy of it."""
     off = asked if shared else asked + pool
     return np.stack([asked.T, off.T], axis=2).reshape(asked.shape[1], -1)
 
@@ -291,7 +291,7 @@ def build_tree(
     habit: Exact | None,
     observations: NDArray[np.int64],
 ) -> ReasoningTree:
-    """The tree with the given chances rho and right actions, both of shape (problems, H)."""
+    """Build the tree of given chances rho and right actions, both of shape (problems, H)."""
     problems, horizon = right.shape
     is_right = right_actions.T[:, :, None] == np.arange(branching)  # (H, problems, A)
     lands = np.zeros((horizon, problems, 2, branching), dtype=right.dtype)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpi_theory.algorithms import parent_choice
 from cpi_theory.algorithms.parent_choice import (
     FirstErrorModel,
     accuracy_of,
@@ -173,3 +174,20 @@ def test_depth_ranks_break_ties_by_order() -> None:
 def test_impossible_beliefs_are_refused(values: dict[str, float], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         FirstErrorModel(**values)
+
+
+def test_a_finer_prior_changes_signals_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The grid of pass rates is coarse on purpose; a signal is a probability, at most 1."""
+    rng = np.random.default_rng(0)
+    named = [tuple((int(step), 10) for step in rng.integers(10, size=4)) for _ in range(40)]
+
+    def signals() -> np.ndarray:
+        models = [FirstErrorModel(accuracy) for accuracy in (1.0, 0.7, 0.4)]
+        return np.array([[parent_signals.__wrapped__(m, n, 4, 4) for n in named] for m in models])
+
+    coarse = signals()
+    monkeypatch.setattr(parent_choice, "_GRID", 1024)
+    parent_choice._laws.cache_clear()
+    fine = signals()
+    parent_choice._laws.cache_clear()
+    assert 0 < np.abs(coarse - fine).max() < 0.02
