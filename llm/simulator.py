@@ -86,7 +86,7 @@ class LanguageModelSimulator:
         self.usage = Usage()
 
     def start_states(self, problems: Sequence[Problem]) -> list[TextState]:
-        """The state before the first thought of each problem.
+        """Return the state before the first thought of each problem.
 
         Raises:
             InvalidInput: if a prompt leaves no room for a thought in the context.
@@ -109,7 +109,7 @@ class LanguageModelSimulator:
         return TextState(problem, prompt)
 
     def rollout(self, states: Sequence[Any], keys: Keys) -> list[TextRollout]:
-        """One continuation of the current policy from each text state, in one batched call.
+        """Sample one continuation of the current policy per text state, in one batched call.
 
         Raises:
             InvalidInput: if there is not one key per state, a state leaves no room, or the task
@@ -142,7 +142,7 @@ class LanguageModelSimulator:
     def locate_first_error(
         self, rollouts: Sequence[Any], keys: Keys
     ) -> list[Localization | FailedLocalization]:
-        """What the localiser says of each failure, all of them asked in one batch.
+        """Ask the localiser about each failure, all of them in one batch.
 
         Raises:
             InvalidInput: if there is no localiser.

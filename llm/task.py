@@ -61,11 +61,11 @@ class Task(Protocol):
     """A source of problems with the words around them and a verifier."""
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
-        """`count` problems of a split ("train", "test"); splits share no problem."""
+        """Return `count` problems of a split ("train", "test"); splits share no problem."""
         ...
 
     def prompt(self, problem: Problem) -> str:
-        """The whole text that the model continues."""
+        """Return the whole text that the model continues."""
         ...
 
     def verify(self, problem: Problem, text: str) -> Verdict:
@@ -78,5 +78,5 @@ class StepChecker(Protocol):
     """A task that knows exactly where a chain of thoughts first goes wrong."""
 
     def first_error(self, problem: Problem, thoughts: Sequence[str]) -> int | None:
-        """0-based index of the first wrong thought; None if every thought is right."""
+        """Return the 0-based index of the first wrong thought; None if every thought is right."""
         ...

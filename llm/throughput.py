@@ -51,7 +51,7 @@ class Qwen2Shape:
     words: int = 151_936
 
     def build(self, device: torch.device, precision: Precision, seed: int = 0) -> Any:
-        """An untrained model on a device."""
+        """Build an untrained model on a device."""
         from transformers import Qwen2Config, Qwen2ForCausalLM
 
         config: Any = Qwen2Config(
@@ -70,7 +70,8 @@ class Qwen2Shape:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             with device:
-                return Qwen2ForCausalLM(config).to(getattr(torch, precision))
+                make: Callable[..., Any] = Qwen2ForCausalLM
+                return make(config).to(getattr(torch, precision))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,13 @@ class Workload:
         check_count("repeats", self.repeats)
 
     def texts(self, count: int, length: int, purpose: str) -> list[Tokens]:
-        """Random ids, none of them special."""
+        """Return random ids, none of them special."""
         drawn = Key.of(0).child(purpose).integers(count * length).reshape(count, length)
         ids = 3 + (drawn % np.uint64(self.shape.words - 3)).astype(np.int64)
         return [tuple(row) for row in ids.tolist()]
 
     def requests(self) -> list[Request]:
-        """What samplers are asked for."""
+        """Return what samplers are asked for."""
         prompts = self.texts(self.prompts, self.prompt_tokens, "prompts")
         keys = iter(Key.of(0).child("rollouts").integers(self.prompts * self.rollouts))
         return [
@@ -119,7 +120,7 @@ class Workload:
         ]
 
     def rows(self) -> list[TrainingRow]:
-        """What is learned from: half of each group has an advantage of 1, half of -1."""
+        """Return what is learned from: half of each group has an advantage of 1, half of -1."""
         count = self.prompts * self.rollouts
         completions = self.texts(count, self.completion_tokens, "completions")
         prompts = self.texts(self.prompts, self.prompt_tokens, "prompts")
@@ -134,7 +135,7 @@ class Workload:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """What a device is and what runs on it.
+    """Return what a device is and what runs on it.
 
     Raises:
         InvalidInput: if there is no such device.
@@ -154,7 +155,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def measure_model(work: Workload, device: str) -> dict[str, Any]:
-    """Sampling with transformers and with vLLM where it is installed, and training.
+    """Measure sampling with transformers, with vLLM where it is installed, and training.
 
     Rates are medians over the repeats: `rollouts.<engine>.tokens_per_second` of sampled tokens,
     `training.seconds_per_step` over all rows; memory in GiB is the peak on a GPU, None on a CPU.

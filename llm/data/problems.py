@@ -45,7 +45,7 @@ class Fields:
         rewards.check_kind(self.default_kind)
 
     def problem(self, record: Record) -> Problem:
-        """The problem in a record.
+        """Read the problem in a record.
 
         Raises:
             InvalidInput: naming the record's place and the field that is missing or unusable.
@@ -91,7 +91,7 @@ class Fields:
 def read_problems(
     source: str, fields: Fields | None = None, duplicates: Duplicates = "refuse"
 ) -> list[Problem]:
-    """Problems of a source, in its order.
+    """Read the problems of a source, in its order.
 
     Args:
         source: see :func:`llm.data.records.read_records`.
@@ -135,14 +135,14 @@ def _distinct(found: Iterable[tuple[str, Problem]], duplicates: Duplicates) -> l
 
 
 def normalized_question(question: str) -> str:
-    """What makes questions the same: their words, not the blanks between them."""
+    """Return what makes questions the same: their words, not the blanks between them."""
     return " ".join(question.split())
 
 
 def split_problems(
     problems: Sequence[Problem], test_share: float, seed: int = 0
 ) -> tuple[list[Problem], list[Problem]]:
-    """Problems for training and for testing, disjoint.
+    """Split problems into those for training and those for testing.
 
     Which problem goes where depends on the seed and on the questions, not on their order.
 

@@ -34,7 +34,7 @@ class Record:
         return f"{self.source}, {self.unit} {self.position}"
 
     def text(self, name: str) -> str:
-        """The text in a field, blanks around it removed; numbers are written out.
+        """Return the text in a field, blanks around it removed; numbers are written out.
 
         Args:
             name: of the field; dots lead into nested records and lists.
@@ -50,7 +50,7 @@ class Record:
         raise self._refusal(name, value)
 
     def texts(self, name: str) -> dict[str, str]:
-        """The texts of a list in a field, or of a field as a list of one, by the name of each.
+        """Return the texts of a list in a field, or a field as a list of one, by their names.
 
         Raises:
             InvalidInput: if one of them is unusable or there is none, see :meth:`text`.
@@ -91,7 +91,7 @@ class Record:
 
 
 def read_records(source: str) -> Iterator[Record]:
-    """Records of a source in their order.
+    """Yield the records of a source in their order.
 
     Args:
         source: a file ending in ".jsonl" or ".parquet"; or, read by the `datasets` library, a

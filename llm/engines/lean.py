@@ -80,7 +80,9 @@ class LeanTrainer:
         """Set up the optimiser over the parameters that require a gradient.
 
         Args:
-            model, settings, loss: see the class.
+            model: the model, which is trained in place.
+            settings: of the optimiser.
+            loss: which loss.
             key: of dropout; an update's hangs on the key and the number of the update alone.
 
         Raises:
@@ -152,7 +154,7 @@ class LeanTrainer:
                 raise diverged(name, value, self.updates)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that another trainer of the same model needs to go on to the digit; a copy.
+        """Return all that another trainer of the same model needs to go on to the digit; a copy.
 
         Weights that are not trained, such as those below adapters, are left out.
         """
@@ -198,7 +200,7 @@ def check_trainable(parameters: Any) -> None:
 
 
 def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
-    """The error for a loss or gradient that is not finite after so many updates."""
+    """Return the error for a loss or gradient that is not finite after so many updates."""
     return TrainingDiverged(
         name,
         value,
@@ -208,7 +210,7 @@ def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
 
 
 def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSettings) -> Tensor:
-    """What these rows contribute to an update's loss, with its graph; see `policy_loss`."""
+    """Return what these rows contribute to an update's loss, with its graph; see `policy_loss`."""
     logprobs = completion_logprobs(model, batch, settings.temperature)
     return policy_loss(
         logprobs, batch.old_logprobs, batch.advantages, batch.completion_mask, totals, settings
@@ -216,7 +218,7 @@ def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSetting
 
 
 def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0) -> Tensor:
-    """Log-probabilities of completion tokens under the model, with their graph.
+    """Return the log-probabilities of completion tokens under the model, with their graph.
 
     Only the places that predict a completion token are worked out.
 
@@ -231,7 +233,7 @@ def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0)
 def with_logprobs(
     model: Any, rows: Sequence[TrainingRow], temperature: float, micro_batch: int
 ) -> list[TrainingRow]:
-    """The rows; those that are off-policy get log-probabilities after the prompt they have now.
+    """Give off-policy rows log-probabilities after the prompt they have now.
 
     Args:
         model: under its weights before the update.

@@ -28,7 +28,7 @@ TRACE_TOKENS = 5
 
 
 def self_localizer(sampler: TransformersSampler, task: ArithmeticTask) -> SelfLocalizer:
-    """The model as the judge of its own chains, at temperature 0."""
+    """Return the model as the judge of its own chains, at temperature 0."""
     return SelfLocalizer(
         sampler,
         sampler.vocabulary,
@@ -44,7 +44,7 @@ def world(
     task: ArithmeticTask,
     sampling: Sampling | None = None,
 ) -> LanguageModelSimulator:
-    """The simulator of a model and a kind of questions, localising by itself.
+    """Return the simulator of a model and a kind of questions, localising by itself.
 
     Args:
         model: a causal language model of transformers.
@@ -77,7 +77,7 @@ class Attempts:
     def sample(
         cls, simulator: LanguageModelSimulator, problems: Sequence[Problem], key: Key
     ) -> Attempts:
-        """One attempt at each problem of an :class:`ArithmeticTask`."""
+        """Sample one attempt at each problem of an :class:`ArithmeticTask`."""
         task = simulator.task
         assert isinstance(task, ArithmeticTask)
         starts = simulator.start_states(problems)
@@ -98,14 +98,19 @@ class Attempts:
         return np.asarray(np.arange(self.hard.shape[1]) <= last[:, None])
 
     def right(self, hard: bool) -> float:
-        """Share of right thoughts among the hard, or easy, steps taken on the right path."""
+        """Return the share of right thoughts among hard, or easy, steps taken on the right path."""
         asked = self.visited & (self.hard == hard)
         wrong = asked & (np.arange(self.hard.shape[1]) == self.first_errors[:, None])
         return float(1 - wrong.sum() / max(1, asked.sum()))
 
 
 def localization(localizer: Localizer, attempts: Attempts, key: Key) -> dict[str, float]:
-    """How well a localiser names the first errors of failed attempts.
+    """Measure how well a localiser names the first errors of failed attempts.
+
+    Args:
+        localizer: who is asked.
+        attempts: n of them; those that did not fail, or hold no error, are left out.
+        key: of the answers.
 
     Returns:
         "asked": failures with an error; of them the shares "exact", "within one" and "refused";
@@ -135,13 +140,23 @@ def _share(hits: NDArray[np.bool_]) -> float:
 def right_chances(
     model: Any, tokens: Any, task: ArithmeticTask, problems: Sequence[Problem]
 ) -> NDArray[np.float64]:
-    """P(the next thought is right | all before it are), without sampling, shape (problems, H).
+    """Return the chances of right thoughts on the right path, without sampling.
 
     Any filler word may lead a thought; what follows it is computed behind the first one.
+
+    Args:
+        model: a causal language model of transformers.
+        tokens: its tokenizer.
+        task: the questions.
+        problems: n of them.
+
+    Returns:
+        P(thought h is right | all before it are), float64, shape (n, H).
     """
     prompts = [tokens.encode(task.prompt(problem)) for problem in problems]
     solutions = [tokens.encode(" ".join(task.solution(problem))) for problem in problems]
     ids = torch.tensor([p + s for p, s in zip(prompts, solutions, strict=True)])
+    # Questions and solutions of a task have one length each: no row needs padding.
     with torch.inference_mode():
         logits = model.eval()(input_ids=ids.to(model.device)).logits.double().cpu()
     length = len(solutions[0])
@@ -155,10 +170,12 @@ def right_chances(
 def measure(
     model: Any, tokens: Any, task: ArithmeticTask, problems: int = 200, seed: int = 0
 ) -> dict[str, Any]:
-    """Sampled and greedy success, chances per kind of step and localisation on held-out problems.
+    """Measure success, chances per kind of step and localisation on held-out problems.
 
     Args:
-        model, tokens, task: see :func:`world`.
+        model: a causal language model of transformers.
+        tokens: its tokenizer.
+        task: the questions.
         problems: how many of the test split.
         seed: of problems and rollouts.
 

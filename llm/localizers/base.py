@@ -46,7 +46,7 @@ class Localizer(Protocol):
     """
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
-        """One answer per rollout; every rollout is asked about in one batch.
+        """Give one answer per rollout; every rollout is asked about in one batch.
 
         Args:
             rollouts: any number.
@@ -56,13 +56,13 @@ class Localizer(Protocol):
 
 
 def whole_solution(rollout: TextRollout, vocabulary: Vocabulary, delimiter: str) -> list[str]:
-    """Texts of all thoughts, kept ones first, without delimiters and surrounding blanks."""
+    """Return the texts of all thoughts, kept ones first, without delimiters and outer blanks."""
     thoughts = rollout.start.thoughts + rollout.thoughts
     return [vocabulary.decode(t).replace(delimiter, "").strip() for t in thoughts]
 
 
 def own_step(rollout: TextRollout, index: int) -> Answer:
-    """The answer that names thought `index` (0-based) of the whole solution."""
+    """Return the answer that names thought `index` (0-based) of the whole solution."""
     step = index - len(rollout.start.ends)
     if not 0 <= step < len(rollout):
         return FailedLocalization(Reason.OUT_OF_RANGE)
@@ -70,7 +70,7 @@ def own_step(rollout: TextRollout, index: int) -> Answer:
 
 
 def refusal_unasked(rollout: TextRollout) -> FailedLocalization | None:
-    """Why a rollout need not be asked about, None if it should be."""
+    """Return why a rollout need not be asked about, None if it should be."""
     if not rollout.failed:
         return FailedLocalization(Reason.NOT_FAILED)
     return None if len(rollout) else FailedLocalization(Reason.EMPTY)

@@ -88,7 +88,7 @@ def _check_address(field: str, address: str, remedy: str) -> None:
 
 
 def read_key(path: Path) -> str:
-    """The API key in a file.
+    """Read the API key in a file.
 
     Raises:
         InvalidInput: if there is none.
@@ -138,7 +138,7 @@ class ChatClient:
         self._memory = ReplyMemory(replies)
 
     def ask(self, bodies: Sequence[dict[str, Any]]) -> list[Reply]:
-        """One reply per request body (without the model's name), some in flight at a time.
+        """Ask for one reply per request body (without the model's name), some at a time.
 
         Raises:
             EndpointError: naming address, failure and remedy, once the requests in flight are

@@ -35,7 +35,7 @@ class LocalizationPrompt(Protocol):
     """
 
     def render(self, problem: Problem, thoughts: Sequence[str]) -> str | Messages:
-        """A text that the model continues, or a conversation for its chat template."""
+        """Return a text that the model continues, or a conversation for its chat template."""
         ...
 
 
@@ -147,7 +147,7 @@ class SelfLocalizer:
 
 
 def read_step(rollout: TextRollout, reply: str, cut: bool = False) -> Answer:
-    """What a reply says of the rollout's first wrong thought.
+    """Read what a reply says of the rollout's first wrong thought.
 
     Args:
         rollout: what it speaks of.

@@ -36,7 +36,7 @@ def swap(temporary: Path, folder: Path) -> None:
 
 
 def recover(folder: Path) -> bool:
-    """Whether there is a whole folder, after putting back what an end in mid-swap left aside."""
+    """Put back what an end in mid-swap left aside; whether there is a whole folder then."""
     if not folder.exists() and _aside(folder).exists():
         _aside(folder).rename(folder)
     return folder.exists()

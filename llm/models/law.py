@@ -42,7 +42,7 @@ seen to make 0.1 to 5."""
 
 @contextlib.contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Evaluation mode, without dropout; the model's own mode comes back after it."""
+    """Set evaluation mode, without dropout; the model's own mode comes back after it."""
     training = model.training
     model.eval()
     try:
@@ -52,7 +52,16 @@ def evaluating(model: Any) -> Iterator[None]:
 
 
 def plain_logprobs(model: Any, prompt: Tokens, completion: Tokens) -> Tensor:
-    """Log-probabilities of a completion from one row without padding or cache, float32 (T,)."""
+    """Return the log-probabilities of a completion from one row without padding or cache.
+
+    Args:
+        model: a causal language model.
+        prompt: ids that are given, at least one.
+        completion: ids whose log-probabilities are wanted, length T.
+
+    Returns:
+        log pi(completion[t] | prompt, completion[:t]) in nats at temperature 1, float32 (T,).
+    """
     ids = torch.tensor([[*prompt, *completion]], device=model.device)
     logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
     return torch.log_softmax(logits.float(), dim=-1).gather(1, ids[0, len(prompt) :, None])[:, 0]
@@ -61,7 +70,7 @@ def plain_logprobs(model: Any, prompt: Tokens, completion: Tokens) -> Tensor:
 def token_logprobs(
     model: Any, ids: Tensor, attention_mask: Tensor, wanted: Tensor, temperature: float = 1.0
 ) -> Tensor:
-    """Log-probabilities of some tokens of right-padded rows, with their graph.
+    """Return the log-probabilities of some tokens of right-padded rows, with their graph.
 
     Only the places from the first that predicts one of them on are worked out.
 
@@ -75,6 +84,8 @@ def token_logprobs(
     Returns:
         Shape (n, W), 0 at tokens that are not wanted.
     """
+    # Logits are the largest tensor of a training step, n x W x vocabulary: those in front
+    # of all wanted places are never made, and of the rest only wanted ones go into the softmax.
     first = int(wanted.any(dim=0).nonzero()[0])
     kept = wanted[:, first:]
     places = kept.shape[1] + 1
@@ -87,14 +98,14 @@ def token_logprobs(
 
 
 def probe_rows(model: Any, context: int) -> list[Row]:
-    """Rows of unequal length to compare ways on, some of them with the same prompt.
+    """Return rows of unequal length to compare ways on, some of them with the same prompt.
 
     Args:
         model: gives the size of the vocabulary.
         context: rows are no longer than that.
     """
     known = model.get_input_embeddings().num_embeddings
-    low = 3 if known > 6 else 0
+    low = 3 if known > 6 else 0  # small tokenizers have padding, end and unknown below 3
     key = Key.of(0).child("probes")
 
     def drawn(length: int, purpose: int) -> Tokens:
@@ -137,7 +148,7 @@ class Difference:
         logprobs: Sequence[Tensor],
         precision: torch.dtype | None = None,
     ) -> Difference:
-        """Compare.
+        """Compare log-probabilities with those of a plain forward pass.
 
         Args:
             model: whose forward pass it is.
@@ -185,7 +196,7 @@ def check_right_padding(model: Any, context: int) -> None:
 
 
 def other_law(model: Any, found: Difference, where: str, instead: str = "") -> InvalidInput:
-    """The error for a model whose log-probabilities differ by more than rounding.
+    """Return the error for a model whose log-probabilities differ by more than rounding.
 
     Args:
         model: names its type.

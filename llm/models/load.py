@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ _UNLIMITED = 1 << 20
 def load_model(
     settings: ModelSettings, needed: Sequence[str] = (), seed: int = 0
 ) -> tuple[Any, Vocabulary]:
-    """The model, ready to be sampled from and trained, with its tokenizer.
+    """Load a model, ready to be sampled from and trained, with its tokenizer.
 
     Args:
         settings: which and how.
@@ -70,7 +70,8 @@ def _load(settings: ModelSettings) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a bar per load would bury what the commands say
+    quiet: Callable[[], None] = logging.disable_progress_bar
+    quiet()  # a bar per load would bury what the commands say
     try:
         tokenizer = AutoTokenizer.from_pretrained(settings.path)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -134,7 +135,7 @@ def check_writes(vocabulary: Vocabulary, text: str) -> None:
 
 
 def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
-    """The model with its adapters and activation checkpointing, as the settings say.
+    """Give a model its adapters and activation checkpointing, as the settings say.
 
     Args:
         model: a causal language model.
@@ -167,7 +168,7 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name.
+    """Return the device of that name.
 
     Raises:
         InvalidInput: if it is no device, or a GPU that is not there.
@@ -187,7 +188,7 @@ def find_device(name: str) -> torch.device:
 
 
 def context_of(model: Any, vocabulary: Vocabulary) -> int:
-    """The longest sequence in tokens that a model was made for.
+    """Return the longest sequence in tokens that a model was made for.
 
     Recurrent models have none; their tokenizers may know how long the texts were that they learned
     from.

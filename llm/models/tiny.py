@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 
 
 def words(task: ArithmeticTask) -> list[str]:
-    """Every word that texts of the task are made of, special tokens first."""
+    """Return every word that texts of the task are made of, special tokens first."""
     values = range(task.modulus)
     return [
         *(PAD, EOS, UNKNOWN, "Q", "start", ";", DELIMITER, LOCATE, RIGHT, WRONG),
@@ -39,11 +40,12 @@ def words(task: ArithmeticTask) -> list[str]:
 
 
 def tokenizer(task: ArithmeticTask) -> PreTrainedTokenizerFast:
-    r"""One token per word, ``\boxed{4}`` included; texts are words with blanks between them."""
+    r"""Make a tokenizer of one token per word, ``\boxed{4}`` included, with blanks between them."""
     table = {word: i for i, word in enumerate(words(task))}
     inner = Tokenizer(models.WordLevel(table, unk_token=UNKNOWN))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
+    make: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
+    return make(
         tokenizer_object=inner,
         pad_token=PAD,
         eos_token=EOS,
@@ -89,7 +91,10 @@ class TinyModel:
             )
 
     def build(self, tokens: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-        """An untrained model; the same for the same seed, and torch's own stream is left alone."""
+        """Build an untrained model.
+
+        The same for the same seed. Torch's own stream is left alone.
+        """
         config: Any = LlamaConfig(
             vocab_size=len(tokens),
             hidden_size=self.width,
@@ -105,7 +110,8 @@ class TinyModel:
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = LlamaForCausalLM(config)
+            make: Callable[..., LlamaForCausalLM] = LlamaForCausalLM
+            model = make(config)
         with torch.no_grad():  # as if tied: half of the task is to copy words
             model.lm_head.weight.copy_(model.model.embed_tokens.weight)
         return model
@@ -129,7 +135,7 @@ def save(model: Any, tokens: Any, folder: Path) -> None:
 
 
 def load(folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer from a folder in the Hugging Face format, in float32.
+    """Load model and tokenizer from a folder in the Hugging Face format, in float32.
 
     Raises:
         InvalidInput: if the folder holds no such model, or the two do not fit.

@@ -35,7 +35,7 @@ class Prompt:
         return frozenset(_PLACEHOLDER.findall(self.text))
 
     def fill(self, **values: str) -> str:
-        """The text with every placeholder replaced.
+        """Return the text with every placeholder replaced.
 
         Raises:
             InvalidInput: if a placeholder has no value or a value no placeholder.
@@ -56,7 +56,7 @@ class Prompt:
 
 @cache
 def shipped(name: str) -> Prompt:
-    """A prompt that comes with the package.
+    """Read a prompt that comes with the package.
 
     Raises:
         InvalidInput: listing the prompts there are.
@@ -69,7 +69,7 @@ def shipped(name: str) -> Prompt:
 
 
 def from_file(path: Path) -> Prompt:
-    """A prompt of the user's own.
+    """Read a prompt of the user's own.
 
     Raises:
         InvalidInput: if the file is not there.

@@ -17,13 +17,16 @@ _LABELLED = re.compile(r"(?:\(([A-Z])\)|([A-Z])[.):])\s.*", re.S)
 
 
 def boxed(text: str) -> str | None:
-    """Content of the last whole box with anything in it, blanks around it removed; None without."""
+    """Return the content of the last whole box with anything in it, blanks around it removed.
+
+    None without.
+    """
     span = boxed_span(text)
     return None if span is None else text[slice(*span)].strip()
 
 
 def letter(text: str) -> str | None:
-    """Letter of the choice in the last whole box, as a capital.
+    """Return the letter of the choice in the last whole box, as a capital.
 
     The box holds a letter alone, perhaps in brackets, with a full stop or in a text command
     ("b", "(B)", "B."), or a capital so marked before the option's text ("B) the moon"). A word is
@@ -41,7 +44,7 @@ def letter(text: str) -> str | None:
 
 
 def bare(content: str) -> str:
-    """The content without dollar signs and text commands around it, blanks made single."""
+    """Return the content without dollar signs and text commands around it, blanks made single."""
     while True:
         inner = content.strip().removeprefix("$").removesuffix("$").strip()
         if wrapped := _WRAPPER.fullmatch(inner):

@@ -100,7 +100,7 @@ class Comparison:
     decide: Decide
 
     def same(self, reference: Statement, answer: Statement) -> bool:
-        """Whether the answer says what the reference says."""
+        """Return whether the answer says what the reference says."""
         reference, answer = spread_out(reference), spread_out(answer)
         if reference == answer:
             return True
@@ -201,6 +201,8 @@ class Comparison:
         """Whether two values agree, with their units.
 
         Args:
+            reference: the value of the reference answer.
+            answer: the value that was given.
             carried_out: where the reference is a numeral, no calculation may be left to do.
         """
         if is_numeral(reference.tree) and not answer.unit:

@@ -21,7 +21,7 @@ MEMORY = 4 << 30
 
 
 def equal(reference: str, answer: str) -> bool:
-    """Whether two texts say the same in one of their readings; how long it takes is not limited."""
+    """Return whether two texts say the same in one of their readings, however long it takes."""
     compare = Comparison(decide).same
     try:
         return any(compare(one, other) for one in read(reference) for other in read(answer))

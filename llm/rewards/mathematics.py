@@ -59,7 +59,7 @@ class MathJudge:
         self._owner = 0
 
     def equal(self, reference: str, answer: str) -> bool:
-        """Whether `answer` says what `reference` says, in LaTeX or plain notation.
+        """Return whether `answer` says what `reference` says, in LaTeX or plain notation.
 
         Unreadable answers, and comparisons that are given up, count as different.
         """
@@ -128,7 +128,7 @@ def _byte(worker: subprocess.Popen[bytes], seconds: float) -> bytes:
 
 @cache
 def shared_judge() -> MathJudge:
-    """The judge of this process."""
+    """Return the judge of this process."""
     judge = MathJudge()
     atexit.register(judge.close)
     return judge

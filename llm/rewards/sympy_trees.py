@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sympy
 
@@ -48,7 +48,7 @@ class Converter:
         self.bound: dict[str, sympy.Dummy] = {}
 
     def convert(self, tree: Tree) -> Any:
-        """The expression of a tree.
+        """Return the expression of a tree.
 
         Raises:
             TooLarge: if it takes a number of too many digits.
@@ -90,7 +90,13 @@ class Converter:
         return sympy.Integral(term, (own, *ends)).doit()
 
 
-class Gcd(sympy.Function):
+if TYPE_CHECKING:  # sympy has no types, and a class without a known base cannot be checked
+    Function = object
+else:
+    Function = sympy.Function
+
+
+class Gcd(Function):
     """The greatest common divisor of whole numbers."""
 
     @classmethod
@@ -99,7 +105,7 @@ class Gcd(sympy.Function):
         return sympy.igcd(*values) if all(v.is_Integer for v in values) else None
 
 
-class Lcm(sympy.Function):
+class Lcm(Function):
     """The least common multiple of whole numbers."""
 
     @classmethod
@@ -181,7 +187,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def set_of(tree: Tree) -> sympy.Set:
-    """The set of numbers that a tree describes.
+    """Return the set of numbers that a tree describes.
 
     Raises:
         LookupError: if it describes none.

@@ -95,7 +95,7 @@ def _math(answer: str, text: str) -> Verdict:
 
 
 def same_mathematics(reference: str, found: str) -> bool:
-    """Whether two contents of boxes mean the same; see :func:`verify`, kind "math".
+    """Return whether two contents of boxes mean the same; see :func:`verify`, kind "math".
 
     What numerals and notation decide is decided here, the rest by the shared judge.
     """

@@ -45,7 +45,7 @@ class Request:
     def track(self, vocabulary: Vocabulary) -> StopTracker:
         """Begin to apply the stop rule; without one the tracker never says that it is over."""
         if self.stop is None:
-            return lambda token: False
+            return lambda _: False
         return self.stop.begin(vocabulary.piece, vocabulary.eos)
 
 
@@ -120,7 +120,7 @@ class Sampler(Protocol):
     context: int
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """One completion per request, in one batched call.
+        """Sample one completion per request, in one batched call.
 
         Raises:
             InvalidInput: a request is empty or does not fit into the context.

@@ -15,12 +15,13 @@ from llm.text.vocabulary import Vocabulary
 def make_sampler(
     settings: SamplerSettings, model: Any, vocabulary: Vocabulary, source: ModelSettings
 ) -> Sampler:
-    """The engine, sampling from the model's current weights.
+    """Make the engine that samples from the model's current weights.
 
     Args:
         settings: which engine.
-        model, vocabulary: as :func:`llm.models.load.load_model` gives them.
-        source: where they came from.
+        model: the model, as :func:`llm.models.load.load_model` gives it.
+        vocabulary: its tokenizer, from there too.
+        source: where they came from; vLLM loads a copy of its own.
 
     Raises:
         InvalidInput: vLLM is not installed, or cannot serve the model.

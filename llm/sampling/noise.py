@@ -13,7 +13,7 @@ _MIX = (
 
 
 def uniforms(keys: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
-    """One number in [0, 1) per key for the token at `position`, shape (n,).
+    """Return one number in [0, 1) per key for the token at `position`, shape (n,).
 
     A counter run through the finaliser of SplitMix64: any position is reached without those
     before it, so rows can leave or join a batch at will.

@@ -98,7 +98,8 @@ class RereadingReader:
     """Reads the whole rows, all of one length, for every next token."""
 
     def __init__(self, model: Any, pad: int) -> None:
-        """Set up an empty batch; there is nothing to pad."""
+        """Set up an empty batch."""
+        del pad  # rows of equal length alone share a batch here
         self._model, self.again = model, 0
         self._ids = torch.empty(0)
 
@@ -143,7 +144,7 @@ REREAD = Way(RereadingReader, False, "without a cache: all tokens are read again
 
 
 def possible_ways(model: Any) -> tuple[Way, ...]:
-    """The ways that a model may be read in, fastest first; whether it is read right is not said."""
+    """Return the ways that a model may be read in, fastest first; none is tested yet."""
     return (PADDED, EQUAL, REREAD) if _shares_its_cache(model) else (REREAD,)
 
 

@@ -34,7 +34,7 @@ class ScriptedSampler:
         self.eos, self.work = vocabulary.eos, Work()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """One completion per request; see :class:`llm.sampling.base.Sampler`.
+        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`.
 
         Temperature and top-p act on the script's probabilities as on a model's.
         """
@@ -43,7 +43,7 @@ class ScriptedSampler:
         return [self._complete(request, sampling) for request in requests]
 
     def sync(self, model: Any) -> None:
-        """A script has no weights."""
+        """Do nothing: a script has no weights."""
 
     def _complete(self, request: Request, sampling: Sampling) -> Completion:
         tracker = request.track(self.vocabulary)

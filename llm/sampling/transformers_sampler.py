@@ -55,7 +55,9 @@ class TransformersSampler:
         """Set up the sampler, and sample a few tokens to find out how the model can be read.
 
         Args:
-            model, vocabulary, max_batch: see the class.
+            model: the model.
+            vocabulary: its tokenizer.
+            max_batch: most completions decoded at a time.
             context: longest sequence in tokens, by default what the model was made for.
 
         Raises:
@@ -71,7 +73,7 @@ class TransformersSampler:
         self.way = self._right_way()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """One completion per request; see :class:`llm.sampling.base.Sampler`."""
+        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`."""
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
         # Rows of like length decode together: little padding, and they end at about one time.
@@ -176,7 +178,7 @@ class _Batch:
         ]
 
     def run(self) -> list[Completion]:
-        """Decode until every row has ended."""
+        """Run until every row has ended; completions in the order of the requests."""
         logits = self._begin()
         live = list(self.rows)
         keys = np.array([row.request.key for row in live], np.uint64)
@@ -226,7 +228,7 @@ class _Batch:
 def draw(
     logits: Tensor, sampling: Sampling, uniform: np.ndarray[Any, np.dtype[np.float64]]
 ) -> tuple[Tensor, Tensor]:
-    """One token per row by inverse distribution function.
+    """Draw one token per row by inverting the distribution function.
 
     Args:
         logits: shape (n, V).

@@ -44,7 +44,7 @@ class TrlSampler:
         self._engine = engine
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """One completion per request; see :class:`llm.sampling.base.Sampler`.
+        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`.
 
         The engine knows neither stop rules nor a limit per request: it samples up to the
         longest limit, and what goes too far is cut off here.
@@ -71,7 +71,8 @@ class TrlSampler:
         return [self._cut(request, tokens, ranked) for request, tokens, ranked in rows]
 
     def sync(self, model: Any) -> None:
-        """Hand the trainer's weights to its engine; which model it is the engine knows itself."""
+        """Hand the trainer's weights to its engine."""
+        del model  # the engine knows the trainer's model itself
         self._engine.sync_weights()
 
     def _cut(self, request: Request, tokens: Sequence[int], ranked: Sequence[Any]) -> Completion:

@@ -83,7 +83,7 @@ class VllmSettings:
             raise InvalidInput(f"vllm.{name}", value, "unknown", remedy)
 
     def arguments(self) -> dict[str, Any]:
-        """What ``vllm.LLM`` is called with."""
+        """Return what ``vllm.LLM`` is called with."""
         gib = self.cache_gib
         return {
             "model": self.model,
@@ -128,7 +128,7 @@ class VllmSampler:
         self.work, self.cached = Work(), 0
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """One completion per request; see :class:`llm.sampling.base.Sampler`."""
+        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`."""
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
         self._at(sampling.temperature or 1.0)
@@ -224,7 +224,7 @@ class _Row:
 
 
 def weights_of(model: Any) -> list[tuple[str, Any]]:
-    """Names and tensors of a model's weights as they are saved; adapters are added in.
+    """Return the names and tensors of a model's weights as they are saved; adapters are added in.
 
     A matrix that input and output share comes once, under the name of the embedding.
     """

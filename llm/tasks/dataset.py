@@ -47,7 +47,7 @@ class DatasetTask:
         self.template.fill(question="", delimiter=self.delimiter)
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
-        """Distinct problems of a split in random order; a longer list begins with the shorter one.
+        """Draw distinct problems of a split; a longer list begins with the shorter one.
 
         Raises:
             InvalidInput: if there is no such split or it holds fewer problems.
@@ -65,7 +65,7 @@ class DatasetTask:
         return [pool[i] for i in order[:count]]
 
     def prompt(self, problem: Problem) -> str:
-        """The whole text that the model continues."""
+        """Return the whole text that the model continues."""
         return self.template.fill(question=problem.question, delimiter=self.delimiter)
 
     def verify(self, problem: Problem, text: str) -> Verdict:
@@ -82,14 +82,16 @@ def load_task(
     duplicates: Duplicates = "refuse",
     **wording: Any,
 ) -> DatasetTask:
-    """A task over the problems of a source.
+    """Load the problems of a source as a task.
 
     Args:
         source: a JSONL or parquet file, a directory or the name of a data set.
         test_source: where the problems for testing are; None: a share of `source` is held out.
         test_share: that share.
         seed: of the split.
-        fields, duplicates: see :func:`read_problems`.
+        fields: which field of a record holds what, see :class:`~llm.data.problems.Fields`.
+        duplicates: whether a question that comes again is an error ("refuse"), or only its first
+            record counts ("first").
         wording: template and delimiter of :class:`DatasetTask`.
 
     Raises:

@@ -119,7 +119,10 @@ class TextRollout(Rollout):
             )
 
     def cut(self, begin: int = 0, end: int | None = None) -> TextRollout:
-        """The thoughts from `begin` to before `end`; see :meth:`cpi_theory.seam.Rollout.cut`."""
+        """Return the thoughts from `begin` to before `end`.
+
+        See :meth:`cpi_theory.seam.Rollout.cut`.
+        """
         end = self.check_cut(begin, end)
         assert isinstance(self.states, ThoughtStates)
         first, last = self.spans[begin][0], self.spans[end - 1][1]

@@ -84,6 +84,7 @@ class BoxStop(StopRule):
 
     def begin(self, piece: Callable[[int], str], eos: frozenset[int]) -> StopTracker:
         """See :meth:`StopRule.begin`."""
+        del eos  # engines end a completion with it whatever the rule says
         text = ""
 
         def over(token: int) -> bool:

@@ -165,12 +165,12 @@ def segment(segmenter: Segmenter, tokens: Sequence[int], piece: Callable[[int], 
 
 
 def holds_answer(text: str) -> bool:
-    """Whether the text holds a whole ``\\boxed{...}`` with something in it."""
+    """Return whether the text holds a whole ``\\boxed{...}`` with something in it."""
     return boxed_span(text) is not None
 
 
 def boxed_span(text: str) -> Span | None:
-    """Range of the content of the last whole ``\\boxed{...}`` in the text, None without one.
+    """Return where the content of the last whole ``\\boxed{...}`` stands, None without one.
 
     An empty box, as in "put your answer into \\boxed{}", is none.
     """

@@ -40,21 +40,27 @@ class Vocabulary:
         self._pieces: dict[int, str] = {}
 
     def encode(self, text: str, special: bool = True) -> Tokens:
-        """Ids of a text; with `special` the tokenizer adds what it begins sequences with."""
+        """Return the ids of a text.
+
+        Args:
+            text: any text.
+            special: whether the tokenizer adds what it begins sequences with.
+        """
         return tuple(self.tokenizer.encode(text, add_special_tokens=special))
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of the ids, special tokens left out."""
+        """Return the text of the ids, special tokens left out."""
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def piece(self, token: int) -> str:
-        """Text of one id on its own, for finding delimiters in a stream."""
+        """Return the text of one id on its own, for finding delimiters in a stream."""
+        # Samplers ask once per token of every row, and a call of the tokenizer is slow beside it.
         if token not in self._pieces:
             self._pieces[token] = str(self.tokenizer.decode([token], skip_special_tokens=False))
         return self._pieces[token]
 
     def chat(self, messages: Sequence[Mapping[str, str]]) -> Tokens:
-        """Ids of a conversation that ends where the assistant is to answer.
+        """Return the ids of a conversation that ends where the assistant is to answer.
 
         Without a chat template the messages' contents are joined by blank lines.
         """
@@ -63,4 +69,4 @@ class Vocabulary:
         text = self.tokenizer.apply_chat_template(
             [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
         )
-        return self.encode(text, special=False)
+        return self.encode(text, special=False)  # the template has written them already

@@ -24,7 +24,7 @@ def save_state(state: dict[str, Any], file: Path) -> None:
 
 
 def load_state(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """What was stored; tensors are put on `device`.
+    """Load what was stored; tensors are put on `device`.
 
     Raises:
         InvalidInput: if it cannot be read.

@@ -49,7 +49,7 @@ class Demonstrations:
             check_probability(name, getattr(self, name))
 
     def of_length(self, horizon: int) -> Demonstrations:
-        """The same with chains of another length, in which hard steps are as they come."""
+        """Return the same with chains of another length, in which hard steps are as they come."""
         if horizon == self.task.horizon:
             return self
         task = replace(self.task, horizon=horizon, hard_steps=None, hard_within=None)
@@ -68,7 +68,7 @@ class Demonstrations:
         return self.task.facts.laws(Slips(right=0, habit=self.habitual, slip=1))
 
     def draw(self, exercises: Sequence[Exercise], key: Key) -> list[Demonstration]:
-        """A demonstration of each exercise; all must be equally long."""
+        """Draw a demonstration of each exercise; all must be equally long."""
         if not exercises:
             return []
         rng = key.generator()
@@ -151,7 +151,7 @@ class Demonstration:
 def as_tensors(
     demonstrations: Sequence[Demonstration], vocabulary: dict[str, int]
 ) -> tuple[Tensor, Tensor]:
-    """Input ids and targets, padded on the right, int64 (n, longest).
+    """Return the input ids and targets, padded on the right, int64 (n, longest).
 
     ``targets[i, t]`` is what position t is to predict, or :data:`IGNORED`. After an answer that is
     the end of the sequence, also where a request to localise follows in the input.

@@ -22,10 +22,11 @@ from llm.training.settings import LossSettings
 def logit_gradient_norms(
     model: Any, rows: Sequence[TrainingRow], settings: LossSettings
 ) -> list[NDArray[np.float64]]:
-    """Norm of the loss gradient in the logits that each completion token was drawn from.
+    r"""Return the norm of the loss gradient in the logits behind each completion token.
 
-    For a token y of probability pi_y under the unclipped loss and weight v it is
-    v |A| / T * sqrt(1 - 2 pi_y + sum_a pi_a^2).
+    For a token y under the unclipped loss at temperature T, with the weight v of
+    :func:`llm.training.losses.token_weights`, the gradient is :math:`-v A (e_y - \pi) / T`, and
+    its norm is :math:`v |A| / T \cdot \sqrt{1 - 2 \pi_y + \sum_a \pi_a^2}`.
 
     Args:
         model: under whose weights; it is not changed.

@@ -29,15 +29,27 @@ class Totals:
 
 
 def token_weights(mask: Tensor, totals: Totals, settings: LossSettings) -> Tensor:
-    """What each token's term weighs in the loss, shape (n, T); 0 outside `mask`.
+    r"""Return what each token's term weighs in the loss.
+
+    With N rows of :math:`T_i` completion tokens in the whole update, a token of row i weighs
+
+    - "sequence-mean": :math:`1 / (N T_i)`, as in GRPO (Shao et al. 2024) and SRPO;
+    - "token-mean": :math:`1 / \sum_j T_j`, as in DAPO (Yu et al. 2025);
+    - "constant": 1 / `settings.constant`, as in Dr. GRPO (Liu et al. 2025) up to a factor N.
 
     Args:
         mask: which places hold completion tokens, bool (n, T).
-        totals: of the whole update.
+        totals: N and the sum of all :math:`T_j` of the whole update.
         settings: which aggregation.
+
+    Returns:
+        float32 (n, T), 0 outside `mask`.
+
+    Source: arXiv 2402.03300, arXiv 2503.14476, arXiv 2503.20783, arXiv 2605.25507.
     """
     kept = mask.to(torch.float32)
     if settings.aggregation == "sequence-mean":
+        # A row without completion tokens has weights of 0, not 0 / 0.
         return kept / kept.sum(dim=1, keepdim=True).clamp(min=1) / totals.rows
     if settings.aggregation == "token-mean":
         return kept / totals.tokens
@@ -52,7 +64,17 @@ def policy_loss(
     totals: Totals,
     settings: LossSettings,
 ) -> Tensor:
-    """The part of an update's loss that these rows contribute, a scalar.
+    r"""Return the part of an update's loss that these rows contribute.
+
+    With the weights :math:`v_{it}` of :func:`token_weights` it is
+    :math:`\sum_{i,t} v_{it} \ell_{it}`, where :math:`\ell_{it}` is
+
+    - "unclipped": :math:`-A_{it} \log \pi(y_{it})`;
+    - "clipped": :math:`-\min(\rho_{it} A_{it}, \mathrm{clip}(\rho_{it}, 1 - c_l, 1 + c_h) A_{it})`
+      with the ratio :math:`\rho_{it} = \pi(y_{it}) / \pi_{old}(y_{it})`, and `clip_low` and
+      `clip_high` for :math:`c_l` and :math:`c_h`.
+
+    In the first update after sampling, :math:`\rho_{it} = 1`, and both have the same gradient.
 
     Args:
         logprobs: of completion tokens under the policy that learns, (n, T).
@@ -62,11 +84,16 @@ def policy_loss(
         totals: of the whole update, so that parts add up to the same loss however it is split.
         settings: which loss.
 
-    Source: arXiv 2605.25507 (unclipped, sequence-mean); Schulman et al. 2017 (clipped).
+    Returns:
+        A scalar, with the graph of `logprobs`.
+
+    Source: arXiv 2605.25507 (unclipped, sequence-mean); Schulman et al. (2017), arXiv 1707.06347
+    (clipped); Shao et al. (2024), arXiv 2402.03300 (with advantages relative to a group).
     """
     if settings.kind == "unclipped":
         terms = -advantages * logprobs
     else:
+        # Masked before the exponential: infinity times 0 further down would have a NaN gradient.
         ratio = torch.exp(torch.where(mask, logprobs - old_logprobs, 0.0))
         clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
         terms = -torch.minimum(advantages * ratio, advantages * clipped)

@@ -12,7 +12,14 @@ from llm.training.settings import OptimizerSettings
 def adamw(
     settings: OptimizerSettings, parameters: Iterable[torch.nn.Parameter]
 ) -> torch.optim.AdamW:
-    """The optimiser at the rate of the first update."""
+    """Return the optimiser at the rate of the first update.
+
+    Args:
+        settings: rates, decays and weight decay; clipping and schedule are the engines' work.
+        parameters: those that are trained.
+
+    Source: Loshchilov and Hutter (2019), arXiv 1711.05101.
+    """
     return torch.optim.AdamW(
         parameters,
         lr=settings.rate_at(0),

@@ -74,12 +74,15 @@ class PaddedRows:
 def pad_rows(
     rows: Sequence[TrainingRow], pad: int = 0, device: torch.device | str = "cpu"
 ) -> PaddedRows:
-    """Stack rows.
+    """Stack n rows as tensors as wide as the longest, shape (n, W).
 
     Args:
         rows: at least one.
         pad: id that fills up.
         device: where the tensors shall be.
+
+    Returns:
+        Tensors of shape (n, W), see :class:`PaddedRows`.
     """
     shape = (len(rows), max(map(len, rows)))
     ids, real = np.full(shape, pad, np.int64), np.zeros(shape, np.int64)
@@ -97,7 +100,14 @@ def pad_rows(
 
 
 def training_rows(groups: Iterable[Group]) -> list[TrainingRow]:
-    """Every sample of every group as a row, in order.
+    """Return every sample of every group as a row, in order.
+
+    A thought's advantage is given to each of its tokens, so that thoughts are the actions that
+    credit is assigned to and tokens only spell them. What was kept of a parent is in the row's
+    prompt, on which no loss falls.
+
+    Args:
+        groups: of rollouts of a language model.
 
     Raises:
         InvalidInput: if a rollout is not one of a language model or holds no token.

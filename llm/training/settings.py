@@ -20,15 +20,20 @@ class LossSettings:
 
     Attributes:
         kind: "unclipped": -A log pi, as published for SRPO, right only for the first update from
-            a batch; "clipped": PPO's, on the ratio to the policy that sampled.
+            a batch; "clipped": PPO's, on the ratio to the policy that sampled. See
+            :func:`llm.training.losses.policy_loss` for both.
         aggregation: "sequence-mean": mean over rows of each row's mean over its tokens, as
-            published for SRPO: a token of a short suffix then weighs more than one of a long
-            rollout; "token-mean": mean over all tokens, as published for GRPO; "constant": sum
-            over all tokens, divided by `constant`, so that a row weighs by its length and nothing
-            depends on the others.
+            published for GRPO and SRPO: a token of a short suffix then weighs more than one of a
+            long rollout; "token-mean": mean over all tokens (DAPO); "constant": sum over all
+            tokens, divided by `constant`, so that a row weighs by its length and nothing depends
+            on the others (Dr. GRPO, up to the factor of the number of rows). See
+            :func:`llm.training.losses.token_weights`.
         clip_low, clip_high: the ratio's range is [1 - clip_low, 1 + clip_high].
         constant: of the aggregation "constant", in tokens.
         temperature: of the sampling whose log-probabilities are learned from, in [0.01, 100].
+
+    Source: Shao et al. (2024), arXiv 2402.03300 (GRPO); Liu et al. (2025), arXiv 2503.20783 (Dr.
+    GRPO); Yu et al. (2025), arXiv 2503.14476 (DAPO); arXiv 2605.25507 (SRPO).
     """
 
     kind: Kind = "unclipped"
@@ -62,6 +67,9 @@ class OptimizerSettings:
             the second on rows are off-policy: the unclipped loss does not correct for it.
         epochs: how often all of a batch's rows are learned from.
         micro_batch: rows per forward pass; it never changes the result.
+
+    Source: Kingma and Ba (2015), arXiv 1412.6980 (Adam); Loshchilov and Hutter (2019), arXiv
+    1711.05101 (decoupled weight decay).
     """
 
     rate: float = 1.5e-4
@@ -88,7 +96,17 @@ class OptimizerSettings:
             check_count(name, getattr(self, name))
 
     def rate_at(self, update: int) -> float:
-        """Learning rate of an update, 0-based."""
+        r"""Return the learning rate of an update.
+
+        :math:`\eta_u = \eta \min(1, \frac{u + 1}{w}) \cdot \frac{1}{2} (1 + \cos(\pi u / d))`
+        with w = `warm_up` and d = `decay`; a factor whose setting is 0 is left out.
+
+        Args:
+            update: number u of the update, 0-based; from `decay` on the rate is 0.
+
+        Source: Loshchilov and Hutter (2017), arXiv 1608.03983 (the cosine).
+        """
+        # (update + 1): the very first update has a rate above 0 already.
         rise = min(1.0, (update + 1) / self.warm_up) if self.warm_up else 1.0
         if not self.decay:
             return self.rate * rise

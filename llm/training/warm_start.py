@@ -62,12 +62,12 @@ class WarmStart:
             check_probability(name, getattr(self, name))
 
     def rate_at(self, step: int) -> float:
-        """Learning rate of a step, 0-based."""
+        """Return the learning rate of a step, 0-based."""
         rise = min(1.0, (step + 1) / (self.warm_up + 1))
         return self.rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
     def horizon_at(self, step: int) -> int:
-        """Thoughts of the longest chains in a step."""
+        """Return the thoughts of the longest chains in a step."""
         longest = self.demonstrations.task.horizon
         growing = self.curriculum * self.steps
         if step >= growing:
@@ -78,7 +78,10 @@ class WarmStart:
         return Key.of(self.seed).child("warm start", step)
 
     def batch(self, step: int, vocabulary: dict[str, int]) -> tuple[Tensor, Tensor]:
-        """Input ids and targets of a step; see :func:`llm.training.demonstrations.as_tensors`."""
+        """Return the input ids and targets of a step.
+
+        See :func:`llm.training.demonstrations.as_tensors`.
+        """
         key, longest = self._key(step), self.horizon_at(step)
         count = max(1, self.tokens // (_TOKENS_PER_THOUGHT * longest))
         few = round(self.shorter * count)

@@ -64,7 +64,7 @@ def check_one_world(
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in a folder that TRL saved into; None without one.
+    """Return the newest whole checkpoint in a folder that TRL saved into; None without one.
 
     The trainer's state is written last: without it a checkpoint was cut off.
     """

@@ -92,8 +92,9 @@ def train_with_trl(
         problems_of: the problems of a collection, by its number from 1 on; it is asked again for
             the same number when a run is resumed.
         key: of all rollouts; those of collection u hang on ``key.child("collect", u)``.
-        optimizer, loss: the same as for :class:`~llm.engines.lean.LeanTrainer`, with the same
+        optimizer: of the updates, as for :class:`~llm.engines.lean.LeanTrainer`, with the same
             result.
+        loss: which loss, as there.
         settings: how TRL runs.
         folder: where checkpoints and logs go.
         on_update: called after each collection has been learned from; the model may be sampled
@@ -204,6 +205,7 @@ class _RunTrainer(ResetTrainer):
         return self._buffered_inputs[self._step % rounds]
 
     def _collect(self, places: list[int]) -> Collection:
+        del places  # problems come from the caller's function, not from TRL's data
         self._sync()
         problems = self._problems(self.number)
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
@@ -231,12 +233,13 @@ class _RunTrainer(ResetTrainer):
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
+        clip: Callable[[Any], Any] = super()._clip_grad_norm
+        norm = clip(model)
         self._norms.append(float(norm))
         return norm
 
     def summarise(self) -> StepReport:
-        """What learning from the collection did, counted as the lean loop counts."""
+        """Return what learning from the collection did, counted as the lean loop counts."""
         updates, epochs = self.per_collection, self._settings.epochs
         informative = [row for row in self._rows if row.informative]
         self.report = StepReport(
@@ -256,7 +259,8 @@ class _RunTrainer(ResetTrainer):
             folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _RUN_STATE).write_text(json.dumps(self._run_state.state()))
-        super()._save_checkpoint(model, trial)
+        save: Callable[[Any, Any], None] = super()._save_checkpoint
+        save(model, trial)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None: a card that TRL fills in would speak of a method that was not used."""
@@ -270,6 +274,7 @@ class _UpdateCallback(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Call `on_update` after the last optimiser update of a collection."""
+        del args, control, kwargs  # TRL's signature
         if state.global_step % self.trainer.per_collection == 0:
             assert self.trainer.collection is not None
             number = state.global_step // self.trainer.per_collection

@@ -90,7 +90,7 @@ def trl_config(
     folder: Path,
     temperature: float = 1.0,
 ) -> GRPOConfig:
-    """TRL's settings: one batch of rollouts per collection, shared equally among updates.
+    """Make TRL's settings: one batch of rollouts per collection, shared equally among updates.
 
     Args:
         settings: of the run.

@@ -80,10 +80,15 @@ class ResetTrainer(GRPOTrainer):
         """Set up the trainer.
 
         Args:
-            model: see `simulator`.
-            algorithm, simulator, problems, loss, key, held_out: see the class.
+            model: what is trained; see `simulator`.
+            algorithm: what collects.
+            simulator: the world; see the class for what its sampler may hold.
+            problems: what is trained on.
             args: how TRL runs; see :func:`llm.engines.trl.settings.trl_config`.
             optimizer: takes the place of the optimiser and schedule in `args`.
+            loss: which loss.
+            key: of all randomness.
+            held_out: what is evaluated on.
             options: further arguments of ``GRPOTrainer``, such as callbacks.
 
         Raises:
@@ -129,7 +134,7 @@ class ResetTrainer(GRPOTrainer):
             return super().train(*args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The optimiser of the project's settings."""
+        """Return the optimiser of the project's settings."""
         if self.optimizer is None:
             parameters = (self.model if model is None else model).parameters()
             self.optimizer = adamw(self._settings, (p for p in parameters if p.requires_grad))
@@ -138,7 +143,8 @@ class ResetTrainer(GRPOTrainer):
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
     ) -> Any:
-        """The learning rates of the project's settings."""
+        """Return the learning rates of the project's settings."""
+        del num_training_steps  # the settings say when the rate has fallen to 0
         if self.lr_scheduler is None:
             first = self._settings.rate_at(0)
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -327,6 +333,7 @@ class ResetTrainer(GRPOTrainer):
         Raises:
             InvalidInput: if there are none.
         """
+        del eval_dataset, ignore_keys  # what TRL would evaluate on and leave out of its outputs
         if not self.held_out:
             raise InvalidInput("held_out", 0, "nothing to evaluate on", "give some problems")
         self._sync()
@@ -354,6 +361,7 @@ class _Guard(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop at a gradient that is not finite; leave all as it is where there is none."""
+        del args, control  # the signature of TRL's callbacks
         gradients = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
         norm = float(torch.nn.utils.get_total_norm(gradients)) if gradients else 0.0
         if not math.isfinite(norm):
@@ -408,5 +416,5 @@ def _padded(parts: Sequence[Tensor], value: float, left: bool = False) -> Tensor
     )
 
 
-def _no_reward(**kwargs: Any) -> list[float | None]:
+def _no_reward(**_: Any) -> list[float | None]:
     raise RuntimeError("rewards come with rollouts; TRL has no business asking for them")

@@ -28,7 +28,7 @@ class Assigned:
 def assigned(
     statement: Statement, is_name: Callable[[Statement], bool] | None = None
 ) -> Assigned | None:
-    """What a statement gives a value to, and the value; None for inequalities."""
+    """Return what a statement gives a value to, and the value; None for inequalities."""
     is_name = is_name or _is_name
     if not isinstance(statement, Relation):
         return Assigned(None, (statement,))
@@ -60,7 +60,7 @@ def _is_name(side: Statement) -> bool:
 
 
 def names_a_quantity(side: Statement) -> bool:
-    """Whether a side of an answer names what is found: x + y in x + y = 5, not 2x in 2x = 5."""
+    """Return whether a side names what is found: x + y in x + y = 5, not 2x in 2x = 5."""
     return _is_name(side) or (isinstance(side, Value) and _has_variables_only(side.tree))
 
 
@@ -74,14 +74,17 @@ def _has_variables_only(tree: Tree) -> bool:
 
 
 def same_name(one: Statement | None, other: Statement | None) -> bool:
-    """Whether two things have one name, where both have any; words may say the same otherwise."""
+    """Return whether two things have one name, where both have any.
+
+    Words may say the same otherwise.
+    """
     if one is None or other is None:
         return False
     return one == other or isinstance(one, Words) or isinstance(other, Words)
 
 
 def spread_out(statement: Statement) -> Statement:
-    """(x, y) = (1, 2) as x = 1, y = 2."""
+    """Return (x, y) = (1, 2) as x = 1, y = 2."""
     match statement:
         case Relation((Row(_, names, _), Row(_, values, _)), ("=",)) if len(names) == len(values):
             pairs = zip(names, values, strict=True)
@@ -90,7 +93,7 @@ def spread_out(statement: Statement) -> Statement:
 
 
 def as_point(several: Several) -> Row | None:
-    """x = 1, y = 2 as (1, 2), in the order of the names."""
+    """Return x = 1, y = 2 as (1, 2), in the order of the names."""
     found: dict[str, Statement] = {}
     for item in several.items:
         match item:

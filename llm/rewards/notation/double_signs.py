@@ -14,7 +14,7 @@ MOST = 3
 
 
 def spelled_out(statement: Value | Relation) -> Statement:
-    r"""The statement, or where it has \pm the several that it stands for.
+    r"""Return the statement, or where it has \pm the several that it stands for.
 
     With \mp in it all its signs go together; else each \pm is free.
 

@@ -23,7 +23,7 @@ MATRICES = ("matrix", "pmatrix", "bmatrix", "array", "smallmatrix")
 
 
 def read_expression(tokens: Sequence[Token], tight: bool = False) -> Tree:
-    """The tree of an expression.
+    """Read the tree of an expression.
 
     Args:
         tokens: all of it, brackets matched.
@@ -98,7 +98,7 @@ class _Parser:
         return read()
 
     def factors(self) -> Tree:
-        """Factors without a sign between them."""
+        """Read factors without a sign between them."""
         start = self.next
         product = self.power()
         if start is not None and start.text.isdecimal() and self.tokens[self.at - 1] is start:
@@ -108,7 +108,7 @@ class _Parser:
         return product
 
     def mixed(self, whole: Tree) -> Tree:
-        r"""1 3/4 or 1\frac34, if a fraction follows the whole number."""
+        r"""Read 1 3/4 or 1\frac34, if a fraction follows the whole number."""
         assert isinstance(whole, Number)
         ahead = self.tokens[self.at : self.at + 3]
         if [token.kind for token in ahead] == ["number", "mark", "number"] and ahead[0].spaced:
@@ -163,7 +163,7 @@ class _Parser:
         return node("^", base, exponent)
 
     def script(self) -> Tree:
-        """What stands behind ^ or _: an argument, or in plain writing (n+1) or -1."""
+        """Read what stands behind ^ or _: an argument, or in plain writing (n+1) or -1."""
         if self.sees("("):
             return self.atom()
         if self.took("-"):
@@ -171,7 +171,7 @@ class _Parser:
         return self.argument()
 
     def argument(self) -> Tree:
-        """A group in braces or, as TeX has it, a single digit or sign."""
+        """Read a group in braces or, as TeX has it, a single digit or sign."""
         token = self.take()
         if token.is_mark("{"):
             return self.until("}")
@@ -195,7 +195,7 @@ class _Parser:
         return tree
 
     def parted(self) -> Tree:
-        r"""A sum, or two as in {n \choose k} and {1 \over 2}."""
+        r"""Read a sum, or two as in {n \choose k} and {1 \over 2}."""
         tree = self.sum()
         if sign := self.took("\\choose", "\\over"):
             return node("/" if sign.text == "\\over" else "binom", tree, self.sum())
@@ -238,7 +238,7 @@ class _Parser:
         return node("norm", inner)
 
     def symbol(self, token: Token) -> Tree:
-        """A variable with its index, its primes and, for a function, its arguments."""
+        """Read a variable with its index, its primes and, for a function, its arguments."""
         name = token.text
         if self.took("_"):
             name += f"_{{{text_of(self.script_tokens())}}}"
@@ -256,7 +256,7 @@ class _Parser:
         return Symbol(name)
 
     def has_arguments(self) -> bool:
-        """Whether the bracket that comes next holds a list, so that it is no factor."""
+        """Return whether the bracket that comes next holds a list, so that it is no factor."""
         here = self.at
         parts, _ = split(self.group(), (",",))
         self.at = here
@@ -282,7 +282,7 @@ class _Parser:
         return [self.take()]
 
     def group(self) -> list[Token]:
-        """The tokens of the brackets, or the single token, that comes next."""
+        """Read the tokens of the brackets, or the single token, that comes next."""
         first = self.take()
         if not first.is_mark(*OPENERS):
             return [first]
@@ -293,7 +293,7 @@ class _Parser:
         return self.tokens[start : self.at - 1]
 
     def listed(self) -> tuple[Tree, ...]:
-        """Values in brackets with commas between them."""
+        """Read values in brackets with commas between them."""
         opener = self.take()
         if not opener.is_mark("(", "[", "\\{", "{"):
             raise Unreadable(f"{opener.text!r} where arguments should stand")
@@ -324,7 +324,7 @@ class _Parser:
         return tree if exponent is None else node("^", tree, exponent)
 
     def function_argument(self) -> Tree:
-        """A bracket right behind the name, or all factors up to the next function."""
+        """Read a bracket right behind the name, or all factors up to the next function."""
         if self.sees("(", "[", "{", "|"):
             return self.atom()
         tree = self.power()
@@ -336,7 +336,7 @@ class _Parser:
         return self.derivative() or node("/", self.argument(), self.argument())
 
     def derivative(self) -> Symbol | None:
-        r"""``\frac{dy}{dx}`` is a name: its letters are no factors that could be cancelled."""
+        r"""Read ``\frac{dy}{dx}`` as a name: its letters are no factors that could be cancelled."""
         start = self.at
         groups: list[list[Token]] = []
         while self.sees("{") and len(groups) < 2:
@@ -358,7 +358,7 @@ class _Parser:
         return node("root", inner, degree)
 
     def series(self) -> Tree:
-        r"""``\sum_{k=1}^n`` or ``\prod`` and the term behind it."""
+        r"""Read ``\sum_{k=1}^n`` or ``\prod`` and the term behind it."""
         head = self.tokens[self.at - 1].text.removeprefix("\\")
         self.expect("_")
         lower = self.script_tokens()
@@ -395,7 +395,7 @@ class _Parser:
         return node("lim", self.term(), Symbol(below[0].text), read_expression(below[2:]))
 
     def figure(self) -> Tree:
-        r"""``\angle ABC`` and ``\triangle ABC`` are names."""
+        r"""Read ``\angle ABC`` and ``\triangle ABC`` as names."""
         name = self.tokens[self.at - 1].text + " "
         while self.next is not None and self.next.kind == "symbol":
             name += self.take().text

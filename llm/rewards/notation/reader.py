@@ -53,7 +53,7 @@ from llm.rewards.notation.trees import Number, Symbol, Tree, node
 
 @lru_cache(maxsize=1024)  # a reference is read again for every answer to it
 def read(text: str) -> tuple[Statement, ...]:
-    """What a text states: one reading, or several where its notation is ambiguous.
+    """Read what a text states: one reading, or several where its notation is ambiguous.
 
     Raises:
         Unreadable: if some of it is not understood.
@@ -86,14 +86,14 @@ class _Reader:
     # Lists.
 
     def labelled(self, tokens: list[Token]) -> Statement:
-        """A whole text, perhaps with the letter of an option before it."""
+        """Read a whole text, perhaps with the letter of an option before it."""
         length, letter = label(tokens)
         check_brackets(tokens[length:])
         content = self.whole(without_start(tokens[length:]))
         return Labelled(letter, content) if letter else content
 
     def whole(self, tokens: list[Token]) -> Statement:
-        """A list or an item."""
+        """Read a list or an item."""
         tokens = without_braces(without_stop(tokens))
         for joiners in ((";",), ("or",), (",", "and")):
             parts, signs = split(tokens, joiners)
@@ -102,7 +102,7 @@ class _Reader:
         return self.item(tokens)
 
     def several(self, parts: list[list[Token]], signs: list[str]) -> Several:
-        """The items of a list; lists in it are its own items too, unless they are systems."""
+        """Read the items of a list; lists in it are its own items too, unless they are systems."""
         for i in range(len(signs) - 1, 0, -1):
             if not parts[i] and signs[i - 1 : i + 1] == [",", "and"]:  # one sign, not two
                 del parts[i], signs[i - 1]
@@ -113,7 +113,7 @@ class _Reader:
         return Several(_named_alike(tuple(items if is_system else flat)), joiner)
 
     def item(self, tokens: list[Token]) -> Statement:
-        """Anything but a list without brackets."""
+        """Read anything but a list without brackets."""
         try:
             return self.relation(tokens)
         except Unreadable:
@@ -122,7 +122,7 @@ class _Reader:
             raise
 
     def phrase(self, tokens: list[Token]) -> Phrase:
-        """Text and mathematics in turn."""
+        """Read text and mathematics in turn."""
         parts = [
             self.relation(without_stop(list(part)))
             for _, part in groupby(tokens, key=lambda token: token.kind == "word")
@@ -132,7 +132,7 @@ class _Reader:
     # Relations and sets.
 
     def relation(self, tokens: list[Token]) -> Statement:
-        """Sides and the signs between them, or a single side."""
+        """Read sides and the signs between them, or a single side."""
         check_brackets(tokens)
         sides, signs = split(tokens, RELATIONS)
         if len(sides) == 1:
@@ -141,7 +141,7 @@ class _Reader:
         return spelled_out(Relation((first, *map(self.side, sides[1:])), tuple(signs)))
 
     def side(self, tokens: list[Token]) -> Statement:
-        """Words, or sets and the signs between them."""
+        """Read words, or sets and the signs between them."""
         tokens = without_braces(tokens)
         if tokens and all(token.kind == "word" or token.is_mark("...") for token in tokens):
             return _text(tuple(token.text for token in tokens))
@@ -155,13 +155,13 @@ class _Reader:
         return combined
 
     def operand(self, tokens: list[Token]) -> Statement:
-        """A set, a tuple, a ratio or a value."""
+        """Read a set, a tuple, a ratio or a value."""
         if not tokens:
             raise Unreadable("nothing where something should stand")
         return self.bracketed(tokens) or self.ratio(tokens) or self.value(tokens)
 
     def bracketed(self, tokens: list[Token]) -> Statement | None:
-        """What brackets around everything hold; None if they only group."""
+        """Read what brackets around everything hold; None if they only group."""
         opener, inner, closer = tokens[0], tokens[1:-1], tokens[-1]
         if opener.is_mark("\\emptyset") and len(tokens) == 1:
             return Braces(())
@@ -177,7 +177,7 @@ class _Reader:
         return None
 
     def set(self, inner: list[Token]) -> Statement:
-        """The elements of a set, or the condition on them."""
+        """Read the elements of a set, or the condition on them."""
         if not inner:
             return Braces(())
         for sign in (":", "|"):
@@ -189,7 +189,7 @@ class _Reader:
         return Braces(items_of(self.whole(inner)))
 
     def cases(self, inner: list[Token]) -> Statement:
-        """Rows of cells; a system of equations is a list of them."""
+        """Read rows of cells; a system of equations is a list of them."""
         rows = [
             tuple(self.whole(cell) for cell in split(row, ("&",))[0])
             for row in split(inner, ("\\\\",))[0]
@@ -202,7 +202,7 @@ class _Reader:
     # Values.
 
     def ratio(self, tokens: list[Token]) -> Ratio | None:
-        """2:3, or a time of day."""
+        """Read 2:3, or a time of day."""
         terms, _ = split(tokens, (":",))
         if len(terms) == 1:
             return None
@@ -210,7 +210,7 @@ class _Reader:
         return Ratio(tuple(map(self.tree, (*terms[:-1], terms[-1][:length]))), name)
 
     def value(self, tokens: list[Token]) -> Statement:
-        """An expression with the unit, base or modulus before or after it."""
+        """Read an expression with the unit, base or modulus before or after it."""
         if tokens[0].is_mark(*known.CURRENCIES):
             return self.with_unit(tokens[1:], known.CURRENCIES[tokens[0].text])
         if tokens[-1].is_mark(*known.CURRENCIES):
@@ -222,7 +222,7 @@ class _Reader:
         return spelled_out(Value(self.tree(tokens)))
 
     def modulus(self, tokens: Sequence[Token]) -> Cut | None:
-        r"""3 \pmod 7, 3 (mod 7)."""
+        r"""Read 3 \pmod 7, 3 (mod 7)."""
         place = next((i for i, token in enumerate(tokens) if token.is_mark("mod")), 0)
         if not place:
             return None
@@ -233,7 +233,7 @@ class _Reader:
         return place, f"mod {number.value if isinstance(number, Number) else text_of(rest)}"
 
     def with_unit(self, tokens: list[Token], name: str) -> Statement:
-        """A value with its unit, which may be a factor too: percent, degree, million."""
+        """Read a value with its unit, which may be a factor too: percent, degree, million."""
         if found := unit(tokens):  # "$5 million"
             length, scale = found
             tokens, name = tokens[:length], f"{scale} {name}"

@@ -39,7 +39,7 @@ class Region:
 
 
 def region_of(statement: Statement) -> Region | None:
-    """The set of numbers that a statement describes, None if it describes something else."""
+    """Return the set of numbers that a statement describes, None if it describes something else."""
     match statement:
         case Row("(" | "[" as opener, (Value(low, ""), Value(high, "")), closer):
             return Region(node(f"interval{opener}{closer}", low, high))

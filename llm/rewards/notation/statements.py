@@ -118,5 +118,5 @@ Statement = (
 
 
 def items_of(statement: Statement) -> tuple[Statement, ...]:
-    """The items of a list, or the statement as a list of one."""
+    """Return the items of a list, or the statement as a list of one."""
     return statement.items if isinstance(statement, Several) else (statement,)

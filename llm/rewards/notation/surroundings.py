@@ -17,7 +17,7 @@ Cut = tuple[int, str]
 
 
 def label(tokens: Sequence[Token]) -> tuple[int, str]:
-    """The letter of an option at the front, as in "(A) 5" or "B. 7", and its number of tokens."""
+    """Read an option's letter at the front, as in "(A) 5" or "B. 7", and its number of tokens."""
     bracketed = bool(tokens) and tokens[0].is_mark("(")
     length = 2 + bracketed
     if len(tokens) < length + 1:
@@ -34,7 +34,7 @@ def label(tokens: Sequence[Token]) -> tuple[int, str]:
 
 
 def base(tokens: Sequence[Token]) -> Cut | None:
-    """The base of a numeral, 1011_2."""
+    """Read the base of a numeral, 1011_2."""
     if len(tokens) < 3 or tokens[0].kind != "number" or not tokens[1].is_mark("_"):
         return None
     inside = [token for token in tokens[2:] if not token.is_mark(*"{}()")]
@@ -44,7 +44,7 @@ def base(tokens: Sequence[Token]) -> Cut | None:
 
 
 def ordinal(tokens: Sequence[Token]) -> Cut | None:
-    r"""98^\text{th}."""
+    r"""Read 98^\text{th}."""
     texts = [token.text for token in tokens]
     for length, end in ((2, texts[-2:]), (4, texts[-4:])):
         if end[:1] == ["^"] and len(tokens) > length and not known.ORDINALS.isdisjoint(end):
@@ -53,7 +53,7 @@ def ordinal(tokens: Sequence[Token]) -> Cut | None:
 
 
 def temperature(tokens: Sequence[Token]) -> Cut | None:
-    r"""20^\circ C."""
+    r"""Read 20^\circ C."""
     *before, scale = (token.text for token in tokens)
     if scale in ("C", "F"):
         for degree in (["\\degree"], ["^", "\\circ"], ["^", "{", "\\circ", "}"]):
@@ -63,7 +63,7 @@ def temperature(tokens: Sequence[Token]) -> Cut | None:
 
 
 def unit(tokens: Sequence[Token]) -> Cut | None:
-    """The words behind a value, if they can name a unit or what is counted."""
+    """Read the words behind a value, if they can name a unit or what is counted."""
     start = next((i for i, token in enumerate(tokens) if token.kind == "word"), 0)
     if not start or len(tokens) - start > 2 * LONGEST_UNIT:
         return None
@@ -79,7 +79,7 @@ class _Names:
         self.found: list[str] = []
 
     def read(self) -> bool:
-        """Whether all is a unit; its names are `found` then."""
+        """Return whether all is a unit; its names are `found` then."""
         after_sign = True
         while self.rest:
             token = self.rest.pop(0)

@@ -8,7 +8,7 @@ from llm.rewards.notation.tokens import CLOSERS, OPENERS, Token
 
 
 def split(tokens: Sequence[Token], signs: Sequence[str]) -> tuple[list[list[Token]], list[str]]:
-    """The parts between these signs outside of all brackets, and the signs, one fewer."""
+    """Return the parts between these signs outside of all brackets, and the signs, one fewer."""
     parts: list[list[Token]] = [[]]
     found = []
     depth = 0
@@ -23,7 +23,7 @@ def split(tokens: Sequence[Token], signs: Sequence[str]) -> tuple[list[list[Toke
 
 
 def is_enclosed(tokens: Sequence[Token]) -> bool:
-    """Whether a pair of brackets, or an environment, stands around all of the tokens."""
+    """Return whether a pair of brackets, or an environment, stands around all of the tokens."""
     depth = 0
     last = len(tokens) - 1
     if len(tokens) > 1 and tokens[-2].is_mark("\\end"):
@@ -36,22 +36,22 @@ def is_enclosed(tokens: Sequence[Token]) -> bool:
 
 
 def without_braces(tokens: list[Token]) -> list[Token]:
-    """The tokens without braces that only group all of them."""
+    """Return the tokens without braces that only group all of them."""
     while tokens and tokens[0].is_mark("{") and is_enclosed(tokens):
         tokens = tokens[1:-1]
     return tokens
 
 
 def without_start(tokens: list[Token]) -> list[Token]:
-    """The tokens without a sign before all of them, as in "= 5"."""
+    """Return the tokens without a sign before all of them, as in "= 5"."""
     return tokens[1:] if tokens and tokens[0].is_mark("=", "~") else tokens
 
 
 def without_stop(tokens: list[Token]) -> list[Token]:
-    """The tokens without the punctuation mark that ends them."""
+    """Return the tokens without the punctuation mark that ends them."""
     return tokens[:-1] if tokens and tokens[-1].is_mark(".", ",", ";") else tokens
 
 
 def text_of(tokens: Sequence[Token]) -> str:
-    """The tokens with blanks between them."""
+    """Return the tokens with blanks between them."""
     return " ".join(token.text for token in tokens)

@@ -62,7 +62,7 @@ class Token:
     step: Fraction = Fraction(0)
 
     def is_mark(self, *texts: str) -> bool:
-        """Whether this is one of these signs or commands."""
+        """Return whether this is one of these signs or commands."""
         return self.kind == "mark" and self.text in texts
 
 
@@ -93,7 +93,7 @@ _JOINED = re.compile(rf"({'|'.join(sorted(known.FUNCTIONS, key=len, reverse=True
 
 
 def tokenize(text: str, scientific: bool = True) -> list[Token]:
-    """The tokens of a text.
+    """Return the tokens of a text.
 
     Args:
         text: content of a box.
@@ -106,7 +106,7 @@ def tokenize(text: str, scientific: bool = True) -> list[Token]:
 
 
 def is_ambiguous(text: str) -> bool:
-    """Whether an "e" in the text may stand for a power of ten as well as for the constant."""
+    """Return whether an "e" in the text may stand for a power of ten or for the constant."""
     return re.search(r"\d\s*e[-+]\d", text) is not None
 
 

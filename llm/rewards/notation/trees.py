@@ -28,7 +28,7 @@ class Number:
     @property
     def is_rounded(self) -> bool:
         """Whether this is a decimal of so many digits that it may stand for what rounds to it."""
-        return 0 < self.step * 10 ** (ROUNDED - 1) <= abs(self.value)
+        return bool(0 < self.step * 10 ** (ROUNDED - 1) <= abs(self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ CONSTANTS = frozenset(("e", "i", "\\pi", "\\infty"))
 
 
 def node(head: str, *parts: Tree) -> Node:
-    """The operation `head` on some parts."""
+    """Return the operation `head` on some parts."""
     return Node(head, parts)
 
 
@@ -61,34 +61,40 @@ PI = Symbol("\\pi")
 
 
 def contains(tree: Tree, part: Tree) -> bool:
-    """Whether a tree has a part somewhere in it."""
+    """Return whether a tree has a part somewhere in it."""
     if tree == part:
         return True
     return isinstance(tree, Node) and any(contains(one, part) for one in tree.parts)
 
 
 def negative(tree: Tree) -> Tree:
-    """Minus a tree."""
+    """Return minus a tree."""
     if isinstance(tree, Number):
         return Number(-tree.value, tree.step)
     return node("neg", tree)
 
 
 def rational(tree: Tree) -> Fraction | None:
-    """The exact value of a tree of numerals; None if it has none, or one of too many digits."""
+    """Return the exact value of a tree of numerals.
+
+    None if it has none, or one of too many digits.
+    """
     if isinstance(tree, Number):
         return tree.value
     if isinstance(tree, Symbol):
         return None
     values = [rational(part) for part in tree.parts]
     known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return None
-    match tree.head, known:
+    return _calculated(tree.head, known) if len(known) == len(values) else None
+
+
+def _calculated(head: str, values: list[Fraction]) -> Fraction | None:
+    """The exact value of an operation on values; None if it has none, or too many digits."""
+    match head, values:
         case "+", _:
-            return sum(known, Fraction(0))
-        case "*", _ if sum(map(_bits, known)) < LARGEST:
-            return math.prod(known, start=Fraction(1))
+            return sum(values, Fraction(0))
+        case "*", _ if sum(map(_bits, values)) < LARGEST:
+            return math.prod(values, start=Fraction(1))
         case "neg", [value]:
             return -value
         case "pct", [value]:
@@ -113,7 +119,7 @@ def _power(base: Fraction, exponent: int) -> Fraction | None:
 
 
 def is_numeral(tree: Tree) -> bool:
-    r"""Whether a tree is how one writes a number: 3, -2.5, 3/4, 2\cdot 10^3, 50%, 45°."""
+    r"""Return whether a tree is how one writes a number: 3, -2.5, 3/4, 2\cdot 10^3, 50%, 45°."""
     if isinstance(tree, Number):
         return True
     if isinstance(tree, Symbol):
@@ -131,7 +137,7 @@ def is_numeral(tree: Tree) -> bool:
 
 
 def is_carried_out(tree: Tree) -> bool:
-    """Whether no sum, product or remainder is left to be worked out in a tree.
+    """Return whether no sum, product or remainder is left to be worked out in a tree.
 
     Powers, roots and functions of numerals are taken for names of numbers, as 2^100 is.
     """

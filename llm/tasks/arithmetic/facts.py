@@ -24,14 +24,14 @@ Integers = NDArray[np.int64]
 
 
 def apply(operation: str, value: int, modulus: int) -> int:
-    """The value after an operation such as ``*3``."""
+    """Return the value after an operation such as ``*3``."""
     operand = int(operation[1:])
     results = {"+": value + operand, "-": value - operand, "*": value * operand}
     return results[operation[0]] % modulus
 
 
 def slip_sizes(operations: tuple[str, ...], modulus: int) -> tuple[int, ...]:
-    """What slips are off by: sizes of which no two cancel, if there are such, else all but 0.
+    """Return what slips are off by: sizes of which no two cancel; if there are none, all but 0.
 
     Args:
         operations: as in :func:`apply`.
@@ -42,6 +42,7 @@ def slip_sizes(operations: tuple[str, ...], modulus: int) -> tuple[int, ...]:
     while new:
         new = {a * b % modulus for a in new for b in factors} - group
         group |= new
+    # With -1 in the group every coset holds a number and its negative: all slips can cancel.
     if modulus - 1 in group:
         return tuple(range(1, modulus))
     sizes: set[int] = set()
@@ -95,7 +96,17 @@ class FactTable:
 
     @classmethod
     def draw(cls, operations: tuple[str, ...], modulus: int, share: float, key: Key) -> FactTable:
-        """A table in which the given share of the facts, rounded to a whole number, is hard."""
+        """Draw which facts are hard, and their habitual wrong results.
+
+        Args:
+            operations: the operations.
+            modulus: a prime; values are 0 to modulus - 1.
+            share: of all facts, in [0, 1]; round(share * facts) of them are hard.
+            key: of the draw.
+
+        Raises:
+            InvalidInput: if the share is out of range.
+        """
         check_in_range("share", share, 0, 1)
         rng = key.generator()
         answers = np.array([[apply(o, v, modulus) for v in range(modulus)] for o in operations])
@@ -108,10 +119,17 @@ class FactTable:
     @property
     def modulus(self) -> int:
         """Number of values."""
-        return self.answers.shape[1]
+        return int(self.answers.shape[1])
 
     def laws(self, slips: Slips) -> NDArray[np.float64]:
-        """P(value written | operation, value before), shape (operations, modulus, modulus)."""
+        """Return how a writer with these slips gets facts wrong.
+
+        Args:
+            slips: chances of right, habitual and other values.
+
+        Returns:
+            P(value written | operation, value before), shape (operations, modulus, modulus).
+        """
         kinds, rest = len(self.sizes), 1 - slips.right - slips.habit
         other = np.where(self.hard, rest / (kinds - 1), slips.slip / kinds)
         law = np.zeros((*self.answers.shape, self.modulus))
@@ -124,7 +142,7 @@ class FactTable:
         return law
 
     def true_values(self, operations: Integers, starts: Integers) -> Integers:
-        """The right value after each step.
+        """Return the right value after each step.
 
         Args:
             operations: indices of the operations, shape (n, H).
@@ -141,7 +159,15 @@ class FactTable:
         return values
 
     def hard_on_path(self, operations: Integers, starts: Integers) -> NDArray[np.bool_]:
-        """Which steps of the right solution ask for a hard fact; shapes as `true_values`."""
+        """Return which steps of the right solution ask for a hard fact.
+
+        Args:
+            operations: indices of the operations, shape (n, H).
+            starts: values before the first, shape (n,).
+
+        Returns:
+            bool, shape (n, H).
+        """
         before = np.concatenate(
             [starts[:, None], self.true_values(operations, starts)[:, :-1]], axis=1
         )
@@ -151,16 +177,20 @@ class FactTable:
 def write(
     laws: NDArray[np.float64], operations: Integers, starts: Integers, rng: np.random.Generator
 ) -> Integers:
-    """Values that a writer states step by step, each computed from what it stated before.
+    """Draw the values that a writer states, each computed from what it stated before.
 
     Args:
-        laws: of :meth:`FactTable.laws`; or one table per step, with an axis of length H in front.
-        operations, starts: as in :meth:`FactTable.true_values`.
+        laws: of :meth:`FactTable.laws`, shape (operations, modulus, modulus); or one such table
+            per step, shape (H, operations, modulus, modulus).
+        operations: indices of the operations, shape (n, H).
+        starts: values before the first, shape (n,).
         rng: of the draws.
 
     Returns:
         Shape (n, H).
     """
+    # By inverting the distribution function, whose last entry is 1 up to rounding: a draw is scaled
+    # by it, or one just below 1 could fall behind the last value.
     totals = np.cumsum(laws, axis=-1)
     values = np.empty_like(operations)
     now = starts

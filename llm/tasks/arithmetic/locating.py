@@ -33,7 +33,7 @@ class ArithmeticLocalizationPrompt:
     task: Task
 
     def render(self, problem: Problem, thoughts: Sequence[str]) -> str:
-        """The whole prompt of a localisation.
+        """Return the whole prompt of a localisation.
 
         Args:
             problem: what was asked.
@@ -46,7 +46,7 @@ class ArithmeticLocalizationPrompt:
 
 
 def opening(exercise: Exercise) -> str:
-    """What a trace begins with: the value that step 1 is recomputed from, as in any other step.
+    """Return what a trace begins with: the value that step 1 is recomputed from.
 
     Without it a small model recomputes step 1 worse than the others and believes what was stated.
     """
@@ -59,11 +59,12 @@ def _as_written(text: str) -> str:
 
 
 def trace(operations: Sequence[str], right: Sequence[int], stated: Sequence[int]) -> str:
-    """The reply for a chain.
+    """Return the reply for a chain: it recomputes each step up to the first that differs.
 
     Args:
         operations: of the question.
-        right, stated: the value after each, as it is and as the chain says.
+        right: the right value after each.
+        stated: the value that the chain states after each.
     """
     words: list[str] = []
     for i, (operation, true, said) in enumerate(zip(operations, right, stated, strict=True)):

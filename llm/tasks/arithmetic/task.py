@@ -32,7 +32,10 @@ OPERATIONS = ("+1", "+2", "+3", "+4", "-1", "-2", "-3", "-4", "*2", "*3", "*4")
 SPLITS = ("train", "test")
 
 _TEST_ONE_IN = 5
+"""About one question in so many is for testing."""
+
 _ATTEMPTS = 20_000
+"""Draws in a row without a new question after which a task counts as exhausted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Exercise:
         return f"{steps} start {self.start} ;"
 
     def values(self, modulus: int) -> list[int]:
-        """The right running value after each operation."""
+        """Return the right running value after each operation."""
         values, now = [], self.start
         for operation in self.operations:
             now = apply(operation, now, modulus)
@@ -59,7 +62,7 @@ class Exercise:
 
 @functools.lru_cache(maxsize=65_536)
 def parse_question(question: str) -> Exercise:
-    """The exercise of a question.
+    """Return the exercise of a question.
 
     Raises:
         InvalidInput: if the text is no question of this task.
@@ -82,17 +85,17 @@ def _no_question(question: str) -> InvalidInput:
 
 
 def label(step: int) -> str:
-    """How the 0-based step is numbered in texts."""
+    """Return how the 0-based step is numbered in texts."""
     return f"{step + 1}:"
 
 
 def boxed(value: int) -> str:
-    """An answer as it is written."""
+    """Return an answer as it is written."""
     return f"\\boxed{{{value}}}"
 
 
 def thought(filler: str, step: int, operation: str, value: int, last: bool) -> str:
-    """The text of one thought; the last one carries the answer and needs no delimiter."""
+    """Return the text of one thought; the last one carries the answer and needs no delimiter."""
     end = boxed(value) if last else DELIMITER
     return f"{filler} {label(step)} {operation} {value} {end}"
 
@@ -170,7 +173,7 @@ class ArithmeticTask:
         return FactTable.draw(self.operations, self.modulus, self.hard_share, key)
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
-        """Distinct problems of a split; a longer list begins with the shorter one.
+        """Draw distinct problems of a split; a longer list begins with the shorter one.
 
         Whether a question is for training or for testing is decided by its text, so splits share
         none, whatever the seeds and the other dials.
@@ -192,7 +195,7 @@ class ArithmeticTask:
         return list(found.values())
 
     def exercises(self, split: str, key: Key) -> Iterator[Exercise]:
-        """An endless stream of exercises of a split, repeats included.
+        """Yield exercises of a split without end, repeats included.
 
         Raises:
             InvalidInput: for an unknown split, or if none can be found.
@@ -218,6 +221,8 @@ class ArithmeticTask:
             chosen = rng.integers(len(self.operations), size=self.horizon).tolist()
             return Exercise(start, tuple(self.operations[i] for i in chosen))
         room = self.horizon if self.hard_within is None else self.hard_within
+        # A random walk that picks, step by step, among the operations whose fact is hard or easy as
+        # wanted; where there is none, the whole draw is given up.
         places = set(rng.permutation(room)[: self.hard_steps].tolist())
         chosen, now = [], start
         for h in range(self.horizon):
@@ -234,11 +239,11 @@ class ArithmeticTask:
         return Problem(name, text, str(exercise.values(self.modulus)[-1]), "exact")
 
     def prompt(self, problem: Problem) -> str:
-        """The question with its sign in front."""
+        """Return the question with its sign in front."""
         return f"Q {problem.question}"
 
     def verify(self, problem: Problem, text: str) -> Verdict:
-        """1 for the right value in the last whole box of the text, else 0."""
+        """Judge a text: 1 for the right value in its last whole box, else 0."""
         span = boxed_span(text)
         if span is None:
             return Verdict(0.0, None)
@@ -246,7 +251,7 @@ class ArithmeticTask:
         return Verdict(float(answer == problem.answer), answer)
 
     def solution(self, problem: Problem) -> list[str]:
-        """The right thoughts, each with the first filler word."""
+        """Return the right thoughts, each with the first filler word."""
         exercise = parse_question(problem.question)
         values, last = exercise.values(self.modulus), len(exercise.operations) - 1
         return [
@@ -255,7 +260,7 @@ class ArithmeticTask:
         ]
 
     def first_error(self, problem: Problem, thoughts: Sequence[str]) -> int | None:
-        """0-based index of the first thought that is not the right continuation.
+        """Return the 0-based index of the first thought that is not the right continuation.
 
         A thought is right if it is one filler word with the step's label, operation and value,
         and the answer in the last step and only there. Its delimiter may be missing.
@@ -267,7 +272,7 @@ class ArithmeticTask:
         return None
 
     def hard_places(self, problem: Problem) -> tuple[int, ...]:
-        """0-based steps of the right solution that ask for a hard fact, ascending."""
+        """Return the 0-based steps of the right solution that ask for a hard fact, ascending."""
         exercise = parse_question(problem.question)
         operations = np.array([[self.operations.index(o) for o in exercise.operations]])
         hard = self.facts.hard_on_path(operations, np.array([exercise.start]))
@@ -275,7 +280,7 @@ class ArithmeticTask:
 
 
 def split_of(question: str) -> str:
-    """The split that a question belongs to, by a hash of its text."""
+    """Return the split that a question belongs to, by a hash of its text."""
     digest = hashlib.blake2b(question.encode(), digest_size=8, person=b"split").digest()
     return SPLITS[int.from_bytes(digest, "little") % _TEST_ONE_IN == 0]
 
