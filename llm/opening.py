@@ -103,9 +103,15 @@ def open_model(
         seed: of the first weights of adapters.
         wrap: replaces the sampler, for instance by one that keeps a journal of it.
 
+    Returns:
+        Model, vocabulary, simulator and oracle.
+
     Raises:
         InvalidInput: whatever model and task refuse.
         OutOfMemory: the model does not fit.
+
+    Source: arXiv 2605.25507 (thoughts as actions, kept prefixes as states, and a model that names
+    its own first error).
     """
     model, vocabulary = load_model(settings, seed=seed)
     sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, settings)
@@ -139,6 +145,8 @@ def self_localizer(
         sampler: the engine with the model's current weights.
         vocabulary: its tokenizer.
         form: how the solutions are cut into thoughts.
+
+    Source: arXiv 2605.25507.
     """
     del task  # its class alone chose this function
     return SelfLocalizer(sampler, vocabulary, delimiter=form.delimiter)

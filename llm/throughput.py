@@ -51,7 +51,15 @@ class Qwen2Shape:
     words: int = 151_936
 
     def build(self, device: torch.device, precision: Precision, seed: int = 0) -> Any:
-        """Build an untrained model on a device."""
+        """Build an untrained model on a device.
+
+        Args:
+            device: where.
+            precision: of the weights.
+            seed: of the weights; torch's own random stream is left alone.
+
+        Source: Yang et al. (2024), arXiv 2407.10671 (Qwen2).
+        """
         from transformers import Qwen2Config, Qwen2ForCausalLM
 
         config: Any = Qwen2Config(

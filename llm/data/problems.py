@@ -49,6 +49,9 @@ class Fields:
 
         Raises:
             InvalidInput: naming the record's place and the field that is missing or unusable.
+
+        Source: Cobbe et al. (2021), arXiv 2110.14168 (answers after "####"); Hendrycks et al.
+        (2021), arXiv 2103.03874 (answers in a box).
         """
         kind = self.default_kind if self.kind is None else record.text(self.kind)
         answers = [

@@ -107,6 +107,9 @@ class LeanTrainer:
             InvalidInput: if the rows cannot be split as the settings say, or do not fit into
                 memory.
             TrainingDiverged: if a loss or gradient is not finite.
+
+        Source: Shao et al. (2024), arXiv 2402.03300 (policy gradients on groups); Pascanu et al.
+        (2013), arXiv 1211.5063 (gradients scaled down to a largest norm).
         """
         if not rows:
             raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
@@ -121,13 +124,15 @@ class LeanTrainer:
 
     def _update(self, rows: Sequence[TrainingRow]) -> StepReport:
         totals = Totals(len(rows), sum(len(row.completion) for row in rows))
+        # Rows of advantage 0 have no gradient, so leaving them out changes the sum by nothing; they
+        # still count in the totals. Rows of like length together need little padding.
         informative = sorted((row for row in rows if row.informative), key=len)
         loss = norm = 0.0
         if informative:
             with drawing(self.key.child("dropout", self.updates), self.model.device):
                 loss = self._accumulate(informative, totals)
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
-            self._check_finite(loss, norm)
+            self._check_finite(loss, norm)  # before the step: the weights stay the last good ones
             for group in self._optimizer.param_groups:
                 group["lr"] = self.settings.rate_at(self.updates)
             self._optimizer.step()
@@ -138,6 +143,7 @@ class LeanTrainer:
         )
 
     def _accumulate(self, rows: Sequence[TrainingRow], totals: Totals) -> float:
+        # One backward pass per micro-batch: gradients add up, and only one graph is held at a time.
         self._optimizer.zero_grad(set_to_none=True)
         value = 0.0
         for first in range(0, len(rows), self._size):
@@ -160,6 +166,7 @@ class LeanTrainer:
         """
         return {
             "weights": {name: p.detach().clone() for name, p in self._trained.items()},
+            # The optimiser's own state_dict holds the very tensors that its next step changes.
             "optimizer": copy.deepcopy(self._optimizer.state_dict()),
             "updates": self.updates,
         }
@@ -210,7 +217,17 @@ def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
 
 
 def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSettings) -> Tensor:
-    """Return what these rows contribute to an update's loss, with its graph; see `policy_loss`."""
+    """Return what these rows contribute to an update's loss, with its graph.
+
+    Args:
+        model: a causal language model, in training mode.
+        batch: some rows of the update, tensors of shape (n, W).
+        totals: of the whole update.
+        settings: which loss, see :func:`llm.training.losses.policy_loss`.
+
+    Returns:
+        A scalar; over all rows of the update these add up to its loss.
+    """
     logprobs = completion_logprobs(model, batch, settings.temperature)
     return policy_loss(
         logprobs, batch.old_logprobs, batch.advantages, batch.completion_mask, totals, settings
@@ -222,8 +239,13 @@ def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0)
 
     Only the places that predict a completion token are worked out.
 
+    Args:
+        model: a causal language model.
+        batch: rows, tensors of shape (n, W).
+        temperature: of the law, in [0.01, 100].
+
     Returns:
-        Shape (n, W), 0 where there is no completion token.
+        log softmax(logits / temperature), shape (n, W), 0 where there is no completion token.
     """
     return token_logprobs(
         model, batch.input_ids, batch.attention_mask, batch.completion_mask, temperature

@@ -93,7 +93,7 @@ class Attempts:
 
     @property
     def visited(self) -> NDArray[np.bool_]:
-        """Steps that were taken on the right path, up to the first error, bool (n, H)."""
+        """Steps taken on the right path, up to the first error, bool, shape (n, H)."""
         last = np.where(self.first_errors < 0, self.hard.shape[1], self.first_errors)
         return np.asarray(np.arange(self.hard.shape[1]) <= last[:, None])
 

@@ -71,7 +71,10 @@ class MajorityLocalizer:
         check_count("votes", self.votes)
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
-        """See :class:`Localizer`; what the votes cost is added up."""
+        """Give the step named most often; see :class:`Localizer`. Costs of votes are added up.
+
+        Source: Wang et al. (2023), arXiv 2203.11171 (a majority over sampled answers).
+        """
         asked = [i for i, r in enumerate(rollouts) if refusal_unasked(r) is None]
         ballots = self._ballots([rollouts[i] for i in asked], keys[asked])
         by_rollout = dict(zip(asked, ballots, strict=True))

@@ -25,6 +25,8 @@ Messages = Sequence[Mapping[str, str]]
 
 _INTEGER = re.compile(r"[0-9]+")
 _MANY_DIGITS = 9
+"""More digits than any number of a thought has: Python refuses to read integers of thousands."""
+
 _STOP = BoxStop()
 
 
@@ -108,7 +110,10 @@ class SelfLocalizer:
         check_count("max_tokens", self.max_tokens)
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
-        """See :class:`~llm.localizers.base.Localizer`."""
+        """Ask the model about each rollout; see :class:`~llm.localizers.base.Localizer`.
+
+        Source: arXiv 2605.25507 (self-localisation).
+        """
         located: list[Located | None] = [None] * len(rollouts)
         requests: dict[int, Request] = {}
         for i, (rollout, key) in enumerate(zip(rollouts, keys, strict=True)):

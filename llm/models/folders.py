@@ -13,7 +13,15 @@ def save_model(model: Any, vocabulary: Vocabulary, folder: Path) -> None:
     """Store model and tokenizer whole or not at all; what was there before is replaced.
 
     Adapters are stored as adapters.
+
+    Args:
+        model: a model of transformers, with or without adapters.
+        vocabulary: its tokenizer.
+        folder: in the Hugging Face format afterwards.
+
+    Source: Wolf et al. (2020), arXiv 1910.03771 (the format).
     """
+    # Beside the folder, where a rename stays within one file system and is one step.
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary)

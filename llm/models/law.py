@@ -60,7 +60,7 @@ def plain_logprobs(model: Any, prompt: Tokens, completion: Tokens) -> Tensor:
         completion: ids whose log-probabilities are wanted, length T.
 
     Returns:
-        log pi(completion[t] | prompt, completion[:t]) in nats at temperature 1, float32 (T,).
+        log pi(completion[t] | prompt, completion[:t]) in nats, temperature 1, float32, shape (T,).
     """
     ids = torch.tensor([[*prompt, *completion]], device=model.device)
     logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
@@ -76,13 +76,13 @@ def token_logprobs(
 
     Args:
         model: a causal language model.
-        ids: int64 (n, W).
-        attention_mask: 1 on tokens and 0 on padding, (n, W).
-        wanted: which tokens, bool (n, W); at least one, and never the first of a row.
+        ids: int64, shape (n, W).
+        attention_mask: 1 on tokens and 0 on padding, shape (n, W).
+        wanted: which tokens, bool, shape (n, W); at least one, and never the first of a row.
         temperature: of the law.
 
     Returns:
-        Shape (n, W), 0 at tokens that are not wanted.
+        log softmax(logits / temperature) in nats, shape (n, W), 0 at tokens that are not wanted.
     """
     # Logits are the largest tensor of a training step, n x W x vocabulary: those in front
     # of all wanted places are never made, and of the rest only wanted ones go into the softmax.
@@ -153,7 +153,7 @@ class Difference:
         Args:
             model: whose forward pass it is.
             rows: at least one.
-            logprobs: of each row's completion, (T,).
+            logprobs: of each row's completion, shape (T,).
             precision: they were computed in; None: that of the model.
         """
         with evaluating(model), torch.no_grad():

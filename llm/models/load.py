@@ -37,6 +37,8 @@ def load_model(
             tokenizer that cannot end sequences or write what is needed, a device that is not
             there, or an architecture whose rows cannot be padded.
         OutOfMemory: the model does not fit.
+
+    Source: Wolf et al. (2020), arXiv 1910.03771 (the format and the library).
     """
     device = find_device(settings.device)
     settings = replace(settings, path=settings.resolved_path)
@@ -144,8 +146,12 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
 
     Raises:
         InvalidInput: if the layers that shall get adapters are not there or cannot have any.
+
+    Source: Hu et al. (2021), arXiv 2106.09685 (LoRA); Chen et al. (2016), arXiv 1604.06174
+    (recomputed activations).
     """
     if settings.checkpointing:
+        # The reentrant kind gives no gradient where inputs need none, as below adapters.
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if settings.lora is None:
         return model

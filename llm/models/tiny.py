@@ -93,7 +93,11 @@ class TinyModel:
     def build(self, tokens: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
         """Build an untrained model.
 
-        The same for the same seed. Torch's own stream is left alone.
+        Args:
+            tokens: the tokenizer; it gives the size of the vocabulary and the special ids.
+            seed: of the weights; torch's own random stream is left alone.
+
+        Source: Touvron et al. (2023), arXiv 2302.13971 (the architecture).
         """
         config: Any = LlamaConfig(
             vocab_size=len(tokens),

@@ -51,7 +51,15 @@ FAILURES = (
 
 
 def decide(question: str, one: Tree, other: Tree) -> bool:
-    """Answer a question of :data:`llm.rewards.equality.Decide`; no, if it cannot be answered."""
+    """Answer a question of :data:`llm.rewards.equality.Decide`; no, if it cannot be answered.
+
+    Args:
+        question: which.
+        one: an expression or a set of numbers.
+        other: what it is compared with.
+
+    Source: Schwartz (1980), doi:10.1145/322217.322225 (identities tested at points).
+    """
     try:
         return by_arithmetic(question, one, other)
     except NeedsAlgebra:

@@ -39,10 +39,13 @@ def verify(kind: str, answer: str | Sequence[str], text: str) -> Verdict:
 
     Raises:
         InvalidInput: if there is no such kind, or the reference of a choice is no letter.
+
+    Source: Hendrycks et al. (2021), arXiv 2103.03874 (answers in a box).
     """
     check_kind(kind)
     references = [answer] if isinstance(answer, str) else answer
     verdicts = [_JUDGES[kind](reference, text) for reference in references]
+    # The first right one, or the first of all: max keeps the earliest of equals.
     return max(verdicts, key=lambda verdict: verdict.reward)
 
 

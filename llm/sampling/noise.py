@@ -17,10 +17,17 @@ def uniforms(keys: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
 
     A counter run through the finaliser of SplitMix64: any position is reached without those
     before it, so rows can leave or join a batch at will.
+
+    Args:
+        keys: of the completions, shape (n,).
+        position: of the token in its completion, 0-based.
+
+    Source: Steele, Lea and Flood (2014), doi:10.1145/2660193.2660195.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is meant
         x = keys + _GOLDEN * np.uint64(position + 1)
         for shift, factor in _MIX:
             x = (x ^ (x >> shift)) * factor
         x = x ^ (x >> np.uint64(31))
+    # 53 bits are what a double holds: the result never rounds up to 1.
     return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -29,15 +29,33 @@ class Reader(Protocol):
     again: int
 
     def begin(self, prompts: Sequence[Tokens]) -> Tensor:
-        """Read prompts, one per row; logits of what comes next, (n, V)."""
+        """Read n prompts, one per row.
+
+        Args:
+            prompts: ids, each at least one.
+
+        Returns:
+            Logits of what comes next, shape (n, V).
+        """
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows, which may come more than once; ids of shape (m,)."""
+        """Go on with some rows.
+
+        Args:
+            rows: their indices, shape (m,); one may come more than once.
+        """
         ...
 
     def add(self, tokens: Tensor) -> Tensor:
-        """Read one more token per row, (m,); logits of what comes next, (m, V)."""
+        """Read one more token per row.
+
+        Args:
+            tokens: ids, shape (m,).
+
+        Returns:
+            Logits of what comes next, shape (m, V).
+        """
         ...
 
 
@@ -55,7 +73,9 @@ class CachedReader:
         self._position = torch.empty(0)
 
     def begin(self, prompts: Sequence[Tokens]) -> Tensor:
-        """See :class:`Reader`."""
+        """Read n prompts; logits of shape (n, V), see :class:`Reader`."""
+        # On the left, so that the next token of every row stands in the same column. Positions
+        # start at each row's first real token, as they do for a row alone.
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), self._pad)
         mask = torch.zeros_like(ids)
@@ -68,13 +88,13 @@ class CachedReader:
         return self._read(ids.to(self._model.device), self._mask, positions)
 
     def keep(self, rows: Tensor) -> None:
-        """See :class:`Reader`."""
+        """Go on with rows of indices of shape (m,), see :class:`Reader`."""
         # Unlike `batch_select_indices`, which layers with recurrent states do not have.
         self._cache.reorder_cache(rows)
         self._mask, self._position = self._mask[rows], self._position[rows]
 
     def add(self, tokens: Tensor) -> Tensor:
-        """See :class:`Reader`."""
+        """Read ids of shape (m,); logits of shape (m, V), see :class:`Reader`."""
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
         # State-space models multiply what they read by the mask, and have no use for the past's.
         mask = None if self._name == "cache_params" else self._mask
@@ -104,16 +124,16 @@ class RereadingReader:
         self._ids = torch.empty(0)
 
     def begin(self, prompts: Sequence[Tokens]) -> Tensor:
-        """See :class:`Reader`; prompts of unequal length are refused by torch."""
+        """Read n prompts; logits of shape (n, V). Torch refuses prompts of unequal length."""
         self._ids = torch.tensor(prompts, device=self._model.device)
         return self._read()
 
     def keep(self, rows: Tensor) -> None:
-        """See :class:`Reader`."""
+        """Go on with rows of indices of shape (m,), see :class:`Reader`."""
         self._ids = self._ids[rows]
 
     def add(self, tokens: Tensor) -> Tensor:
-        """See :class:`Reader`."""
+        """Read ids of shape (m,); logits of shape (m, V), see :class:`Reader`."""
         self.again += self._ids.numel()
         self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
         return self._read()

@@ -88,5 +88,6 @@ def _nucleus(law: Mapping[int, float], top_p: float) -> list[int]:
     """The likeliest ids that hold at least `top_p`, in ascending order."""
     ranked = sorted(law, key=lambda token: -law[token])
     held = np.cumsum([law[token] for token in ranked])
+    # The tolerance keeps a sum that falls short of top_p by rounding alone from taking one id more.
     count = int(np.searchsorted(held, top_p * (1 - 1e-12))) + 1
     return sorted(ranked[:count])

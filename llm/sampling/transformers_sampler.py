@@ -30,6 +30,8 @@ from llm.text.stop_rules import StopTracker
 from llm.text.vocabulary import Vocabulary
 
 _COMPACT_AT = 0.75
+"""Share of a batch's rows still going at which finished ones are dropped: each time the cache is
+copied, so not for every row that ends."""
 
 _log = logging.getLogger(__name__)
 
@@ -236,7 +238,10 @@ def draw(
         uniform: in [0, 1), shape (n,).
 
     Returns:
-        Ids (n,) and their log-probabilities (n,) as :class:`llm.sampling.base.Completion` has them.
+        Ids, shape (n,), and their log-probabilities, shape (n,), as
+        :class:`llm.sampling.base.Completion` has them.
+
+    Source: Holtzman et al. (2020), arXiv 1904.09751 (top-p, or nucleus, sampling).
     """
     greedy = sampling.temperature == 0
     scaled = logits.float() if greedy else logits.float() / sampling.temperature
@@ -245,6 +250,7 @@ def draw(
         tokens = logprobs.argmax(dim=-1)
     else:
         weights = _nucleus(logprobs.exp(), sampling.top_p)
+        # In double: a sum of float32 over a vocabulary loses the tail's small probabilities.
         cumulative = weights.double().cumsum(dim=-1)
         total = cumulative[:, -1:].contiguous()
         u = torch.from_numpy(uniform).to(logits.device)[:, None] * total

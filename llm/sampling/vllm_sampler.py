@@ -128,9 +128,13 @@ class VllmSampler:
         self.work, self.cached = Work(), 0
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`."""
+        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`.
+
+        Source: Kwon et al. (2023), arXiv 2309.06180 (vLLM).
+        """
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
+        # At temperature 0 the likeliest token is taken and log-probabilities are those at 1.
         self._at(sampling.temperature or 1.0)
         rows = {self._add(r, sampling): _Row(r, r.track(self.vocabulary)) for r in requests}
         engine = self._llm.llm_engine
@@ -153,7 +157,7 @@ class VllmSampler:
         params = self._vllm.SamplingParams(
             temperature=float(sampling.temperature > 0),
             top_p=sampling.top_p,
-            seed=request.key & _SEEDS,
+            seed=request.key & _SEEDS,  # vLLM's seeds are signed
             max_tokens=min(request.max_tokens, self.context - len(request.tokens)),
             logprobs=0,
             stop_token_ids=sorted(self.eos),
@@ -195,6 +199,7 @@ class VllmSampler:
         Raises:
             InvalidInput: if its weights are not those that the engine has.
         """
+        # Before any of them is loaded: the engine would be left with some of either.
         _check_same_shape(model.config, self._llm.model_config.hf_config)
         self._llm.collective_rpc("take_weights", args=(weights_of(model),))
         self._llm.reset_prefix_cache()
@@ -227,6 +232,12 @@ def weights_of(model: Any) -> list[tuple[str, Any]]:
     """Return the names and tensors of a model's weights as they are saved; adapters are added in.
 
     A matrix that input and output share comes once, under the name of the embedding.
+
+    Args:
+        model: a causal language model of transformers, with or without adapters of peft.
+
+    Returns:
+        (name, tensor) pairs, each of the shape in which the layer holds it.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     whole = {

@@ -114,9 +114,11 @@ class Segmenter:
     def push(self, token: int, piece: str) -> bool:
         """Take the next token with its text; True once the rollout has ended."""
         self._length += 1
+        # The order decides what a token that ends the text in two ways counts as: what the model
+        # ended itself can earn a reward, what a limit ended cannot.
         if token in self.eos:
             return self.end(TextEnding.EOS)
-        self._text += piece
+        self._text += piece  # of the current thought alone: a box does not reach over a delimiter
         if "}" in piece and holds_answer(self._text):
             return self.end(TextEnding.ANSWERED)
         if self._thought_is_over(piece):
@@ -130,6 +132,8 @@ class Segmenter:
         return False
 
     def _thought_is_over(self, piece: str) -> bool:
+        # Only a token with its last character can complete the delimiter; the search is spared at
+        # all others. The delimiter may be spread over several tokens, and end within one.
         if self.form.delimiter[-1] in piece and self.form.delimiter in self._text:
             return True
         cap = self.form.thought_tokens
@@ -157,6 +161,8 @@ def segment(segmenter: Segmenter, tokens: Sequence[int], piece: Callable[[int], 
 
     Returns:
         `segmenter` after the last token it took; ``ended`` is None if the stream stops early.
+
+    Source: arXiv 2605.25507 (a solution as a sequence of delimited thoughts).
     """
     for token in tokens:
         if segmenter.push(token, piece(token)):
@@ -174,6 +180,7 @@ def boxed_span(text: str) -> Span | None:
 
     An empty box, as in "put your answer into \\boxed{}", is none.
     """
+    # From the back: the last whole box is the answer, whatever stands before it.
     for box in reversed(list(_BOX.finditer(text))):
         end = _closing_brace(text, box.end())
         if end is not None and not _BLANK.fullmatch(text, box.end(), end):

@@ -17,14 +17,19 @@ def save_state(state: dict[str, Any], file: Path) -> None:
 
     Args:
         state: tensors, numbers and texts, in dictionaries and lists.
-        file: takes the place of what is there, in one step, once all is on the disk.
+        file: takes the place of what is there, in one step, once all is on the disk. Tensors keep
+            their shapes and precision.
     """
     with written_whole(file) as stream:
         torch.save(state, stream)
 
 
 def load_state(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Load what was stored; tensors are put on `device`.
+    """Load what was stored.
+
+    Args:
+        file: of :func:`save_state`.
+        device: where tensors are put, in the shapes they were stored in.
 
     Raises:
         InvalidInput: if it cannot be read.

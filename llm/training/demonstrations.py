@@ -50,6 +50,7 @@ class Demonstrations:
 
     def of_length(self, horizon: int) -> Demonstrations:
         """Return the same with chains of another length, in which hard steps are as they come."""
+        # Nothing is copied where nothing changes: the tables of laws are computed once per value.
         if horizon == self.task.horizon:
             return self
         task = replace(self.task, horizon=horizon, hard_steps=None, hard_within=None)
@@ -151,14 +152,17 @@ class Demonstration:
 def as_tensors(
     demonstrations: Sequence[Demonstration], vocabulary: dict[str, int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the input ids and targets, padded on the right, int64 (n, longest).
+    """Return the input ids and targets of n sequences, padded on the right.
 
     ``targets[i, t]`` is what position t is to predict, or :data:`IGNORED`. After an answer that is
     the end of the sequence, also where a request to localise follows in the input.
 
     Args:
-        demonstrations: any number.
+        demonstrations: n of them, at least one.
         vocabulary: id of each word.
+
+    Returns:
+        Input ids and targets, both int64, shape (n, longest).
     """
     rows = [_row(one, vocabulary) for one in demonstrations]
     longest = max(len(ids) for ids, _ in rows)

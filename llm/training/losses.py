@@ -38,12 +38,12 @@ def token_weights(mask: Tensor, totals: Totals, settings: LossSettings) -> Tenso
     - "constant": 1 / `settings.constant`, as in Dr. GRPO (Liu et al. 2025) up to a factor N.
 
     Args:
-        mask: which places hold completion tokens, bool (n, T).
+        mask: which places hold completion tokens, bool, shape (n, T).
         totals: N and the sum of all :math:`T_j` of the whole update.
         settings: which aggregation.
 
     Returns:
-        float32 (n, T), 0 outside `mask`.
+        float32, shape (n, T), 0 outside `mask`.
 
     Source: arXiv 2402.03300, arXiv 2503.14476, arXiv 2503.20783, arXiv 2605.25507.
     """
@@ -77,10 +77,10 @@ def policy_loss(
     In the first update after sampling, :math:`\rho_{it} = 1`, and both have the same gradient.
 
     Args:
-        logprobs: of completion tokens under the policy that learns, (n, T).
-        old_logprobs: under the policy that sampled them, (n, T).
-        advantages: of each token, (n, T).
-        mask: which places hold completion tokens, bool (n, T).
+        logprobs: of completion tokens under the policy that learns, in nats, shape (n, T).
+        old_logprobs: under the policy that sampled them, in nats, shape (n, T).
+        advantages: of each token, shape (n, T).
+        mask: which places hold completion tokens, bool, shape (n, T).
         totals: of the whole update, so that parts add up to the same loss however it is split.
         settings: which loss.
 

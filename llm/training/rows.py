@@ -111,6 +111,9 @@ def training_rows(groups: Iterable[Group]) -> list[TrainingRow]:
 
     Raises:
         InvalidInput: if a rollout is not one of a language model or holds no token.
+
+    Source: Shao et al. (2024), arXiv 2402.03300 (an outcome's advantage on every token); arXiv
+    2605.25507 (kept prefixes, on which no loss falls).
     """
     return [
         _row(number, group.prompt, sample)

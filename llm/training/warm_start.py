@@ -62,12 +62,24 @@ class WarmStart:
             check_probability(name, getattr(self, name))
 
     def rate_at(self, step: int) -> float:
-        """Return the learning rate of a step, 0-based."""
+        r"""Return the learning rate of a step.
+
+        :math:`\eta_s = \eta \min(1, \frac{s + 1}{w + 1}) \cdot \frac{1}{2} (1 + \cos(\pi s / S))`
+        with w = `warm_up` and S = `steps`.
+
+        Args:
+            step: number s of the step, 0-based.
+
+        Source: Loshchilov and Hutter (2017), arXiv 1608.03983 (the cosine).
+        """
         rise = min(1.0, (step + 1) / (self.warm_up + 1))
         return self.rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
     def horizon_at(self, step: int) -> int:
-        """Return the thoughts of the longest chains in a step."""
+        """Return the thoughts of the longest chains in a step, from 2 up to the task's horizon.
+
+        Source: Bengio et al. (2009), doi:10.1145/1553374.1553380 (curriculum learning).
+        """
         longest = self.demonstrations.task.horizon
         growing = self.curriculum * self.steps
         if step >= growing:
@@ -78,7 +90,7 @@ class WarmStart:
         return Key.of(self.seed).child("warm start", step)
 
     def batch(self, step: int, vocabulary: dict[str, int]) -> tuple[Tensor, Tensor]:
-        """Return the input ids and targets of a step.
+        """Return the input ids and targets of a step, int64, shape (n, longest).
 
         See :func:`llm.training.demonstrations.as_tensors`.
         """

@@ -108,6 +108,8 @@ def train_with_trl(
         TrainingDiverged: a loss or gradient is not finite; the model keeps its last good weights
             and the folder its checkpoints.
         OutOfMemory: naming the setting to lower.
+
+    Source: https://huggingface.co/docs/trl (its GRPOTrainer); Shao et al. (2024), arXiv 2402.03300.
     """
     _check_minibatches(settings, optimizer)
     found = _checkpoint(folder, resume)
@@ -191,6 +193,7 @@ class _RunTrainer(ResetTrainer):
         ordered = [
             sorted(part, key=lambda row: (not row.informative, len(row))) for part in minibatches
         ]
+        # TRL wants equally many rows of each update; real and counted tell it which are made up.
         full = [row for part in ordered for row in pad_batch(part, places)]
         real = [int(i < len(part)) for part in ordered for i in range(places)]
         outputs = self._outputs(full, len(full))
@@ -229,6 +232,7 @@ class _RunTrainer(ResetTrainer):
 
     def _compute_loss(self, model: Any, inputs: Outputs) -> Tensor:
         loss = super()._compute_loss(model, inputs)
+        # Undo the factor of the trainer's loss, so that the report is that of the lean loop.
         self._losses.append(float(loss.detach()) / self.accelerator.num_processes)
         return loss
 

@@ -233,6 +233,7 @@ class ResetTrainer(GRPOTrainer):
     def _totals(self) -> Totals:
         """Rows and tokens of the update that the current micro-batch belongs to."""
         assert self._buffered_inputs is not None
+        # A collection is buffered whole; the micro-batches of one update follow one another in it.
         size = self.args.gradient_accumulation_steps
         first = self._step % self.args.steps_per_generation // size * size
         window = self._buffered_inputs[first : first + size]
@@ -251,6 +252,7 @@ class ResetTrainer(GRPOTrainer):
         """The rows of a micro-batch with non-zero advantage, or one without; no margins."""
         informative = (inputs["advantages"] != 0).any(dim=1)
         informative[0] |= not informative.any()  # backward needs a graph
+        # Padding that no remaining row needs goes too: it would be read for nothing.
         part = {name: t[informative] for name, t in inputs.items() if t.ndim}
         prompt = int(part["prompt_mask"].sum(dim=1).max())
         longest = int(part["completion_mask"].sum(dim=1).max())
