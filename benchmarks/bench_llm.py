@@ -48,6 +48,7 @@ from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.text.rollouts import TextState, Tokens
+from llm.text.stop_rules import ThoughtStop
 from llm.training.rows import TrainingRow, training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -240,16 +241,17 @@ class _Chain:
 
     def __init__(self, world: World, state: TextState) -> None:
         self.state, self.tokens, self.world = state, [], world
-        self.segmenter = world.simulator._segmenter(state)
+        self.segmenter = self.stop(None).segmenter(world.vocabulary.eos)
 
     def request(self, key: int) -> Request:
         whole = self.state.tokens + tuple(self.tokens)
         room = self.world.simulator.form.max_tokens - len(self.tokens)
-        return Request(whole, room, key, self._follower)
+        return Request(whole, room, key, self.stop(1))
 
-    def _follower(self) -> Callable[[int], bool]:
-        segmenter, piece = self.world.simulator._segmenter(self.state), self.world.vocabulary.piece
-        return lambda token: segmenter.push(token, piece(token)) or bool(segmenter.spans)
+    def stop(self, most: int | None) -> ThoughtStop:
+        thoughts = len(self.segmenter.spans) if self.tokens else 0
+        kept = len(self.state.kept) + len(self.tokens)
+        return ThoughtStop(self.world.simulator.form, len(self.state.ends) + thoughts, kept, most)
 
     def take(self, tokens: Tokens) -> None:
         for token in tokens:

@@ -154,6 +154,7 @@ class LanguageModelSimulator:
         keys = as_keys(keys, len(rollouts))
         answers: list[Localization | FailedLocalization]
         answers = [FailedLocalization(Reason.NOT_FAILED)] * len(rollouts)
+        # Of a success the answer is known, and asking would cost tokens.
         asked = [i for i, rollout in enumerate(rollouts) if rollout.failed]
         located = self.localizer.locate([rollouts[i] for i in asked], keys[asked])
         for i, one in zip(asked, located, strict=True):
@@ -191,6 +192,7 @@ class LanguageModelSimulator:
             states=states,
             actions=tuple(tokens[a:b] for a, b in spans),
             reward=verdict.reward,
+            # A reward that is the level but for rounding is a success.
             failed=verdict.reward < self.success - 1e-9,
             ended=cut.ended.ending,
             tokens=tokens,

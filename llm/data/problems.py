@@ -162,11 +162,13 @@ def split_problems(
         raise InvalidInput(
             "problems", len(problems), "too few to split", "give more or set test_share to 0 or 1"
         )
+    # By a hash of the question, so that the order of the records does not matter.
     ranked = sorted(problems, key=lambda problem: _mark(problem.question, seed))
     test = {problem.id for problem in ranked[:held]}
     return [p for p in problems if p.id not in test], [p for p in problems if p.id in test]
 
 
 def _mark(question: str, seed: int = 0) -> str:
+    # JSON may hold lone surrogates, which have no bytes in UTF-8.
     text = f"{seed}|{normalized_question(question)}".encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).hexdigest()

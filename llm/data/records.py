@@ -113,6 +113,7 @@ def read_records(source: str) -> Iterator[Record]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Record]:
+    # As bytes: lines of a text would also end at U+2028 and the like, which JSON may hold.
     for position, raw in enumerate(path.read_bytes().splitlines(), 1):
         if not raw.strip():
             continue

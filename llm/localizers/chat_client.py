@@ -27,6 +27,8 @@ from tenacity import (
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
 
+# Time-outs, conflicts, overload and failures behind the endpoint: what may pass by itself. 529 is
+# what some endpoints say for overload.
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _LONGEST_PAUSE = 60.0
 
@@ -263,6 +265,7 @@ def _cancel(futures: dict[Future[Reply], str]) -> None:
 
 
 def _mark(address: str, body: dict[str, Any]) -> str:
+    # Everything that a reply depends on, and neither key nor time-out.
     text = json.dumps([address, body], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -288,7 +291,7 @@ class ReplyMemory:
                 raise InvalidInput(
                     f"{path}, line {position}", line, "not a stored reply", "delete the line"
                 ) from error
-        if rest:
+        if rest:  # or the next reply would be appended to half a line
             path.write_bytes(whole + b"\n" * bool(whole))
 
     def keep(self, mark: str, reply: Reply) -> None:

@@ -57,6 +57,7 @@ def load_model(
 def _check_folder(path: str) -> None:
     """Refuse what is meant as a folder but is none, rather than ask a hub for it."""
     folder = Path(path).expanduser()
+    # Names on a hub have one slash at most: "owner/name".
     local = path[:1] in ("/", ".", "~") or path.count("/") > 1
     remedy = "give a folder that a model was saved in, or the name of a model on the hub"
     if local:
@@ -200,6 +201,7 @@ def context_of(model: Any, vocabulary: Vocabulary) -> int:
     from.
     """
     config = model.config.get_text_config(decoder=True)
+    # Architectures have no common name for it.
     for name in ("max_position_embeddings", "context_length", "max_sequence_length", "seq_length"):
         if isinstance(known := getattr(config, name, None), int):
             return known

@@ -97,6 +97,7 @@ def _equal(one: Any, other: Any) -> bool:
         return True
     if one.has(sympy.oo, -sympy.oo) or other.has(sympy.oo, -sympy.oo):
         return False
+    # One point of difference decides; for equality there have to be enough where both are defined.
     agreed = 0
     for pair in _values(one, other):
         if not _agree(*pair):
@@ -164,7 +165,7 @@ def _value(expression: Any, point: dict[Any, Any]) -> Any:
 
 def _point(number: int, count: int) -> list[sympy.Rational]:
     """Positive fractions, small ones, some of both signs, and whole numbers, in turn."""
-    draw = random.Random(number)
+    draw = random.Random(number)  # the same points each time, so that a verdict can be repeated
     kind, turn = number % 4, number // 4
     values = [draw.randint(1, (60, 20, 60, 10)[kind]) for _ in range(count)]
     if kind == 3:
@@ -198,6 +199,7 @@ def _is_real(function: Any, *arguments: Any) -> bool:
 def _agree(one: Any, other: Any) -> bool:
     """Whether two constants are equal as far as can be told."""
     gap = one - other
+    # Rationals are exact: however close they are, they are equal or not.
     if gap == 0 or gap.is_Rational:
         return bool(gap == 0)
     integrated = gap.has(sympy.Integral, sympy.Limit)

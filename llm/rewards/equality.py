@@ -165,6 +165,7 @@ class Comparison:
             )
         if len(ours) != len(theirs):
             return False
+        # An item that was matched is used up: the list 1, 1, 2 is not 1, 2, 2.
         left = list(theirs)
         for one in ours:
             found = next((i for i, other in enumerate(left) if self.same(one, other)), None)
@@ -190,6 +191,7 @@ class Comparison:
         units = reference.unit, answer.unit  # type: ignore[union-attr]
         if len(ours) != len(theirs) or (all(units) and units[0] != units[1]):
             return False
+        # By products instead of quotients: terms may be 0, and numerals stay what is written.
         return all(
             self.decide("equal", node("*", ours[0], other), node("*", theirs[0], one))
             for one, other in zip(ours[1:], theirs[1:], strict=True)
@@ -262,6 +264,7 @@ class Comparison:
         ours, theirs = assigned(reference), assigned(answer)
         if ours and theirs and same_name(ours.name, theirs.name):
             return self._valued(reference, answer)
+        # Where only the difference of the sides matters, terms may stand on either side.
         if not _MEASURED.issuperset(reference.signs):
             return self._same_sides(reference, answer)
         pairs, others = _differences(reference), _differences(answer)
@@ -269,6 +272,7 @@ class Comparison:
             return False
         left = list(others)
         for sign, tree in pairs:
+            # An inequality may be multiplied by positive numbers alone, an equation by any.
             question = "positive multiple" if sign in ("<", "<=") else "multiple"
             matching = [
                 i for i, (s, t) in enumerate(left) if s == sign and self.decide(question, tree, t)

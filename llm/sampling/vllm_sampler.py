@@ -95,7 +95,8 @@ class VllmSettings:
             "max_num_seqs": self.batch,
             "seed": self.seed,
             "enforce_eager": self.eager,
-            "enable_prefix_caching": True,
+            "enable_prefix_caching": True,  # rollouts of a group share their prompt
+            # Ids go in and come out; texts matter to `stop` alone.
             "skip_tokenizer_init": not self.stop,
             "logprobs_mode": "raw_logprobs",
             "worker_extension_cls": "llm.sampling.vllm_worker.Worker",
@@ -165,6 +166,7 @@ class VllmSampler:
             stop=list(self.settings.stop) or None,
             include_stop_str_in_output=True,
             detokenize=bool(self.settings.stop),
+            # A tracker needs each token as it comes; without one a single output will do.
             output_kind=kinds.DELTA if request.stop else kinds.FINAL_ONLY,
         )
         self._asked += 1

@@ -83,6 +83,7 @@ class _Parser:
             return _signed(sign, self.term())
         left = self.factors()
         while sign := self.took("*", "/", "\\bmod"):
+            # In a/bc only b is divided by; the tight reading takes bc whole, as many write it.
             if sign.text == "/" and not self.tight:
                 left = node("/", left, self.signed(self.power))
                 while self.starts_factor():
@@ -127,6 +128,7 @@ class _Parser:
 
     def starts_factor(self) -> bool:
         token = self.next
+        # No number behind a factor: in "x2" or "1 2" a sign is missing, and which is a guess.
         if token is None or token.kind in ("number", "word"):
             return False
         if token.kind == "symbol" or (token.text == "|" and not self.bars):
@@ -158,7 +160,7 @@ class _Parser:
             self.at += 1 if circle[0] == "\\circ" else 3
             return node("deg", base)
         exponent = self.script()
-        if self.sees("^"):
+        if self.sees("^"):  # an error in TeX as well
             raise Unreadable("two exponents beside each other")
         return node("^", base, exponent)
 
@@ -179,7 +181,7 @@ class _Parser:
             first, rest = token.text[0], token.text[1:]
             if not token.text.isdecimal():
                 raise Unreadable(f"{token.text!r} where braces are needed")
-            if rest:
+            if rest:  # the other digits stand behind the script, as TeX prints them
                 self.at -= 1
                 self.tokens[self.at] = Token("number", rest, value=Fraction(int(rest)))
             return Number(Fraction(int(first)))

@@ -95,6 +95,7 @@ class _Reader:
     def whole(self, tokens: list[Token]) -> Statement:
         """Read a list or an item."""
         tokens = without_braces(without_stop(tokens))
+        # The sign that binds least comes first: "x = 1, y = 2; x = 3, y = 4" is two systems.
         for joiners in ((";",), ("or",), (",", "and")):
             parts, signs = split(tokens, joiners)
             if len(parts) > 1:
@@ -114,6 +115,7 @@ class _Reader:
 
     def item(self, tokens: list[Token]) -> Statement:
         """Read anything but a list without brackets."""
+        # Mathematics first: units and names are words too, and only what is left over is a phrase.
         try:
             return self.relation(tokens)
         except Unreadable:

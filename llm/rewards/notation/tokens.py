@@ -71,6 +71,7 @@ _BLANK = re.compile(
     | \\(?:{"|".join(known.MEASURED_SPACES)})\*?\s*\{{[^{{}}]*\}}""",
     re.VERBOSE,
 )
+# 1,234 or 1{,}234 or 1\ 234: groups of three digits, with one kind of sign between them.
 _GROUPED = re.compile(
     r"""[1-9]\d{0,2}
     (?: (?:,\d{3})+ (?!\d|,\d)
@@ -80,7 +81,9 @@ _GROUPED = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _DECIMAL_COMMA = re.compile(r"\d+\{,\}\d+", re.ASCII)
+# 0.1\overline{6}: digits that do not repeat, and those that do.
 _PERIODIC = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{(\d+)\}", re.ASCII)
+# The look-ahead keeps 2e3.5 from being read as 2000 and a half.
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(?:([eE])([-+]?\d+)(?![\d.]))?", re.ASCII)
 _COMMAND = re.compile(r"\\(?:[A-Za-z]+|.)", re.DOTALL)
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s*\{([a-z]*)\*?\}(?:\{[lcr|]*\})?")
