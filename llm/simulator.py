@@ -168,6 +168,8 @@ class LanguageModelSimulator:
         return Request(state.tokens, room, key, self._stop(state, most))
 
     def _stop(self, state: TextState, most: int | None) -> ThoughtStop:
+        # Steps often come from numpy, whose integers JSON does not know.
+        most = None if most is None else int(most)
         return ThoughtStop(self.form, len(state.ends), len(state.kept), most)
 
     def _as_rollout(

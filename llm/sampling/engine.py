@@ -25,6 +25,9 @@ def make_sampler(
 
     Raises:
         InvalidInput: vLLM is not installed, or cannot serve the model.
+
+    Source: Wolf et al. (2020), arXiv 1910.03771 (transformers); Kwon et al. (2023), arXiv
+    2309.06180 (vLLM).
     """
     if settings.engine == "transformers":
         return TransformersSampler(model, vocabulary, settings.max_batch)

@@ -96,6 +96,8 @@ def load_task(
 
     Raises:
         InvalidInput: whatever is wrong with a source, or if the two share a question.
+
+    Source: Lhoest et al. (2021), arXiv 2109.02846 (the library that reads folders and hubs).
     """
     problems = read_problems(source, fields, duplicates)
     if test_source is None:

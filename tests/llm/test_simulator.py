@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 
 import numpy as np
@@ -18,7 +19,7 @@ from llm.sampling.scripted import ScriptedSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
 from llm.tasks.dataset import DatasetTask
-from llm.text.stop_rules import StopRule
+from llm.text.stop_rules import StopRule, ThoughtStop, describe_stop, read_stop
 from llm.text.thoughts import Segmenter, TextEnding, ThoughtFormat, segment
 from tests.llm.canned import CannedSampler, byte_vocabulary
 from tests.llm.words import END, Boxes, vocabulary
@@ -265,3 +266,15 @@ def test_an_empty_box_does_not_end_a_rollout(text, thoughts, ending, answer, obe
     (rollout,) = Numbered(simulator).rollout(simulator.start_states([problem]))
     assert (len(rollout), rollout.text_ending, rollout.answer) == (thoughts, ending, answer)
     assert rollout.failed == (answer is None)
+
+
+def test_stop_rules_of_requests_can_be_written_as_json():
+    simulator, asked = world(), []
+    generate = simulator.sampler.generate
+    simulator.sampler.generate = lambda requests, sampling: (
+        asked.extend(requests) or generate(requests, sampling)
+    )
+    simulator.rollout_cut(begin(simulator, 2), np.arange(2, dtype=np.uint64), [None, np.int64(1)])
+    for request, most in zip(asked, (None, 1), strict=True):
+        assert request.stop == ThoughtStop(simulator.form, most=most)
+        assert read_stop(json.loads(json.dumps(describe_stop(request.stop)))) == request.stop
