@@ -56,7 +56,7 @@ def read_object(path: Path) -> Row:
     except ValueError as error:
         raise CorruptFile(path, f"is not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise CorruptFile(path, f"holds a {type(value).__name__} instead of an object")
+        raise CorruptFile(path, "holds no JSON object")
     return value
 
 
@@ -84,7 +84,7 @@ def _row(path: Path, number: int, line: bytes) -> Row:
     except ValueError as error:
         raise CorruptFile(path, f"is not valid JSON ({error})", number) from error
     if not isinstance(row, dict):
-        raise CorruptFile(path, f"holds a {type(row).__name__} instead of an object", number)
+        raise CorruptFile(path, "holds no JSON object", number)
     return row
 
 

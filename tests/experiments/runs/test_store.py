@@ -203,7 +203,7 @@ def test_names_stay_inside_the_folder(tmp_path: Path, run: Run, name: str) -> No
     ("content", "line", "problem"),
     [
         (b'{"a": 1}\n{"a": \n', 2, "not valid JSON"),
-        (b'{"a": 1}\n[1]\n', 2, "list instead of an object"),
+        (b'{"a": 1}\n[1]\n', 2, "holds no JSON object"),
         (b'{"a": 1}\n\xff\xfe\n', 2, "not valid JSON"),
         (b'{"a": 1}\n{"a": 2}', 2, "cut off"),
         (b'{"a": 1}\n\n', 2, "not valid JSON"),
@@ -225,8 +225,8 @@ def test_a_corrupt_table_is_named_with_its_line(
     [
         ("{", "not valid JSON"),
         ("{}", "lacks config"),
-        ("[]", "holds a list instead of an object"),
-        ("null", "holds a NoneType instead of an object"),
+        ("[]", "holds no JSON object"),
+        ("null", "holds no JSON object"),
     ],
 )
 def test_a_corrupt_description_is_named(
