@@ -18,6 +18,7 @@ from experiments.runs.encoding import canonical, digest
 from experiments.runs.files import Row, atomic_write, parse_rows, read_bytes, rows_as_bytes
 from experiments.runs.manifest import checksum
 from llm.sampling.base import Completion, Request, Sampler, Sampling
+from llm.text.stop_rules import describe_stop
 
 PART = 1024
 """Completions that are stored together, a multiple of the samplers' batches."""
@@ -65,7 +66,10 @@ class JournalSampler:
         return [done[i] for i in range(len(requests))]
 
     def _part(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        asked = [[list(r.tokens), r.max_tokens, str(r.key)] for r in requests]
+        asked = [
+            [list(r.tokens), r.max_tokens, str(r.key), r.stop and describe_stop(r.stop)]
+            for r in requests
+        ]
         what = {"call": self._calls, "sampling": asdict(sampling), "requests": asked}
         path = self.folder / f"{digest(what)[:32]}.jsonl"
         if not path.exists():

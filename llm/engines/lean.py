@@ -53,11 +53,6 @@ class StepReport:
     forward_tokens: int
     updates: int = 1
 
-    @property
-    def skipped_rows(self) -> int:
-        """Rows without a non-zero advantage."""
-        return self.rows - self.trained_rows
-
 
 class TrainingDiverged(InvalidInput):
     """A loss or gradient that is not finite; the model keeps the weights of the last update."""

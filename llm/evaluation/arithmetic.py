@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
@@ -19,7 +18,7 @@ from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
-from llm.tasks.arithmetic.task import FILLERS, ArithmeticTask
+from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
 
@@ -135,36 +134,6 @@ def localization(localizer: Localizer, attempts: Attempts, key: Key) -> dict[str
 
 def _share(hits: NDArray[np.bool_]) -> float:
     return float(hits.mean()) if hits.size else 0.0
-
-
-def right_chances(
-    model: Any, tokens: Any, task: ArithmeticTask, problems: Sequence[Problem]
-) -> NDArray[np.float64]:
-    """Return the chances of right thoughts on the right path, without sampling.
-
-    Any filler word may lead a thought; what follows it is computed behind the first one.
-
-    Args:
-        model: a causal language model of transformers.
-        tokens: its tokenizer.
-        task: the questions.
-        problems: n of them.
-
-    Returns:
-        P(thought h is right | all before it are), float64, shape (n, H).
-    """
-    prompts = [tokens.encode(task.prompt(problem)) for problem in problems]
-    solutions = [tokens.encode(" ".join(task.solution(problem))) for problem in problems]
-    ids = torch.tensor([p + s for p, s in zip(prompts, solutions, strict=True)])
-    # Questions and solutions of a task have one length each: no row needs padding.
-    with torch.inference_mode():
-        logits = model.eval()(input_ids=ids.to(model.device)).logits.double().cpu()
-    length = len(solutions[0])
-    chances = logits[:, -length - 1 : -1].softmax(dim=-1)
-    right = chances.gather(2, ids[:, -length:, None])[:, :, 0]
-    step = length // task.horizon  # filler, label, operation, value, and delimiter or answer
-    right[:, ::step] = chances[:, ::step][:, :, tokens.convert_tokens_to_ids(FILLERS)].sum(dim=-1)
-    return np.asarray(right.reshape(len(problems), task.horizon, step).prod(dim=-1).numpy())
 
 
 def measure(

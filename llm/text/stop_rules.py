@@ -20,10 +20,15 @@ StopTracker = Callable[[int], bool]
 """Takes each sampled id of one completion in turn; True once the completion is over."""
 
 
+@dataclass(frozen=True, slots=True)
 class StopRule(ABC):
-    """When a completion is over; subclasses are frozen dataclasses whose fields say it all."""
+    """When a completion is over; subclasses are frozen dataclasses whose fields say it all.
 
-    __slots__ = ()
+    Attributes:
+        kind: the name of the subclass in JSON.
+    """
+
+    kind: ClassVar[str]
 
     @abstractmethod
     def begin(self, piece: Callable[[int], str], eos: frozenset[int]) -> StopTracker:
@@ -103,7 +108,7 @@ _KINDS: Mapping[str, type[ThoughtStop] | type[BoxStop]] = {
 }
 
 
-def describe_stop(rule: ThoughtStop | BoxStop) -> dict[str, Any]:
+def describe_stop(rule: StopRule) -> dict[str, Any]:
     """Return a rule as JSON data: its kind and its fields."""
     return {"kind": rule.kind, **dataclasses.asdict(rule)}
 

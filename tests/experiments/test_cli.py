@@ -404,6 +404,11 @@ def test_the_backend_that_a_notebook_names_matters_to_nobody(name: str, tmp_path
         ),
         (
             "train",
+            '[[more]]\ntype = "ArithmeticWorld"\nname = "natural"',
+            "more[0].name = 'natural': the name of another one",
+        ),
+        (
+            "train",
             'methods = ["ORACLE"]\nworlds = ["x"]\n'
             '[[more]]\ntype = "DatasetWorld"\nname = "x"\nsource = "QUESTIONS"',
             "no exact step checker",

@@ -11,8 +11,7 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from experiments.worlds.matching_mdp import facts_asked, hard_steps, matching_mdp
-from llm.evaluation.arithmetic import Attempts, right_chances, world
+from llm.evaluation.arithmetic import Attempts, world
 from llm.models.settings import TINY_FOLDER
 from llm.models.tiny import load
 from llm.simulator import LanguageModelSimulator
@@ -21,6 +20,12 @@ from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.text.rollouts import TextState
 from tabular.evaluation.evaluate import evaluate
 from tabular.worlds.trees import ReasoningTree
+from tests.experiments.worlds.matching_mdp import (
+    facts_asked,
+    hard_steps,
+    matching_mdp,
+    right_chances,
+)
 
 COUNT = 300
 SIGMAS = 4.0
@@ -114,7 +119,7 @@ def right_prefix(
     return TextState(problem, start.prompt, tuple(t for k in kept for t in k), ends)
 
 
-def test_closed_forms_are_those_of_the_matching_mdp_as_an_mdp() -> None:
+def test_closed_forms_are_those_of_the_matching_mdp() -> None:
     task = REGIMES["early"]
     problems = task.problems("train", 6, 0)
     tree = matching_mdp(task, problems, (0.97, 0.3))

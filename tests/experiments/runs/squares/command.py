@@ -28,7 +28,8 @@ def run(config: SquaresConfig, output: Path, execution: Execution, console: Cons
     ]
     if config.threads_only:
         for row in sweep(threads, specs, record, "threads", execution):
-            print(row["OMP_NUM_THREADS"], row["MKL_NUM_THREADS"], row["OPENBLAS_NUM_THREADS"])
+            names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+            console.print(*(row[name] for name in names))
         return 0
     if config.negative:
         specs.append(Square(-1))

@@ -10,15 +10,17 @@ heal.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key
 from llm.task import Problem
 from llm.tasks.arithmetic.facts import apply
-from llm.tasks.arithmetic.task import ArithmeticTask, parse_question
+from llm.tasks.arithmetic.task import FILLERS, ArithmeticTask, parse_question
 from tabular.worlds.trees import ReasoningTree, build_tree, observe
 
 
@@ -56,7 +58,7 @@ def matching_mdp(
         task: what they are problems of.
         problems: all equally likely.
         chances: P(right thought | on the right path), shape (problems, H): the model's own, of
-            :func:`llm.evaluation.arithmetic.right_chances`; or (2,): in an easy and in a hard step.
+            :func:`right_chances`; or (2,): in an easy and in a hard step.
         branching: actions per thought; one is right, one habitual in hard steps.
         seed: of the right actions.
 
@@ -85,3 +87,23 @@ def matching_mdp(
         habit if branching > 2 else None,
         observe(asked, pool, shared=True),
     )
+
+
+def right_chances(
+    model: Any, tokens: Any, task: ArithmeticTask, problems: Sequence[Problem]
+) -> NDArray[np.float64]:
+    """P(the next thought is right | all before it are), without sampling, shape (problems, H).
+
+    Any filler word may lead a thought; what follows it is computed behind the first one.
+    """
+    prompts = [tokens.encode(task.prompt(problem)) for problem in problems]
+    solutions = [tokens.encode(" ".join(task.solution(problem))) for problem in problems]
+    ids = torch.tensor([p + s for p, s in zip(prompts, solutions, strict=True)])
+    with torch.inference_mode():
+        logits = model.eval()(input_ids=ids.to(model.device)).logits.double().cpu()
+    length = len(solutions[0])
+    chances = logits[:, -length - 1 : -1].softmax(dim=-1)
+    right = chances.gather(2, ids[:, -length:, None])[:, :, 0]
+    step = length // task.horizon  # filler, label, operation, value, and delimiter or answer
+    right[:, ::step] = chances[:, ::step][:, :, tokens.convert_tokens_to_ids(FILLERS)].sum(dim=-1)
+    return np.asarray(right.reshape(len(problems), task.horizon, step).prod(dim=-1).numpy())
