@@ -203,7 +203,11 @@ class _EvaluatedWorld:
         return float(self.evaluation.best_advantages[self.evaluation.visits > 0].max())
 
     def taus(self) -> list[tuple[float, float]]:
-        """The oracle's levels, as shares of the largest and as such: the world's own, if any."""
+        """The oracle's levels, as shares of the largest and as such: the world's own, if any.
+
+        Raises:
+            InvalidInput: if the world's level is above the largest best advantage.
+        """
         if self.tau is None:
             return [(share, share * self.largest) for share in self.spec.levels]
         if self.tau > self.largest:
@@ -260,7 +264,7 @@ class _EvaluatedWorld:
         """Coverage at tau and T3's guarantee of a full greedy step on the improvable set."""
         if tau is None:
             return {"coverage": None, "greedy_guaranteed": None, "greedy_gain": None}
-        level = tau * (1 - 1e-9)
+        level = tau * (1 - 1e-9)  # an advantage that equals tau must not be lost to rounding
         mask = improvable(self.evaluation, level)
         law = visit_counts(self.mdp, self.evaluation.policy, mask)
         greedy = greedy_on(self.evaluation, mask)
@@ -277,5 +281,6 @@ def _outcomes_only(mdp: FiniteHorizonMDP) -> bool:
 
     It is if every reward is: returns are at most R_max, so no rollout is paid twice.
     """
+    # Rescaled rewards are 0 and 1 up to rounding only.
     paid = np.unique(np.asarray(mdp.rewards, dtype=np.float64)) / float(mdp.reward_bound)
     return bool(np.all(np.minimum(abs(paid), abs(paid - 1)) < 1e-12))

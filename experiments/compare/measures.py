@@ -134,7 +134,10 @@ def _samples_row(setting: Setting, found: SamplesToReach, spec: SamplesSpec) -> 
 
 
 def plan(setting: Setting, delta: float) -> Plan:
-    """What T4 to T6 plan for a setting, knowing p, tau, precision and recall alone."""
+    """Plan by T4 to T6 for a setting, knowing p, tau, precision and recall alone.
+
+    Source: docs/theory.md, theorem 6.
+    """
     observations = 1 if setting.learner == "aliased" else 4
     return imperfect_oracle_plan(
         setting.reset_precision,
@@ -214,6 +217,8 @@ def one_step(
 ) -> Row:
     """What T2 guarantees of a step towards `candidate`, and what it really gains.
 
+    Source: docs/theory.md, theorem 2 (the step) and theorem 1 (`sharp`).
+
     Args:
         mdp: the world.
         evaluation: of the policy that is improved.
@@ -224,6 +229,9 @@ def one_step(
     Returns:
         The step's inputs, `alpha` = alpha*, `guaranteed` (T2), `sharp` (T1s at the same alpha),
         `gain` = J(pi_alpha) - J(pi) and `full_gain`, the gain at alpha = 1.
+
+    Raises:
+        TypeError: for a discounted evaluation.
     """
     exact = reset_step(evaluation, candidate, weight)
     if not isinstance(exact, ResetStep):

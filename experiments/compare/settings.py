@@ -130,6 +130,8 @@ def expected_samples_exponent(line: Line) -> float:
 
     Aliased choosers need 1 / (q tau)^2 with q the share of reset states that are improvable: p for
     random resets, 1 for the oracle. Statewise choosers only waste the share 1 - q of their samples.
+
+    Source: docs/theory.md, theorem 7 (aliased) and theorem 4 (statewise).
     """
     power = 2.0 if line.setting.learner == "aliased" else 1.0
     random = line.setting.resets == "random"
@@ -149,6 +151,8 @@ def expected_gain_exponent(line: Line, exact_spread: bool) -> float:
     The gain is H p_w (q tau)^2 / (4 Delta L) with p_w = recall p / q. A known spread is
     Delta = recall tau, which cancels one tau and the recall; a learner that knows nothing better
     than Delta = 2 R_max keeps both.
+
+    Source: docs/theory.md, theorem 2 and theorem 6.
     """
     return {
         "coverage": 2.0 if line.setting.resets == "random" else 1.0,

@@ -32,6 +32,7 @@ from experiments.worlds.with_localizer import SETTINGS, VALIDATION
 if TYPE_CHECKING:
     from experiments.diagnose.config import DiagnoseConfig
 
+# Repetitions per piece of work: what is lost at most when a command is killed.
 _BLOCK = 10
 _FEW = 10
 """Resamples where the order of methods is not looked at."""

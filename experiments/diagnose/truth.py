@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 Names = tuple[str, str]
 
 _HALF = 4
+"""Half of the 8 rollouts per prompt: a base group, where a reset group takes the other half."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from experiments.runs.files import Row
 from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 
 _ROUNDING = 1e-9
+"""An interval whose end misses the truth by rounding alone covers it."""
 
 
 @dataclass(frozen=True)

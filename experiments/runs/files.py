@@ -71,7 +71,11 @@ def write_object(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def parse_rows(path: Path, data: bytes, first_line: int = 1) -> list[Row]:
-    """Rows in the JSONL text `data`, which starts at line `first_line` of `path`."""
+    """Rows in the JSONL text `data`, which starts at line `first_line` of `path`.
+
+    Raises:
+        CorruptFile: naming the line that is cut off, or that holds no JSON object.
+    """
     lines = data.split(b"\n")
     if lines.pop():
         raise CorruptFile(path, "is cut off in the middle of a row", first_line + len(lines))

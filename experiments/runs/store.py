@@ -103,7 +103,11 @@ class Run:
         return cls(directory, stored["config"], stored["seed"])
 
     def path(self, table: str) -> Path:
-        """File of a table."""
+        """File of a table.
+
+        Raises:
+            InvalidInput: for a name that would leave the folder.
+        """
         if not _NAME.fullmatch(table):
             raise InvalidInput("table", table, "not a file name", "use letters, digits, . _ -")
         return self.directory / f"{table}.jsonl"
@@ -254,6 +258,9 @@ class Run:
             label: what took so long.
             seconds: how long.
             points: how much of it had passed at each of its records, if it has some.
+
+        Raises:
+            CannotWrite: disk full, no permission, ...
         """
         row: Row = {"label": label, "seconds": round(seconds, 6)}
         if points:

@@ -161,6 +161,11 @@ class _Shard:
         run.write_part(str(self.path.relative_to(run.directory)), data)
 
     def read(self) -> list[Row]:
+        """The rows, checked against the header.
+
+        Raises:
+            CorruptFile: no header, or another checksum than it names.
+        """
         first, _, body = read_bytes(self.path).partition(b"\n")
         try:
             written = json.loads(first)["sha256"]

@@ -59,7 +59,12 @@ GAIN = "gain"
 
 
 def improvement(instance: BoundInstance) -> Readings:
-    """T1 and T1s: the gain of every step size is at least what they say, and T1s says more."""
+    r"""Check that every step size gains at least what T1 and T1s say, and that T1s says more.
+
+    T1: :math:`J(\pi_\alpha) - J(\pi) \ge \alpha H p_w \bar A_w - \alpha^2 \Delta H p_w L_w`.
+
+    Source: docs/theory.md, theorem 1.
+    """
     step = instance.step
     assert isinstance(step, ResetStep)
     slope = step.horizon * step.coverage * step.advantage
@@ -80,7 +85,12 @@ def improvement(instance: BoundInstance) -> Readings:
 
 
 def best_step(instance: BoundInstance) -> Readings:
-    """T2: the step's guarantee holds, no other step size guarantees more, and its closed form."""
+    r"""Check T2: its guarantee holds, no other step size guarantees more, and its closed form.
+
+    Where :math:`\alpha^* < 1` the guarantee is :math:`H p_w \bar A_w^2 / (4 \Delta L_w)`.
+
+    Source: docs/theory.md, theorem 2.
+    """
     step = instance.step
     assert isinstance(step, ResetStep)
     alpha, guaranteed = bounds.best_step(step)
@@ -99,7 +109,10 @@ def best_step(instance: BoundInstance) -> Readings:
 
 
 def sharp_best_step(instance: BoundInstance) -> Readings:
-    """T2, sharp: the same of the step that maximises T1s."""
+    """Check the sharp T2, the same of the step that maximises T1s.
+
+    Source: docs/theory.md, theorem 2.
+    """
     step = instance.step
     assert isinstance(step, ResetStep)
     alpha, guaranteed = bounds.sharp_best_step(step)
@@ -117,7 +130,10 @@ _SEARCHED = 1 / (1 << 30)
 
 
 def greedy_improvement(instance: BoundInstance) -> Readings:
-    """T3: acting greedily on the improvable set gains what it says at every step size."""
+    """Check T3: acting greedily on the improvable set gains what it says at every step size.
+
+    Source: docs/theory.md, theorem 3.
+    """
     if not instance.tau > 0:
         return
     for alpha in instance.alphas:
@@ -126,7 +142,12 @@ def greedy_improvement(instance: BoundInstance) -> Readings:
 
 
 def planned_step(instance: BoundInstance) -> Readings:
-    """T5 and T6: what precision and recall offer, and that a plan's step gains what it says."""
+    r"""Check T5 and T6: what precision and recall offer, and that a plan's step gains what it says.
+
+    Resets of precision q and recall :math:`\rho` have coverage :math:`p_w = \rho p / q`.
+
+    Source: docs/theory.md, theorem 6.
+    """
     step, tau = instance.step, instance.tau
     assert isinstance(step, ResetStep)
     if not tau > 0 or not (instance.evaluation.occupancy * instance.weight)[instance.mask].any():
@@ -183,7 +204,13 @@ def _offers(instance: BoundInstance) -> Readings:
 
 
 def discounted_improvement(instance: BoundInstance) -> Readings:
-    """T8 and its sharp form, and that w = 1 deviates most."""
+    r"""Check T8 and its sharp form, and that w = 1 deviates most.
+
+    T8: the gain is at least
+    :math:`\alpha p_w \bar A_w / (1 - \gamma) - \alpha^2 \Delta p_w \gamma / (1 - \gamma)^2`.
+
+    Source: docs/theory.md, theorem 8.
+    """
     step = instance.step
     assert isinstance(step, DiscountedResetStep)
     slope = step.coverage * step.advantage / (1 - step.discount)
@@ -203,7 +230,10 @@ def discounted_improvement(instance: BoundInstance) -> Readings:
 
 
 def discounted_best_step(instance: BoundInstance) -> Readings:
-    """T8's best step: guaranteed, best, and its closed form."""
+    """Check T8's best step: its guarantee, that none is better, and its closed form.
+
+    Source: docs/theory.md, theorem 8.
+    """
     step = instance.step
     assert isinstance(step, DiscountedResetStep)
     alpha, guaranteed = bounds.discounted_best_step(step)
@@ -220,7 +250,10 @@ def discounted_best_step(instance: BoundInstance) -> Readings:
 
 
 def sharp_discounted_best_step(instance: BoundInstance) -> Readings:
-    """The best step of the sharp T8: guaranteed and best."""
+    """Check the best step of the sharp T8: its guarantee, and that none is better.
+
+    Source: docs/theory.md, theorem 8.
+    """
     step = instance.step
     assert isinstance(step, DiscountedResetStep)
     alpha, guaranteed = bounds.sharp_discounted_best_step(step)

@@ -49,7 +49,10 @@ def _worst_tails(samples: int, actions: int, radius: float) -> float:
 
 
 def sizes_invert_accuracies() -> Readings:
-    """T4: `samples_for` is the least number whose chooser error is small enough."""
+    """Check T4: `samples_for` is the least number whose chooser error is small enough.
+
+    Source: docs/theory.md, theorem 4.
+    """
     for actions in _ACTIONS:
         for delta in _DELTAS:
             for policies in _POLICIES:
@@ -109,7 +112,10 @@ def _cells(instance: BoundInstance) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def aliased_learners_need_samples() -> Readings:
-    """T7: even the best test of the two worlds needs as many samples as it says."""
+    """Check T7: even the best test of the two worlds needs as many samples as it says.
+
+    Source: docs/theory.md, theorem 7.
+    """
     for coverage in (1.0, 0.5, 0.1, 0.02):
         for tau in (0.25, 0.1, 0.02):
             for delta in (0.24, 0.1, 0.01, 1e-6):

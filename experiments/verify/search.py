@@ -31,10 +31,13 @@ from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 
 _STATES, _ACTIONS = 2, 2
 _DISCOUNT = 0.75
+# Below these the ratio of two differences is rounding, and the search would climb on that.
 _LEAST = 0.02
 _SMALL = 1e-5
+# What stands for the tightness where the bound says nothing, or next to nothing.
 _HOPELESS = -2.0
 _POPULATION = 64
+# Of the point: transitions, rewards, start, policy, candidate, weight and step size, in this order.
 _SIZES = (4, 4, 1, 2, 2, 2, 1)
 
 TARGETS: dict[str, Claim] = {

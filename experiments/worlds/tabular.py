@@ -238,6 +238,7 @@ class SeededWorld:
 
 
 _MARGIN = 1e-9
+"""A return that falls short of `success` by rounding alone is no failure."""
 
 
 def build_world(world: World, key: Key) -> SeededWorld:

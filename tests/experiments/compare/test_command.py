@@ -213,11 +213,11 @@ def test_plans_are_those_of_the_theory() -> None:
     assert plan(setting, 0.1).leading_samples / oracle.leading_samples == pytest.approx(256)
 
 
-def test_lines_are_distinct_and_cover_every_dial() -> None:
+def test_lines_are_distinct_and_cover_every_parameter() -> None:
     for quick in (False, True):
         every = lines(CompareConfig(quick=quick).effective())
         assert len(every) == len(set(every))
-        assert {line.dial for line in every if line.base} == {
+        assert {line.parameter for line in every if line.base} == {
             "coverage",
             "tau",
             "horizon",
