@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from experiments.runs.execution import Execution
 
 
+# Packages that only commands on language models need.
 _LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "sympy"}
-"""Packages that only commands on language models need."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ EXIT_CODES: Mapping[int, str] = {
     MISTAKE: "could not run as asked; the message says what to change",
     LOST: "a worker process or the cluster was lost; run the same command again",
     DEFECT: "a defect of this program, with its traceback",
-    CANNOT_WRITE: "results could not be stored, or whoever read the output has left",
+    CANNOT_WRITE: "results could not be stored, or the reader of the output has left",
     INTERRUPTED: "interrupted by Ctrl-C; run the same command again to go on",
     TERMINATED: "ended by SIGTERM; run the same command again to go on",
 }

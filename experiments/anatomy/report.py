@@ -83,7 +83,7 @@ def gap_verdicts(gaps: Sequence[Row]) -> tuple[str, ...]:
 
 
 def signal_verdicts(signals: Sequence[Row]) -> tuple[str, ...]:
-    """How hard the loss pulls at reset groups beside base groups."""
+    """Compare the gradient of the loss per token in reset groups and in base groups."""
     sentences = []
     for row in signals:
         if row["quantity"] == "suffix / base" and row["estimate"] is not None:

@@ -52,7 +52,7 @@ class PreparedLanguageWorld:
         return cls(opened.simulator, opened.simulator.start_states(problems), opened.oracle)
 
     def first_errors(self, rollouts: Sequence[TextRollout], key: Key) -> list[int | None]:
-        """The step at which each first goes wrong; None where nobody knows or none is wrong."""
+        """The step at which each first goes wrong; None where that is unknown or none is wrong."""
         if self.oracle is None:
             return [None] * len(rollouts)
         located = self.oracle.locate(rollouts, key.integers(len(rollouts)))
@@ -60,7 +60,7 @@ class PreparedLanguageWorld:
         return [a.step if isinstance(a, Localization) else None for a in answers]
 
     def first_hard(self, rollout: TextRollout) -> int | None:
-        """The first step that the question alone shows to be hard; None where nobody knows."""
+        """The first step that the question alone shows to be hard; None where that is unknown."""
         hard_places = getattr(self.simulator.task, "hard_places", None)
         places = hard_places(rollout.start.problem) if hard_places else ()
         return next((p for p in places if p < len(rollout)), None)
@@ -170,7 +170,7 @@ def reset_rows(spec: AnatomySpec) -> list[Row]:
 
     Rows: `world`, `prompt`, `parent` (number of the rollout), `kind`, `source` (prompt and number
     of the failure that is reset), its `length` in thoughts and its `first_error` (null where
-    nobody knows or there is none), `step` (thoughts kept; null: refused, for the `reason`), and
+    it is unknown or there is none), `step` (thoughts kept; null: refused, for the `reason`), and
     the `rewards` of the suffixes. The prefix is right if `step` <= `first_error`.
     """
     prepared, key = PreparedLanguageWorld.load(spec), spec.key

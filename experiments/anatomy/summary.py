@@ -22,14 +22,15 @@ from experiments.runs.files import Row
 REACH = 4
 """Deviations beyond it are counted with it."""
 
+# The same for correction rates, which take more resets than a share of them.
 _RATE_REACH = 2
-"""The same for correction rates, which take more resets than a share of them."""
 
 LEVEL = 0.95
 
+# Kinds whose steps are compared with the first error.
 _NAMING = ("self", "random", "first hard")
-"""Kinds whose steps are compared with the first error."""
 
+# Kinds whose correction rates are compared.
 _CONTRASTS = (
     ("self", "self control"),
     ("random", "random control"),
@@ -40,7 +41,6 @@ _CONTRASTS = (
     ("oracle", "start"),
     ("random", "start"),
 )
-"""Kinds whose correction rates are compared."""
 
 Record = tuple[int, float, float]
 
@@ -226,7 +226,7 @@ _PREFIXES = ("clean", "erroneous")
 
 
 def signals(tree: Sequence[Row], resamples: int, key: Key) -> list[Row]:
-    """How hard the loss pulls at a token of base groups and of reset groups.
+    """Compare the gradient of the loss per token in base groups and in reset groups.
 
     Rows: `world`, `quantity` ("base", "suffix": norm of the loss gradient in a token's logits, in
     the mean over all tokens of such groups, constant groups included; "suffix / base": their

@@ -40,7 +40,7 @@ def tree_rows(spec: TreeSpec) -> list[Row]:
     second thought and, if there is one, whose base group is informative too (the first of those):
     a picture of how it works, not of how often. Each has `group`, `role` ("base" or "suffix"),
     `first` (the thought its own begin at), `thoughts` (texts, kept ones included), `right` (for
-    each whether it comes before the first error; null where nobody knows), `tokens` and `signal`
+    each whether it comes before the first error; null where unknown), `tokens` and `signal`
     (of its own thoughts: sampled tokens, and the norm of the loss gradient in their logits),
     `reward`, `advantage` and `reset` (the thought that it is reset to, if it is).
 

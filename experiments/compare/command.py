@@ -94,8 +94,8 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
     }
 
 
+# Trials with real rollouts that one check may cost.
 _MOST_TRIALS = 1_000_000
-"""Trials with real rollouts that one check may cost."""
 
 
 def _checks(config: CompareConfig, samples: list[Row]) -> list[CheckSpec]:

@@ -116,8 +116,8 @@ class Line:
         return [self.setting.with_value(self.parameter, value) for value in self.values]
 
 
+# Dials in whose inverse samples grow.
 _FALLING: tuple[Parameter, ...] = ("coverage", "tau", "precision")
-"""Dials in whose inverse samples grow."""
 
 
 def samples_factor(parameter: Parameter) -> str:

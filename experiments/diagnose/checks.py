@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 # Repetitions per piece of work: what is lost at most when a command is killed.
 _BLOCK = 10
+# Resamples where the order of methods is not looked at.
 _FEW = 10
-"""Resamples where the order of methods is not looked at."""
+# Share of repetitions in which a 95 % interval should cover at least.
 _LEAST = 0.9
-"""Share of repetitions in which a 95 % interval should cover at least."""
 
 
 def validate(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:

@@ -22,8 +22,8 @@ from tabular.simulation.simulator import TabularSimulator
 Array = NDArray[np.float64]
 Names = tuple[str, str]
 
+# Half of the 8 rollouts per prompt: a base group, where a reset group takes the other half.
 _HALF = 4
-"""Half of the 8 rollouts per prompt: a base group, where a reset group takes the other half."""
 
 
 @dataclass(frozen=True, eq=False)

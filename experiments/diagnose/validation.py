@@ -17,8 +17,8 @@ from experiments.diagnose.truth import Truth
 from experiments.runs.files import Row
 from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 
+# An interval whose end misses the truth by rounding alone covers it.
 _ROUNDING = 1e-9
-"""An interval whose end misses the truth by rounding alone covers it."""
 
 
 @dataclass(frozen=True)

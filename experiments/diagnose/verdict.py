@@ -11,11 +11,11 @@ from experiments.runs.files import Row
 
 _SURE, _LIKELY = 0.975, 0.8
 
+# For worlds that hide their advantages, as language models do.
 _CAUTION = (
     " How sure this is speaks of the drawn prompts alone: on the tiny language model the predicted "
     "order of GRPO and SRPO was not borne out (docs/measurements/diagnose.md)."
 )
-"""For worlds that hide their advantages, as language models do."""
 
 
 def verdict(found: Diagnosis) -> tuple[str, ...]:

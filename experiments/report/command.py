@@ -46,8 +46,8 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("diagnose-order", order_section),
 )
 
+# Why records cannot be shown: rows or tables are not there, or tables do not fit together.
 _INCOMPLETE = (MissingRows, MissingTable, StaleTable)
-"""Why records cannot be shown: rows or tables are not there, or tables do not fit together."""
 
 
 def run(config: FiguresConfig, output: Path, _execution: Execution, console: Console) -> int:

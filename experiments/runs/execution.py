@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.runs.threads import Kind
 
+# More processes than this many per core only take memory from each other.
 _PER_CORE = 8
-"""More processes than this many per core only take memory from each other."""
 
 
 @dataclass(frozen=True)

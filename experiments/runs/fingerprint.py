@@ -29,7 +29,7 @@ def fingerprint(value: object) -> dict[str, str]:
     """Digests of every file and folder that `value` and the values inside it name.
 
     Names for which nothing is on this disk (models and data sets on a hub) have no digest: they are
-    taken at their word.
+    not checked.
     """
     return {
         name: _content(path)
@@ -62,8 +62,8 @@ def _content(path: Path) -> str:
     return total.hexdigest()
 
 
+# Seconds after which a file that is written again has another time.
 _SETTLED = 2.0
-"""Seconds after which a file that is written again has another time."""
 
 
 def _of_file(path: Path) -> str:

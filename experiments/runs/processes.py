@@ -60,7 +60,7 @@ def run_in_processes(
             "run the command again with fewer --workers; finished results are kept",
         ) from error
     finally:
-        # Whatever a worker is still at, nobody waits for it any more.
+        # Results of work that is still under way are not wanted any more.
         for process in set(multiprocessing.active_children()) - before:
             process.kill()
         pool.shutdown(wait=True, cancel_futures=True)

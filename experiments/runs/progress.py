@@ -40,7 +40,7 @@ def progress(
     Args:
         console: where to show it; nowhere without one, or with a quiet one.
         label: what is done.
-        total: of how many things; None: nobody knows.
+        total: number of things; None: unknown.
         done: how many were done before.
     """
     if console is None or console.quiet:

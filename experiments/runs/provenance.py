@@ -20,11 +20,11 @@ _PACKAGES = (
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+# Packages that results come from.
 _COMPUTING = ("cpi_theory", "tabular", "llm", "experiments")
-"""Packages that results come from."""
 
+# What decides results: code, and the prompts that models are shown.
 _SOURCES = {".py", ".txt"}
-"""What decides results: code, and the prompts that models are shown."""
 
 ALL_PACKAGES = (*_COMPUTING, "paper_figs")
 """Those, and the one that draws them."""

@@ -42,8 +42,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _DESCRIPTION, _TIMINGS, _LOCK = "run.json", "timings.jsonl", ".lock"
 
+# Files that are about a run and hold nothing of what came out.
 _ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, manifest.NAME}
-"""Files that are about a run and hold nothing of what came out."""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 Each finished specification is stored at once as a *shard*, a file named by the content of the
 specification, of the files that it names and of the code, so a killed sweep continues where it was
 and no result outlives what it came from. Only this process writes: workers need no shared
-file system. Tables come out in the order of the specifications, whoever finished first.
+file system. Tables come out in the order of the specifications, in whatever order they finish.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from typing import Literal
 Kind = Literal["tables", "tiny", "model"]
 """What a command computes: no language model; the tiny one; another one."""
 
+# PyTorch takes the smaller of the two.
 _TORCH = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""PyTorch takes the smaller of the two."""
 
 _OTHERS = (
     *("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "BLIS_NUM_THREADS"),

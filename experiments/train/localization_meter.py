@@ -26,7 +26,7 @@ class LocalizationTally:
             wrong.
         first_hard: those in which the first hard step is the first error: what a localiser that
             looks at the question alone would get right.
-        unknown: those whose first error nobody knows; they can count as asked and named alone.
+        unknown: those whose first error is unknown; they can count as asked and named alone.
     """
 
     asked: int = 0
@@ -62,7 +62,7 @@ class MeteredLocalizer:
 
     Attributes:
         inner: the localiser in use.
-        oracle: knows the truth, None where nobody does.
+        oracle: names the true first errors; None where there is no step checker.
         hard_places: hard steps of a problem, for the baseline.
         tally: the counts so far.
     """

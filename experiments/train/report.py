@@ -12,8 +12,8 @@ from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.train.summary import known
 
+# Seeds below which a report warns of its own intervals.
 _FEW = 10
-"""Seeds below which a report warns of its own intervals."""
 
 
 def train_section(run: Run) -> list[Block]:

@@ -34,7 +34,7 @@ def localization(curves: Iterable[Curves]) -> list[Row]:
     Rows: `world`, `method`, `x` (rollouts at the later record), the counts of
     :class:`~experiments.train.localization_meter.LocalizationTally`, and `exact_rate` with `lower`
     and `upper` among those whose first error is known, seeds as clusters (null where fewer than two
-    seeds have any). Methods that ask nobody have none.
+    seeds have any). Methods without a localiser have none.
     """
     rows = []
     for one in curves:

@@ -14,6 +14,7 @@ from experiments.verify.families import make_instance
 from experiments.verify.files import Counterexample, to_json
 from experiments.verify.search import Search, run_search
 
+# How the instances are shared among the families.
 _SHARES = {
     "layered": 0.45,
     "layered exact": 0.13,
@@ -26,7 +27,6 @@ _SHARES = {
     "aliased": 0.02,
     "gymnasium": 0.01,
 }
-"""How the instances are shared among the families."""
 
 _CHUNK = 200
 
@@ -121,13 +121,13 @@ def _check_chunk(chunk: Chunk) -> list[dict[str, Any]]:
     ]
 
 
+# Violations stored per task.
 _KEPT = 3
-"""Violations stored per task."""
 
 _BINOMIAL_ROUNDING = 1e-12
 
+# A penalty this many times its rounding says what share of it was used to four digits.
 _CLEAR = 1e4
-"""A penalty this many times its rounding says what share of it was used to four digits."""
 
 
 def _check_samples(task: Samples) -> list[dict[str, Any]]:

@@ -125,8 +125,8 @@ def sharp_best_step(instance: BoundInstance) -> Readings:
         yield Reading("T2s", "best step size", other, there - near, guaranteed)
 
 
+# An irrational maximiser is given as a nearby number; its value is worse by no more than this.
 _SEARCHED = 1 / (1 << 30)
-"""An irrational maximiser is given as a nearby number; its value is worse by no more than this."""
 
 
 def greedy_improvement(instance: BoundInstance) -> Readings:

@@ -123,8 +123,8 @@ def _weight(rng: Rng, mdp: FiniteHorizonMDP | DiscountedMDP, evaluation: Evaluat
     return ratios(table + top, _EIGHTHS, exact)
 
 
+# Where bounds that are exact to second order in alpha show a wrong constant.
 _NEAR_ZERO = Fraction(1, 1024)
-"""Where bounds that are exact to second order in alpha show a wrong constant."""
 
 
 def around(
@@ -184,9 +184,9 @@ def _discount(rng: Rng, exact: bool) -> Exact:
     return Fraction(tenths, 10) if exact else tenths / 10
 
 
+# (gain, loss) of the fixed traps. On the second fail bounds that ignore the unit of the reward,
+# on the third, where the candidate is worse everywhere, those that shrink a negative slope.
 _STAKES = ((Fraction(1, 5), Fraction(-3, 10)), (20, -30), (-1, -1), (1, 0), (0, -1))
-"""(gain, loss) of the fixed traps. On the second fail bounds that ignore the unit of the reward,
-on the third, where the candidate is worse everywhere, those that shrink a negative slope."""
 _CONSTANTS = (Fraction(1), Fraction(2, 5))
 _DISCOUNTS = (Fraction(9, 10), Fraction(0), Fraction(1, 2))
 FIXED_TRAPS: tuple[tuple[Any, ...], ...] = tuple(

@@ -22,8 +22,8 @@ from tabular.resets.updates import greedy_on, improvable, mix, reset_step
 Array = NDArray[Any]
 
 EPSILON = float(np.finfo(np.float64).eps)
+# Tolerance of float checks, per layer and unit of what is compared.
 _ROUNDING = 64 * EPSILON
-"""Tolerance of float checks, per layer and unit of what is compared."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,8 @@ _SAMPLES = (1, 10, 300, 20_000)
 _DELTAS = (0.5, 0.05, 1e-6)
 _POLICIES = (1, 50)
 _BOUND = 2.0
+# A simulation contradicts a statement when it had less than this chance if the statement held.
 _UNLIKELY = 1e-9
-"""A simulation contradicts a statement when it had less than this chance if the statement held."""
 
 
 def accuracy_fails_rarely() -> Readings:

@@ -237,8 +237,8 @@ class SeededWorld:
     coverage: float
 
 
+# A return that falls short of `success` by rounding alone is no failure.
 _MARGIN = 1e-9
-"""A return that falls short of `success` by rounding alone is no failure."""
 
 
 def build_world(world: World, key: Key) -> SeededWorld:

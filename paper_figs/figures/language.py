@@ -93,7 +93,7 @@ def _accuracy_line(ax: Axes, rows: Sequence[Row], method: str, index: int) -> No
 
 @styled
 def credit_figure(tree: Sequence[Row]) -> Figure:
-    """One prompt's rollouts under SRPO, each thought coloured by how hard the loss pulls at it.
+    """One prompt's rollouts under SRPO, each thought coloured by the norm of the loss gradient.
 
     Args:
         tree: rows of the table ``tree``; those of kind "rollout" are drawn.

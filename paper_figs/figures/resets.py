@@ -140,8 +140,8 @@ def correction_figure(corrections: Sequence[Row]) -> Figure:
 _COUNTED = ("self", "random")
 _REFERENCES = {"oracle": "mean of exact first errors", "start": "mean from the start"}
 
+# Resets from which on an interval is to fit into the panel; those of fewer run off its top.
 _MANY = 20
-"""Resets from which on an interval is to fit into the panel; those of fewer run off its top."""
 
 
 _PREFIXES = {

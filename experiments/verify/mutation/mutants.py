@@ -98,7 +98,7 @@ class Mutant:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """While it lasts the original itself behaves as the mutant, whoever imported it."""
+        """Make the original itself behave as the mutant in this block, wherever it was imported."""
         function = self.original
         saved = function.__code__, function.__defaults__, function.__kwdefaults__
         function.__code__, function.__defaults__ = self.code, self.defaults
