@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import exit_codes
 from experiments.commands import COMMANDS
-from experiments.runs.threads import start_with_one, use
+from experiments.execution.threads import start_with_one, use
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from experiments.runs.execution import Execution
+    from experiments.execution.settings import Execution
 
 
 # Packages that only commands on language models need.

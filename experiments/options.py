@@ -11,7 +11,7 @@ import tyro
 
 from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
 
 Config = TypeVar("Config")
 

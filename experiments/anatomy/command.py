@@ -21,11 +21,11 @@ from experiments.anatomy.samples import reset_rows
 from experiments.anatomy.tree import TreeSpec, tree_rows
 from experiments.curve_statistics import difference_text
 from experiments.documents.numbers import interval_text
-from experiments.runs.derived import Compute, derive
-from experiments.runs.execution import Execution
+from experiments.execution.derived import Compute, derive
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 
 
 def run(config: AnatomyConfig, output: Path, execution: Execution, console: Console) -> int:

@@ -9,7 +9,7 @@ import tyro
 
 from cpi_theory.checks import check_count
 from experiments.anatomy.spec import AnatomySpec
-from experiments.runs.threads import Kind
+from experiments.execution.threads import Kind
 from experiments.worlds.language import LanguageWorld, choose
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.training.settings import LossSettings

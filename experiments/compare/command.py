@@ -28,11 +28,11 @@ from experiments.compare.report import lowest_levels
 from experiments.compare.settings import Line, Setting
 from experiments.compare.summary import bounds_against_facts, imperfect_oracles
 from experiments.documents.numbers import interval_text
-from experiments.runs.derived import Compute, derive
-from experiments.runs.execution import Execution
+from experiments.execution.derived import Compute, derive
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import Task, sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import Task, sweep
 
 
 def run(config: CompareConfig, output: Path, execution: Execution, console: Console) -> int:

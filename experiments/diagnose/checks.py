@@ -21,12 +21,12 @@ from experiments.diagnose.order import (
 from experiments.diagnose.validation import ValidationSpec, coverage_rows, validation_rows
 from experiments.diagnose.verdict import order_sentences
 from experiments.documents.numbers import interval_text
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 from experiments.worlds.with_localizer import SETTINGS, VALIDATION
 
 if TYPE_CHECKING:

@@ -30,11 +30,11 @@ from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
-from experiments.runs.derived import Compute
+from experiments.execution.derived import Compute
+from experiments.execution.progress import Advance, progress
+from experiments.execution.settings import Execution
 from experiments.runs.encoding import digest
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
-from experiments.runs.progress import Advance, progress
 from experiments.runs.store import Run
 
 Tables = Mapping[str, Sequence[Row]]

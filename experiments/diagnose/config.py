@@ -13,9 +13,9 @@ import tyro
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings
 from cpi_theory.randomness import Key
+from experiments.execution.progress import Advance
+from experiments.execution.threads import Kind
 from experiments.runs.fingerprint import points_to
-from experiments.runs.progress import Advance
-from experiments.runs.threads import Kind
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.language import choose as choose_task
 from experiments.worlds.prepared import PreparedWorld

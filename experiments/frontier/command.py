@@ -18,15 +18,15 @@ from rich.table import Table
 
 from cpi_theory.statistics.bootstrap import paired_difference
 from experiments.documents.numbers import interval_text
+from experiments.execution.derived import Compute, derive
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.config import FrontierConfig
 from experiments.frontier.report import verdicts
 from experiments.frontier.summary import goals, rank_rule
-from experiments.runs.derived import Compute, derive
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 
 
 def run(config: FrontierConfig, output: Path, execution: Execution, console: Console) -> int:

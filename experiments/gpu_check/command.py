@@ -18,11 +18,11 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.execution.progress import progress
+from experiments.execution.settings import Execution
 from experiments.gpu_check.config import GpuCheckConfig
 from experiments.methods import LANGUAGE_METHODS
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row, atomic_write
-from experiments.runs.progress import progress
 from experiments.runs.provenance import environment
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training

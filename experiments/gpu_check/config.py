@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cpi_theory.checks import InvalidInput, check_count
-from experiments.runs.threads import Kind
+from experiments.execution.threads import Kind
 
 if TYPE_CHECKING:
     from llm.throughput import Workload

@@ -18,14 +18,14 @@ from rich.table import Table
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as summary
 from experiments.curve_statistics import Curves
+from experiments.execution.derived import Compute, derive
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.learn.config import _EXACT, LearnConfig
 from experiments.learn.curves import learning_curve
 from experiments.methods import TABULAR_METHODS, ConservativeMethod, GroupMethod
-from experiments.runs.derived import Compute, derive
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 from experiments.worlds.tabular import build_world
 
 

@@ -18,12 +18,12 @@ from experiments.compare.report import compare_section
 from experiments.diagnose.report import diagnose_section, order_section, validate_section
 from experiments.documents.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
 from experiments.errors import MissingTable, StaleTable
+from experiments.execution.progress import Advance, progress
+from experiments.execution.settings import Execution
 from experiments.frontier.report import frontier_section
 from experiments.learn.report import learn_section
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.manifest import Origin
-from experiments.runs.progress import Advance, progress
 from experiments.runs.provenance import ALL_PACKAGES, code_digest
 from experiments.runs.store import Run
 from experiments.train.report import train_section

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from experiments.commands import COMMANDS
 from experiments.config import load_config
+from experiments.execution.settings import Execution
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
 from experiments.runs.encoding import digest
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.fingerprint import fingerprint
 from experiments.runs.provenance import ALL_PACKAGES, code_digest

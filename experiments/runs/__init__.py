@@ -1,1 +1,1 @@
-"""Runs on disk and the sweeps that fill them, resumable, on this machine or a cluster."""
+"""Runs on disk: what is stored, what it was made of, and whether it may be used again."""

@@ -17,11 +17,11 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
-from experiments.runs.derived import Compute, derive
-from experiments.runs.execution import Execution
+from experiments.execution.derived import Compute, derive
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve

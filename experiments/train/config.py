@@ -9,8 +9,8 @@ import tyro
 
 from cpi_theory.checks import check_count
 from experiments.config import named_values
+from experiments.execution.threads import Kind
 from experiments.methods import LANGUAGE_METHODS
-from experiments.runs.threads import Kind
 from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
 from experiments.worlds.language import LanguageWorld, choose
 from llm.models.settings import TINY_NAME, ModelSettings

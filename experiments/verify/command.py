@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 from experiments.verify.check import check, tasks
 from experiments.verify.config import VerifyConfig
 from experiments.verify.replay import replay

@@ -11,10 +11,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 from experiments.verify.claims import GAIN
 from experiments.verify.config import VerifyConfig
 from experiments.verify.mutation.judge import Judging, judge_mutants

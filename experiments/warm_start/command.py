@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from experiments.execution.progress import progress
+from experiments.execution.settings import Execution
 from experiments.runs.claims import claim
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row, atomic_write, cut_log, rows_as_bytes
-from experiments.runs.progress import progress
 from experiments.runs.store import Run
 from experiments.warm_start.config import WarmStartConfig
 from llm.evaluation.arithmetic import measure

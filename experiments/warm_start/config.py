@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cpi_theory.checks import check_count
 from experiments.config import named_values
-from experiments.runs.threads import Kind
+from experiments.execution.threads import Kind
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.training.warm_start import WarmStart
 

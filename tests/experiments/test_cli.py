@@ -18,11 +18,11 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments import cli
 from experiments.commands import COMMANDS
+from experiments.execution.settings import Execution
 from experiments.exit_codes import CANNOT_WRITE, DEFECT, EXIT_CODES, LOST
 from experiments.options import parse_options
-from experiments.runs.execution import Execution
 
-HERE = Path(__file__).parent / "runs"
+HERE = Path(__file__).parent / "execution"
 HEAVY = ("numpy", "scipy", "numba", "torch", "matplotlib", "tabular", "jax", "tyro", "joblib")
 
 
@@ -254,7 +254,7 @@ def test_threads_of_processes(
 @pytest.mark.parametrize("threads", [1, 2])
 def test_pytorch_takes_as_many_threads_as_it_is_told(threads: int) -> None:
     code = (
-        "from experiments.runs.threads import start_with_one, use; start_with_one(); {before}"
+        "from experiments.execution.threads import start_with_one, use; start_with_one(); {before}"
         f"use({threads}); import torch; print(torch.get_num_threads())"
     )
     for before in ("", "import torch; "):

@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from experiments import curve_statistics as shared
+from experiments.execution.settings import Execution
 from experiments.frontier.summary import goals
 from experiments.report.command import run
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.train import summary
 from paper_figs.catalogue import FIGURES

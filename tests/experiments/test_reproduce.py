@@ -229,8 +229,8 @@ def test_the_largest_exit_code_is_kept(
     """A violated bound must fail the whole, now and when it is passed over later."""
     from rich.console import Console
 
+    from experiments.execution.settings import Execution
     from experiments.reproduce import command as reproduce
-    from experiments.runs.execution import Execution
 
     ran = []
 

@@ -23,7 +23,7 @@ from experiments.anatomy.summary import (
     signals,
 )
 from experiments.anatomy.tree import TreeSpec, tree_rows
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from llm.models.settings import TINY_NAME, ModelSettings

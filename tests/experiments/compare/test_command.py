@@ -26,7 +26,7 @@ from experiments.compare.measures import (
 from experiments.compare.plan import lines
 from experiments.compare.settings import Line, Setting
 from experiments.compare.worlds import policy_update
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
 from experiments.runs.store import Run
 from tabular.evaluation.evaluate import evaluate
 from tabular.resets.updates import coverage, improvable, reset_step

@@ -37,11 +37,11 @@ from experiments.diagnose.truth import Truth
 from experiments.diagnose.validation import ValidationSpec, coverage_rows, validation_rows
 from experiments.diagnose.verdict import order_sentences, verdict
 from experiments.documents.numbers import percent
+from experiments.execution.settings import Execution
 from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
 from experiments.report.command import run as figures
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
@@ -249,7 +249,7 @@ def test_a_finished_diagnosis_is_not_made_again_but_printed(
 def test_a_diagnosis_shows_that_it_is_at_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.runs.progress.EVERY", 0.05)
+    monkeypatch.setattr("experiments.execution.progress.EVERY", 0.05)
     console = quiet()
     run(DiagnoseConfig(world="tree-early", prompts=32), tmp_path, ONE, console)
     assert "diagnosis: 0 s so far" in console.file.getvalue()  # type: ignore[attr-defined]

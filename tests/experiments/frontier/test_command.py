@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
+from experiments.execution.settings import Execution
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.command import run, summarise
 from experiments.frontier.config import CellSpec, FrontierConfig
@@ -19,7 +20,6 @@ from experiments.frontier.summary import goals, rank_rule
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget
 from experiments.methods import ALGORITHMS
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from tabular.learning.optimizers import Adam

@@ -16,11 +16,11 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as summary
+from experiments.execution.settings import Execution
 from experiments.learn.command import run
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget, CurveSpec, learning_curve
 from experiments.methods import TABULAR_METHODS, GroupMethod
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.worlds.tabular import WORLDS, GymWorld, LockWorld, TreeWorld, build_world, choose

@@ -28,10 +28,10 @@ from experiments.documents.document import (
     shown,
 )
 from experiments.documents.numbers import agreement, interval_text
+from experiments.execution.settings import Execution
 from experiments.learn.report import learning_summary
 from experiments.report.command import existing_runs, run
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.verify.report import bound_verdicts
 from paper_figs.catalogue import FIGURES

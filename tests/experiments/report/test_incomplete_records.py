@@ -18,13 +18,13 @@ from experiments.compare.command import run as compare
 from experiments.compare.config import CompareConfig
 from experiments.diagnose.command import run as diagnose
 from experiments.diagnose.config import DiagnoseConfig
+from experiments.execution.settings import Execution
 from experiments.learn.command import run as learn
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget
 from experiments.report import command
 from experiments.report.command import _INCOMPLETE, _SECTIONS, existing_runs, run
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.verify.command import run as verify
 from experiments.verify.config import VerifyConfig

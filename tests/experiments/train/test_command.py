@@ -13,8 +13,8 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.config import load_config
+from experiments.execution.settings import Execution
 from experiments.methods import LANGUAGE_METHODS
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.train.command import run
 from experiments.train.config import TrainConfig

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
+from experiments.execution.settings import Execution
 from experiments.report.command import run as figures
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.train.command import run
 from experiments.train.config import TrainConfig

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
 from experiments.runs.store import Run
 from experiments.train import training
 from experiments.train.command import run

@@ -16,7 +16,7 @@ from cpi_theory import bounds
 from cpi_theory.bounds import chooser
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
-from experiments.runs.execution import Execution
+from experiments.execution.settings import Execution
 from experiments.runs.files import parse_rows
 from experiments.verify import sampling
 from experiments.verify.check import Chunk, tasks

@@ -14,10 +14,10 @@ from rich.console import Console
 from experiments.anatomy.command import run as run_anatomy
 from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.report import gap_verdicts
+from experiments.execution.settings import Execution
 from experiments.report import command
 from experiments.report.command import run as report
 from experiments.report.config import FiguresConfig
-from experiments.runs.execution import Execution
 from experiments.runs.store import Run
 from experiments.train.command import run as run_train
 from experiments.train.config import TrainConfig

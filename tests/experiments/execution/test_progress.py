@@ -9,8 +9,8 @@ import time
 import pytest
 from rich.console import Console
 
-from experiments.runs import progress as module
-from experiments.runs.progress import progress
+from experiments.execution import progress as module
+from experiments.execution.progress import progress
 
 
 def shown(total: int | None, steps: list[int], monkeypatch: pytest.MonkeyPatch) -> list[str]:

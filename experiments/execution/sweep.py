@@ -22,14 +22,14 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
-from experiments.runs.cluster import run_on_cluster
+from experiments.execution.cluster import run_on_cluster
+from experiments.execution.processes import run_in_processes
+from experiments.execution.progress import Advance, progress
+from experiments.execution.settings import Execution
 from experiments.runs.encoding import canonical, digest, plain
-from experiments.runs.execution import Execution
 from experiments.runs.files import Row, parse_rows, read_bytes, rows_as_bytes
 from experiments.runs.fingerprint import fingerprint
 from experiments.runs.manifest import checksum
-from experiments.runs.processes import run_in_processes
-from experiments.runs.progress import Advance, progress
 from experiments.runs.provenance import code_digest
 from experiments.runs.store import Run
 

@@ -21,13 +21,13 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
-from experiments.runs.cluster import _result
-from experiments.runs.execution import Execution
-from experiments.runs.processes import run_in_processes
+from experiments.execution.cluster import _result
+from experiments.execution.processes import run_in_processes
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import _Work, sweep
+from experiments.execution.threads import Kind
 from experiments.runs.provenance import code_digest
 from experiments.runs.store import Run
-from experiments.runs.sweep import _Work, sweep
-from experiments.runs.threads import Kind
 
 HERE = Path(__file__).parent
 
@@ -127,7 +127,7 @@ def test_no_result_outlives_the_code_that_it_came_from(
 ) -> None:
     specs = [tasks.Square(3, log=str(log))]
     for code, times in (("before", 1), ("before", 1), ("after", 2)):
-        monkeypatch.setattr("experiments.runs.sweep.code_digest", lambda code=code: code)
+        monkeypatch.setattr("experiments.execution.sweep.code_digest", lambda code=code: code)
         sweep(tasks.square, specs, run, "squares", Execution(workers=1))
         assert executions(log)[3] == times
 
@@ -256,9 +256,9 @@ def test_workers_may_grow(tasks: ModuleType, tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import sweep_tasks as tasks\n"
-        "from experiments.runs.execution import Execution\n"
+        "from experiments.execution.settings import Execution\n"
         "from experiments.runs.store import Run\n"
-        "from experiments.runs.sweep import sweep\n"
+        "from experiments.execution.sweep import sweep\n"
         "if __name__ == '__main__':\n"
         "    specs = [tasks.Square(i, seconds=0.6) for i in range(8)]\n"
         "    run = Run.open(sys.argv[2], 'one', {}, 0)\n"
@@ -474,7 +474,7 @@ def test_workers_that_are_left_alone_end_on_every_system(tmp_path: Path) -> None
     """The thread that watches the main process, where the system does not do it."""
     code = (
         "import multiprocessing, os, sys, time\n"
-        "from experiments.runs import processes\n"
+        "from experiments.execution import processes\n"
         "def work(connection):\n"
         "    processes.sys = type('Elsewhere', (), {'platform': 'elsewhere'})\n"
         "    processes._end_with_parent(os.getppid())\n"

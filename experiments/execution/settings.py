@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 
 from cpi_theory.checks import InvalidInput, check_count
-from experiments.runs.threads import Kind
+from experiments.execution.threads import Kind
 
 # More processes than this many per core only take memory from each other.
 _PER_CORE = 8

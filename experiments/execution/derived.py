@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.execution.progress import progress
 from experiments.runs.files import Row
-from experiments.runs.progress import progress
 from experiments.runs.store import Run
 
 Compute = Callable[[], Sequence[Mapping[str, Any]]]

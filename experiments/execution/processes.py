@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from experiments.errors import WorkerLost
-from experiments.runs.threads import inherited
+from experiments.execution.threads import inherited
 
 Result = TypeVar("Result")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from sweep_tasks import Square, square, threads
 
-from experiments.runs import progress
-from experiments.runs.execution import Execution
+from experiments.execution import progress
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.runs.store import Run
-from experiments.runs.sweep import sweep
 from squares.config import SquaresConfig
 
 

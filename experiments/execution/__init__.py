@@ -1,0 +1,1 @@
+"""Where the work of a command runs: in this process, in others of this machine, on a cluster."""
