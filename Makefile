@@ -15,7 +15,7 @@ run: $(RUNTIME)
 
 # With COVERAGE=1 it also fails where less of the code is run than the gate in pyproject.toml says.
 test: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov)
 
 # The same in every supported version of Python, each in an environment of its own. Interpreters of
 # pyenv are looked for in its folder: its python3.12 runs only where that version is switched on.

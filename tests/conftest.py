@@ -1,7 +1,8 @@
-"""Settings shared by every test: one hypothesis profile, single-threaded numerics."""
+"""Shared by every test: one hypothesis profile, single-threaded numerics, slow files first."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Before numpy loads: two test workers with two BLAS threads each would fight for two cores.
@@ -18,3 +19,9 @@ settings.register_profile(
 )
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold slow tests: one that came last would keep one core alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
