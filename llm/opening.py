@@ -115,6 +115,7 @@ def open_model(
     """
     model, vocabulary = load_model(settings, seed=seed)
     sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, settings)
+    # Before the localiser is made: its replies go through the wrapper, a journal for instance, too.
     sampler = sampler if wrap is None else wrap(sampler)
     form = getattr(task, "form", None) or ThoughtFormat() if form is None else form
     if localizer is None:

@@ -99,6 +99,7 @@ class LanguageModelSimulator:
             prompt = self.vocabulary.chat([{"role": "user", "content": text}])
         else:
             prompt = self.vocabulary.encode(text)
+        # One token at least has to fit behind the prompt.
         if len(prompt) >= self.sampler.context:
             raise InvalidInput(
                 f"problem {problem.id!r}",
@@ -127,6 +128,7 @@ class LanguageModelSimulator:
             keys: the randomness of each, uint64 (len(states),).
             steps: most thoughts of each; None: as many as the format allows.
         """
+        # One key per state: a rollout does not depend on the batch that it is sampled in.
         keys = as_keys(keys, len(states))
         rows = list(zip(states, steps, strict=True))
         requests = [
@@ -156,6 +158,8 @@ class LanguageModelSimulator:
         answers = [FailedLocalization(Reason.NOT_FAILED)] * len(rollouts)
         # Of a success the answer is known, and asking would cost tokens.
         asked = [i for i, rollout in enumerate(rollouts) if rollout.failed]
+        # Keys go by place among all rollouts: who else failed does not change what is drawn for
+        # one.
         located = self.localizer.locate([rollouts[i] for i in asked], keys[asked])
         for i, one in zip(asked, located, strict=True):
             answers[i] = one.answer
@@ -164,6 +168,7 @@ class LanguageModelSimulator:
         return answers
 
     def _request(self, state: TextState, most: int | None, key: int) -> Request:
+        # What was kept counts against the limit, as if it had been sampled here.
         room = self.form.max_tokens - len(state.kept)
         return Request(state.tokens, room, key, self._stop(state, most))
 
@@ -180,9 +185,12 @@ class LanguageModelSimulator:
         segmenter = self._stop(state, most).segmenter(self.sampler.eos)
         cut = segment(segmenter, completion.tokens, self.vocabulary.piece)
         full = len(state.tokens) + len(completion.tokens) >= self.sampler.context
+        # A cut in a full context is none: nothing could go on from there.
         if cut.ended is None or (cut.ended is TextEnding.CUT and full):
             cut.end(TextEnding.TOKEN_LIMIT)  # the engine ran out of room before the format did
         assert cut.ended is not None
+        # An engine that cannot stop in time has gone on behind the end: paid for, but of no
+        # thought.
         length = cut.spans[-1][1]
         tokens, spans = completion.tokens[:length], tuple(cut.spans)
         verdict = self._judge(state, tokens, cut.ended)
@@ -209,9 +217,12 @@ class LanguageModelSimulator:
     def _judge(self, state: TextState, tokens: tuple[int, ...], ending: TextEnding) -> Verdict:
         """A text that was cut off has not answered, whatever stands in it."""
         if ending is TextEnding.CUT:
+            # NaN is below no level of success: what was cut off has not failed, and no localiser is
+            # asked.
             return Verdict(math.nan, None)
         if not ending.complete:
             return Verdict(0.0, None)
+        # With the kept thoughts: the solution is judged as a whole, whoever wrote its beginning.
         verdict = self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
         _check_reward(self.task, state.problem, verdict.reward)
         return verdict

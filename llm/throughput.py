@@ -114,6 +114,7 @@ class Workload:
     def texts(self, count: int, length: int, purpose: str) -> list[Tokens]:
         """Return random ids, none of them special."""
         drawn = Key.of(0).child(purpose).integers(count * length).reshape(count, length)
+        # Ids 0 to 2 are the tokenizer's padding, end and unknown word.
         ids = 3 + (drawn % np.uint64(self.shape.words - 3)).astype(np.int64)
         return [tuple(row) for row in ids.tolist()]
 
@@ -132,6 +133,7 @@ class Workload:
         count = self.prompts * self.rollouts
         completions = self.texts(count, self.completion_tokens, "completions")
         prompts = self.texts(self.prompts, self.prompt_tokens, "prompts")
+        # The loss that is timed is unclipped and does not look at them.
         old = np.zeros(self.completion_tokens, np.float32)
         return [
             TrainingRow(
@@ -182,6 +184,7 @@ def measure_model(work: Workload, device: str) -> dict[str, Any]:
         "training": _training(model, work, place),
     }
     if find_spec("vllm") is not None:
+        # vLLM takes its share of the GPU when it starts, so our model has to be gone by then.
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             words.tokenizer.save_pretrained(folder)
@@ -242,10 +245,12 @@ def _timed(
     """Seconds of each repeat after a first one, and the peak memory of a GPU."""
     _empty(device)
     seconds = []
+    # The first run loads kernels and fills the allocator, and does not count.
     for _ in range(repeats + 1):
         begin = time.perf_counter()
         run()
         if device.type == "cuda":
+            # Kernels run on their own: without waiting, only their launch would be timed.
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - begin)
     if device.type != "cuda":

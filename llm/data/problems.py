@@ -79,6 +79,7 @@ class Fields:
         if self.answer_after == "\\boxed":
             answer = boxed(solution)
         else:
+            # After the last marker: the solution may use the sign before.
             _, found, rest = solution.rpartition(self.answer_after)
             answer = rest.strip() if found else None
         if not answer:

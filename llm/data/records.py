@@ -45,6 +45,7 @@ class Record:
         value = self._value(name)
         if isinstance(value, str) and value.strip():
             return value.strip()
+        # True and False are integers in Python, but no answers that are numbers.
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return str(value)
         raise self._refusal(name, value)

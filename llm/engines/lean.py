@@ -108,6 +108,7 @@ class LeanTrainer:
         """
         if not rows:
             raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
+        # Before the first update, while the weights are still those that sampled.
         rows = with_logprobs(self.model, rows, self.loss.temperature, self._size)
         minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
         with _learning(self.model), explain_out_of_memory("optimizer.micro_batch", self._size):
@@ -124,8 +125,10 @@ class LeanTrainer:
         informative = sorted((row for row in rows if row.informative), key=len)
         loss = norm = 0.0
         if informative:
+            # By the number of the update: a resumed run drops what the whole one would have.
             with drawing(self.key.child("dropout", self.updates), self.model.device):
                 loss = self._accumulate(informative, totals)
+            # What comes back is the norm before scaling.
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
             self._check_finite(loss, norm)  # before the step: the weights stay the last good ones
             for group in self._optimizer.param_groups:
@@ -173,6 +176,7 @@ class LeanTrainer:
             InvalidInput: if it is that of another model.
         """
         weights = state["weights"]
+        # All is checked before anything is copied, or a refusal would leave a mixture.
         other = weights.keys() ^ self._trained.keys()
         other |= {n for n, w in weights.items() if n not in other and self._differs(n, w)}
         if other:
@@ -180,6 +184,7 @@ class LeanTrainer:
             raise InvalidInput("state", sorted(other)[:3], "weights of another model", remedy)
         with torch.no_grad():
             for name, parameter in self._trained.items():
+                # In place: the optimiser and the sampler hold these very tensors.
                 parameter.copy_(weights[name])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.updates = state["updates"]
@@ -197,6 +202,7 @@ def check_trainable(parameters: Any) -> None:
     kinds = {p.dtype for p in parameters}
     if not kinds:
         raise InvalidInput("model", None, "has no weights to train", "unfreeze some")
+    # Adam's epsilon of 1e-8 is 0 in float16.
     if torch.float16 in kinds:
         raise InvalidInput("precision", "float16", "cannot be trained", "use float32 or bfloat16")
 
@@ -267,6 +273,7 @@ def with_logprobs(
             known = completion_logprobs(model, batch, temperature).cpu().numpy()
         for values, i in zip(known, part, strict=True):
             row = updated[i]
+            # Tensors of rows speak of the token at each place: no shift by one.
             logprobs = values[len(row.prompt) : len(row)].astype(np.float32)
             updated[i] = replace(row, logprobs=logprobs)
     return updated

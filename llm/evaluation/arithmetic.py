@@ -93,6 +93,7 @@ class Attempts:
     @property
     def visited(self) -> NDArray[np.bool_]:
         """Steps taken on the right path, up to the first error, bool, shape (n, H)."""
+        # The step with the first error was still asked from a right value.
         last = np.where(self.first_errors < 0, self.hard.shape[1], self.first_errors)
         return np.asarray(np.arange(self.hard.shape[1]) <= last[:, None])
 
@@ -121,6 +122,7 @@ def localization(localizer: Localizer, attempts: Attempts, key: Key) -> dict[str
     located = localizer.locate([attempts.rollouts[i] for i in asked], key.integers(len(asked)))
     named = [one.answer.step if isinstance(one.answer, Localization) else None for one in located]
     truth, hard = attempts.first_errors[asked], attempts.hard[asked]
+    # A refusal is infinitely far off: it counts among all that were asked and is never a hit.
     off = np.array([np.inf if s is None else abs(s - t) for s, t in zip(named, truth, strict=True)])
     guess = np.where(hard.any(axis=1), hard.argmax(axis=1), 0)
     return {

@@ -64,6 +64,7 @@ def whole_solution(rollout: TextRollout, vocabulary: Vocabulary, delimiter: str)
 def own_step(rollout: TextRollout, index: int) -> Answer:
     """Return the answer that names thought `index` (0-based) of the whole solution."""
     step = index - len(rollout.start.ends)
+    # Below 0 the error is in what was kept, which no reset of this rollout can undo.
     if not 0 <= step < len(rollout):
         return FailedLocalization(Reason.OUT_OF_RANGE)
     return Localization(step)

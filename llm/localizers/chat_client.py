@@ -148,6 +148,7 @@ class ChatClient:
         """
         named = [{"model": self.endpoint.model, **body} for body in bodies]
         marks = [_mark(self.endpoint.address, body) for body in named]
+        # Equal bodies have one mark and are asked once.
         new = {m: b for m, b in zip(marks, named, strict=True) if m not in self._memory.replies}
         if new:
             self._fetch(new)
@@ -161,6 +162,7 @@ class ChatClient:
                 pool.submit(self._patiently, client, body): mark for mark, body in bodies.items()
             }
             try:
+                # Kept as they come: a later failure loses none that was paid for.
                 for future in as_completed(futures):
                     if future.cancelled():
                         continue
@@ -212,6 +214,7 @@ class ChatClient:
         return min(max(doubled, asked), _LONGEST_PAUSE)
 
     def _once(self, client: httpx.Client, body: dict[str, Any]) -> Reply:
+        # Requests run in threads, and += is not one step.
         with self._lock:
             self.asked += 1
         try:
@@ -224,6 +227,7 @@ class ChatClient:
         what = f"refused with status {response.status_code}: {said}"
         if response.status_code not in _RETRIED:
             raise self._error(what, "check address, key and model")
+        # It may also be a date; then the doubled pause alone counts.
         wait = response.headers.get("Retry-After", "")
         raise _Passing(what, float(wait) if wait.isdecimal() else 0.0)
 

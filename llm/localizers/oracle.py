@@ -85,7 +85,9 @@ class MajorityLocalizer:
 
     def _ballots(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[list[Located]]:
         repeated = [rollout for rollout in rollouts for _ in range(self.votes)]
+        # From the rollout's own key, so that its votes depend on no other rollout.
         streams = [Key.of(int(k)).child("votes").integers(self.votes) for k in keys]
+        # numpy concatenates no empty list.
         flat = np.concatenate(streams) if streams else keys
         located = self.inner.locate(repeated, flat)
         return [located[i : i + self.votes] for i in range(0, len(located), self.votes)]

@@ -171,4 +171,5 @@ def read_step(rollout: TextRollout, reply: str, cut: bool = False) -> Answer:
         return FailedLocalization(Reason.OUT_OF_RANGE)
     if int(number) == 0:
         return FailedLocalization(Reason.NO_ERROR)
+    # Prompts number the steps from 1.
     return own_step(rollout, int(number) - 1)

@@ -63,6 +63,7 @@ def plain_logprobs(model: Any, prompt: Tokens, completion: Tokens) -> Tensor:
         log pi(completion[t] | prompt, completion[:t]) in nats, temperature 1, float32, shape (T,).
     """
     ids = torch.tensor([[*prompt, *completion]], device=model.device)
+    # The logits at a place predict the token at the next.
     logits = model(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 : -1]
     return torch.log_softmax(logits.float(), dim=-1).gather(1, ids[0, len(prompt) :, None])[:, 0]
 
@@ -88,6 +89,7 @@ def token_logprobs(
     # of all wanted places are never made, and of the rest only wanted ones go into the softmax.
     first = int(wanted.any(dim=0).nonzero()[0])
     kept = wanted[:, first:]
+    # A token is predicted one place before it; what the last place predicts is not wanted.
     places = kept.shape[1] + 1
     logits = model(
         input_ids=ids, attention_mask=attention_mask, logits_to_keep=places, use_cache=False
@@ -179,6 +181,7 @@ def check_right_padding(model: Any, context: int) -> None:
     """
     rows = probe_rows(model, context)
     width = max(len(prompt) + len(completion) for prompt, completion in rows)
+    # Padded with id 0, whatever it means: that the mask hides it is what is tested.
     ids = torch.zeros(len(rows), width, dtype=torch.int64)
     real, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
     for i, (prompt, completion) in enumerate(rows):

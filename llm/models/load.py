@@ -49,6 +49,8 @@ def load_model(
         _check_fits(model, vocabulary, settings)
         for text in needed:
             check_writes(vocabulary, text)
+        # Adapters are drawn before the move, so that their first weights are the same on any
+        # device.
         ready = prepare(model, settings, seed).to(device)
         check_right_padding(ready, context_of(ready, vocabulary))
         return ready, vocabulary
@@ -104,6 +106,7 @@ def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:
 
 def _ends(model: Any, tokenizer: Any) -> list[int]:
     """Ids that end a sequence: the tokenizer's and those in the model's generation settings."""
+    # Chat models end a turn with another id than a text, and may say so there alone.
     declared = model.generation_config.eos_token_id
     ends = declared if isinstance(declared, list) else [declared]
     return sorted({int(i) for i in [*ends, tokenizer.eos_token_id] if i is not None})
@@ -111,6 +114,7 @@ def _ends(model: Any, tokenizer: Any) -> list[int]:
 
 def _check_fits(model: Any, vocabulary: Vocabulary, settings: ModelSettings) -> None:
     known, ids = model.get_input_embeddings().num_embeddings, len(vocabulary.tokenizer)
+    # An embedding may have rows to spare, as where it is padded to a multiple; not too few.
     if ids > known:
         raise InvalidInput(
             "model.path",
@@ -127,6 +131,7 @@ def check_writes(vocabulary: Vocabulary, text: str) -> None:
         InvalidInput: naming the text.
     """
     ids = vocabulary.encode(text, special=False)
+    # Piece by piece, as stop rules look for it.
     pieces = "".join(vocabulary.piece(i) for i in ids)
     if text not in pieces:
         raise InvalidInput(
@@ -168,6 +173,7 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
     )
     with drawing(Key.of(seed).child("adapters"), model.device):
         try:
+            # Loaded models are in evaluation mode, new layers are not.
             return get_peft_model(model, config).eval()
         except ValueError as error:  # no such layer, or one that cannot have any
             remedy = "name layers of this model that can have adapters"

@@ -29,6 +29,7 @@ PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 def words(task: ArithmeticTask) -> list[str]:
     """Return every word that texts of the task are made of, special tokens first."""
     values = range(task.modulus)
+    # This order gives the ids, which stored models depend on.
     return [
         *(PAD, EOS, UNKNOWN, "Q", "start", ";", DELIMITER, LOCATE, RIGHT, WRONG),
         *FILLERS,
@@ -82,6 +83,7 @@ class TinyModel:
         for name in ("width", "layers", "heads", "feed_forward", "context"):
             check_count(name, getattr(self, name))
         check_positive("spread", self.spread)
+        # Rotary embeddings turn pairs of a head's dimensions.
         if self.width % (2 * self.heads):
             raise InvalidInput(
                 "heads",
@@ -110,6 +112,7 @@ class TinyModel:
             tie_word_embeddings=self.tied,
             pad_token_id=tokens.pad_token_id,
             eos_token_id=tokens.eos_token_id,
+            # Llama's default is 1, here the end of a sequence.
             bos_token_id=None,
         )
         with torch.random.fork_rng(devices=[]):
@@ -130,6 +133,7 @@ def save(model: Any, tokens: Any, folder: Path) -> None:
         folder: made if it is not there; other files in it stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Beside the folder: replacing a file is one step within a file system.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         model.save_pretrained(scratch)
         tokens.save_pretrained(scratch)

@@ -51,6 +51,8 @@ class Prompt:
                     problem,
                     f"use exactly {sorted(values)}",
                 )
+        # By a function: a string would have its backslashes read as escapes, and LaTeX is full of
+        # them.
         return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
 
 

@@ -69,6 +69,8 @@ def decide(question: str, one: Tree, other: Tree) -> bool:
             return _same_region(one, other)
         if question == "near":
             return _near(one, other)
+        # One base for both sides at a time: \log 100 is 2 with base 10, \log 2 is \ln 2 with base
+        # e.
         bases = (sympy.E, sympy.Integer(10)) if _has_log(one) or _has_log(other) else (sympy.E,)
         return any(
             COMPARISONS[question](*(Converter(base).convert(tree) for tree in (one, other)))
@@ -91,10 +93,12 @@ def _has_log(tree: Tree) -> bool:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
         return one.shape == other.shape and all(map(_equal, one, other))
+    # What has no value, such as 1/0, equals nothing, not even itself.
     if one.has(sympy.nan, sympy.zoo) or other.has(sympy.nan, sympy.zoo):
         return False
     if one == other:
         return True
+    # Infinity equals itself, which was asked above, and has no digits to compare.
     if one.has(sympy.oo, -sympy.oo) or other.has(sympy.oo, -sympy.oo):
         return False
     # One point of difference decides; for equality there have to be enough where both are defined.
@@ -109,6 +113,7 @@ def _equal(one: Any, other: Any) -> bool:
 def _near(one: Tree, decimal: Tree) -> bool:
     assert isinstance(decimal, Number)
     gap = Converter(sympy.E).convert(one) - Converter(sympy.E).convert(decimal)
+    # A whole number has no step; within 1 of it is near.
     return bool(abs(sympy.N(gap, 15, maxn=DIGITS)) < (float(decimal.step) or 1))
 
 
@@ -120,6 +125,7 @@ def _multiple(one: Any, other: Any) -> bool:
         len(pairs) >= _enough(one, other)
         and first != 0
         and not _agree(second, sympy.S.Zero)
+        # By products, for at some points `one` may be 0.
         and all(_agree(first * b, second * a) for a, b in pairs)
     )
 
@@ -171,6 +177,7 @@ def _point(number: int, count: int) -> list[sympy.Rational]:
     if kind == 3:
         return [sympy.Integer(value + 1) for value in values]
     signs = [-1 if kind == 2 and (place + turn) % 2 == 0 else 1 for place in range(count)]
+    # An odd number over 46 is never whole: whole numbers are left to their own turn.
     return [sympy.Rational(s * (2 * v + 1), 46) for s, v in zip(signs, values, strict=True)]
 
 
@@ -207,6 +214,7 @@ def _agree(one: Any, other: Any) -> bool:
     distance = abs(sympy.N(gap, 15, maxn=DIGITS))
     if distance <= size * (AGREEMENT_OF_INTEGRALS if integrated else AGREEMENT):
         return True
+    # Where both are nearly 0 a relative difference says nothing.
     return bool(size < AGREEMENT and _vanishes(gap))
 
 

@@ -46,6 +46,7 @@ def letter(text: str) -> str | None:
 def bare(content: str) -> str:
     """Return the content without dollar signs and text commands around it, blanks made single."""
     while True:
+        # Wrappers may be nested, as in $\text{B}$: on until nothing more comes off.
         inner = content.strip().removeprefix("$").removesuffix("$").strip()
         if wrapped := _WRAPPER.fullmatch(inner):
             inner = wrapped[1]

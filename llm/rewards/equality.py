@@ -82,6 +82,7 @@ def by_arithmetic(question: str, one: Tree, other: Tree) -> bool:
         case "near":
             return isinstance(other, Number) and abs(first - second) < (other.step or 1)
         case "multiple":
+            # Numbers other than 0 are multiples of each other, and 0 of itself alone.
             return (first == 0) == (second == 0)
     return first * second > 0 or first == second
 
@@ -159,6 +160,7 @@ class Comparison:
     def _lists(self, reference: Statement, answer: Statement) -> bool:
         """Unordered lists: every item of one in the other, as often except in braces."""
         ours, theirs = _items(reference), _items(answer)
+        # Elements of a set count once: {1, 1, 2} is {1, 2}.
         if isinstance(reference, Braces) or isinstance(answer, Braces):
             return all(any(self.same(one, other) for other in theirs) for one in ours) and all(
                 any(self.same(one, other) for one in ours) for other in theirs
@@ -212,6 +214,7 @@ class Comparison:
         units = {_unit(reference), _unit(answer)} - {""}
         if len(units) > 1 or (carried_out and _leaves_work(reference.tree, answer.tree)):
             return False
+        # 10 mod 7 is 3 mod 7.
         if reference.unit.startswith("mod ") and _congruent(reference, answer):
             return True
         return any(
@@ -236,6 +239,7 @@ class Comparison:
         ours, theirs = assigned(reference), assigned(answer, names_a_quantity)
         if ours is None or theirs is None:
             return False
+        # 6 * 7 = 42 = 43 would otherwise earn the reward of either number.
         if not self._consistent(ours) or not self._consistent(theirs):
             return False
         return any(self.same(one, other) for one in ours.sides for other in theirs.sides)
@@ -291,6 +295,8 @@ class Comparison:
 
     def _regions(self, reference: Statement, answer: Statement) -> bool:
         """Whether both are the same set of numbers, unless they are two points."""
+        # They were compared already. As intervals the points (2, 1) and (3, 1) are both empty, and
+        # equal.
         if type(reference) is type(answer) and isinstance(reference, Row | Value | Braces):
             return False
         ours, theirs = region_of(reference), region_of(answer)

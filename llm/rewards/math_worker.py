@@ -34,6 +34,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     replies = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # whatever sympy prints is no reply
+        # Now that sympy is imported: that takes seconds, which are not the first comparison's.
         replies.write("r")
         replies.flush()
         for line in sys.stdin:

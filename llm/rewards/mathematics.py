@@ -85,6 +85,7 @@ class MathJudge:
         return said
 
     def _ready(self) -> subprocess.Popen[bytes]:
+        # A fork has the parent's pipes as well, and each would read the other's replies.
         if self._worker is None or self._owner != os.getpid():
             self._worker = subprocess.Popen(
                 [sys.executable, "-m", self.module],
@@ -92,6 +93,7 @@ class MathJudge:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                # `select` sees the pipe, and not what a buffer has taken from it.
                 bufsize=0,
             )
             self._owner = os.getpid()
@@ -102,6 +104,7 @@ class MathJudge:
         return self._worker
 
     def _end(self) -> None:
+        # A worker of the process that this one was forked from is not ours to end.
         if self._worker is not None and self._owner == os.getpid():
             self._worker.kill()
             self._worker.communicate()

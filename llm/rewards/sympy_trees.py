@@ -59,6 +59,7 @@ class Converter:
                 return sympy.Rational(value.numerator, value.denominator)
             case Symbol(name):
                 return self.bound.get(name) or CONSTANTS.get(name) or sympy.Symbol(name)
+            # Nothing is known of f: f(x) is a variable by that name, and f(2) another.
             case Node("apply", (Symbol(name), *arguments)):
                 return sympy.Symbol(f"{name}({', '.join(str(self.convert(a)) for a in arguments)})")
             case Node("sum" | "prod" | "int" | "lim"):
@@ -75,6 +76,7 @@ class Converter:
         assert isinstance(variable, Symbol)
         ends = [self.convert(limit) for limit in limits]
         inner = Converter(self.base)
+        # The k of a sum is no k outside of it, and a dummy equals nothing but itself.
         own = sympy.Dummy(variable.name)
         inner.bound = {**self.bound, variable.name: own}
         term = inner.convert(body)
@@ -84,6 +86,7 @@ class Converter:
             case "prod":
                 return sympy.Product(term, (own, *ends)).doit()
             case "lim":
+                # From both sides, but infinity has only one.
                 return sympy.Limit(term, own, ends[0], "+-" if ends[0].is_finite else "-").doit()
         if not ends:  # an antiderivative, of the variable itself
             return sympy.integrate(term, own).xreplace({own: self.convert(variable)})
@@ -116,6 +119,7 @@ class Lcm(Function):
 
 def _power(base: Any, exponent: Any) -> Any:
     if exponent.is_Rational and base.is_Rational:
+        # A power has about as many digits as its base, times the exponent.
         if abs(exponent) * (base.p.bit_length() + base.q.bit_length()) > LARGEST:
             raise TooLarge
     elif exponent.is_Rational and abs(exponent) > LARGEST_EXPONENT:
@@ -125,6 +129,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 def _root(radicand: Any, degree: Any) -> Any:
     """The real root of a negative number if the degree is odd."""
+    # sympy's root of -8 is complex; in answers \sqrt[3]{-8} is -2.
     if degree.is_odd and radicand.is_negative:
         return -((-radicand) ** (1 / degree))
     return radicand ** (1 / degree)
@@ -140,6 +145,7 @@ def _limited(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _sum(*terms: Any) -> Any:
+    # One by one with +, which matrices have too.
     total = terms[0]
     for term in terms[1:]:
         total = total + term

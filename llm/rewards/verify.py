@@ -59,6 +59,7 @@ def check_reference(kind: str, answer: str) -> None:
     check_kind(kind)
     if kind == "choice":
         _choice(answer, "")
+    # What does not come back out of a box, no text could answer: an open brace, a box of its own.
     if boxed(f"\\boxed{{{answer}}}") != answer.strip():
         raise InvalidInput(
             "answer",
@@ -105,6 +106,7 @@ def same_mathematics(reference: str, found: str) -> bool:
     reference, found = reference.strip(), found.strip()
     if max(len(reference), len(found)) > LONGEST:
         return False
+    # The same text is the same answer, even where it cannot be read.
     if reference == found:
         return True
     compare = Comparison(by_arithmetic).same
@@ -113,6 +115,7 @@ def same_mathematics(reference: str, found: str) -> bool:
     except Unreadable:
         return False
     except NeedsAlgebra:
+        # All in the worker, from the texts on: it can be ended, whatever it is at.
         return shared_judge().equal(reference, found)
 
 

@@ -141,4 +141,5 @@ def check_requests(requests: Sequence[Request], context: int) -> None:
     for i, request in enumerate(requests):
         check_count(f"requests[{i}].tokens", len(request.tokens))
         check_count(f"requests[{i}].max_tokens", request.max_tokens)
+        # One place less than the context, so that at least one token can be sampled.
         check_in_range(f"requests[{i}].tokens", len(request.tokens), 1, context - 1)

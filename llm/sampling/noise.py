@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+# SplitMix64: its increment, 2^64 over the golden ratio, and the shifts and factors of its
+# finaliser.
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (
     (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
@@ -25,6 +27,7 @@ def uniforms(keys: NDArray[np.uint64], position: int) -> NDArray[np.float64]:
     Source: Steele, Lea and Flood (2014), doi:10.1145/2660193.2660195.
     """
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is meant
+        # From 1 on: the finaliser maps 0 to 0, and so would key 0 at position 0.
         x = keys + _GOLDEN * np.uint64(position + 1)
         for shift, factor in _MIX:
             x = (x ^ (x >> shift)) * factor

@@ -68,6 +68,8 @@ class CachedReader:
         """Set up an empty batch; `pad` is the id that fills up."""
         self._model, self._pad = model, pad
         self._name = _cache_argument(model)
+        # By the configuration, so that sliding windows and recurrent states get layers of their
+        # kind.
         self._cache: Any = DynamicCache(config=model.config)
         self._mask = torch.empty(0)
         self._position = torch.empty(0)
@@ -83,7 +85,10 @@ class CachedReader:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
         self._mask = mask.to(self._model.device)
+        # The position of a row's next token is the number of its real ones.
         self._position = self._mask.sum(dim=1, keepdim=True)
+        # On padding this would be -1, which no table of positions has; the mask hides what is
+        # there.
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         return self._read(ids.to(self._model.device), self._mask, positions)
 
@@ -103,6 +108,7 @@ class CachedReader:
         return logits
 
     def _read(self, ids: Tensor, mask: Tensor | None, positions: Tensor) -> Tensor:
+        # Of a prompt only the last place is needed; the logits of all would be n x W x V.
         logits: Tensor = self._model(
             input_ids=ids,
             attention_mask=mask,
@@ -111,6 +117,7 @@ class CachedReader:
             logits_to_keep=1,
             **{self._name: self._cache},
         ).logits
+        # The last one still, for models that know no `logits_to_keep`.
         return logits[:, -1]
 
 
@@ -134,6 +141,7 @@ class RereadingReader:
 
     def add(self, tokens: Tensor) -> Tensor:
         """Read ids of shape (m,); logits of shape (m, V), see :class:`Reader`."""
+        # All but the new tokens, which whoever samples counts as decoded.
         self.again += self._ids.numel()
         self._ids = torch.cat([self._ids, tokens[:, None]], dim=1)
         return self._read()

@@ -55,6 +55,7 @@ class ScriptedSampler:
             law = _tempered(self.script(request.tokens + tuple(sampled)), sampling.temperature)
             token = _draw(law, sampling, float(uniforms(key, len(sampled))[0]))
             sampled.append(token)
+            # Of the law before top-p, as completions of all engines have them.
             logprobs.append(math.log(law[token]))
             over = tracker(token)
             if over or token in self.eos:
@@ -70,6 +71,7 @@ def _tempered(law: Mapping[int, float], temperature: float) -> dict[int, float]:
     power = 1 / temperature if temperature > 0 else 1.0
     # Of the likeliest: powers of small probabilities would all become 0.
     top = max(law.values()) if power > 1 else 1.0
+    # In the order of ids, not of the script: it decides on which id a random number falls.
     weights = {token: (law[token] / top) ** power for token in sorted(law) if law[token] > 0}
     total = sum(weights.values())
     return {token: weight / total for token, weight in weights.items()}
@@ -79,6 +81,8 @@ def _draw(law: Mapping[int, float], sampling: Sampling, uniform: float) -> int:
     if sampling.temperature == 0:
         return max(law, key=lambda token: law[token])
     tokens = _nucleus(law, sampling.top_p)
+    # Inverts the distribution function, scaled by the nucleus's own total. A product that rounds up
+    # to the total would fall behind the last id.
     bounds = np.cumsum([law[token] for token in tokens])
     index = int(np.searchsorted(bounds, uniform * bounds[-1], side="right"))
     return tokens[min(index, len(tokens) - 1)]

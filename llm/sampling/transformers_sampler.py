@@ -110,6 +110,8 @@ class TransformersSampler:
         """The fastest way to read the model in which a few tokens are sampled right."""
         for way in possible_ways(self.model):
             found = self._difference(way)
+            # A doubtful difference is let pass of the slowest way alone: there is no safer one
+            # behind it.
             if found.is_rounding or (way == REREAD and found.may_be_rounding):
                 break
         else:
@@ -172,6 +174,7 @@ class _Batch:
         self.reader = sampler.way.reader(sampler.model, sampler.vocabulary.pad)
         limit = sampler.context
         self.rows = [
+            # A row ends at its own limit or at the end of the context, whichever comes first.
             _Row(
                 Request(r.tokens, min(r.max_tokens, limit - len(r.tokens)), r.key),
                 r.track(sampler.vocabulary),
@@ -186,6 +189,7 @@ class _Batch:
         keys = np.array([row.request.key for row in live], np.uint64)
         position = 0
         while True:
+            # All live rows are at one position: they began together, and none ever waits.
             tokens, logprobs = draw(logits, self.sampling, uniforms(keys, position))
             position += 1
             going = self._push(live, tokens, logprobs)
@@ -208,6 +212,7 @@ class _Batch:
         if len(prompts) == len(self.rows):
             return logits
         place = {prompt: i for i, prompt in enumerate(prompts)}
+        # Each row goes on with a copy of what was read of its prompt.
         index = torch.tensor([place[r.request.tokens] for r in self.rows], device=self.device)
         self.reader.keep(index)
         return logits[index]
@@ -223,6 +228,7 @@ class _Batch:
                 self.sampler.work.decoded += 1
                 going.append(row.push(token, logprob, eos))
             else:
+                # It has ended but still stands in the batch; what is drawn for it is thrown away.
                 going.append(False)
         return going
 
@@ -244,6 +250,7 @@ def draw(
     Source: Holtzman et al. (2020), arXiv 1904.09751 (top-p, or nucleus, sampling).
     """
     greedy = sampling.temperature == 0
+    # In float32 whatever the model computes in: bfloat16 holds two to three digits.
     scaled = logits.float() if greedy else logits.float() / sampling.temperature
     logprobs = torch.log_softmax(scaled, dim=-1)
     if greedy:
@@ -254,6 +261,7 @@ def draw(
         cumulative = weights.double().cumsum(dim=-1)
         total = cumulative[:, -1:].contiguous()
         u = torch.from_numpy(uniform).to(logits.device)[:, None] * total
+        # From the right: at u = 0 the left would take the first id even if its weight is 0.
         index = torch.searchsorted(cumulative, u, right=True)
         # A u that rounds up to the total would fall beyond the last id that can be drawn, and one
         # that is not a number beyond them all.
@@ -267,6 +275,8 @@ def _nucleus(weights: Tensor, top_p: float) -> Tensor:
     if top_p >= 1:
         return weights
     ranked, order = weights.sort(dim=-1, descending=True)
+    # What likelier ids hold. An id is in while that is below top_p, so the likeliest always is; the
+    # tolerance is for sums that miss top_p by rounding.
     before = ranked.cumsum(dim=-1) - ranked
     return weights.masked_fill(
         torch.zeros_like(weights, dtype=torch.bool).scatter(1, order, before >= top_p * (1 - 1e-6)),

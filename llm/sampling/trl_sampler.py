@@ -61,6 +61,7 @@ class TrlSampler:
         engine = self._engine
         engine.temperature, engine.top_p = sampling.temperature, sampling.top_p
         room = self.context - max(len(request.tokens) for request in requests)
+        # One limit for the whole batch: the longest that is asked for and that every prompt leaves.
         engine.max_completion_length = min(room, max(r.max_tokens for r in requests))
         prompts = [list(request.tokens) for request in requests]
         _, sampled, logprobs, _ = engine.generate(prompts, None, 1)

@@ -98,6 +98,7 @@ class VllmSettings:
             "enable_prefix_caching": True,  # rollouts of a group share their prompt
             # Ids go in and come out; texts matter to `stop` alone.
             "skip_tokenizer_init": not self.stop,
+            # Before vLLM's temperature and top-p; the workers have divided the logits by then.
             "logprobs_mode": "raw_logprobs",
             "worker_extension_cls": "llm.sampling.vllm_worker.Worker",
         }
@@ -156,10 +157,12 @@ class VllmSampler:
         """Queue a request; its name there."""
         kinds = self._vllm.sampling_params.RequestOutputKind
         params = self._vllm.SamplingParams(
+            # The workers divide by the temperature: 1 samples from that, 0 takes the likeliest.
             temperature=float(sampling.temperature > 0),
             top_p=sampling.top_p,
             seed=request.key & _SEEDS,  # vLLM's seeds are signed
             max_tokens=min(request.max_tokens, self.context - len(request.tokens)),
+            # Of the sampled token alone.
             logprobs=0,
             stop_token_ids=sorted(self.eos),
             ignore_eos=True,  # those of the vocabulary alone
@@ -177,6 +180,7 @@ class VllmSampler:
     def _take(self, row: _Row, output: Any) -> bool:
         """Add what a step gave; whether the row's own stop rule ends it there."""
         part = output.outputs[0]
+        # A request gives many outputs, and its prompt was read once.
         if not row.counted:
             row.counted, hits = True, output.num_cached_tokens or 0
             self.cached += hits
@@ -185,6 +189,7 @@ class VllmSampler:
         return row.take(part.token_ids, part.logprobs, part.finish_reason)
 
     def _completion(self, row: _Row) -> Completion:
+        # vLLM knows ends of sequences as stop tokens here, so the last id tells the two apart.
         ended: CompletionEnding = "length" if row.reason == "length" else "stop"
         if row.tokens[-1] in self.eos:
             ended = "eos"
@@ -226,6 +231,7 @@ class _Row:
             self.logprobs.append(ranked[token].logprob)
             if self.tracker(token):
                 self.reason = "stop"
+                # With a reason vLLM has ended it itself, and there is nothing to abort.
                 return reason is None
         return False
 
@@ -242,12 +248,14 @@ def weights_of(model: Any) -> list[tuple[str, Any]]:
         (name, tensor) pairs, each of the shape in which the layer holds it.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    # vLLM gets merged weights, W + (alpha / r) B A in Hu et al. (2021), and knows no adapters.
     whole = {
         f"{name}.weight": module.base_layer.weight.detach()
         + sum(module.get_delta_weight(adapter).detach() for adapter in module.active_adapters)
         for name, module in inner.named_modules()
         if hasattr(module, "get_delta_weight") and hasattr(module, "base_layer")
     }
+    # peft wraps a layer that has adapters, and keeps its weights one level down.
     plain = {
         name.replace(".base_layer.", "."): weight.detach()
         for name, weight in inner.named_parameters()

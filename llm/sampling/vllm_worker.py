@@ -34,6 +34,7 @@ class Worker:
 
 
 def _wrap(model: Any, name: str, temperature: float) -> None:
+    # Always from the model's own method: one that was divided already would be divided twice.
     plain = getattr(model, f"cpi_plain_{name}", getattr(model, name))
 
     def divided(*inputs: Any, **options: Any) -> Any:

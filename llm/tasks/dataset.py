@@ -44,6 +44,7 @@ class DatasetTask:
                         "is that of a training problem too",
                         "leave one of them out" if what == "question" else "rename one of them",
                     )
+        # A trial: a template without its placeholders is refused here, not at the first rollout.
         self.template.fill(question="", delimiter=self.delimiter)
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
@@ -61,6 +62,7 @@ class DatasetTask:
             raise InvalidInput(
                 "count", count, f"the {split} split holds {len(pool)} problems", "ask for fewer"
             )
+        # All of them are ordered, whatever the count: a longer list begins with the shorter one.
         order = Key.of(seed).child("problems", split).generator().permutation(len(pool))
         return [pool[i] for i in order[:count]]
 

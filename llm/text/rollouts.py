@@ -41,6 +41,7 @@ class TextState:
     def thoughts(self) -> tuple[Tokens, ...]:
         """The kept thoughts."""
         starts = (0, *self.ends)
+        # The last start is where a next thought would begin: one more than there are ends.
         return tuple(self.kept[a:b] for a, b in zip(starts, self.ends, strict=False))
 
     @property
@@ -73,9 +74,11 @@ class ThoughtStates(Sequence[TextState]):
     def __getitem__(self, index: int | slice) -> TextState | tuple[TextState, ...]:
         if isinstance(index, slice):
             return tuple(self[i] for i in range(*index.indices(len(self))))
+        # A range takes negative indices and refuses those outside, as a list does.
         position = range(len(self))[index]
         start, before = self.start, len(self.start.kept)
         kept = start.kept + self.tokens[: self.spans[position][0]]
+        # Spans count from the first sampled token, ends from the first kept one.
         ends = start.ends + tuple(before + end for _, end in self.spans[:position])
         return TextState(start.problem, start.prompt, kept, ends)
 
@@ -125,6 +128,7 @@ class TextRollout(Rollout):
         """
         end = self.check_cut(begin, end)
         assert isinstance(self.states, ThoughtStates)
+        # Spans, like states, are moved along, so that the part is a rollout from a later state.
         first, last = self.spans[begin][0], self.spans[end - 1][1]
         tokens = self.tokens[first:last]
         spans = tuple((a - first, b - first) for a, b in self.spans[begin:end])
@@ -137,8 +141,10 @@ class TextRollout(Rollout):
             spans=spans,
             discarded=0,
         )
+        # A suffix ends as the whole did and keeps its outcome.
         if end == len(self):
             return part
+        # What is cut short has no outcome yet, and the state from which it could go on.
         return replace(
             part,
             reward=math.nan,

@@ -126,6 +126,7 @@ def read_stop(data: Mapping[str, Any]) -> ThoughtStop | BoxStop:
         raise InvalidInput("stop.kind", data.get("kind"), "unknown", remedy)
     try:
         if found is ThoughtStop:
+            # `describe_stop` has made a dictionary of the nested dataclass.
             fields["form"] = ThoughtFormat(**fields["form"])
         return found(**fields)
     except (TypeError, KeyError) as error:

@@ -107,6 +107,7 @@ class Segmenter:
     most: int | None = None
     spans: list[Span] = field(default_factory=list)
     ended: TextEnding | None = None
+    # Where the current thought starts, how many tokens were taken, and the text of this thought.
     _start: int = 0
     _length: int = 0
     _text: str = ""
@@ -117,6 +118,8 @@ class Segmenter:
         # The order decides what a token that ends the text in two ways counts as: what the model
         # ended itself can earn a reward, what a limit ended cannot.
         if token in self.eos:
+            # The id belongs to the thought that it ends; right behind a delimiter it is one of its
+            # own.
             return self.end(TextEnding.EOS)
         self._text += piece  # of the current thought alone: a box does not reach over a delimiter
         if "}" in piece and holds_answer(self._text):
@@ -127,6 +130,7 @@ class Segmenter:
                 return self.end(TextEnding.THOUGHT_LIMIT)
         if self.tokens + self._length >= self.form.max_tokens:
             return self.end(TextEnding.TOKEN_LIMIT)
+        # Last, and right behind a thought alone: a rollout that a limit has ended cannot go on.
         if self._start == self._length and len(self.spans) == self.most:
             return self.end(TextEnding.CUT)
         return False
@@ -140,6 +144,7 @@ class Segmenter:
         return cap is not None and self._length - self._start >= cap
 
     def _close(self) -> None:
+        # No empty thought, as where the text ends right behind a delimiter.
         if self._length > self._start:
             self.spans.append((self._start, self._length))
         self._start, self._text = self._length, ""
@@ -182,6 +187,7 @@ def boxed_span(text: str) -> Span | None:
     """
     # From the back: the last whole box is the answer, whatever stands before it.
     for box in reversed(list(_BOX.finditer(text))):
+        # None where the text breaks off within the box.
         end = _closing_brace(text, box.end())
         if end is not None and not _BLANK.fullmatch(text, box.end(), end):
             return box.end(), end

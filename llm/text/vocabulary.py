@@ -36,6 +36,7 @@ class Vocabulary:
             )
         self.eos = frozenset(int(i) for i in ends)
         pad = tokenizer.pad_token_id
+        # Many tokenizers have no padding id, and any will do: masks hide what fills up.
         self.pad = int(min(self.eos) if pad is None else pad)
         self._pieces: dict[int, str] = {}
 
@@ -55,6 +56,7 @@ class Vocabulary:
     def piece(self, token: int) -> str:
         """Return the text of one id on its own, for finding delimiters in a stream."""
         # Samplers ask once per token of every row, and a call of the tokenizer is slow beside it.
+        # Special tokens are kept, for a delimiter may be one of them.
         if token not in self._pieces:
             self._pieces[token] = str(self.tokenizer.decode([token], skip_special_tokens=False))
         return self._pieces[token]

@@ -35,6 +35,7 @@ def load_state(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         InvalidInput: if it cannot be read.
     """
     try:
+        # Weights only: unpickling anything else could run code from the file.
         state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         problem = f"cannot be read ({type(error).__name__})"

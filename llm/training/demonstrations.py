@@ -72,6 +72,7 @@ class Demonstrations:
         """Draw a demonstration of each exercise; all must be equally long."""
         if not exercises:
             return []
+        # One stream for all, in this order: another order makes other demonstrations of a key.
         rng = key.generator()
         index = {o: i for i, o in enumerate(self.task.operations)}
         operations = np.array([[index[o] for o in e.operations] for e in exercises])
@@ -102,6 +103,7 @@ class Demonstrations:
         """Values stated by chains whose first error stands at a uniform step, or nowhere."""
         count, horizon = operations.shape
         anywhere = rng.integers(horizon, size=count)
+        # `horizon` is behind the last step: no error.
         place = np.where(rng.random(count) < self.faultless, horizon, anywhere)
         values = np.empty((count, horizon), dtype=np.int64)
         now = starts
@@ -111,6 +113,7 @@ class Demonstrations:
                 write(laws, step, now, rng)[:, 0]
                 for laws in (self._exact, self._wrong, self._noisy)
             ]
+            # Exact before the place, wrong at it, and with the writer's own slips after it.
             chosen: Integers = np.choose(np.sign(h - place) + 1, options)
             values[:, h] = now = chosen
         return values
@@ -166,6 +169,7 @@ def as_tensors(
     """
     rows = [_row(one, vocabulary) for one in demonstrations]
     longest = max(len(ids) for ids, _ in rows)
+    # Any id can fill up on the right: no token before it sees it, and its targets are ignored.
     inputs = torch.full((len(rows), longest), vocabulary[EOS])
     targets = torch.full((len(rows), longest), IGNORED)
     for i, (ids, wanted) in enumerate(rows):
@@ -177,6 +181,7 @@ def as_tensors(
 def _row(one: Demonstration, vocabulary: dict[str, int]) -> tuple[list[int], list[int]]:
     question, chain, reply = ([vocabulary[w] for w in part.split()] for part in one.parts)
     end = [vocabulary[EOS]]
+    # Targets are one place ahead: the last word of the question predicts the first of the chain.
     silent = [IGNORED] * (len(question) - 1)
     writes = chain + end if one.solves else [IGNORED] * (len(chain) + 1)
     return question + chain + reply, silent + writes + reply[1:] + end

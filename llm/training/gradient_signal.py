@@ -41,6 +41,7 @@ def logit_gradient_norms(
     batch = pad_rows(rows, device=model.device)
     norms = _gradient(_logits(model, batch), batch, totals, settings).norm(dim=-1).cpu().numpy()
     return [
+        # The logits at a place predict the token at the next.
         norms[i, len(row.prompt) - 1 : len(row) - 1].astype(np.float64)
         for i, row in enumerate(rows)
     ]

@@ -49,9 +49,11 @@ def token_weights(mask: Tensor, totals: Totals, settings: LossSettings) -> Tenso
     """
     kept = mask.to(torch.float32)
     if settings.aggregation == "sequence-mean":
+        # 1 / (N T_i): GRPO's 1 / G sum_i 1 / |o_i| sum_t.
         # A row without completion tokens has weights of 0, not 0 / 0.
         return kept / kept.sum(dim=1, keepdim=True).clamp(min=1) / totals.rows
     if settings.aggregation == "token-mean":
+        # 1 / sum_j T_j, as in DAPO.
         return kept / totals.tokens
     return kept / settings.constant
 
@@ -91,11 +93,14 @@ def policy_loss(
     (clipped); Shao et al. (2024), arXiv 2402.03300 (with advantages relative to a group).
     """
     if settings.kind == "unclipped":
+        # REINFORCE: without a ratio it is right only while the policy is the one that sampled.
         terms = -advantages * logprobs
     else:
         # Masked before the exponential: infinity times 0 further down would have a NaN gradient.
         ratio = torch.exp(torch.where(mask, logprobs - old_logprobs, 0.0))
         clipped = ratio.clamp(1 - settings.clip_low, 1 + settings.clip_high)
+        # The lower of both, as in PPO: clipping takes away what a move would gain, never what it
+        # would lose.
         terms = -torch.minimum(advantages * ratio, advantages * clipped)
     # A product with 0 would let a padding place that is not finite through.
     weighted = torch.where(mask, terms, 0.0) * token_weights(mask, totals, settings)

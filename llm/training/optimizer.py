@@ -22,6 +22,7 @@ def adamw(
     """
     return torch.optim.AdamW(
         parameters,
+        # TRL's schedule multiplies this one; the lean loop sets every update's own.
         lr=settings.rate_at(0),
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,

@@ -84,6 +84,7 @@ def pad_rows(
     Returns:
         Tensors of shape (n, W), see :class:`PaddedRows`.
     """
+    # In numpy first: writing row by row into tensors on a GPU would be a transfer each time.
     shape = (len(rows), max(map(len, rows)))
     ids, real = np.full(shape, pad, np.int64), np.zeros(shape, np.int64)
     sampled = np.zeros(shape, bool)
@@ -131,6 +132,7 @@ def _row(number: int, prompt: int, sample: Sample) -> TrainingRow:
         raise InvalidInput(field, type(context).__name__, "no state of a text", "give a TextState")
     if not rollout.tokens or not context.tokens:
         raise InvalidInput(field, rollout, "without tokens", "leave it out")
+    # The spans cover all tokens, so that there is one advantage for each.
     lengths = [end - begin for begin, end in rollout.spans]
     return TrainingRow(
         context.tokens,
@@ -155,6 +157,7 @@ def split_by_prompt(rows: Sequence[TrainingRow], minibatches: int) -> list[list[
     if len(prompts) < minibatches:
         problem = f"rows of {len(prompts)} prompts cannot be split so"
         raise InvalidInput("minibatches", minibatches, problem, f"choose {len(prompts)} or fewer")
+    # Numbers of prompts that differ by one at most.
     place = {prompt: i * minibatches // len(prompts) for i, prompt in enumerate(prompts)}
     split: list[list[TrainingRow]] = [[] for _ in range(minibatches)]
     for row in rows:

@@ -110,4 +110,5 @@ class OptimizerSettings:
         rise = min(1.0, (update + 1) / self.warm_up) if self.warm_up else 1.0
         if not self.decay:
             return self.rate * rise
+        # Behind `decay` the cosine would rise again.
         return self.rate * rise * 0.5 * (1 + math.cos(math.pi * min(1.0, update / self.decay)))

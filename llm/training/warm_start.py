@@ -87,6 +87,7 @@ class WarmStart:
         return min(longest, 2 + int((longest - 1) * step / growing))
 
     def _key(self, step: int) -> Key:
+        # By the number of the step, so that a resumed run draws what the whole one would have.
         return Key.of(self.seed).child("warm start", step)
 
     def batch(self, step: int, vocabulary: dict[str, int]) -> tuple[Tensor, Tensor]:
@@ -97,6 +98,7 @@ class WarmStart:
         key, longest = self._key(step), self.horizon_at(step)
         count = max(1, self.tokens // (_TOKENS_PER_THOUGHT * longest))
         few = round(self.shorter * count)
+        # One length for all of them: exercises are drawn and demonstrated in equal lengths.
         length = 1 + int(key.child("length").generator().integers(max(1, longest - 1)))
         rows = self._draw(longest, count - few, key.child("longest"))
         rows += self._draw(length, few, key.child("shorter"))
@@ -148,6 +150,7 @@ class Training:
 
     def _update(self, inputs: Tensor, targets: Tensor) -> float:
         self.model.train()
+        # No mask: padding is on the right, where causal attention does not see it.
         logits = self.model(input_ids=inputs).logits
         loss = torch.nn.functional.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED
@@ -163,6 +166,7 @@ class Training:
     def save(self, path: Path) -> None:
         """Store everything that the remaining steps depend on, whole or not at all."""
         state = {
+            # As text: loading with `weights_only` refuses classes of our own.
             "recipe": repr(self.recipe),
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -20,6 +20,7 @@ def check_layout(args: Any, problems: int, optimizer: OptimizerSettings) -> None
         InvalidInput: naming the setting.
     """
     accumulated, rounds = args.gradient_accumulation_steps, args.steps_per_generation
+    # Averages are over the rows of a whole update, which must all be there at once.
     if rounds % accumulated:
         remedy = f"choose a multiple of gradient_accumulation_steps = {accumulated}"
         raise InvalidInput("steps_per_generation", rounds, "ends within an update", remedy)
@@ -37,6 +38,7 @@ def check_layout(args: Any, problems: int, optimizer: OptimizerSettings) -> None
     if problems < prompts:
         remedy = f"give at least {prompts}, or train on fewer per update"
         raise InvalidInput("problems", problems, f"an update takes {prompts} of them", remedy)
+    # transformers clips by its own setting, the lean loop by the other.
     if args.max_grad_norm != optimizer.max_norm:
         remedy = f"give {optimizer.max_norm} twice"
         raise InvalidInput("max_grad_norm", args.max_grad_norm, "not optimizer.max_norm", remedy)
@@ -50,6 +52,7 @@ def check_one_world(
     Raises:
         InvalidInput: naming what differs.
     """
+    # An engine with a copy of the weights has no `model`; it is synchronised instead.
     if not args.use_vllm and getattr(simulator.sampler, "model", model) is not model:
         remedy = "give both the same object: rollouts must follow what is learned"
         raise InvalidInput("model", type(model).__name__, "not the sampler's", remedy)
@@ -70,6 +73,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     """
     found: list[tuple[int, Path]] = []
     for state in folder.glob("checkpoint-*/trainer_state.json"):
+        # A state that breaks off, or a folder without a number, makes no whole checkpoint.
         with contextlib.suppress(json.JSONDecodeError, ValueError):
             json.loads(state.read_text())
             found.append((int(state.parent.name.rpartition("-")[2]), state.parent))

@@ -118,6 +118,7 @@ def train_with_trl(
         trainer = _RunTrainer(
             model, algorithm, simulator, problems_of, args, optimizer, loss, key, run_state
         )
+        # Without a progress bar transformers would print every entry of the log.
         trainer.remove_callback(PrinterCallback)
         if on_update is not None:
             trainer.add_callback(_UpdateCallback(trainer, on_update))
@@ -159,6 +160,7 @@ class _RunTrainer(ResetTrainer):
         args.ignore_data_skip = True  # problems come by number, not by place in a stream
         # TRL's loader only sets the pace: one pass over it is one collection.
         self._pace = args.generation_batch_size // args.num_generations
+        # Only their number matters; they repeat where the first collection has fewer.
         prompts = (self._problems(1) * self._pace)[: self._pace]
         super().__init__(model, algorithm, simulator, prompts, args, optimizer, loss, key)
 
@@ -173,6 +175,7 @@ class _RunTrainer(ResetTrainer):
             self.train()
             return 0
         began = _number(checkpoint)
+        # Of a run that has ended only its weights are wanted.
         if began >= self.args.max_steps:
             self._load_from_checkpoint(str(checkpoint))
         else:
@@ -246,6 +249,7 @@ class _RunTrainer(ResetTrainer):
         """Return what learning from the collection did, counted as the lean loop counts."""
         updates, epochs = self.per_collection, self._settings.epochs
         informative = [row for row in self._rows if row.informative]
+        # Losses of micro-batches add up to that of their update; the report is of the mean update.
         self.report = StepReport(
             sum(self._losses) / updates,
             sum(self._norms) / updates,

@@ -141,6 +141,7 @@ def _arguments(
     temperature: float,
 ) -> dict[str, Any]:
     """What is told to TRL, for `count` rows per prompt and `rows` per process and collection."""
+    # TRL's micro-batches are all of one size.
     size = _largest_divisor(rows // optimizer.minibatches, optimizer.micro_batch)
     return {
         "output_dir": str(folder),

@@ -103,6 +103,7 @@ class ResetTrainer(GRPOTrainer):
         self.problems, self.held_out = list(problems), list(held_out)
         self.key, self._settings = key, optimizer
         args.seed = int(key.child("trl").integers(1)[0] >> 33)  # numpy takes 32 bits
+        # No update has this number, so the first collection synchronises.
         self._synced = -1
         callbacks = [_Guard(self), *options.pop("callbacks", ())]
         super().__init__(
@@ -146,6 +147,7 @@ class ResetTrainer(GRPOTrainer):
         """Return the learning rates of the project's settings."""
         del num_training_steps  # the settings say when the rate has fallen to 0
         if self.lr_scheduler is None:
+            # LambdaLR multiplies the optimiser's first rate.
             first = self._settings.rate_at(0)
             self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
                 optimizer or self.create_optimizer(),
@@ -167,6 +169,8 @@ class ResetTrainer(GRPOTrainer):
     def _places(self, own: int) -> list[int]:
         """This process's share of the prompts whose turn it is, as many as `own`."""
         args, processes = self.args, self.accelerator.num_processes
+        # From the number of updates alone, which a checkpoint holds: a resumed run takes the same
+        # prompts.
         updates = args.steps_per_generation // args.gradient_accumulation_steps
         number = self.state.global_step // (updates * args.num_iterations)
         turn = batch_indices(len(self.problems), own * processes, number, self.key)
@@ -226,6 +230,8 @@ class ResetTrainer(GRPOTrainer):
         # Processes average their gradients, while each of these is a share of one sum.
         processes = int(self.accelerator.num_processes)
         loss = policy_loss(logprobs, old, gains, mask, totals, self.loss) * processes
+        # Of several processes one alone must not raise, or the others would wait for it in their
+        # next exchange; the guard sees the gradient that they share.
         if processes == 1 and not math.isfinite(float(loss.detach())):
             raise diverged("loss", float(loss.detach()), self.state.global_step)
         return loss
@@ -272,9 +278,11 @@ class ResetTrainer(GRPOTrainer):
         mask = torch.cat([part["prompt_mask"], part["completion_mask"]], dim=1)
         length = part["completion_ids"].shape[1]
         labels = ids.masked_fill(mask == 0, -100)
+        # -100 marks what is not predicted, in transformers as in torch.
         labels[:, :-length] = -100
         margins = (part["prompt_mask"] == 0).sum(dim=1, keepdim=True)
         places = torch.arange(ids.shape[1], device=ids.device)
+        # Each row is turned left by its margin, and what comes out is turned back below.
         moved = (places + margins) % ids.shape[1]
         with self.accelerator.autocast():
             output = model(
@@ -370,6 +378,8 @@ class _Guard(TrainerCallback):
             self.trainer.model.zero_grad(set_to_none=True)
             raise diverged("gradient_norm", norm, state.global_step)
         if norm == 0:  # no advantage in the whole update: averages of the optimiser stay too
+            # Without a gradient AdamW leaves a weight alone; one of 0 would still decay it and its
+            # averages.
             self.trainer.model.zero_grad(set_to_none=True)
 
 
@@ -407,6 +417,7 @@ def pad_batch(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
         raise InvalidInput("num_generations", places, problem, remedy)
     return [
         *rows,
+        # A copy of a real row adds no length, and with an advantage of 0 no gradient.
         *(replace(rows[0], advantages=0 * rows[0].advantages) for _ in range(places - len(rows))),
     ]
 

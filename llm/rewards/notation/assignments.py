@@ -39,6 +39,7 @@ def assigned(
         return Assigned(sides[0], sides[1:], signs[1:])
     if {"\\equiv", "\\in"}.intersection(signs):
         return None
+    # The name may stand behind: 5 = x.
     match sides:
         case value, Value(Symbol(), "") as name if is_name(name):
             return Assigned(name, (value,))

@@ -102,6 +102,7 @@ class _Parser:
         """Read factors without a sign between them."""
         start = self.next
         product = self.power()
+        # Behind a bare whole number alone: 2 3/4 is a mixed number, 2^2 3/4 is none.
         if start is not None and start.text.isdecimal() and self.tokens[self.at - 1] is start:
             product = self.mixed(product)
         while self.starts_factor():
@@ -122,6 +123,7 @@ class _Parser:
         match part:
             case Node("/", (Number(over), Number(under))) if 0 < over < under:
                 return Number(whole.value + over / under)
+        # 1 5/4 is no mixed number, and a product would need a sign; 2\frac{a}{b} is a product.
         if ahead[0].kind == "number":
             raise Unreadable(f"{ahead[0].text!r} beside a number")
         return node("*", whole, part)
@@ -131,6 +133,7 @@ class _Parser:
         # No number behind a factor: in "x2" or "1 2" a sign is missing, and which is a guess.
         if token is None or token.kind in ("number", "word"):
             return False
+        # Inside of bars the next bar closes them.
         if token.kind == "symbol" or (token.text == "|" and not self.bars):
             return True
         return token.is_mark(*_FACTORS)
@@ -155,6 +158,7 @@ class _Parser:
                 return tree
 
     def raised(self, base: Tree) -> Tree:
+        # 90^\circ are degrees and no power.
         circle = [token.text for token in self.tokens[self.at : self.at + 3]]
         if "\\circ" in (circle or [""])[:1] or circle == ["{", "\\circ", "}"]:
             self.at += 1 if circle[0] == "\\circ" else 3
@@ -248,6 +252,7 @@ class _Parser:
             name += f"^{{{text_of(self.script_tokens())}}}"
         name += self.primes()
         if name[0] in FUNCTION_LETTERS or token.text in FUNCTION_LETTERS:
+            # f^{-1}(x) is the inverse function and not 1/f(x).
             if [t.text for t in self.tokens[self.at : self.at + 5]] == ["^", "{", "-", "1", "}"]:
                 self.at += 5
                 name += "^{-1}"
@@ -310,8 +315,10 @@ class _Parser:
     def function(self, name: str) -> Tree:
         base = self.script() if self.took("_") else None
         exponent = self.script() if self.took("^") else None
+        # The index may come behind the exponent: \log^2_3 x.
         if base is None and self.took("_"):
             base = self.script()
+        # \sin^{-1} x is \arcsin x, but \sin^2 x is (\sin x)^2.
         if exponent == Number(Fraction(-1)) and name in INVERSES:
             name, exponent = INVERSES[name], None
         argument = self.function_argument()
@@ -330,6 +337,7 @@ class _Parser:
         if self.sees("(", "[", "{", "|"):
             return self.atom()
         tree = self.power()
+        # \sin 2x is of both factors, \sin x \cos x a product of two sines and cosines.
         while self.starts_factor() and not self.sees(*_FUNCTIONS):
             tree = node("*", tree, self.power())
         return tree
@@ -368,6 +376,7 @@ class _Parser:
             raise Unreadable(f"no first index of \\{head}")
         self.expect("^")
         last = self.script()
+        # The term is a product: of \sum_k k + 1 only k is summed.
         index, first = Symbol(lower[0].text), read_expression(lower[2:], self.tight)
         return node(head, self.term(), index, first, last)
 
@@ -384,6 +393,7 @@ class _Parser:
         ]
         if not ends:
             raise Unreadable("an integral without its variable")
+        # Up to the first d before a letter; nothing stands there in \int dx.
         inside = self.tokens[self.at : ends[0]]
         self.at = ends[0] + 2
         body = read_expression(inside, self.tight) if inside else Number(Fraction(1))

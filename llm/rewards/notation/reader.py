@@ -61,6 +61,7 @@ def read(text: str) -> tuple[Statement, ...]:
     powers_of_ten = (True, False) if is_ambiguous(text) else (True,)
     tight_products = (False, True) if "/" in text else (False,)
     try:
+        # Each way to read it: an answer is right if one of its readings is one of the reference's.
         readings = [
             _Reader(tight).labelled(tokenize(text, scientific))
             for scientific, tight in product(powers_of_ten, tight_products)
@@ -149,6 +150,7 @@ class _Reader:
             return _text(tuple(token.text for token in tokens))
         parts, signs = split(tokens, SET_SIGNS)
         if tokens[:1] and tokens[0].text.startswith("\\mathbb"):
+            # \mathbb{R} - \{0\} takes elements out, as \setminus does.
             sets, minus = split(tokens, ("-",))
             parts, signs = (sets, ["\\setminus"]) if len(minus) == 1 else (parts, signs)
         combined, *more = map(self.operand, parts)
@@ -250,6 +252,7 @@ class _Reader:
 
 def _text(words: tuple[str, ...]) -> Statement:
     """Text, or the number or set that it names."""
+    # As a word it would equal itself.
     if "nan" in map(str.lower, words):
         raise Unreadable("not a number")
     if words in known.SETS:

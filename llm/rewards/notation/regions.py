@@ -44,6 +44,7 @@ def region_of(statement: Statement) -> Region | None:
         case Row("(" | "[" as opener, (Value(low, ""), Value(high, "")), closer):
             return Region(node(f"interval{opener}{closer}", low, high))
         case Braces(items):
+            # Sets of points, words or lengths are no sets of numbers.
             values = [item.tree for item in items if isinstance(item, Value) and not item.unit]
             return Region(Node("finite", tuple(values))) if len(values) == len(items) else None
         case Value(Symbol(name) as numbers, "") if name.startswith("\\mathbb"):
@@ -111,6 +112,7 @@ def _between(low: Tree, name: Symbol, high: Tree, signs: tuple[str, ...]) -> Reg
 
 def _half(name: Symbol, sign: str, bound: Tree) -> Region | None:
     """The solutions of one inequality."""
+    # e < 3 says something of a constant, and describes no set.
     if sign not in _MIRRORED or name.name in CONSTANTS:
         return None
     match sign:

@@ -25,8 +25,10 @@ def label(tokens: Sequence[Token]) -> tuple[int, str]:
     letter, stop, follower = tokens[length - 2 : length + 1]
     if letter.text not in known.OPTIONS or not stop.is_mark(*(")" if bracketed else ").:")):
         return 0, ""
+    # A blank tells "B. 7" from a decimal or product; "(A)5" needs none.
     apart = follower.spaced or (bracketed and follower.kind == "number")
     after = tokens[length + 1 :]
+    # (A) -5 is an option with its value, (A) - 5 a difference.
     is_negative = follower.is_mark("-") and bool(after) and not after[0].spaced
     if not apart or (follower.is_mark(*_OPERATORS) and not is_negative):
         return 0, ""
@@ -80,6 +82,7 @@ class _Names:
 
     def read(self) -> bool:
         """Return whether all is a unit; its names are `found` then."""
+        # A unit neither begins nor ends with a sign, and has no two in a row.
         after_sign = True
         while self.rest:
             token = self.rest.pop(0)
@@ -120,4 +123,5 @@ def _singular(word: str) -> str:
             return ""
         if name in known.UNITS:
             return known.UNITS[name]
+    # Short words and those on -ss are no plurals: gas, glass.
     return word.removesuffix("s") if len(word) > 3 and not word.endswith("ss") else word

@@ -31,6 +31,7 @@ def is_enclosed(tokens: Sequence[Token]) -> bool:
     for i, token in enumerate(tokens):
         depth += token.is_mark(*OPENERS) - token.is_mark(*CLOSERS)
         if depth == 0:
+            # The first bracket is closed by the last token: (a)(b) has none around it all.
             return 0 < i == last
     return False
 

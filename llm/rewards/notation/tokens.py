@@ -124,6 +124,7 @@ def check_brackets(tokens: Sequence[Token]) -> None:
         if token.is_mark(*OPENERS):
             opened.append(token.text)
         elif token.is_mark(*CLOSERS):
+            # [0, 1) is an interval, so round and square brackets may close each other.
             wanted = CLOSED_BY[opened.pop()] if opened else None
             if wanted != token.text and {wanted, token.text} != {")", "]"}:
                 raise Unreadable(f"{token.text!r} closes nothing")
@@ -222,6 +223,7 @@ class _Lexer:
 
     def _is_one_number(self, digits: str) -> bool:
         """Whether commas group the digits; in brackets they separate, but for groups like 000."""
+        # (1,234) is a point; (1,000) is a number, for nobody writes a coordinate as 000.
         inside = bool(self.brackets) and re.fullmatch(r"[\d,]+", digits)
         return not inside or any(group.startswith("0") for group in digits.split(",")[1:])
 
@@ -257,6 +259,7 @@ class _Lexer:
         if name in known.UPRIGHT:
             yield from self._upright()
         elif name in known.IGNORED:
+            # \left. and \right. print no bracket.
             self._take(re.compile(r"\s*\.") if name in ("left", "right") else re.compile(""))
         elif name in known.ALIASES:
             yield Token("mark", known.ALIASES[name])
@@ -292,6 +295,7 @@ def _decimal(mantissa: str, exponent: str | None = None) -> Token:
     if abs(power) > LARGEST_EXPONENT:
         raise Unreadable(f"an exponent as large as {exponent}")
     whole, _, part = mantissa.partition(".")
+    # Exactly: in floating point 0.1 is not 1/10.
     step = Fraction(10) ** (power - len(part))
     value = int(whole + part) * step
     text = mantissa if exponent is None else f"{mantissa}e{exponent}"
@@ -363,6 +367,8 @@ def _name(run: Token) -> Token | None:
 def _letters(run: Token, prose: bool, before: Sequence[Token]) -> list[Token]:
     """What a run of letters is, given the one or two tokens before it."""
     letters = run.text
+    # Behind a value letters are a unit if they are known (12cm), upright (5 \text{m}), or a word of
+    # its own (3 apples).
     is_unit = (_ends_value(before) or _continues_unit(before)) and (
         letters in known.UNITS
         or (run.kind == "word" and letters in known.UNIT_LETTERS)

@@ -28,6 +28,7 @@ class Number:
     @property
     def is_rounded(self) -> bool:
         """Whether this is a decimal of so many digits that it may stand for what rounds to it."""
+        # |value| >= 10^9 steps: ten digits from the first that is not 0.
         return bool(0 < self.step * 10 ** (ROUNDED - 1) <= abs(self.value))
 
 
@@ -93,6 +94,7 @@ def _calculated(head: str, values: list[Fraction]) -> Fraction | None:
     match head, values:
         case "+", _:
             return sum(values, Fraction(0))
+        # A product has at most the bits of all its factors.
         case "*", _ if sum(map(_bits, values)) < LARGEST:
             return math.prod(values, start=Fraction(1))
         case "neg", [value]:
@@ -113,6 +115,7 @@ def _bits(value: Fraction) -> int:
 
 
 def _power(base: Fraction, exponent: int) -> Fraction | None:
+    # 0^0 and 0^{-1} have no value.
     if abs(exponent) * _bits(base) > LARGEST or (base == 0 and exponent <= 0):
         return None
     return base**exponent
@@ -143,4 +146,5 @@ def is_carried_out(tree: Tree) -> bool:
     """
     if not isinstance(tree, Node) or is_numeral(tree):
         return True
+    # 3 + 4 is no answer where 7 is asked for.
     return tree.head not in ("+", "*", "bmod") and all(map(is_carried_out, tree.parts))

@@ -38,6 +38,7 @@ def slip_sizes(operations: tuple[str, ...], modulus: int) -> tuple[int, ...]:
         modulus: a prime.
     """
     factors = {int(o[1:]) % modulus for o in operations if o[0] == "*"}
+    # What the factors generate by multiplication.
     group, new = {1}, {1}
     while new:
         new = {a * b % modulus for a in new for b in factors} - group
@@ -70,6 +71,7 @@ class Slips:
     def __post_init__(self) -> None:
         for name in ("right", "habit", "slip"):
             check_probability(name, getattr(self, name))
+        # A sum that is 1 but for rounding is let pass.
         if self.right + self.habit > 1 + 1e-9:
             raise InvalidInput(
                 "habit", self.habit, f"more than 1 with right = {self.right}", "lower one of them"
@@ -108,6 +110,7 @@ class FactTable:
             InvalidInput: if the share is out of range.
         """
         check_in_range("share", share, 0, 1)
+        # One stream, hard facts before habits: in another order a seed would give other tables.
         rng = key.generator()
         answers = np.array([[apply(o, v, modulus) for v in range(modulus)] for o in operations])
         hard = np.zeros(answers.size, dtype=bool)
@@ -130,12 +133,14 @@ class FactTable:
         Returns:
             P(value written | operation, value before), shape (operations, modulus, modulus).
         """
+        # Of a hard fact one size is the habit's, and the rest falls on the others.
         kinds, rest = len(self.sizes), 1 - slips.right - slips.habit
         other = np.where(self.hard, rest / (kinds - 1), slips.slip / kinds)
         law = np.zeros((*self.answers.shape, self.modulus))
         rows = np.indices(self.answers.shape)
         for size in self.sizes:
             law[rows[0], rows[1], (self.answers + size) % self.modulus] = other
+        # After the sizes, of which the habit is one and takes the place.
         habit = np.where(self.hard, slips.habit, slips.slip / kinds)
         law[rows[0], rows[1], self.habits] = habit
         law[rows[0], rows[1], self.answers] = np.where(self.hard, slips.right, 1 - slips.slip)

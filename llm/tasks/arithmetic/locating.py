@@ -54,6 +54,7 @@ def opening(exercise: Exercise) -> str:
 
 
 def _as_written(text: str) -> str:
+    # The thought with the answer ends the rollout, and needs no delimiter.
     bare = text.replace(DELIMITER, "").strip()
     return bare if holds_answer(bare) else f"{bare} {DELIMITER}".strip()
 

@@ -68,11 +68,13 @@ def parse_question(question: str) -> Exercise:
         InvalidInput: if the text is no question of this task.
     """
     words = question.split()
+    # Labels and operations take turns, up to the last three words, "start 11 ;".
     operations = tuple(words[1:-3:2])
     try:
         exercise = Exercise(int(words[-2]), operations)
     except (ValueError, IndexError):
         raise _no_question(question) from None
+    # Written out again it is the same text, so labels and signs need no check of their own.
     if exercise.text != " ".join(words) or not operations:
         raise _no_question(question)
     return exercise
@@ -131,6 +133,8 @@ class ArithmeticTask:
             remedy = "choose a prime: else multiplications can undo an error"
             raise InvalidInput("modulus", self.modulus, "not a prime", remedy)
         check_count("horizon", self.horizon)
+        # A localisation may name step H in a box, and only values below the modulus have words for
+        # that.
         check_in_range("horizon", self.horizon, 1, min(MAX_HORIZON, self.modulus - 1))
         check_in_range("hard_share", self.hard_share, 0, 1)
         check_count("fact_seed", self.fact_seed, minimum=0)
@@ -164,6 +168,7 @@ class ArithmeticTask:
     @property
     def form(self) -> ThoughtFormat:
         """The format of solutions: H thoughts, with some room for thoughts that are malformed."""
+        # A right thought takes five tokens, the answer's included.
         return ThoughtFormat(DELIMITER, self.horizon, 6 * self.horizon)
 
     @cached_property
@@ -267,6 +272,7 @@ class ArithmeticTask:
         """
         right = self.solution(problem)
         for i, text in enumerate(thoughts):
+            # A thought too many is an error too.
             if i >= len(right) or _content(text) != _content(right[i]):
                 return i
         return None
@@ -281,6 +287,7 @@ class ArithmeticTask:
 
 def split_of(question: str) -> str:
     """Return the split that a question belongs to, by a hash of its text."""
+    # The person keeps this hash apart from the ids of problems, which are of the same texts.
     digest = hashlib.blake2b(question.encode(), digest_size=8, person=b"split").digest()
     return SPLITS[int.from_bytes(digest, "little") % _TEST_ONE_IN == 0]
 
