@@ -69,8 +69,7 @@ def decide(question: str, one: Tree, other: Tree) -> bool:
             return _same_region(one, other)
         if question == "near":
             return _near(one, other)
-        # One base for both sides at a time: \log 100 is 2 with base 10, \log 2 is \ln 2 with base
-        # e.
+        # The same base on both sides: \log 100 is 2 with base 10, \log 2 is \ln 2 with base e.
         bases = (sympy.E, sympy.Integer(10)) if _has_log(one) or _has_log(other) else (sympy.E,)
         return any(
             COMPARISONS[question](*(Converter(base).convert(tree) for tree in (one, other)))
@@ -93,7 +92,7 @@ def _has_log(tree: Tree) -> bool:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
         return one.shape == other.shape and all(map(_equal, one, other))
-    # What has no value, such as 1/0, equals nothing, not even itself.
+    # What has no value, such as 1/0, equals nothing that is written otherwise.
     if one.has(sympy.nan, sympy.zoo) or other.has(sympy.nan, sympy.zoo):
         return False
     if one == other:

@@ -337,7 +337,7 @@ class _Parser:
         if self.sees("(", "[", "{", "|"):
             return self.atom()
         tree = self.power()
-        # \sin 2x is of both factors, \sin x \cos x a product of two sines and cosines.
+        # \sin 2x is the sine of both factors, \sin x \cos x a product of two functions.
         while self.starts_factor() and not self.sees(*_FUNCTIONS):
             tree = node("*", tree, self.power())
         return tree

@@ -115,7 +115,7 @@ def _bits(value: Fraction) -> int:
 
 
 def _power(base: Fraction, exponent: int) -> Fraction | None:
-    # 0^0 and 0^{-1} have no value.
+    # 0^0 and 0^{-1} are not for arithmetic to decide.
     if abs(exponent) * _bits(base) > LARGEST or (base == 0 and exponent <= 0):
         return None
     return base**exponent
