@@ -61,7 +61,16 @@ class Task(Protocol):
     """A source of problems with the words around them and a verifier."""
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
-        """Return `count` problems of a split ("train", "test"); splits share no problem."""
+        """Return distinct problems of a split; splits share no problem.
+
+        Args:
+            split: "train" or "test".
+            count: how many.
+            seed: of the draw; the same seed gives the same problems.
+
+        Raises:
+            InvalidInput: for an unknown split, or if it has too few problems.
+        """
         ...
 
     def prompt(self, problem: Problem) -> str:
@@ -69,7 +78,12 @@ class Task(Protocol):
         ...
 
     def verify(self, problem: Problem, text: str) -> Verdict:
-        """Judge the text of a finished rollout; the caller scores truncated ones 0."""
+        """Judge the text of a finished rollout; the caller scores truncated ones 0.
+
+        Args:
+            problem: what was asked.
+            text: the whole solution, kept thoughts included and the prompt excluded.
+        """
         ...
 
 
@@ -78,5 +92,10 @@ class StepChecker(Protocol):
     """A task that knows exactly where a chain of thoughts first goes wrong."""
 
     def first_error(self, problem: Problem, thoughts: Sequence[str]) -> int | None:
-        """Return the 0-based index of the first wrong thought; None if every thought is right."""
+        """Return the 0-based index of the first wrong thought; None if every thought is right.
+
+        Args:
+            problem: what was asked.
+            thoughts: texts of the whole solution's thoughts in order, without delimiters.
+        """
         ...

@@ -112,7 +112,13 @@ class Workload:
         check_count("repeats", self.repeats)
 
     def texts(self, count: int, length: int, purpose: str) -> list[Tokens]:
-        """Return random ids, none of them special."""
+        """Return random ids, none of them special.
+
+        Args:
+            count: how many texts.
+            length: of each, in tokens.
+            purpose: names the stream, so that prompts and completions differ.
+        """
         drawn = Key.of(0).child(purpose).integers(count * length).reshape(count, length)
         # Ids 0 to 2 are the tokenizer's padding, end and unknown word.
         ids = 3 + (drawn % np.uint64(self.shape.words - 3)).astype(np.int64)

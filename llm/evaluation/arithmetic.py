@@ -27,7 +27,14 @@ TRACE_TOKENS = 5
 
 
 def self_localizer(sampler: TransformersSampler, task: ArithmeticTask) -> SelfLocalizer:
-    """Return the model as the judge of its own chains, at temperature 0."""
+    """Return the model as the judge of its own chains, at temperature 0.
+
+    Args:
+        sampler: of the model that wrote them.
+        task: whose questions they answer.
+
+    Source: arXiv 2605.25507 (self-localisation).
+    """
     return SelfLocalizer(
         sampler,
         sampler.vocabulary,
@@ -76,7 +83,13 @@ class Attempts:
     def sample(
         cls, simulator: LanguageModelSimulator, problems: Sequence[Problem], key: Key
     ) -> Attempts:
-        """Sample one attempt at each problem of an :class:`ArithmeticTask`."""
+        """Sample one attempt at each problem of an :class:`ArithmeticTask`.
+
+        Args:
+            simulator: of that task.
+            problems: n of them.
+            key: of the rollouts.
+        """
         task = simulator.task
         assert isinstance(task, ArithmeticTask)
         starts = simulator.start_states(problems)
@@ -98,7 +111,14 @@ class Attempts:
         return np.asarray(np.arange(self.hard.shape[1]) <= last[:, None])
 
     def right(self, hard: bool) -> float:
-        """Return the share of right thoughts among hard, or easy, steps taken on the right path."""
+        """Return the share of right thoughts among hard, or easy, steps taken on the right path.
+
+        It is :math:`1 - e / s` with s such steps up to the first errors, these included, and e of
+        them first errors; 1 if there is no such step.
+
+        Args:
+            hard: whether hard steps are meant.
+        """
         asked = self.visited & (self.hard == hard)
         wrong = asked & (np.arange(self.hard.shape[1]) == self.first_errors[:, None])
         return float(1 - wrong.sum() / max(1, asked.sum()))

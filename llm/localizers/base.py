@@ -56,13 +56,30 @@ class Localizer(Protocol):
 
 
 def whole_solution(rollout: TextRollout, vocabulary: Vocabulary, delimiter: str) -> list[str]:
-    """Return the texts of all thoughts, kept ones first, without delimiters and outer blanks."""
+    """Return the texts of all thoughts, kept ones first, without delimiters and outer blanks.
+
+    Args:
+        rollout: a rollout, perhaps from a state with kept thoughts.
+        vocabulary: the model's tokenizer.
+        delimiter: what thoughts end with.
+
+    Returns:
+        One text per thought, ``len(rollout.start.ends) + len(rollout)`` of them.
+    """
     thoughts = rollout.start.thoughts + rollout.thoughts
     return [vocabulary.decode(t).replace(delimiter, "").strip() for t in thoughts]
 
 
 def own_step(rollout: TextRollout, index: int) -> Answer:
-    """Return the answer that names thought `index` (0-based) of the whole solution."""
+    """Return the answer that names a thought of the whole solution.
+
+    Args:
+        rollout: what was localised.
+        index: of the thought, 0-based, those kept before the rollout counted.
+
+    Returns:
+        The step of the rollout's own; OUT_OF_RANGE for a kept thought or none at all.
+    """
     step = index - len(rollout.start.ends)
     # Below 0 the error is in what was kept, which no reset of this rollout can undo.
     if not 0 <= step < len(rollout):

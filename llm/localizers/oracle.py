@@ -39,7 +39,12 @@ class OracleLocalizer:
     delimiter: str = "</thought>"
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
-        """See :class:`Localizer`; a failure without a wrong thought is refused with NO_ERROR."""
+        """See :class:`Localizer`; a failure without a wrong thought is refused with NO_ERROR.
+
+        Args:
+            rollouts: of the checker's task.
+            keys: uint64 (len(rollouts),); nothing is drawn from them.
+        """
         del keys  # an exact checker draws nothing
         return [Located(refusal_unasked(r) or self._first_error(r)) for r in rollouts]
 
@@ -127,7 +132,11 @@ class BlurredLocalizer:
         check_probability("accuracy", self.accuracy)
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
-        """See :class:`Localizer`."""
+        """Blur the inner localiser's steps; see :class:`Localizer`.
+
+        With its step s, a rollout of H steps and the accuracy a, step t is named with probability
+        :math:`a [t = s] + (1 - a) / H`.
+        """
         located = self.inner.locate(rollouts, keys)
         return [
             self._blur(one, len(rollout), int(key))

@@ -37,7 +37,12 @@ class LocalizationPrompt(Protocol):
     """
 
     def render(self, problem: Problem, thoughts: Sequence[str]) -> str | Messages:
-        """Return a text that the model continues, or a conversation for its chat template."""
+        """Return a text that the model continues, or a conversation for its chat template.
+
+        Args:
+            problem: what was asked.
+            thoughts: texts of the whole solution's thoughts in order, without delimiters.
+        """
         ...
 
 

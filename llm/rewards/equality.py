@@ -101,7 +101,16 @@ class Comparison:
     decide: Decide
 
     def same(self, reference: Statement, answer: Statement) -> bool:
-        """Return whether the answer says what the reference says."""
+        """Return whether the answer says what the reference says.
+
+        Args:
+            reference: what is right.
+            answer: what was given. The order matters: where the reference is a number, an answer
+                may not leave a calculation to be done.
+
+        Raises:
+            NeedsAlgebra: if `decide` cannot answer a question, as :func:`by_arithmetic` may not.
+        """
         reference, answer = spread_out(reference), spread_out(answer)
         if reference == answer:
             return True

@@ -21,7 +21,12 @@ MEMORY = 4 << 30
 
 
 def equal(reference: str, answer: str) -> bool:
-    """Return whether two texts say the same in one of their readings, however long it takes."""
+    """Return whether two texts say the same in one of their readings, however long it takes.
+
+    Args:
+        reference: content of a box, in LaTeX or plain notation.
+        answer: another. What cannot be read is equal to nothing.
+    """
     compare = Comparison(decide).same
     try:
         return any(compare(one, other) for one in read(reference) for other in read(answer))

@@ -43,7 +43,11 @@ class Request:
     stop: StopRule | None = None
 
     def track(self, vocabulary: Vocabulary) -> StopTracker:
-        """Begin to apply the stop rule; without one the tracker never says that it is over."""
+        """Begin to apply the stop rule; without one the tracker never says that it is over.
+
+        Args:
+            vocabulary: texts of the ids, and which of them end a sequence.
+        """
         if self.stop is None:
             return lambda _: False
         return self.stop.begin(vocabulary.piece, vocabulary.eos)
@@ -128,7 +132,14 @@ class Sampler(Protocol):
         ...
 
     def sync(self, model: Any) -> None:
-        """Sample from the weights that the model has now; engines that share them do nothing."""
+        """Sample from the weights that the model has now; engines that share them do nothing.
+
+        Args:
+            model: the one that is trained.
+
+        Raises:
+            InvalidInput: if its weights cannot be those that the engine samples from.
+        """
         ...
 
 

@@ -75,7 +75,19 @@ class TransformersSampler:
         self.way = self._right_way()
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`."""
+        """Sample one completion per request; see :class:`llm.sampling.base.Sampler`.
+
+        Args:
+            requests: any number; equal prompts are read once.
+            sampling: temperature and top-p.
+
+        Returns:
+            Completions in the order of the requests.
+
+        Raises:
+            InvalidInput: a request does not fit into the context, or the model gives
+                log-probabilities that are not finite.
+        """
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
         # Rows of like length decode together: little padding, and they end at about one time.

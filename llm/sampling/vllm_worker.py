@@ -21,14 +21,23 @@ class Worker:
     reload_weights: Callable[..., None]
 
     def divide_logits(self, temperature: float) -> None:
-        """Divide all logits from now on by this, in float32."""
+        """Divide all logits from now on by this, in float32.
+
+        Args:
+            temperature: in [0.01, 100]; 1 gives back the model's own method.
+        """
         model = self.model_runner.get_model()
         for name in _LOGITS:
             if hasattr(model, name):
                 _wrap(model, name, temperature)
 
     def take_weights(self, weights: Sequence[tuple[str, Any]]) -> None:
-        """Load weights under the names that transformers gives them."""
+        """Load weights under the names that transformers gives them.
+
+        Args:
+            weights: (name, tensor) pairs of :func:`llm.sampling.vllm_sampler.weights_of`, each of
+                the shape in which transformers holds it.
+        """
         self.reload_weights(weights_iterator=iter(weights))
         _repack_tied_output(self.model_runner.get_model())
 

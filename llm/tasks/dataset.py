@@ -71,7 +71,10 @@ class DatasetTask:
         return self.template.fill(question=problem.question, delimiter=self.delimiter)
 
     def verify(self, problem: Problem, text: str) -> Verdict:
-        """See :func:`llm.rewards.verify.verify`."""
+        """Judge a text by the kind of the problem's answer; see :func:`llm.rewards.verify.verify`.
+
+        Source: Hendrycks et al. (2021), arXiv 2103.03874 (answers in a box).
+        """
         return rewards.verify(problem.kind, problem.answers, text)
 
 

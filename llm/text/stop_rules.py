@@ -72,7 +72,11 @@ class ThoughtStop(StopRule):
             check_count("most", self.most)
 
     def segmenter(self, eos: frozenset[int]) -> Segmenter:
-        """Return a segmenter that applies this rule and keeps the thoughts it finds."""
+        """Return a segmenter that applies this rule and keeps the thoughts it finds.
+
+        Args:
+            eos: ids that end a sequence.
+        """
         return Segmenter(self.form, eos, self.thoughts, self.tokens, self.most)
 
     def begin(self, piece: Callable[[int], str], eos: frozenset[int]) -> StopTracker:

@@ -113,7 +113,12 @@ class Segmenter:
     _text: str = ""
 
     def push(self, token: int, piece: str) -> bool:
-        """Take the next token with its text; True once the rollout has ended."""
+        """Take the next token with its text; True once the rollout has ended.
+
+        Args:
+            token: its id.
+            piece: its text on its own, see :meth:`llm.text.vocabulary.Vocabulary.piece`.
+        """
         self._length += 1
         # The order decides what a token that ends the text in two ways counts as: what the model
         # ended itself can earn a reward, what a limit ended cannot.

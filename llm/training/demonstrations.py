@@ -49,7 +49,11 @@ class Demonstrations:
             check_probability(name, getattr(self, name))
 
     def of_length(self, horizon: int) -> Demonstrations:
-        """Return the same with chains of another length, in which hard steps are as they come."""
+        """Return the same with chains of another length, in which hard steps are as they come.
+
+        Args:
+            horizon: operations per chain, from 1 to what the task allows.
+        """
         # Nothing is copied where nothing changes: the tables of laws are computed once per value.
         if horizon == self.task.horizon:
             return self
@@ -69,7 +73,15 @@ class Demonstrations:
         return self.task.facts.laws(Slips(right=0, habit=self.habitual, slip=1))
 
     def draw(self, exercises: Sequence[Exercise], key: Key) -> list[Demonstration]:
-        """Draw a demonstration of each exercise; all must be equally long."""
+        """Draw a demonstration of each exercise; all must be equally long.
+
+        Args:
+            exercises: n of them, each with H operations.
+            key: the whole randomness of the draw.
+
+        Returns:
+            n demonstrations, each with H stated values and H fillers.
+        """
         if not exercises:
             return []
         # One stream for all, in this order: another order makes other demonstrations of a key.

@@ -139,7 +139,10 @@ class Training:
         return cls(recipe, tokens, model, optimizer)
 
     def run(self) -> Iterator[float]:
-        """Take the remaining steps; yields the loss of each."""
+        """Take the remaining steps; yields the loss of each.
+
+        A loss is the mean cross-entropy, in nats, over the places that are learnt from.
+        """
         vocabulary = self.tokens.get_vocab()
         while self.step < self.recipe.steps:
             before = time.process_time()

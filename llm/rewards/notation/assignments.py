@@ -28,7 +28,12 @@ class Assigned:
 def assigned(
     statement: Statement, is_name: Callable[[Statement], bool] | None = None
 ) -> Assigned | None:
-    """Return what a statement gives a value to, and the value; None for inequalities."""
+    """Return what a statement gives a value to, and the value; None for inequalities.
+
+    Args:
+        statement: a relation, such as x = 5, or a value alone, which has no name.
+        is_name: tells which sides are names; by default letters, f(x), lines such as AB, and words.
+    """
     is_name = is_name or _is_name
     if not isinstance(statement, Relation):
         return Assigned(None, (statement,))

@@ -65,7 +65,12 @@ def temperature(tokens: Sequence[Token]) -> Cut | None:
 
 
 def unit(tokens: Sequence[Token]) -> Cut | None:
-    """Read the words behind a value, if they can name a unit or what is counted."""
+    """Read the words behind a value, if they can name a unit or what is counted.
+
+    Returns:
+        How many tokens are the value, and the unit by its standard name, such as "km / h"; None if
+        the words cannot be one.
+    """
     start = next((i for i, token in enumerate(tokens) if token.kind == "word"), 0)
     if not start or len(tokens) - start > 2 * LONGEST_UNIT:
         return None

@@ -8,7 +8,12 @@ from llm.rewards.notation.tokens import CLOSERS, OPENERS, Token
 
 
 def split(tokens: Sequence[Token], signs: Sequence[str]) -> tuple[list[list[Token]], list[str]]:
-    """Return the parts between these signs outside of all brackets, and the signs, one fewer."""
+    """Return the parts between these signs outside of all brackets, and the signs, one fewer.
+
+    Args:
+        tokens: brackets matched.
+        signs: texts of the marks to cut at, such as "," and "and".
+    """
     parts: list[list[Token]] = [[]]
     found = []
     depth = 0

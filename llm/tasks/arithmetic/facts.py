@@ -24,7 +24,13 @@ Integers = NDArray[np.int64]
 
 
 def apply(operation: str, value: int, modulus: int) -> int:
-    """Return the value after an operation such as ``*3``."""
+    r"""Return the value after an operation, :math:`(v \circ k) \bmod m`.
+
+    Args:
+        operation: a sign +, - or * and an operand k, such as ``*3``.
+        value: v, the value before it.
+        modulus: m.
+    """
     operand = int(operation[1:])
     results = {"+": value + operand, "-": value - operand, "*": value * operand}
     return results[operation[0]] % modulus

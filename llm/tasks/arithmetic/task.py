@@ -52,7 +52,14 @@ class Exercise:
         return f"{steps} start {self.start} ;"
 
     def values(self, modulus: int) -> list[int]:
-        """Return the right running value after each operation."""
+        """Return the right running value after each operation.
+
+        Args:
+            modulus: all values are taken modulo it.
+
+        Returns:
+            One value per operation, in order.
+        """
         values, now = [], self.start
         for operation in self.operations:
             now = apply(operation, now, modulus)
@@ -97,7 +104,15 @@ def boxed(value: int) -> str:
 
 
 def thought(filler: str, step: int, operation: str, value: int, last: bool) -> str:
-    """Return the text of one thought; the last one carries the answer and needs no delimiter."""
+    """Return the text of one thought; the last one carries the answer and needs no delimiter.
+
+    Args:
+        filler: the word in front, of :data:`FILLERS`.
+        step: 0-based; texts number steps from 1.
+        operation: of the question, in that step.
+        value: the running value after it.
+        last: whether the answer follows in a box.
+    """
     end = boxed(value) if last else DELIMITER
     return f"{filler} {label(step)} {operation} {value} {end}"
 
@@ -256,7 +271,11 @@ class ArithmeticTask:
         return Verdict(float(answer == problem.answer), answer)
 
     def solution(self, problem: Problem) -> list[str]:
-        """Return the right thoughts, each with the first filler word."""
+        """Return the right thoughts, each with the first filler word.
+
+        Raises:
+            InvalidInput: if the question is no chain of operations.
+        """
         exercise = parse_question(problem.question)
         values, last = exercise.values(self.modulus), len(exercise.operations) - 1
         return [
@@ -278,7 +297,11 @@ class ArithmeticTask:
         return None
 
     def hard_places(self, problem: Problem) -> tuple[int, ...]:
-        """Return the 0-based steps of the right solution that ask for a hard fact, ascending."""
+        """Return the 0-based steps of the right solution that ask for a hard fact, ascending.
+
+        Raises:
+            InvalidInput: if the question is no chain of operations.
+        """
         exercise = parse_question(problem.question)
         operations = np.array([[self.operations.index(o) for o in exercise.operations]])
         hard = self.facts.hard_on_path(operations, np.array([exercise.start]))
