@@ -222,6 +222,7 @@ def _sampling(sampler: Sampler, work: Workload, device: torch.device) -> dict[st
         counted.append(sum(len(c.tokens) for c in completions))
 
     seconds, memory = _timed(run, work.repeats, device)
+    # Without the first run, which is not among the seconds either.
     rates = [n / s for n, s in zip(counted[1:], seconds, strict=True)]
     return {
         "requests": len(requests),

@@ -265,6 +265,7 @@ def with_logprobs(
         micro_batch: rows per forward pass.
     """
     updated = list(rows)
+    # The others keep what their sampler gave them.
     stale = [i for i, row in enumerate(updated) if row.off_policy]
     for first in range(0, len(stale), micro_batch):
         part = stale[first : first + micro_batch]

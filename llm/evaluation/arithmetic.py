@@ -144,6 +144,7 @@ def localization(localizer: Localizer, attempts: Attempts, key: Key) -> dict[str
     truth, hard = attempts.first_errors[asked], attempts.hard[asked]
     # A refusal is infinitely far off: it counts among all that were asked and is never a hit.
     off = np.array([np.inf if s is None else abs(s - t) for s, t in zip(named, truth, strict=True)])
+    # What a model gets right by a shortcut, without checking any value.
     guess = np.where(hard.any(axis=1), hard.argmax(axis=1), 0)
     return {
         "asked": float(len(asked)),

@@ -200,6 +200,7 @@ class ChatClient:
                 stop=stop_after_attempt(attempts),
                 wait=self._pause,
                 retry=retry_if_exception_type(_Passing),
+                # The last failure itself, not tenacity's error about it.
                 reraise=True,
             )(self._once, client, body)
         except _Passing as error:
@@ -219,6 +220,7 @@ class ChatClient:
             self.asked += 1
         try:
             response = client.post(self.endpoint.address, json=body)
+        # Time-outs are among them.
         except httpx.TransportError as error:
             raise _Passing(f"no connection ({error})") from error
         if response.is_success:
@@ -236,6 +238,7 @@ class ChatClient:
             content = json.loads(payload)
             choice = content["choices"][0]
             text = choice["message"]["content"]
+            # It may be left out, or null.
             usage = content.get("usage") or {}
             if not isinstance(text, str | None):
                 raise TypeError("the message is no text")

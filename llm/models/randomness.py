@@ -20,6 +20,7 @@ def drawing(key: Key, device: torch.device) -> Iterator[None]:
         key: of the stream.
         device: whose generator is meant besides that of the CPU.
     """
+    # By default the states of all GPUs would be saved.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(key.integers(1)[0] >> 1))
         yield

@@ -129,6 +129,8 @@ class Comparison:
 
     def _labelled(self, reference: Statement, answer: Statement) -> bool:
         match reference, answer:
+            # An option is known by its letter as well as by what it stands for, but not by another
+            # letter.
             case Labelled(letter, content), Labelled(other, found):
                 return letter == other and self.same(content, found)
             case Labelled(letter, content), _:
@@ -299,6 +301,7 @@ class Comparison:
         """Whether the same things are parallel, similar, in each other."""
         if reference.signs != answer.signs:
             return False
+        # AB \parallel CD is CD \parallel AB.
         turned = answer.sides[::-1] if _SYMMETRIC.issuperset(answer.signs) else answer.sides
         return any(self._pairwise(reference.sides, sides) for sides in (answer.sides, turned))
 
@@ -309,6 +312,7 @@ class Comparison:
         if type(reference) is type(answer) and isinstance(reference, Row | Value | Braces):
             return False
         ours, theirs = region_of(reference), region_of(answer)
+        # x > 3 is not y > 3.
         if ours is None or theirs is None or len({ours.name, theirs.name} - {None}) > 1:
             return False
         return self.decide("region", ours.tree, theirs.tree)

@@ -204,6 +204,7 @@ def set_of(tree: Tree) -> sympy.Set:
     head, parts = tree.head, tree.parts
     if head.startswith("interval"):
         low, high = map(Converter(sympy.E).convert, parts)
+        # sympy is told which ends are open.
         return sympy.Interval(low, high, head[-2] == "(", head[-1] == ")")
     if head == "finite":
         return sympy.FiniteSet(*map(Converter(sympy.E).convert, parts))

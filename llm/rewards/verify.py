@@ -120,6 +120,7 @@ def same_mathematics(reference: str, found: str) -> bool:
 
 
 def _choice(answer: str, text: str) -> Verdict:
+    # The reference is read as an answer would be.
     reference = letter(f"\\boxed{{{answer}}}")
     if reference is None:
         raise InvalidInput("answer", answer, "not the letter of a choice", "give one such as B")

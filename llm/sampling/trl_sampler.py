@@ -59,11 +59,13 @@ class TrlSampler:
         if not requests:
             return []
         engine = self._engine
+        # The engine reads its own attributes when it is called.
         engine.temperature, engine.top_p = sampling.temperature, sampling.top_p
         room = self.context - max(len(request.tokens) for request in requests)
         # One limit for the whole batch: the longest that is asked for and that every prompt leaves.
         engine.max_completion_length = min(room, max(r.max_tokens for r in requests))
         prompts = [list(request.tokens) for request in requests]
+        # No images, and one completion per prompt: prompts that repeat stand in the list.
         _, sampled, logprobs, _ = engine.generate(prompts, None, 1)
         self.work.calls += 1
         self.work.prefilled += sum(map(len, prompts))

@@ -138,6 +138,7 @@ class VllmSampler:
         self.work.calls += bool(requests)
         # At temperature 0 the likeliest token is taken and log-probabilities are those at 1.
         self._at(sampling.temperature or 1.0)
+        # In the order of the requests, which the engine's steps do not keep.
         rows = {self._add(r, sampling): _Row(r, r.track(self.vocabulary)) for r in requests}
         engine = self._llm.llm_engine
         try:

@@ -50,6 +50,7 @@ def logit_gradient_norms(
 def _logits(model: Any, batch: PaddedRows) -> Tensor:
     """What each token but the first was drawn from, (n, W - 1, V)."""
     training = model.training
+    # Dropout would draw another picture each time.
     model.eval()
     with torch.no_grad():
         ids, real = batch.input_ids, batch.attention_mask

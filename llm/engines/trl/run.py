@@ -215,6 +215,7 @@ class _RunTrainer(ResetTrainer):
         self._sync()
         problems = self._problems(self.number)
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        # Dealt out in turn: shares differ by one problem at most.
         ids = list(range(len(problems)))[rank::processes]
         starts = self.simulator.start_states([problems[i] for i in ids])
         key = self.key.child("collect", self.number)

@@ -147,9 +147,11 @@ def _arguments(
         "output_dir": str(folder),
         "num_generations": count,
         "per_device_train_batch_size": size,
+        # TRL refuses a size that does not hold whole groups.
         "per_device_eval_batch_size": count,
         "gradient_accumulation_steps": rows // optimizer.minibatches // size,
         "steps_per_generation": rows // size,
+        # GRPO's mu (Shao et al. 2024): how often one batch of rollouts is learned from.
         "num_iterations": optimizer.epochs,
         "max_grad_norm": optimizer.max_norm,
         "max_steps": settings.updates,

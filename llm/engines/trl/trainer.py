@@ -108,6 +108,7 @@ class ResetTrainer(GRPOTrainer):
         callbacks = [_Guard(self), *options.pop("callbacks", ())]
         super().__init__(
             model=model,
+            # TRL asks for one, although its own scoring is replaced.
             reward_funcs=_no_reward,
             args=args,
             train_dataset=_as_dataset(problems, simulator),
@@ -245,6 +246,7 @@ class ResetTrainer(GRPOTrainer):
         window = self._buffered_inputs[first : first + size]
         counted = [part["counted"] for part in window]
         lengths = [part["completion_mask"].sum(dim=1) for part in window]
+        # Rows that only fill up count neither as rows nor with their tokens.
         own = torch.stack(
             [
                 sum(c.sum() for c in counted),

@@ -105,6 +105,7 @@ def as_point(several: Several) -> Row | None:
         match item:
             case Relation((Value(Symbol(name), ""), value), ("=",)):
                 found[name] = value
+    # One item gives nothing a value, or two give one to the same name.
     if len(found) < len(several.items):
         return None
     return Row("(", tuple(found[name] for name in sorted(found)), ")")

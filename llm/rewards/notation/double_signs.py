@@ -25,10 +25,12 @@ def spelled_out(statement: Value | Relation) -> Statement:
     heads = [head for side in sides if isinstance(side, Value) for head in _heads(side.tree)]
     count = heads.count("pm")
     if "mp" in heads:
+        # a \pm b \mp c is a + b - c or a - b + c.
         choices = [(1,) * len(heads), (-1,) * len(heads)]
     elif count > MOST:
         raise Unreadable(f"more than {MOST} double signs")
     else:
+        # \pm a \pm b is any of four values.
         choices = list(product((1, -1), repeat=count))
     if choices == [()]:
         return statement

@@ -144,6 +144,7 @@ class _Parser:
         tree = self.atom()
         while True:
             if self.took("!"):
+                # n!! is the double factorial, not (n!)!.
                 double = self.sees("!") and self.next is not None and not self.next.spaced
                 tree = node("!!" if double and self.took("!") else "!", tree)
             elif self.took("%"):
@@ -196,6 +197,7 @@ class _Parser:
         return self.atom()
 
     def until(self, closer: str) -> Tree:
+        # \choose and \over part what braces hold, as in TeX.
         tree = self.parted() if closer == "}" else self.sum()
         self.expect(closer)
         return tree
@@ -364,6 +366,7 @@ class _Parser:
         degree: Tree = Number(Fraction(2))
         if self.took("["):
             degree = self.until("]")
+        # As in plain writing: sqrt(x + 1).
         inner = self.atom() if self.sees("(") else self.argument()
         return node("root", inner, degree)
 
@@ -430,6 +433,7 @@ class _Parser:
         if len({len(row) for row in rows}) != 1:
             raise Unreadable("rows of different lengths")
         matrix = Node("matrix", tuple(Node("row", row) for row in rows))
+        # Bars around a matrix make it its determinant.
         return node("det", matrix) if kind == "vmatrix" else matrix
 
 

@@ -89,6 +89,7 @@ class _Reader:
     def labelled(self, tokens: list[Token]) -> Statement:
         """Read a whole text, perhaps with the letter of an option before it."""
         length, letter = label(tokens)
+        # Behind the label: the bracket of "A) 5" closes nothing.
         check_brackets(tokens[length:])
         content = self.whole(without_start(tokens[length:]))
         return Labelled(letter, content) if letter else content
@@ -176,6 +177,7 @@ class _Reader:
         if opener.is_mark("\\begin"):
             return self.cases(tokens[2:-2]) if tokens[1].text == "cases" else None
         parts, _ = split(inner, (",",))
+        # Round and square brackets around one value only group.
         if opener.is_mark("\\langle") or (opener.is_mark("(", "[") and len(parts) > 1):
             return Row(opener.text, tuple(map(self.item, parts)), closer.text)
         return None

@@ -136,6 +136,7 @@ def check_brackets(tokens: Sequence[Token]) -> None:
 
 def _in_latex(text: str) -> str:
     """The text with its other characters written in LaTeX, and without dollar signs around."""
+    # Before NFKC, which makes a plain 2 of the raised one: x² would become x2.
     for table, sign in ((known.SUPERSCRIPTS, "^"), (known.SUBSCRIPTS, "_")):
         runs = re.split(f"([{''.join(table)}]+)", text)
         for i in range(1, len(runs), 2):
@@ -197,6 +198,7 @@ class _Lexer:
 
     def _next(self) -> Iterator[Token]:
         here = self.text[self.at]
+        # A dot right before a digit begins a decimal: .5.
         if "0" <= here <= "9" or re.match(r"\.\d", self.text[self.at : self.at + 2]):
             yield self._number()
         elif here == "\\":
@@ -211,6 +213,7 @@ class _Lexer:
             raise Unreadable(f"unknown sign {here!r}")
 
     def _number(self) -> Token:
+        # The longer notations first: each begins with what is a number by itself.
         if periodic := self._take(_PERIODIC):
             return _periodic(*periodic.groups())
         grouped = _GROUPED.match(self.text, self.at)
@@ -285,6 +288,7 @@ class _Lexer:
                 self.at = start + brace.end()
                 lexer = _Lexer(inner, self.scientific, upright=True)
                 yield from lexer.tokens()
+                # A blank at the end of the text stands before what comes next.
                 self.spaced = lexer.spaced
                 return
         raise Unreadable("'{' is not closed")

@@ -238,5 +238,6 @@ _COMMENTS = _words(
     "such than that the then there therefore thus times true undefined until untrue was when "
     "where which while with without wrong yes"
 )
+# 5 in is five inches.
 NO_UNITS = (SHORT_PROSE - {"in"}) | NUMBERS.keys() | _COMMENTS
 """Words that say something about a value, so that it may not stand for the whole."""
