@@ -22,6 +22,7 @@ class InvalidInput(ValueError):
         self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
 
     def __reduce__(self) -> tuple[object, ...]:
+        # An exception is pickled by its message alone, which would not rebuild the four arguments.
         return (type(self), (self.field, self.value, self.problem, self.remedy))
 
 
@@ -55,6 +56,7 @@ def check_positive(field: str, value: Exact) -> None:
 
 def check_count(field: str, value: int, minimum: int = 1) -> None:
     """Refuse anything but an integer of at least `minimum`."""
+    # `__index__` admits numpy's integers and refuses floats, whole ones too.
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < minimum:
         raise InvalidInput(
             field, value, f"not an integer >= {minimum}", f"choose {minimum} or more"

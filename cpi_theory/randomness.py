@@ -17,6 +17,7 @@ from cpi_theory.checks import InvalidInput
 Keys = NDArray[np.uint64]
 """One 64-bit key per rollout, shape (n,): the whole randomness of that rollout."""
 
+# numpy's seed sequences take their entropy in words of 32 bits.
 _WORD = 0xFFFFFFFF
 
 
@@ -41,6 +42,7 @@ class Key:
             return source
         if isinstance(source, np.random.Generator):
             return cls((int(source.integers(1 << 63)),))  # the most that numpy's int64 takes
+        # True and False are integers to Python; as a seed they are a mistake.
         if isinstance(source, bool) or not hasattr(source, "__index__") or source < 0:
             raise InvalidInput("seed", source, "not a seed", "give an integer >= 0 or a Generator")
         return cls((_number(int(source)),))
@@ -76,8 +78,10 @@ def as_keys(keys: ArrayLike, count: int) -> Keys:
         InvalidInput: if they are not `count` integers.
     """
     given = np.asarray(keys)
+    # Floats are refused and not rounded: beyond 2^53 they would merge different keys.
     if given.shape != (count,) or (count and given.dtype.kind not in "ui"):
         raise InvalidInput("keys", given, f"not {count} integers", "give one per rollout")
+    # Kernels are compiled for contiguous and writeable arrays alone.
     return np.require(given, np.uint64, ["C", "W"])
 
 

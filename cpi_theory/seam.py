@@ -69,6 +69,7 @@ class Refusal:
 class FailedLocalization(Refusal):
     """The world was asked for a first error and named none."""
 
+    # Without it an empty subclass would bring back the `__dict__` that `Refusal` does without.
     __slots__ = ()
 
 
@@ -113,6 +114,7 @@ class Rollout:
             InvalidInput: if the steps are none of this rollout, or a world's own rollouts cannot be
                 cut.
         """
+        # Slicing states and actions would silently drop whatever else a subclass holds per step.
         if type(self) is not Rollout:
             remedy = "override cut, or keep whole rollouts"
             raise InvalidInput("rollout", type(self).__name__, "cannot be cut", remedy)
@@ -120,6 +122,8 @@ class Rollout:
         states, actions = self.states[begin:end], self.actions[begin:end]
         if end == len(self):
             return Rollout(states, actions, self.reward, self.failed, self.ended, last=self.last)
+        # NaN and not 0: a cut rollout that strays into a group is refused instead of counted as a
+        # failure.
         return Rollout(states, actions, np.nan, False, Ending.CUT, last=self.states[end])
 
     def check_cut(self, begin: int, end: int | None) -> int:
@@ -237,6 +241,7 @@ class ResetPolicy(ABC):
 def _normalise(weights: NDArray[np.float64] | Refusal) -> NDArray[np.float64] | Refusal:
     if isinstance(weights, Refusal):
         return weights
+    # Weights that are all zero select nothing: dividing by their sum would give NaN probabilities.
     total = weights.sum()
     return weights / total if total > 0 else Refusal(Reason.NO_ELIGIBLE_STEP)
 
@@ -257,6 +262,7 @@ class Sample:
     context: State | None = None
 
     def __post_init__(self) -> None:
+        # One NaN here would reach every parameter through the gradient.
         shape, steps = np.shape(self.advantages), (len(self.rollout),)
         if shape != steps or not np.isfinite(self.advantages).all():
             problem = f"not one finite number for each of {len(self.rollout)} steps"
@@ -270,6 +276,7 @@ class Sample:
 
 def equal_mean(values: NDArray[np.float64]) -> float:
     """Return the mean of `values`, shape (n,), exact where all of them are equal; 0 for none."""
+    # Differences to the first value are exact zeros where all are equal; a plain mean rounds.
     return float(values[0] + (values - values[0]).mean()) if len(values) else 0.0
 
 
@@ -318,6 +325,7 @@ class Group:
     @property
     def informative(self) -> bool:
         """Whether any advantage differs from zero: there is nothing to learn from others."""
+        # Compared exactly: `group_advantages` gives constant groups exact zeros.
         return any(bool(np.any(sample.advantages != 0)) for sample in self.samples)
 
 

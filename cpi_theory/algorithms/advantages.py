@@ -57,12 +57,16 @@ def group_advantages(
         raise InvalidInput("rewards", g.shape, "no rollouts in a group", "give at least one")
     if not np.isfinite(g).all():
         raise InvalidInput("rewards", rewards, "not finite", "repair the reward function")
+    # In two passes: mean(G^2) - mean(G)^2 cancels where rewards are large and alike.
     deviation = g - g.mean(axis=-1, keepdims=True)
     std = np.sqrt((deviation**2).mean(axis=-1, keepdims=True))
+    # Zeros for a constant group whatever the normalisation: what is left of it is rounding.
     return np.where(std < constant, 0.0, deviation * _scale(std, g.shape[-1], normalization))
 
 
 def _scale(std: NDArray[np.float64], k: int, normalization: Normalization) -> NDArray[np.float64]:
     if normalization == "std":
+        # The 1 stands in where the caller puts zeros, so that nothing is divided by 0.
         return 1 / np.where(std > 0, std, 1.0)
+    # G_i - mean of the others = k / (k - 1) (G_i - mean of all).
     return np.full_like(std, k / max(k - 1, 1) if normalization == "leave-one-out" else 1.0)

@@ -64,8 +64,10 @@ def collect(
     address, batcher = Key.of(key), Batcher(simulator)
     todo = _prompts(starts, prompts)
     running = [Running(algorithm.plan(p, address.child(p.id)), batcher) for p in todo]
+    # A plan that is not done has an open wish, so every round brings some plan forward.
     while any(not plan.done for plan in running):
         _serve(running, batcher)
+    # In the order of the prompts, whichever plan ended first.
     return batcher.collection([group for plan in running for group in plan.groups])
 
 
@@ -130,6 +132,7 @@ class Running:
     _several: bool = False
 
     def __post_init__(self) -> None:
+        # Runs the generator up to its first wish.
         self._send(None)
 
     def open(self, kinds: tuple[type, ...]) -> Iterator[int]:
@@ -152,6 +155,7 @@ class Running:
         self._several = isinstance(wanted, Sequence)
         self.wishes = list(wanted) if isinstance(wanted, Sequence) else [wanted]
         self.answers = [self._at_once(wish) for wish in self.wishes]
+        # None of the wishes may cost a call (refusals, empty draws): then no round is waited for.
         self.go_on()
 
     def _at_once(self, wish: Wish) -> Any:
@@ -215,6 +219,7 @@ class Batcher:
     def answer(self, wishes: Sequence[NameSteps | Revise]) -> list[Any]:
         """Name steps, one call per reset policy, and find states of second attempts in one."""
         answers: list[Any] = [None] * len(wishes)
+        # Reset policies are frozen values: equal ones of different plans share a call.
         named: dict[ResetPolicy, list[int]] = {}
         for i, wish in enumerate(wishes):
             if isinstance(wish, NameSteps):

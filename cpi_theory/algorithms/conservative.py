@@ -49,6 +49,7 @@ class EmpiricalChooser:
         cells = trials.observations * actions + trials.actions
         sums = np.bincount(cells, weights=trials.returns, minlength=observations * actions)
         table = sums.reshape(observations, actions)
+        # Drawn for every cell, so that how many numbers are drawn does not depend on the data.
         lottery = key.generator().random(table.shape)
         ties = table >= table.max(axis=1, keepdims=True)
         return np.asarray(np.argmax(np.where(ties, lottery, -1.0), axis=1), np.int64)
@@ -170,6 +171,8 @@ class ConservativePolicyIteration:
         log_policies = self.log_policies
         if log_policies is None:
             log_policies = self.chooser.log_policies(world.action_count, world.observation_count)
+        # Half of the target for the chooser's error, so that half is left to the step (T5); half of
+        # the iteration's delta, since the fresh estimate needs the other half.
         return samples_for(
             self.target / 2,
             world.action_count,
@@ -181,6 +184,7 @@ class ConservativePolicyIteration:
 
     def _improve_exactly(self, world: ConservativeWorld, iteration: int) -> ConservativeStep:
         candidate, step = world.exact_step(self.reset)
+        # Without coverage there is no reset distribution that an advantage could be the mean over.
         stop = step.coverage <= 0 or step.advantage < self.target
         alpha, gain = (0, 0) if stop else best_step(step)
         return ConservativeStep(
@@ -203,6 +207,7 @@ class ConservativePolicyIteration:
         count, delta = self.sample_size(world, iteration), self._share(iteration)
         first = world.draw_trials(self.reset, count, key.child("choose"))
         candidate = self.chooser.choose(first, actions, observations, key.child("ties"))
+        # On the trials that it was chosen by, the mean of the best candidate is biased upwards.
         fresh = world.draw_trials(self.reset, count, key.child("estimate"))
         # From the chooser's trials: a baseline must not depend on the trials that are measured.
         baseline = float(first.returns.mean()) if len(first) else 0.0
@@ -229,6 +234,7 @@ class ConservativePolicyIteration:
         return iteration_delta(self.delta, iteration) / 2
 
     def _decide(self, measured: Measurement) -> Decision:
+        # First, since an advantage may be surely positive and still surely not worth a step.
         if measured.advantage.upper < self.target:
             return Decision.STOPPED
         return Decision.STEPPED if measured.advantage.lower > 0 else Decision.UNDECIDED

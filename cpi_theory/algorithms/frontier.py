@@ -108,6 +108,7 @@ class FrontierGRPO:
                 base,
             )
         if parent is None:
+            # The other keys of the same request, which makes these the very rollouts of GRPO.
             rest = yield Draw(prompt.start, keys[self.base :])
             return [relative_group([*base, *rest], prompt, self.normalization)]
         number, step = parent
@@ -115,6 +116,7 @@ class FrontierGRPO:
         suffix_keys = key.child("suffix", number).integers(self.rollouts - self.base)
         rest = yield Draw(chosen.states[step], suffix_keys)
         if self.keep_parent:
+            # Moved and not copied, so that no rollout is learned from twice.
             base = base[:number] + base[number + 1 :]
             rest = [*rest, chosen.cut(step)]
         return [
@@ -136,12 +138,15 @@ class FrontierGRPO:
         rest = self.rollouts - self.base
         if self.parent == "posterior":
             signals = parent_signals(self.model, tuple(steps), failures, rest, self.keep_parent)
+            # Entry 0 is fresh rollouts; argmax takes the first of equals, hence no reset on a tie.
             best = int(np.argmax(signals))
             return best - 1 if best else None
         rank = self.parent
         if rank == "rank":
+            # The rank rule is made for one length: the longest rollout stands for all.
             longest = max(length for _, length in steps)
             rank = best_rank(self.model, longest, len(steps), rest, self.keep_parent)
+        # Rank 0 is `best_rank`'s word for fresh rollouts.
         return deepest([step for step, _ in steps], rank) if rank else None
 
 

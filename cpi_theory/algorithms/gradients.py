@@ -32,6 +32,7 @@ def policy_gradient(
     Raises:
         InvalidInput: if a sample is to be learned in another context than it was sampled in.
     """
+    # A number until the first score is seen: only that tells the shape.
     total: NDArray[np.float64] | float = 0.0
     for group in groups:
         for sample in group.samples:
@@ -42,6 +43,7 @@ def policy_gradient(
                 sample.rollout.states, sample.rollout.actions, sample.advantages, strict=True
             )
             for state, action, advantage in steps:
+                # Zero advantages, as in constant groups, are spared their scores.
                 if advantage:
                     total = total + advantage * np.asarray(score(state, action), np.float64)
     return total

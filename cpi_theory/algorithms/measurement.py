@@ -22,6 +22,8 @@ class Measurement:
 
     def step(self) -> tuple[float, float]:
         """Return step size and guaranteed gain of T2 at the unfavourable ends; Delta is 2 R_max."""
+        # T1 grows with coverage and advantage and falls with spread and remaining horizon. Delta is
+        # not measured: |Abar| <= R_max and w <= 1 bound it by 2 R_max.
         worst = ResetStep(
             horizon=self.horizon,
             coverage=self.coverage.lower,
@@ -56,12 +58,15 @@ def measure(
     Source: docs/theory.md, "From bounds to algorithms"; the interval of arXiv 0907.3740.
     """
     bound, actions = world.reward_bound, world.action_count
+    # An interval needs a variance. At [0, 0] the advantage is below any target: the run stops.
     if len(trials) < 2:
         nothing = Interval(0.0, 0.0, 0.0)
         coverage = _coverage(trials, delta / 4)
         return Measurement(world.horizon, bound, nothing, coverage, nothing)
+    # The weights of X: the factor |A| undoes that actions were drawn with probability 1 / |A|.
     chosen = trials.actions == candidate[trials.observations]
     weights = actions * (chosen - trials.probabilities)
+    # |weight| <= |A| and |G - c| <= max(c, R_max - c): the bounds that Bernstein needs of X.
     reach = actions * max(baseline, bound - baseline)
     advantage = bernstein_interval(weights * (trials.returns - baseline), -reach, reach, delta / 2)
     remaining = bernstein_interval(trials.remaining, 0, world.horizon - 1, delta / 4)
@@ -71,4 +76,5 @@ def measure(
 def _coverage(trials: Trials, delta: float) -> Interval:
     if trials.coverage_draws == 0:
         return Interval(math.nan, 0.0, 1.0)
+    # Coverage may be tiny, and there the relative entropy gives a far narrower interval.
     return chernoff_interval(trials.coverage_hits, trials.coverage_draws, delta)

@@ -62,6 +62,7 @@ class FirstErrorModel:
         """Return the pass rates that are weighed alike, shape (g,)."""
         if self.easiest == self.hardest:
             return np.array([self.easiest])
+        # A geometric grid of ln(1 / rate): every point has the same prior weight.
         return np.exp(-np.geomspace(-np.log(self.easiest), -np.log(self.hardest), _GRID))
 
 
@@ -77,6 +78,7 @@ def accuracy_of(exact: float, length: int) -> float:
     """
     check_probability("exact", exact)
     check_count("length", length, minimum=2)
+    # exact = c + (1 - c) / length, solved for the accuracy c.
     return max(0.0, (exact - 1 / length) / (1 - 1 / length))
 
 
@@ -110,8 +112,11 @@ class _Laws:
         survival = rates[:, None] ** (np.arange(length + 1) / length)
         failed = 1 - rates[:, None]
         return cls(
+            # f(k) = (S(k) - S(k + 1)) / (1 - v0).
             (survival[:, :-1] - survival[:, 1:]) / failed,
+            # F(k) = (S(k) - v0) / (1 - v0).
             (survival[:, :-1] - rates[:, None]) / failed,
+            # v(k) = v0 / S(k).
             rates[:, None] / survival[:, :-1],
         )
 
@@ -123,6 +128,7 @@ class _Laws:
     def clean(self, accuracy: float) -> Floats:
         """P(no error before k | step k is named), shape (g, L)."""
         chance = (1 - accuracy) / self.first.shape[1]
+        # q(k): the named step is the first error, or a guess that fell no later than it.
         clean: Floats = (accuracy * self.first + chance * self.later) / self.named(accuracy)
         return clean
 
@@ -196,6 +202,7 @@ def rank_signals(
     rates = model.pass_rates()
     laws = _Laws.of(rates, length)
     signal = laws.signal(model.accuracy, count, known_failure)
+    # The posterior after the failures alone: named steps are averaged over and not yet seen.
     belief = (1 - rates) ** failures
     belief = belief / belief.sum()
     ranked = [

@@ -160,6 +160,7 @@ def aliased_lower_bound(
     check_positive("tau", tau)
     check_in_range("tau", tau, 0, reward_bound / 2)
     check_delta(delta)
+    # x of T7; the relative entropy is at most (32/3) x^2 for x <= 1/4 alone.
     shift = coverage * tau / reward_bound
     if shift > 1 / 4:
         raise InvalidInput(
@@ -175,6 +176,7 @@ def bernstein_terms(
     check_count("actions", actions)
     check_positive("reward_bound", reward_bound)
     check_delta(delta)
+    # ln(2 |Pi| / delta) as a sum: |Pi| = |A|^O itself is too large for a float.
     log_terms = math.log(2 / delta) + log_policies
     slow = reward_bound * math.sqrt(2 * actions * log_terms)
     return slow, actions * reward_bound * log_terms / 3

@@ -52,6 +52,7 @@ def discounted_improvement_lower_bound(step: DiscountedResetStep, alpha: Exact) 
         iteration, w = 1, is due to Kakade and Langford (ICML 2002).
     """
     check_probability("alpha", alpha)
+    # Discounted number of selected visits, and discounted time that is left after each.
     visits = step.coverage / (1 - step.discount)
     after = step.discount / (1 - step.discount)
     return alpha * visits * step.advantage - alpha**2 * step.spread * visits * after
@@ -129,10 +130,14 @@ def sharp_discounted_best_step(step: DiscountedResetStep) -> tuple[Exact, Exact]
     drift = step.coverage * step.advantage
     if drift <= 0:
         return 0, 0
+    # Nothing comes after a deviation, or the slope stays positive: the largest step is best.
     if step.discount == 0 or drift >= step.spread:
         return 1, bound(1)
+    # With c = 1 - gamma and u = c + gamma alpha, the slope vanishes where (c / u)^2 = 1 - drift /
+    # spread.
     ratio = 1 / math.sqrt(1 - drift / step.spread) - 1
     best = min(1.0, float((1 - step.discount) / step.discount) * ratio)
+    # The gain is that of the rounded alpha, so it is guaranteed however alpha was rounded.
     alpha = in_kind_of(step.advantage, best)
     return alpha, bound(alpha)
 

@@ -165,6 +165,7 @@ def sharp_best_step(
     drift = step.coverage * step.advantage
     if drift <= 0:
         return 0, 0
+    # P(D_0) = 0: with no later layer to spoil, T1s is linear in alpha.
     if step.horizon == 1:
         return 1, bound(1)
     if deviation_probabilities is not None:
@@ -172,7 +173,10 @@ def sharp_best_step(
     elif drift >= step.spread:
         return 1, bound(1)
     else:
+        # T1s is alpha H (drift - spread) + spread (1 - (1 - alpha)^H) here; its slope vanishes
+        # where (1 - alpha)^(H-1) = 1 - drift / spread.
         best = 1 - float(1 - drift / step.spread) ** (1 / (step.horizon - 1))
+    # The gain is that of the rounded alpha, so it is guaranteed however alpha was rounded.
     alpha = in_kind_of(step.advantage, best)
     return alpha, bound(alpha)
 

@@ -138,6 +138,7 @@ def random_reset_plan(
         policies,
         delta,
         reward_bound,
+        # w = 1 selects all layers alike, and H - 1 - h is (H - 1) / 2 on average.
         remaining=(horizon - 1) * _one(coverage) / 2,
         log_policies=log_policies,
     )
@@ -250,6 +251,7 @@ def imperfect_oracle_plan(
     slow, _ = bernstein_terms(actions, log_size, delta, float(reward_bound))
     alpha, gain = best_step(step)
     return Plan(
+        # Logarithms and roots are irrational: sample sizes are floats' even in an exact plan.
         samples=samples_for(
             float(accuracy),
             actions,
@@ -258,6 +260,7 @@ def imperfect_oracle_plan(
             float(reward_bound),
             log_policies=log_policies,
         ),
+        # 2 a / sqrt(n) = accuracy, solved for n.
         leading_samples=(2 * slow / float(accuracy)) ** 2,
         accuracy=accuracy,
         step=step,
@@ -287,6 +290,7 @@ def _one(model: Exact) -> Exact:
 def _reset_coverage(precision: Exact, recall: Exact, coverage: Exact) -> Exact:
     """p_w = recall * coverage / precision, if some w <= 1 has it."""
     selected = recall * coverage / precision
+    # What falls on states outside I_tau; as w <= 1, they can take 1 - p at most.
     false_alarms = selected - recall * coverage
     if false_alarms > (1 - coverage) * (1 + _ROUNDING) + _ROUNDING:
         raise InvalidInput(

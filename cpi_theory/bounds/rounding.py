@@ -26,6 +26,7 @@ def capped(
     """Maximise a concave parabola through 0 over [0, 1]; slope and curvature are given."""
     if advantage <= 0:
         return 0, 0
+    # Compared before dividing: the curvature is 0 at horizon 1 or spread 0.
     alpha = 1 if advantage >= curvature else advantage / curvature
     return alpha, bound(alpha)
 

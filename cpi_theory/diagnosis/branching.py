@@ -80,6 +80,7 @@ def best_advantage_lower_bounds(
     spots = [_Spot(s, Key.of(key).child(int(i))) for i, s in zip(ids, states, strict=True)]
     sample = _after_best_action if by_action else _after_best_branch
     after = sample(batcher, spots, branches, screening, completions)
+    # Rollouts of their own: those that the branch was chosen by are not independent of the choice.
     before = batcher.draw_all([spot.request("value", completions) for spot in spots])
     return [
         _difference(rewards, [r.reward for r in rollouts], level, reward_bound)
@@ -123,6 +124,7 @@ def _after_best_branch(
         for number, first in enumerate(rollouts)
     ]
     screened = batcher.draw_all([branch.request("screen", screening) for branch in tree])
+    # The rollout that found the branch counts as one of its completions.
     scores = [
         np.mean([branch.first.reward, *(r.reward for r in rollouts)])
         for branch, rollouts in zip(tree, screened, strict=True)
@@ -131,6 +133,8 @@ def _after_best_branch(
     chosen = [tree[i * branches + j] for i, j in enumerate(best)]
     fresh = batcher.draw_all([branch.request("completion", completions) for branch in chosen])
     return [
+        # Where the action ended the rollout its outcome is known: all completions would be that
+        # (A2).
         [r.reward for r in rollouts] or [branch.first.reward] * completions
         for branch, rollouts in zip(chosen, fresh, strict=True)
     ]

@@ -138,6 +138,7 @@ def diagnose(
     samples = draw_samples(
         drawing, starts, address, methods, plan.rollouts, plan.parents, plan.suffixes, reference
     )
+    # Whatever is drawn from here on measures advantages.
     drawn = drawing.rollouts
     tau, audit = _audit(drawing, samples, plan, address)
     resampling = Resampling.of(len(starts), plan.resamples, address)
@@ -212,6 +213,7 @@ def _whole(prompt: int, rollout: Rollout) -> Visited:
 
 def _choose_visited(samples: Samples, plan: DiagnosisSettings, key: Key) -> list[Visited]:
     """Whole rollouts to trace, and single steps of others, spread over the prompts."""
+    # In turns, so that as many prompts as possible are among the few that are measured.
     ordered = _in_turns(samples.base)
     singles = ordered[plan.traced :][: plan.audited]
     uniforms = key.generator().random(len(singles))
@@ -242,6 +244,7 @@ def _in_turns(base: Sequence[tuple[int, Rollout]]) -> list[tuple[int, Rollout]]:
     for prompt, rollout in base:
         ranked.append((turns[prompt], prompt, rollout))
         turns[prompt] += 1
+    # The key leaves out the rollout: rollouts have no order.
     return [(prompt, r) for _, prompt, r in sorted(ranked, key=lambda row: row[:2])]
 
 

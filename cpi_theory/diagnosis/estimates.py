@@ -188,6 +188,7 @@ class Lengths:
         rows: dict[Kind, list[Record]] = {"steps": [], "failures": [], "named": []}
         for prompt, rollout in samples.base:
             n = len(rollout)
+            # (n - 1) + (n - 2) + ... + 0 steps follow all n of them, (n - 1) / 2 a uniform one.
             rows["steps"].append((prompt, n, n * (n - 1) / 2))
             if rollout.failed and n:
                 rows["failures"].append((prompt, 1.0, (n - 1) / 2))
@@ -206,6 +207,7 @@ class Lengths:
 
     def remaining(self, level: float, kind: Kind) -> Interval:
         """Estimate the mean number of steps that follow a state of a kind: L_w."""
+        # A scale above 0 where all rollouts have one step.
         most = max(self.most, 1)
         return scaled(Counts(self.ahead[kind], most * self.count[kind]).share(level), most)
 

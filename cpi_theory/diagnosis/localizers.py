@@ -77,10 +77,13 @@ def estimate_coverage(
             simulator, rollouts, _any_steps(rollouts, address), meter, tau, address
         )
         lengths = np.array([len(r) for r in rollouts])
+        # The measured step stands for all of its rollout, or steps of short rollouts would count
+        # more.
         return _proportion(labels * lengths, lengths, level)
     longest = max(map(len, rollouts))
     if longest > horizon:
         raise InvalidInput("horizon", horizon, f"a rollout has {longest} steps", "give H")
+    # A uniform layer and not a uniform step: layers after the end count as not improvable.
     layers = address.child("layers").generator().integers(horizon, size=len(rollouts)).tolist()
     steps = [h if h < len(r) else None for h, r in zip(layers, rollouts, strict=True)]
     labels = _improvable_steps(simulator, rollouts, steps, meter, tau, address)
@@ -136,6 +139,7 @@ def localizer_quality(
     )
     relevant = improvable * np.array([len(r) for r in rollouts])
     return LocalizerQuality(
+        # In nu_w a rollout counts with the total weight that it gives to its steps.
         precision=_proportion(right * mass, mass, level),
         recall=_proportion(found * relevant, relevant, level),
         refusals=refusals,

@@ -80,6 +80,7 @@ class ExactMeter:
             raise InvalidInput(
                 "meter", self, f"{name} does not know its advantages", "use SampledMeter()"
             )
+        # Each rollout once, by identity: comparing them by content would look at every step.
         rollouts = list({id(r): r for r, _ in picks}.values())
         known = dict(zip(map(id, rollouts), simulator.best_advantages(rollouts), strict=True))
         best = np.array([known[id(r)][i] for r, i in picks], dtype=np.float64)
@@ -129,6 +130,7 @@ class SampledMeter:
         while open_ones.size:
             table[open_ones] = self._limits(simulator, picks, open_ones, key, completions)
             lower, upper = table[open_ones, 0], table[open_ones, 2]
+            # Only states whose limits leave the question open are measured again.
             open_ones = open_ones[(lower < tau) & (tau <= upper)]
             if completions == self.most:
                 break
@@ -179,6 +181,7 @@ def promising_threshold(best: Array, least: float = LEAST_COVERAGE) -> float | N
         least: share of the visits that must reach a threshold for it to be chosen.
     """
     values = np.sort(best)[::-1]
+    # With values in falling order, entry i is p_t at t = values[i].
     covered = np.arange(1, len(values) + 1) / max(len(values), 1)
     eligible = (covered >= least) & (values > 1e-9)  # zero advantages may be rounded up
     if not eligible.any():

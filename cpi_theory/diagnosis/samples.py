@@ -45,6 +45,7 @@ class Remembering:
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
         """Return the rollouts asked for; those drawn before are given again."""
         wanted = list(zip(states, np.asarray(keys).tolist(), strict=True))
+        # Once each, in order: a call may ask for the same pair twice.
         fresh = list(dict.fromkeys(w for w in wanted if w not in self._known))
         if fresh:
             numbers = np.array([key for _, key in fresh], dtype=np.uint64)
@@ -169,6 +170,7 @@ def _locate(
         if isinstance(answer, Refusal):
             refusals.append((prompt, answer.reason))
         else:
+            # `FirstErrorReset` puts all weight on one step.
             named.append(Named(prompt, rollout, int(np.argmax(answer))))
     return named, refusals
 
@@ -208,6 +210,7 @@ def _correct(
         for i, (one, partner) in enumerate(zip(chosen, partners, strict=True))
         if partner is not None
     ]
+    # Drawn in one batch and read in the order of `resets`: named steps first, then controls.
     successes = iter(_successes(simulator, resets, suffixes))
     own = [next(successes) for _ in chosen]
     control = [0 if partner is None else next(successes) for partner in partners]

@@ -92,6 +92,7 @@ class Ordering:
 
 def order_methods(signals: Mapping[str, Signals], resampling: Resampling) -> Ordering:
     """Order methods by signal per rollout, with a bootstrap over prompts for each pair."""
+    # Shape (resamples + 1,) each; entry 0 is the sample itself.
     drawn = {name: np.nan_to_num(one.per_rollout(resampling)) for name, one in signals.items()}
     names = sorted(drawn, key=lambda name: -drawn[name][0])
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]

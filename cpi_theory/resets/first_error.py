@@ -44,6 +44,7 @@ class FirstErrorReset(ResetPolicy):
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
     ) -> list[Weights | Refusal]:
         """Put weight 1 on the named step less `offset`, 0 elsewhere, or the world's refusal."""
+        # An empty rollout has no step to name; the others keep their own keys.
         asked = [i for i, r in enumerate(rollouts) if len(r)]
         answers = simulator.locate_first_error([rollouts[i] for i in asked], keys[asked])
         weights: list[Weights | Refusal] = [EMPTY] * len(rollouts)
@@ -54,6 +55,8 @@ class FirstErrorReset(ResetPolicy):
     def _weights(self, steps: int, answer: Localization | FailedLocalization) -> Weights | Refusal:
         if isinstance(answer, Refusal):
             return answer
+        # A world that breaks law 3 of the seam is refused: clipping would reset to a step nobody
+        # named.
         if not 0 <= answer.step < steps:
             return Refusal(Reason.OUT_OF_RANGE)
         return one_hot(steps, max(answer.step - self.offset, 0))

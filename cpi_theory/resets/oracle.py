@@ -112,8 +112,10 @@ class ImperfectReset(AdvantageBasedReset):
                 is below what resetting everywhere else would give.
         """
         p = coverage(self.tau)
+        # No state is left to give a false alarm.
         if p >= 1:
             return 0.0
+        # q = p r / (p r + (1 - p) f), solved for f.
         f = p * self.recall * (1 - self.precision) / (self.precision * (1 - p))
         if f > 1 + 1e-9:  # more than rounding can do where the precision is just attainable
             raise InvalidInput(
@@ -151,6 +153,7 @@ class AdvantageReset(AdvantageBasedReset):
 
     def weights_at(self, best: Weights, calibration: float) -> Weights:
         """Return exp((best - calibration) / temperature), cut at 1 for states never visited."""
+        # The exponent is never positive, so no temperature is low enough to overflow.
         return np.exp(np.minimum(best - calibration, 0.0) / self.temperature)
 
     def step_probabilities(
@@ -162,6 +165,7 @@ class AdvantageReset(AdvantageBasedReset):
         softmax relative to the rollout's own best state cannot.
         """
         if not isinstance(simulator, OracleSimulator):
+            # For its error message, which says what to do.
             return ResetPolicy.step_probabilities(self, rollouts, simulator, keys)
         best = simulator.best_advantages(rollouts)
         return [self._softmax(b) if len(b) else EMPTY for b in best]
@@ -177,6 +181,8 @@ def largest_threshold(coverage: Callable[[float], float]) -> float:
     Returns 0 if nothing is improvable. Relative accuracy 1e-15.
     """
     high = 1.0
+    # p_tau falls in tau: double until nothing is covered, then halve the bracket. Invariant below:
+    # something reaches `low`, nothing reaches `high`.
     while coverage(high) > 0:
         high *= 2
     low = 0.0

@@ -122,6 +122,7 @@ def log_log_slope(
     estimate = slopes @ _positive_logs("y", statistic(data, axis=1))
     k, r = data.shape
     rng = Key.of(key).child("log-log slope").generator()
+    # Paired: one set of picks for all x, so that replicates of one seed stay together.
     picks = rng.integers(r, size=(resamples, 1 if paired else k, r))
     drawn = np.take_along_axis(data[None], np.broadcast_to(picks, (resamples, k, r)), axis=2)
     return _percentiles(estimate, _positive_logs("y", statistic(drawn, axis=2)) @ slopes, level)

@@ -37,6 +37,7 @@ class Counts:
         rows = np.array(list(records), dtype=np.float64).reshape(-1, 3)
         where = rows[:, 0].astype(np.int64)
         hits, trials = (np.bincount(where, rows[:, c], prompts).astype(np.float64) for c in (1, 2))
+        # Sums of weighted hits may exceed the trials by rounding, which the intervals refuse.
         return cls(np.minimum(hits, trials), trials)
 
     def at(self, prompts: NDArray[np.int64]) -> Counts:
@@ -45,6 +46,7 @@ class Counts:
 
     def share(self, level: float) -> Interval:
         """Estimate hits per trial over all prompts; [0, 1] around NaN for fewer than two."""
+        # A variance over clusters takes two of them.
         if np.count_nonzero(self.trials) < 2:
             return Interval(math.nan, 0.0, 1.0)
         return clustered_proportion(self.hits, self.trials, level)
@@ -78,6 +80,7 @@ def product(*factors: tuple[Interval, float]) -> Interval:
         factors: (interval, power) pairs.
     """
     logs = np.array([_log_ends(interval, power) for interval, power in factors])
+    # inf - inf, from an unknown factor, gives the NaN that `_exp` knows.
     with np.errstate(invalid="ignore"):
         middle, low, high = logs.sum(axis=0)
         if math.isfinite(middle):
@@ -92,6 +95,7 @@ def _log_ends(interval: Interval, power: float) -> tuple[float, float, float]:
     with np.errstate(divide="ignore"):
         ends = [interval.estimate, interval.lower, interval.upper]
         middle, low, high = (float(x) for x in power * np.log(ends))
+    # A negative power exchanges the ends.
     return (middle, low, high) if power > 0 else (middle, high, low)
 
 
@@ -120,6 +124,7 @@ class Resampling:
     def of(cls, prompts: int, resamples: int, key: Key) -> Resampling:
         """Draw `resamples` bootstrap samples of `prompts` prompts."""
         rng = key.child("resampling").generator()
+        # How often each prompt is drawn is all that ratios need: one matrix product resamples them.
         drawn = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=resamples)
         return cls(np.vstack([np.ones(prompts), drawn]).astype(np.float64))
 

@@ -89,6 +89,7 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
     s, n = _clusters(successes, trials)
     clusters, total = len(n), n.sum()
     p = float(s.sum() / total)
+    # The residuals s - p n of a ratio sum to zero by construction: one degree of freedom is lost.
     variance = clusters / (clusters - 1) * float(((s - p * n) ** 2).sum()) / total**2
     spread = p * (1 - p)
     # So many independent trials as would have the estimated variance, p (1 - p) / n.
@@ -131,6 +132,7 @@ def difference(first: Interval, second: Interval) -> Interval:
     gap = first.estimate - second.estimate
     below = math.hypot(first.estimate - first.lower, second.upper - second.estimate)
     above = math.hypot(first.upper - first.estimate, second.estimate - second.lower)
+    # Without an estimate nothing but the ends is known.
     if math.isnan(gap):
         return Interval(math.nan, first.lower - second.upper, first.upper - second.lower)
     return Interval(gap, gap - below, gap + above)
@@ -167,6 +169,8 @@ def bernstein_interval(values: ArrayLike, low: float, high: float, delta: float)
     if not ((x >= low - slack) & (x <= high + slack)).all():
         span = (float(x.min()), float(x.max()))
         raise InvalidInput("values", span, f"outside [{low}, {high}]", "give the true bounds")
+    # The theorem is one-sided, with ln(2 / delta): each side gets half of delta. Its sample
+    # variance is the unbiased one.
     mean, log = float(x.mean()), math.log(4 / delta)
     half = math.sqrt(2 * x.var(ddof=1) * log / len(x)) + 7 * (high - low) * log / (3 * len(x) - 3)
     return Interval(mean, max(low, mean - half), min(high, mean + half))
@@ -213,4 +217,5 @@ def _kl(q: float, p: float) -> float:
     terms = [(q, p), (1 - q, 1 - p)]
     if any(a > 0 and b <= 0 for a, b in terms):
         return math.inf
+    # 0 ln 0 is 0.
     return sum(a * math.log(a / b) for a, b in terms if a > 0)

@@ -56,9 +56,11 @@ def rank_agreement(
     rng = Key.of(key).child("rank agreement").generator()
     signs, target = _signs(scores), _signs(truth)
     found = _mean_tau(signs, target)
+    # Each row on its own: under the null the methods of a setting are exchangeable.
     shuffled = [
         _mean_tau(_signs(rng.permuted(scores, axis=1)), target) for _ in range(permutations)
     ]
+    # Whole rows change settings, so what all settings have in common survives.
     dealt = [_mean_tau(rng.permutation(signs), target) for _ in range(permutations)]
     return RankAgreement(
         kendall=found,
@@ -89,6 +91,7 @@ def rank_correlation(
     check_count("permutations", permutations)
     if x.ndim != 1 or x.shape != y.shape or len(x) < 3:
         raise InvalidInput("first", x.shape, f"second has {y.shape}", "give two (n >= 3,) arrays")
+    # Centred at the mean rank (n + 1) / 2: the correlation is then a scalar product.
     ranks, others = (rankdata(v) - (len(v) + 1) / 2 for v in (x, y))
     size = np.sqrt((ranks @ ranks) * (others @ others))
     if size == 0:
@@ -120,6 +123,7 @@ def _best_fixed(target: Array) -> float:
     from itertools import permutations
 
     pairs = target.shape[1]
+    # pairs = k (k - 1) / 2, solved for k.
     methods = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
     orders = np.array(list(permutations(range(methods))), dtype=np.float64)
     return max(_mean_tau(order, target) for order in _signs(orders))

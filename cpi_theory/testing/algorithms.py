@@ -36,6 +36,7 @@ def check_algorithm(
         AssertionError: naming the law that is broken.
     """
     key, before = Key.of(seed).child("check algorithm"), copy.deepcopy(algorithm)
+    # Neither 0, 1, ... nor in a row: whoever keys draws by position and not by id is found out.
     ids = [3 + 11 * i for i in range(prompts)]
     begin = [starts[i % len(starts)] for i in range(prompts)]
     world = Watched(make())

@@ -143,6 +143,7 @@ def _check_oracle(world: OracleSimulator, rollouts: Sequence[Rollout]) -> None:
     for rollout, values in zip(rollouts, best, strict=True):
         shaped = np.shape(values) == (len(rollout),)
         law(shaped, "best_advantages is to give one number per step", np.shape(values))
+        # The policy's own average of A(s, .) is 0, so its maximum is below 0 by rounding at most.
         law(bool((values >= -1e-9).all()), "a best advantage is never negative", values)
     coverages = [world.improvable_coverage(tau) for tau in (1e-9, 0.01, 0.1, 1.0)]
     falling = all(a >= b for a, b in itertools.pairwise(coverages))
@@ -153,6 +154,7 @@ def _check_oracle(world: OracleSimulator, rollouts: Sequence[Rollout]) -> None:
 def _check_cutting(
     world: CuttingSimulator, states: Sequence[State], keys: Keys, rollouts: Sequence[Rollout]
 ) -> None:
+    # Cuts after 1, 2 and 3 steps and none at all, side by side in one batch.
     most = [None if i % 4 == 3 else 1 + i % 3 for i in range(len(states))]
     cut = world.rollout_cut(states, keys, most)
     for i, (found, whole, steps) in enumerate(zip(cut, rollouts, most, strict=True)):
