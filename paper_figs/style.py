@@ -105,6 +105,7 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelcolor": INK,
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 7.5,
+    # TrueType. Many venues refuse Type 3 fonts, which matplotlib embeds by default.
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
     "figure.dpi": 100,
@@ -115,6 +116,7 @@ _SETTINGS: dict[Any, Any] = {
 def style() -> Iterator[None]:
     """The project's matplotlib settings, whatever the user's own are."""
     with matplotlib.rc_context():
+        # First back to the defaults, or settings of the user's own that are not listed would show.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
         yield
@@ -135,6 +137,7 @@ def panels(
     rows: int, columns: int, width: float = FULL_WIDTH, height: float = 2.6, **kwargs: Any
 ) -> tuple[Figure, Any]:
     """A figure with a (rows, columns) array of axes; `height` inches per row."""
+    # Not by pyplot, which keeps every figure alive and looks for a display.
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)

@@ -23,6 +23,7 @@ def conservative_figure(conservative: Sequence[Row]) -> Figure:
     drawn = (r for r in conservative if r["axis"] in _LABELS)
     rows = need(drawn, "conservative method")
     cells = list(dict.fromkeys((r["world"], r["axis"]) for r in rows))
+    # The sort is stable: exact panels first, worlds in the order of the records.
     cells.sort(key=lambda cell: cell[1] == "rollouts")
     columns = min(3, len(cells))
     figure, axes = panels(-(-len(cells) // columns), columns, FULL_WIDTH, 2.0)

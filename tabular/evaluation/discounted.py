@@ -26,9 +26,11 @@ def evaluate_discounted(mdp: DiscountedMDP, policy: Array) -> Evaluation:
     visits = system.solve_transposed(first, guess=mdp.start)
     if not mdp.exact:
         visits = np.maximum(visits, 0.0)  # no further from the truth, which is not negative
+    # As (S * A, S), so that one product averages V over the next states of all pairs.
     flat = mdp.transitions if mdp.sparse else mdp.transitions.reshape(-1, mdp.states)
     ahead = (flat @ values).reshape(mdp.states, mdp.actions)
     q_values = mdp.rewards + mdp.discount * ahead
+    # r_pi + gamma P_pi V - V, from Q: no second product with the chain.
     residual = (policy * q_values).sum(axis=1) - values
     return Evaluation(
         value=mdp.start @ values if mdp.exact else float(mdp.start @ values),
@@ -63,6 +65,7 @@ def _average(mdp: DiscountedMDP, policy: Array) -> Any:
 def _values_error(mdp: DiscountedMDP, system: ChainSystem, values: Array, residual: Array) -> float:
     """Sup-norm bound of the error of `values`, from r_pi + gamma P_pi V - V as computed."""
     longest = int(np.diff(mdp.transitions.indptr).max()) if mdp.sparse else mdp.states
+    # Two sums are behind each entry: over next states for Q, over actions for its mean.
     slack = rounding(longest, sequential=mdp.sparse) + rounding(mdp.actions)
     magnitude = largest(mdp.rewards) + 2 * largest(values)
     return proven_error(largest(residual), magnitude, slack, system.modulus)

@@ -20,10 +20,12 @@ def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
     values = np.zeros(policies.shape[:-1], dtype=policies.dtype)
     q_values, visits = np.empty_like(policies), values.copy()
     ahead = values[:, 0]  # zeros: nothing is earned after the last layer
+    # Backward sweep: Q_h = r_h + P_h V_{h+1}, then V_h = sum_a pi_h Q_h.
     for h in reversed(range(mdp.horizon)):
         q_values[:, h] = mdp.reward(h) + pull(mdp, h, ahead)
         ahead = values[:, h] = (policies[:, h] * q_values[:, h]).sum(axis=2)
     visits[:, 0] = mdp.start
+    # Forward sweep: P(s_{h+1} = .) from P(s_h = .), the policy and P_h.
     for h in range(mdp.horizon - 1):
         visits[:, h + 1] = push(mdp, h, visits[:, h, :, None] * policies[:, h])
     advantages = q_values - values[..., None]
@@ -41,8 +43,10 @@ def evaluate_dense_many(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
     values, visits = np.empty(policies.shape[:-1]), np.empty(policies.shape[:-1])
     q_values, advantages = np.empty(policies.shape), np.empty(policies.shape)
     visits[:, 0] = mdp.start
+    # A first axis of length 1 tells the kernel that one table serves all layers.
     rewards = mdp.rewards.reshape(-1, *shape[1:])
     tables = mdp.transitions.reshape(-1, *shape[1:], mdp.states)
+    # The kernel counts bad rows as it reads them; only if there are any are they looked for.
     if dense_many(tables, rewards, policies, values, q_values, advantages, visits):
         as_policies(mdp, policies)  # names the row that is no distribution
     return Evaluation(values[:, 0] @ mdp.start, values, q_values, advantages, visits, policies)
@@ -53,10 +57,12 @@ def evaluate_exact(mdp: FiniteHorizonMDP, policy: Array) -> Evaluation:
     values = np.full((mdp.horizon, mdp.states), Fraction(0), dtype=object)
     visits, q_values = values.copy(), np.empty(policy.shape, dtype=object)
     ahead = values[0]
+    # Backward sweep as above; numpy's products of objects keep the fractions.
     for h in reversed(range(mdp.horizon)):
         q_values[h] = mdp.reward(h) + mdp.kernel(h) @ ahead
         ahead = values[h] = (policy[h] * q_values[h]).sum(axis=1)
     visits[0] = mdp.start
+    # Forward sweep on state-action mass, flattened to the rows of P_h.
     for h in range(mdp.horizon - 1):
         chosen = (visits[h][:, None] * policy[h]).reshape(-1)
         visits[h + 1] = chosen @ mdp.kernel(h).reshape(-1, mdp.states)
@@ -70,6 +76,7 @@ def evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
     shape = (mdp.horizon, mdp.states, mdp.actions)
     if policy.shape != shape:
         policy = as_policy(mdp, policy)
+    # A row V_H = 0 more than there are layers: the last layer is then no special case.
     values = np.empty((mdp.horizon + 1, mdp.states))
     values[mdp.horizon] = 0.0
     visits = np.empty((mdp.horizon, mdp.states))

@@ -58,6 +58,7 @@ def dense_backward(
         ahead = values[h + 1]
         for s in range(states):
             for a in range(actions):
+                # The innermost loop runs along a row, which is contiguous in memory.
                 row = kernel[s, a]
                 expected = 0.0
                 for i in range(states):
@@ -104,11 +105,13 @@ def sparse_backward(
     access, which doubles the time. Rows of four entries, the usual Garnet, are written out.
     """
     horizon, states, actions = policy.shape
+    # H tables have H * S * A row ends, a stationary one has S * A.
     layered = bounds.size > states * actions + 1
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     bad = 0
     for h in range(horizon - 1, -1, -1):
         reward = rewards[h if rewards.shape[0] > 1 else 0].reshape(states * actions)
+        # A view: what is written to it is Q of this layer.
         expected = q_values[h].reshape(states * actions)
         ahead = values[h + 1]
         row = np.uint64(h * states * actions if layered else 0)
@@ -147,6 +150,7 @@ def sparse_forward(data: Any, indices: Any, bounds: Any, policy: Any, visits: An
                 end = np.uint64(bounds[row])
                 chance = visits[h, s] * policy[h, s, a]
                 if chance == 0.0:
+                    # The row is skipped, but the cursor has to pass it all the same.
                     i = end
                 while i < end:
                     after[indices[i]] += chance * data[i]
@@ -254,6 +258,8 @@ def dense_many(
     rows, padded = states * actions, (count + 3) // 4 * 4
     ahead, expected = np.zeros((padded, states)), np.empty((rows + 3, padded))
     bad = 0
+    # Backward sweep. Row k of `ahead` is V_{h+1} of policy k, zero after the last layer and in the
+    # padding.
     for h in range(horizon - 1, -1, -1):
         kernel = transitions[h if transitions.shape[0] > 1 else 0]
         reward = rewards[h if rewards.shape[0] > 1 else 0]
@@ -264,6 +270,7 @@ def dense_many(
                     q_values[k, h, s, a] = expected[s * actions + a, k] + reward[s, a]
             bad += _settle(policies[k, h], q_values[k, h], values[k, h], advantages[k, h])
             ahead[k] = values[k, h]
+    # Forward sweep. The padding of `mass` stays zero and so adds nothing.
     mass, after = np.zeros((padded, rows + 7)), np.empty((padded, states))
     for h in range(horizon - 1):
         kernel = transitions[h if transitions.shape[0] > 1 else 0]

@@ -110,6 +110,7 @@ class ChainSystem:
             from scipy.linalg import lu_solve  # slow to import
 
             return np.asarray(lu_solve(self._factors, right, trans=transposed, check_finite=False))
+        # The transpose of csr is csc, whose `indptr` counts columns where `begin` wants rows.
         matrix = self._matrix.T.tocsr() if transposed else self._matrix
         norm = total if transposed else largest
         attempt = _Attempt.begin(matrix, right, norm, guess)
@@ -168,6 +169,7 @@ class _Attempt:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)
             other = self.moved(solver(self.residual / length) * length)
+        # A solver that broke down gives NaN, which is never smaller.
         return other if other.size < self.size else self
 
 
@@ -246,6 +248,7 @@ def _eliminate(matrix: Array, right: Array) -> Array:
     table = np.concatenate([matrix, right[:, None]], axis=1)
     for pivot in range(size):
         table[pivot] = table[pivot] / table[pivot, pivot]
+        # Gauss-Jordan: rows above the pivot too, so that no back substitution is left.
         for row in range(size):
             if row != pivot and table[row, pivot] != 0:
                 table[row] = table[row] - table[row, pivot] * table[pivot]

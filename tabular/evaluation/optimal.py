@@ -89,6 +89,7 @@ def _solution(mdp: FiniteHorizonMDP | DiscountedMDP, q_values: Array) -> Solutio
     values = q_values.max(axis=-1)
     first = values if values.ndim == 1 else values[0]
     value = mdp.start @ first
+    # argmax takes the first of equals, so ties go to the lowest action.
     policy = deterministic_policy(mdp, q_values.argmax(axis=-1))
     return Solution(value if mdp.exact else float(value), values, q_values, policy)
 
@@ -103,6 +104,7 @@ def _policy_iteration(mdp: DiscountedMDP) -> Solution:
         better = np.asarray(evaluation.best_advantages > 0, dtype=bool)
         if not better.any():
             return replace(_solution(mdp, evaluation.q_values.copy()), greedy_sweeps=sweeps)
+        # Only where an action is strictly better: switching among equals could go on for ever.
         choice = np.where(better, evaluation.advantages.argmax(axis=1), choice)
 
 
@@ -144,7 +146,9 @@ class _Tables(Protocol):
 def _modified_policy_iteration(mdp: DiscountedMDP, accuracy: float) -> Solution:
     tables: _Tables = _SparseTables(mdp) if mdp.sparse else _DenseTables(mdp)
     factor = float(mdp.discount / (1 - mdp.discount))
+    # MacQueen's interval is factor * span wide; what rounding may cost is taken off first.
     target = (accuracy - _rounding(mdp, _largest_value(mdp))) / factor if factor > 0 else np.inf
+    # No action is -1, so the first greedy sweep counts as a change.
     values, choice = mdp.rewards.max(axis=1), np.full(mdp.states, -1)
     for sweeps in range(1, _MOST_SWEEPS):
         improved, least, greatest, switched = tables.greedy(values, choice)
@@ -222,6 +226,7 @@ class _DenseTables:
         improved = np.take_along_axis(q_values, best[:, None], axis=1)[:, 0]
         change = improved - values
         switched = bool((best != choice).any())
+        # In place, as the sparse kernel does: the caller holds on to the array.
         choice[:] = best
         return improved, float(change.min()), float(change.max()), switched
 

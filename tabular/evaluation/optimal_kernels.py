@@ -46,6 +46,7 @@ def sparse_greedy(
                 ahead += data[i] * values[indices[i]]
                 i += one
             worth = rewards[s, a] + discount * ahead
+            # Strictly greater: the first of equals, as argmax has it.
             chosen = a if worth > best else chosen
             best = max(best, worth)
         switched += chosen != choice[s]
@@ -92,6 +93,7 @@ def sparse_sweeps(
             change = worth - old[s]
             least, greatest = min(least, change), max(greatest, change)
             new[s] = worth
+        # Two buffers, so that a sweep sees the last one's values only and its change is T V - V.
         old, new = new, old
         spread = greatest - least
         slow = False
@@ -109,6 +111,7 @@ def chosen_rows(data: Any, indices: Any, bounds: Any, actions: int, choice: Any)
     rows = np.empty(choice.size, np.int64)
     ends = np.zeros(choice.size + 1, bounds.dtype)
     total = np.uint64(0)
+    # First the sizes, then the rows: arrays cannot grow.
     for s in range(choice.size):
         rows[s] = s * actions + choice[s]
         total += np.uint64(bounds[rows[s] + 1]) - np.uint64(bounds[rows[s]])

@@ -46,6 +46,7 @@ class Evaluation:
     visits_error_bound: float = 0.0
 
     def __post_init__(self) -> None:
+        # Cached properties are made of these: a later write would make them wrong.
         for table in (self.values, self.q_values, self.advantages, self.visits):
             table.setflags(write=False)
 

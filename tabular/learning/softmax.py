@@ -65,6 +65,7 @@ class SoftmaxPolicy:
         check_positive("floor", floor)
         table = np.asarray(as_policy(mdp, policy), np.float64).reshape(-1, mdp.actions)
         observed = mdp.observations.reshape(-1)
+        # Observations that no state has keep the uniform row.
         shared = np.ones((mdp.observation_count, mdp.actions)) / mdp.actions
         shared[observed] = table
         # Alike up to rounding; of states that share an observation the last one written counts.
@@ -77,6 +78,7 @@ class SoftmaxPolicy:
                 f"differs from another state with observation {mdp.observations[h, s]}",
                 "give states of one observation the same probabilities",
             )
+        # ln 0 is no logit.
         return cls(mdp, np.log(np.maximum(shared, floor)))
 
     @cached_property
@@ -102,6 +104,7 @@ class SoftmaxPolicy:
                 prefix has no part in it.
         """
         observed, actions, advantages = self._steps(groups)
+        # Nothing is above 0 then, so the exponentials below cannot overflow.
         shifted = self.logits - self.logits.max(axis=1, keepdims=True)
         log_pi = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         return float((advantages * log_pi[observed, actions]).sum())
@@ -116,6 +119,8 @@ class SoftmaxPolicy:
         """
         observed, actions, advantages = self._steps(groups)
         count, width = self.logits.shape
+        # d log pi(a | o) / d logits[o] = onehot(a) - pi(. | o), weighted with advantages and
+        # summed.
         pushed = np.bincount(observed * width + actions, advantages, count * width)
         total = np.bincount(observed, advantages, count)
         return np.asarray(pushed.reshape(count, width) - total[:, None] * self.by_observation)
@@ -125,6 +130,7 @@ class SoftmaxPolicy:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Observation, action and advantage of every step that has one; shapes (m,)."""
         rollouts: list[Rollout] = []
+        # `np.concatenate` wants one array at least.
         advantages: list[NDArray[np.float64]] = [np.empty(0)]
         for group in groups:
             if group.informative:

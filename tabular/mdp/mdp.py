@@ -44,6 +44,7 @@ class _Tables:
 
     def _set(self, **values: Any) -> None:
         for field, value in values.items():
+            # The one way to complete a frozen dataclass.
             object.__setattr__(self, field, value)
 
     def _asks_for_fractions(self) -> bool:
@@ -96,6 +97,7 @@ class RewardScaling:
 
         In a discounted MDP every state has all its steps ahead, so that `step` stays 0.
         """
+        # H - step shifts were added from this step on.
         return value / self.scale - self.shift * (self.horizon - step)
 
     def scaled(self, value: Any, step: int = 0) -> Any:
@@ -276,6 +278,7 @@ def _discounted_range(mdp: DiscountedMDP) -> tuple[Array, Array]:
     discount, reward = float(mdp.discount), mdp.rewards.astype(np.float64)
     flat = mdp.transitions if mdp.sparse else mdp.transitions.reshape(-1, mdp.states)
     flat = flat if mdp.sparse else flat.astype(np.float64)
+    # Column 0 takes the worst action everywhere, column 1 the best; one product serves both.
     values = np.zeros((mdp.states, 2))
     # Values are then within a tenth of the tolerance of `check_returns`.
     tolerance = 1e-10 * max(1.0, float(mdp.reward_bound)) * (1 - discount)

@@ -80,6 +80,7 @@ def deterministic_policy(
     if indices.min() < 0 or indices.max() >= mdp.actions:
         bad = indices[(indices < 0) | (indices >= mdp.actions)].reshape(-1)[0]
         raise InvalidInput("actions", int(bad), "no such action", f"choose 0..{mdp.actions - 1}")
+    # Integers become floats or fractions, whichever the MDP holds.
     return as_policy(mdp, np.eye(mdp.actions, dtype=np.int64)[indices])
 
 
@@ -101,4 +102,5 @@ def as_weight(
         bad = np.argwhere(~((table >= -slack) & (table <= 1 + slack)))[0]
         field = f"weight{[int(i) for i in bad]}"
         raise InvalidInput(field, float(table[tuple(bad)]), "outside [0, 1]", "clip or rescale")
+    # What is tolerated is cut off, so that mixtures are policies.
     return np.broadcast_to(table if exact else np.clip(table, 0.0, 1.0), shape)

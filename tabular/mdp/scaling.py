@@ -60,6 +60,7 @@ def rescale(
     lowest, highest = return_range(kernels, table, horizon)
     # Steps left, by which a shift of one raises a return-to-go.
     left = np.arange(horizon, 0, -1.0)[:, None]
+    # A shift of c raises a return-to-go by c * left: the least c that lifts all of them to 0.
     shift = max(0.0, float((-lowest / left).max()))
     scale = _scale(float((highest + shift * left).max()), reward_bound)
     return FiniteHorizonMDP(

@@ -99,6 +99,7 @@ def as_csr(field: str, matrix: Any) -> sparse.csr_array:
     result = sparse.csr_array(matrix, dtype=np.float64, copy=True)
     if result.ndim != 2:
         raise InvalidInput(field, result.shape, "not a matrix", "give shape (S * A, S)")
+    # Kernels take every stored entry for a transition, and one for each next state.
     result.sum_duplicates()
     result.eliminate_zeros()
     for part in (result.data, result.indices, result.indptr):
@@ -127,6 +128,7 @@ def check_distributions(field: str, rows: Array, axes: Sequence[str]) -> None:
     if rows.size == 0:
         raise InvalidInput(f"{field} shape", rows.shape, "is empty", "give at least one of each")
     sums, lowest = rows.sum(axis=-1), rows.min()
+    # A NaN anywhere makes `lowest` NaN, and the comparison false.
     if lowest >= 0 and not _off_by(sums).any():
         return
     rows = rows.reshape(-1, rows.shape[-1])
@@ -335,6 +337,7 @@ def return_range(transitions: Any, rewards: Array, horizon: int) -> tuple[Array,
     states = rewards.shape[-2]
     lowest = np.zeros((horizon, states), dtype=rewards.dtype)
     highest = lowest.copy()
+    # Columns: least and greatest value.
     ahead = np.zeros((states, 2), dtype=rewards.dtype)
     for h in reversed(range(horizon)):
         kernel = transitions[h] if _layered(transitions) else transitions

@@ -28,6 +28,8 @@ def discounted_deviation(
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
     stay = 1 - alpha * as_weight(weight, (mdp.states,), mdp.exact)
+    # The chain gamma P_pi (1 - alpha w) loses the mass that switches; what is left is still with
+    # pi.
     undeviated = discounted_system(mdp, table * stay[:, None]).solve_transposed(mdp.start)
     total = 1 / (1 - mdp.discount)
     return total - undeviated.sum() if mdp.exact else max(0.0, float(total - undeviated.sum()))
@@ -48,6 +50,7 @@ def deviation_probabilities(
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
     stay = 1 - alpha * as_weight(weight, table.shape[:-1], mdp.exact)
+    # Mass that has followed pi so far; each layer keeps the share 1 - alpha w of it.
     undeviated, result = mdp.start, []
     for h in range(mdp.horizon):
         result.append(1 - undeviated.sum())
@@ -76,10 +79,12 @@ def visit_counts(
     if np.asarray(mask).dtype != bool:
         raise InvalidInput("mask", mask, "not boolean", "give True where a visit counts")
     counted = as_weight(mask, table.shape[:-1], mdp.exact)
+    # mass[n, s]: probability of being in s after n visits.
     mass = np.zeros((mdp.horizon + 1, mdp.states), dtype=table.dtype)
     mass[0] = mdp.start
     for h in range(mdp.horizon):
         moved = mass * (1 - counted[h])
+        # Row H, cut off here, is still empty: before layer h there were at most h visits.
         moved[1:] += (mass * counted[h])[:-1]
         mass = push(mdp, h, moved[:, :, None] * table[h])
     return np.asarray(mass.sum(axis=1))

@@ -50,6 +50,7 @@ class Returns:
     @classmethod
     def of(cls, mdp: FiniteHorizonMDP, success: Exact) -> Returns | None:
         """Return the returns of an MDP, or None if they are too many."""
+        # What is still to come at least and at most, whatever the path.
         least, most = _rest(mdp, np.min), _rest(mdp, np.max)
         # A zero of the MDP's own kind of numbers, floats or fractions.
         levels = [np.array([mdp.start[0] * 0], dtype=mdp.rewards.dtype)]
@@ -216,6 +217,7 @@ class ErrorWalk:
         worth: list[Array] = []
         for h in reversed(range(self.mdp.horizon + 1)):
             table = self.zeros(h)
+            # A rollout of no steps has none that could be named.
             table[self.returns.fails[h]] += payout(h) if h else 0
             if h < self.mdp.horizon:
                 going = self.backward(h, worth[-1]).sum(axis=2)
@@ -244,6 +246,7 @@ class ErrorWalk:
         clean = [self.zeros(self.mdp.horizon)]
         for h in reversed(range(self.mdp.horizon)):
             clean.append(self.split(h, failing[h + 1], clean[-1]))
+        # Built from the last layer on: turned round, without the entry of layer H.
         return clean[:0:-1], [table * ~self.mdp.terminal for table in failing[:-1]]
 
     def nothing(self) -> list[Array]:

@@ -96,6 +96,7 @@ class Localizer:
         """The step that is named, -1 for none; shapes (n,)."""
         if self.exact:
             return first
+        # Each purpose has a draw of its own, so changing one setting leaves the other draws alone.
         known, named = first >= 0, first
         where = _uniforms(keys, _WHERE)
         if self.precision is not None:

@@ -193,6 +193,7 @@ class _JointLaws:
         every = self.shares(anywhere, np.ones_like(acting, dtype=bool))
         recall = self.naming.recall
         named = self.walk.any_steps(self.payout(lambda steps: recall / steps))
+        # All failures less those in which the localizer names a step.
         return every - self.walk.selected(0, *named)
 
     def shares(self, weight: Array, allowed: NDArray[np.bool_]) -> Array:
@@ -263,6 +264,7 @@ class _ShareWalk:
         horizon = len(self.weight)
         last = self.zeros(horizon)
         sums = self.sums.levels[horizon]
+        # A rollout without any weight is not reset: 0 instead of a division by 0.
         inverse = np.array([1 / total if total > 0 else total for total in sums])
         last[self.walk.returns.fails[horizon]] += inverse[:, None]
         found = [last]
@@ -276,6 +278,7 @@ class _ShareWalk:
         acting = (mass * self.allowed[step])[..., None] * self.walk.policy[step]
         shape = self.zeros(step + 1).shape
         gathered = np.zeros((*shape, acting.shape[3]), dtype=acting.dtype)
+        # Not +=: several returns and sums may be followed by the same ones.
         np.add.at(gathered, self.next_index(step), acting)
         return push(self.walk.mdp, step, gathered)
 

@@ -46,6 +46,7 @@ def sampled_reset_weight(
     visits, total = np.zeros(shape), np.zeros(shape)
     for rollout, weight in zip(rollouts, weights, strict=True):
         where = tuple(np.array(rollout.states, dtype=np.int64).reshape(-1, 2).T)
+        # A rollout is in each layer once, so no index comes twice and += is safe.
         visits[where] += 1
         if not isinstance(weight, Refusal):
             total[where] += weight
@@ -54,6 +55,7 @@ def sampled_reset_weight(
 
 def _with_limits(total: Array, visits: Array, level: float) -> ResetWeight:
     """Means with Wilson limits; [0, 1] where nothing was seen."""
+    # One trial in place of none; its limits are replaced below.
     found = wilson_interval(np.minimum(total, visits), np.maximum(visits, 1), level)
     seen = visits > 0
     lower, upper = np.where(seen, found.lower, 0.0), np.where(seen, found.upper, 1.0)

@@ -50,6 +50,7 @@ def mix(
     check_shape("candidate", np.shape(candidate), [policy.shape, policy.shape[-2:]])
     step = (alpha * as_weight(weight, policy.shape[:-1], exact))[..., None]
     other = as_numbers("candidate", candidate, exact)
+    # Not pi + step (pi' - pi): a sum of non-negative terms stays non-negative in floats.
     mixed = np.asarray((1 - step) * policy + step * other)
     mixed.setflags(write=False)
     return mixed
@@ -113,9 +114,11 @@ def reset_step(
     exact = is_exact(evaluation.policy)
     check_shape("candidate", np.shape(candidate), [shape, shape[-2:]])
     table = as_weight(weight, shape[:-1], exact)
+    # f = w Abar of T1; Delta is its spread over all (s, h), visited or not.
     gains = (as_numbers("candidate", candidate, exact) * evaluation.advantages).sum(axis=-1) * table
     selected = evaluation.occupancy * table
     covered = _number(selected.sum(), evaluation)
+    # Abar_w = E_d[w Abar] / p_w.
     advantage = _mean(evaluation.occupancy * gains, covered, evaluation)
     spread = _number(gains.max() - gains.min(), evaluation)
     if evaluation.discount is not None:

@@ -94,6 +94,7 @@ def uniforms(keys: Words, purpose: Any, out: NDArray[np.float64]) -> None:
     """Draw one uniform number in [0, 1) per key; draws of different purposes are independent."""
     salt = mix(purpose + GOLDEN)
     for i in range(keys.size):
+        # The top 53 bits, as many as a float holds: none rounds up to 1.
         out[i] = (mix(mix(keys[i] ^ salt) + GOLDEN) >> _11) * _TWO_M53
 
 
@@ -245,6 +246,7 @@ def build(
         row = (node if indptr.size - 1 > states * actions else s) * actions
         # After the last layer this wraps to the first, but there the horizon has ended everything.
         after = ((layer + 1) % layers) * states
+        # The joint law of (action, next state) at this node: pi(a | s) P(s' | s, a).
         n, total = 0, 0.0
         for a in range(actions):
             chance = policy[layer if policy.shape[0] > 1 else 0, s, a]
@@ -258,6 +260,7 @@ def build(
                 n += 1
         for i in range(n):
             mass[i] *= columns / total  # a column's share is 1, whatever the rounding of chances
+        # Columns without an outcome of their own borrow all of their share.
         for i in range(n, columns):
             mass[i] = 0.0
         _balance(mass, columns, small, large, base, (table, gains, labels))
@@ -359,6 +362,7 @@ def roll(
             word = table[q, 0]
             side = U(coin[j] >= word)
             if path is not None:
+                # Column and side in one number; `decode` looks up what they stand for.
                 path[cell[j] + clock] = q + q + side
             gain[j] += gains[q, _2 + side]
             base[j] = (table[q, 1] >> (side << _5)) & _LOW_32
@@ -404,6 +408,7 @@ def decode(
         for t in range(n):
             code = states[i, t]
             label = labels[code >> 1, code & 1]
+            # `states` held the path: entry t is read before the state is written over it.
             states[i, t], actions[i, t], s = s, label & mask, label >> shift
         states[i, n:] = -1
         actions[i, n:] = -1
@@ -412,6 +417,7 @@ def decode(
 @njit(inline="always")
 def _pick(chances: Any, first: Any, last: Any, u: Any) -> Any:
     """Index in [first, last) drawn by its chance; never one of chance zero."""
+    # If rounding leaves u above 0 at the end, the last index with a chance stands.
     choice = first
     for p in range(first, last):
         if chances[p] > 0:

@@ -146,6 +146,7 @@ def layered(policy: NDArray[Any]) -> Floats:
     floats = np.asarray(policy, np.float64)
     if floats.ndim == 2:
         return _frozen(floats[None])
+    # Alike in all layers: one layer of alias tables will then do.
     return _frozen(floats[:1] if (floats[1:] == floats[0]).all() else floats)
 
 
@@ -270,6 +271,7 @@ def _aligned(columns: int) -> NDArray[np.uint64]:
 def _empty_paths(steps: Integers, horizon: int, paths: bool) -> Paths:
     """Room for the result."""
     n = steps.size
+    # The rollout that starts first is the longest that there can be.
     shape = (n, horizon - int(steps.min(initial=horizon)))
     states, actions = (np.empty(shape, np.int32) if paths else None for _ in range(2))
     return Paths(steps, states, actions, np.empty(n, np.int32), np.empty(n), np.empty(n, bool))
@@ -300,6 +302,7 @@ def spread(
         others = [pool.submit(run, *ends) for ends in itertools.pairwise(edges[1:])]
         run(edges[0], edges[1])
         for other in others:
+            # Raises here what was raised in the thread.
             other.result()
 
 

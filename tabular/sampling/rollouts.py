@@ -134,6 +134,7 @@ class FlatSteps:
         bounds = np.concatenate([[0], np.cumsum(lengths)])
         states = [_state_row(rollout.states) for rollout in rollouts]
         first = np.fromiter((h for h, _ in states), np.int64, len(states))
+        # Step i of a rollout is in layer first + i, and i is its place less the rollout's bound.
         layers = np.arange(bounds[-1]) + np.repeat(first - bounds[:-1], lengths)
         return cls(
             layers,

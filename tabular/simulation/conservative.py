@@ -53,6 +53,7 @@ class ConservativeTabular(TabularSimulator):
             reset: any reset policy.
             alpha: step size in [0, 1].
         """
+        # A float step would turn an exact policy into floats.
         step = Fraction(alpha) if self.mdp.exact else float(alpha)
         weight = self.reset_weight(reset)
         return self.with_policy(mix(self.policy, self._as_candidate(candidate), weight, step))
@@ -81,5 +82,6 @@ class ConservativeTabular(TabularSimulator):
         """The action with the largest weighted advantage, summed over each observation's states."""
         gains = (self.evaluation.occupancy * weight)[..., None] * self.evaluation.advantages
         sums = np.zeros((self.observation_count, self.action_count), dtype=gains.dtype)
+        # Not +=, which would count one of the states that share an observation.
         np.add.at(sums, self.mdp.observations, gains)
         return np.asarray(sums.argmax(axis=1), np.int64)

@@ -25,6 +25,7 @@ from tabular.sampling import kernels
 from tabular.sampling.paths import Arcs, Paths, checked_policy, layered, make_sampler, numbered_keys
 from tabular.sampling.rollouts import TabularState, as_rollouts
 
+# A purpose of its own: start states are independent of whatever else the keys are used for.
 _START = Key.of(0).child("tabular", "start").integers(1)[0]
 _TABLE_MEMORY = 1 << 30  # 1 GiB
 
@@ -77,6 +78,7 @@ class TabularSimulator:
         check_count("table_memory", table_memory, 0)
         self.mdp, self.threads, self.table_memory = mdp, threads, table_memory
         self.localizer = Localizer() if localizer is None else localizer
+        # Sums of rewards may end up below the bound by rounding.
         self.success = float(mdp.reward_bound) - 1e-9 if success is None else float(success)
         check_in_range("success", self.success, -sys.float_info.max, sys.float_info.max)
         self.arcs = Arcs.of(mdp) if arcs is None else arcs
@@ -132,6 +134,7 @@ class TabularSimulator:
     @cached_property
     def _start_cdf(self) -> Floats:
         start = np.asarray(self.mdp.start, np.float64)
+        # Searched with side="right": a state of probability zero has no uniform number of its own.
         total = np.cumsum(start)
         # Rounding must neither leave a gap below 1 nor reach a state of probability zero.
         total[np.flatnonzero(start)[-1] :] = 1.0
@@ -151,6 +154,7 @@ class TabularSimulator:
     ) -> list[Rollout]:
         """Return what `rollout` does, each rollout cut after so many steps."""
         return [
+            # Rollouts are cheap here, and cutting whole ones is the seam's law itself.
             rollout if most is None or len(rollout) <= most else rollout.cut(0, most)
             for rollout, most in zip(self.rollout(states, keys), steps, strict=True)
         ]

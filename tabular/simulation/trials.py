@@ -60,6 +60,7 @@ def draw_trials(simulator: TabularSimulator, reset: ResetPolicy, count: int, key
     """
     check_count("count", count)
     selected = _select(simulator, reset, count, key)
+    # The first ones drawn: any other way to leave some out could bias the sample.
     layers, states = selected.layers[:count], selected.states[:count]
     returns, actions, steps = _try_actions(simulator, layers, states, key)
     mdp, policy = simulator.mdp, simulator.layered_policy
@@ -86,6 +87,7 @@ def _select(simulator: TabularSimulator, reset: ResetPolicy, count: int, key: Ke
             break
         if selected.draws >= _MOST_DRAWS * count:
             break
+        # At least one: a rate of 0 would ask for infinitely many draws.
         rate = max(selected.layers.size, 1) / selected.draws
         # A tenth more than expected, so that mostly one more round is enough.
         size = min(int(1.1 * missing / rate) + 16, _ROUND)
@@ -107,6 +109,7 @@ def _round(simulator: TabularSimulator, reset: ResetPolicy, size: int, key: Key)
     weights = np.zeros(size)
     weights[reached] = _weights(simulator, reset, paths, reached, layers, key)
     chosen = coins < weights
+    # Coverage from the weights and not from the coins: the same mean with less variance.
     total, steps = float(weights.sum()), int(paths.lengths.sum())
     return _Selected(layers[chosen], states[chosen], total, size, steps)
 
@@ -177,7 +180,9 @@ def _try_actions(
     after = arcs.after(layers, states, actions, lottery.random(n))
     rewards = arcs.rewards[layers if arcs.rewards.shape[0] > 1 else 0, states, actions]
     returns = np.array(rewards)
+    # After the last layer there is nothing to go on with.
     going = np.flatnonzero(layers + 1 < simulator.horizon)
+    # A key for each trial, used or not: trial i is the same whatever the others do.
     keys = numbered_keys(key.child("continue"), n)[going]
     rest = simulator.simulate(layers[going] + 1, after[going], keys, paths=False)
     returns[going] += rest.returns

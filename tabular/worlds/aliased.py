@@ -51,9 +51,11 @@ def aliased(
     check_positive("tau", tau)
     check_in_range("tau", tau, 0, reward_bound / 2)
     check_in_range("better", better, 0, 1)
+    # Step 0 holds half of all visits: contexts of probability 2 p are a share p of visits.
     share, tau, bound = same_kind(2 * coverage, tau, reward_bound)
     half = tau * 0 + Fraction(1, 2)
     moves, wins, rewards = zeros((4, 2, 4), tau), zeros((2, 2), tau), zeros((4, 2), tau)
+    # Above 1/2 a probability would be negative.
     edge = min(clear_of_rounding(tau / bound), half)
     wins[:] = half
     wins[0, better] += edge

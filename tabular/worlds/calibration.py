@@ -57,6 +57,7 @@ def calibrated_tree(
     chain, reached = _hardest_chain(
         horizon, coverage, clear_of_rounding(tau), recoverability, place
     )
+    # The second problem has no hard step; its probability sets the coverage.
     right = np.stack([chain, np.ones_like(chain)])
     hard = np.stack([chain != 1, np.zeros(horizon, dtype=bool)]).astype(bool)
     start = np.array([coverage / reached, 1 - coverage / reached], dtype=right.dtype)
@@ -96,8 +97,10 @@ def _chain_at_threshold(
     gap = right[0]
     for h in reversed(range(horizon)):
         if h in hard:
+            # The best advantage is (1 - rho_h) g_{h+1}, below g_{h+1} for every rho_h > 0.
             if gap <= tau:
                 return None
+            # (1 - rho_h) g_{h+1} = tau, solved for rho_h.
             right[h] = 1 - tau / gap
         gap = right[h] * gap * (1 if h == horizon - 1 else 1 - recoverability)
     return right
@@ -108,5 +111,6 @@ def _hard_visits(right: Array, hard: range, recoverability: Exact) -> Exact:
     on, visits = right[0] * 0 + 1, right[0] * 0
     for h, rho in enumerate(right):
         visits += on if h in hard else 0
+        # On the path next: a right thought, on it already or finding back.
         on = rho * (on + recoverability * (1 - on))
     return scalar(visits)

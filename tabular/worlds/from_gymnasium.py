@@ -146,6 +146,7 @@ def _outcome_rewards(edges: _Edges, actions: int) -> Array:
     if pairs.shape[1] == len(final):
         return np.empty(0)
     paid = np.unique(edges.reward[edges.done])
+    # An outcome that pays nothing goes straight to the end.
     return np.asarray(paid[paid != 0])
 
 
@@ -170,6 +171,7 @@ def _with_end(edges: _Edges, states: int, actions: int, payouts: Array) -> _Edge
 
 def _expected_rewards(edges: _Edges, states: int, actions: int) -> Array:
     rewards = np.zeros((states, actions))
+    # Not +=: a pair has an entry for each of its outcomes.
     np.add.at(rewards, (edges.state, edges.action), edges.probability * edges.reward)
     return rewards
 
@@ -186,5 +188,6 @@ def _payout_layer_last(rewards: Array, states: int, layers: int) -> Array:
 def _kernel(edges: _Edges, states: int, actions: int) -> Any:
     rows = edges.state * actions + edges.action
     shape = (states * actions, states)
+    # coo adds up entries of one place: environments list an outcome more than once.
     kernel = sparse.coo_array((edges.probability, (rows, edges.next_state)), shape=shape).tocsr()
     return kernel if states > _DENSE_STATES else kernel.toarray().reshape(states, actions, states)

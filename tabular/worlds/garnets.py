@@ -48,6 +48,7 @@ def garnet(
     check_count("horizon", horizon)
     rng = _garnet_generator(states, actions, branching, seed)
     sparsely = _prefers_sparse(states, branching) if as_sparse is None else as_sparse
+    # The order of draws (kernels, rewards, start, policy) is what a seed stands for.
     layers = [
         _garnet_kernel(rng, states, actions, branching, sparsely)
         for _ in range(horizon if layered else 1)

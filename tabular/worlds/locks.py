@@ -46,6 +46,7 @@ def combination_lock(
     code = Key.of(seed).child("combination lock").generator().integers(actions, size=length)
     positions = np.arange(length)
     moves = np.zeros((length + 2, actions, length + 2))
+    # Every action is a mistake at first; the right one is overwritten in the next line.
     moves[positions, :, _after_mistake(wrong, length)] = 1.0
     moves[positions, code] = np.eye(length + 2)[positions + 1]
     moves[[length, length + 1], :, [length, length + 1]] = 1.0
@@ -59,6 +60,7 @@ def combination_lock(
         terminal=np.arange(length + 2) >= length,
         name=f"combination lock {length}",
     )
+    # Where rollouts end, any distribution will do.
     policy = np.full((length + 2, actions), 1 / actions)
     policy[:length] = (1 - chance) / (actions - 1)
     policy[positions, code] = chance

@@ -59,6 +59,7 @@ def two_state_trap(horizon: int, gain: Exact, loss: Exact) -> Trap:
     """
     check_count("horizon", horizon)
     gain, loss = same_kind(gain, loss)
+    # The largest return: the shift -loss in each step, and the gain once.
     bound = gain - horizon * loss
     mdp = FiniteHorizonMDP(
         *_trap_tables(gain, loss), horizon, reward_bound=bound if bound > 0 else 1, name="trap"

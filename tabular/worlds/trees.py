@@ -64,6 +64,7 @@ class ReasoningTree(Problem):
         """g_h: value on the path minus value off it before step h, shape (problems, H + 1)."""
         gaps = np.ones((len(self.right), self.horizon + 1), dtype=self.right.dtype)
         for h in reversed(range(self.horizon)):
+            # Nobody finds back in the last step: g_{H-1} = rho_{H-1}.
             loses = 1 if h == self.horizon - 1 else 1 - self.recoverability
             gaps[:, h] = loses * self.right[:, h] * gaps[:, h + 1]
         return gaps
@@ -82,6 +83,7 @@ class ReasoningTree(Problem):
         """P(success | off the path before step h), shape (problems, H + 1)."""
         values = np.zeros((len(self.right), self.horizon + 1), dtype=self.right.dtype)
         for h in reversed(range(self.horizon - 1)):
+            # The chance to find back in step h, times what the path is then worth more.
             found = self.recoverability * self.right[:, h] * self.gaps[:, h + 1]
             values[:, h] = values[:, h + 1] + found
         return values
@@ -101,6 +103,7 @@ class ReasoningTree(Problem):
         """max_a A_h(s, a) of the base policy, shape (H, S)."""
         on = ((1 - self.right) * self.gaps[:, 1:]).T
         off = self.recoverability * on
+        # The last answer stands: off the path nothing is left to gain.
         off[-1] = 0
         return np.stack([on, off], axis=2).reshape(self.horizon, -1)
 
@@ -140,6 +143,7 @@ class ReasoningTree(Problem):
         if not failed:
             return np.asarray(self._weights @ law)
         law[:, -1] = 0
+        # A first error at h ends in failure unless a later step finds back.
         law[:, :-1] *= 1 - self.off_values[:, 1:]
         total = self._weights @ law
         if total.sum() == 0:
@@ -209,6 +213,7 @@ def reasoning_tree(
     chance, easy, recoverability, slip = same_kind(
         right_probability, easy_probability, recoverability, 0 if habit is None else habit
     )
+    # Places, then facts, then right actions: another order would change the tree of every seed.
     rng = Key.of(seed).child("reasoning tree").generator()
     hard = _place_hard_steps(rng, problems, horizon, hard_steps, hard_within)
     asked, pool = _choose_facts(rng, hard, facts)
@@ -320,6 +325,7 @@ def _spread(
         share[1:] = (one - habit) / (branching - 2)
         share[1] = habit
     share[0] = 0
+    # Actions counted from the right one on: 0 is right, 1 the habitual wrong one.
     turned = (np.arange(branching) - right_actions[:, :, None]) % branching
     rows = (1 - right)[:, :, None] * share[turned]
     rows[turned == 0] = right.reshape(-1)
@@ -331,6 +337,7 @@ def _tables(lands: Array) -> object:
     horizon, problems, _, branching = lands.shape
     states = 2 * problems
     on = lands.reshape(horizon, states, branching)
+    # The state on the path of the problem that each state belongs to.
     home = np.arange(states) // 2 * 2
     if states <= _DENSE_STATES or lands.dtype == object:
         tables = np.zeros((horizon, states, branching, states), dtype=lands.dtype)
