@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 VLLM := .venv-vllm/.made
-WORKERS ?= 2
+# Three, as some tests wait for processes that they start.
+WORKERS ?= 3
 VERSIONS ?= 3.11 3.12 3.13
 
 .PHONY: run test test-all test-vllm lint hooks bench wheel-check clean

@@ -106,6 +106,9 @@ def _serve(running: Sequence[Running], batcher: Batcher) -> None:
             return
 
 
+_KINDS = (Draw, NameSteps, Revise, Barrier)
+"""Wishes that take a call."""
+
 _OPEN = object()
 """In place of an answer that is not there yet."""
 
@@ -163,6 +166,9 @@ class Running:
         if isinstance(wish, Refusal):
             self.batcher.refusals[wish.reason] += 1
             return None
+        if not isinstance(wish, _KINDS):
+            remedy = "yield Draw, NameSteps, Revise, Barrier or Refusal, or a list of these"
+            raise InvalidInput("wish", wish, "not one that a plan may have", remedy)
         return [] if isinstance(wish, Draw) and not len(wish.keys) else _OPEN
 
 

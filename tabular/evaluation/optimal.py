@@ -150,7 +150,7 @@ def _modified_policy_iteration(mdp: DiscountedMDP, accuracy: float) -> Solution:
     target = (accuracy - _rounding(mdp, _largest_value(mdp))) / factor if factor > 0 else np.inf
     # No action is -1, so the first greedy sweep counts as a change.
     values, choice = mdp.rewards.max(axis=1), np.full(mdp.states, -1)
-    for sweeps in range(1, _MOST_SWEEPS):
+    for sweeps in range(1, _MOST_SWEEPS + 1):
         improved, least, greatest, switched = tables.greedy(values, choice)
         spread = greatest - least
         if spread <= target:

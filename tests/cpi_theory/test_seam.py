@@ -106,3 +106,16 @@ def test_protocols_tell_oracles_from_other_worlds():
     assert isinstance(Chain(), OracleSimulator)
     assert isinstance(Blind(Chain()), Simulator)
     assert not isinstance(Blind(Chain()), OracleSimulator)
+
+
+@pytest.mark.parametrize("wish", [None, "rollouts", [object()], (0, 0)])
+def test_a_wish_that_nobody_knows_is_refused(wish):
+    class Wishing:
+        rows_per_prompt = 1
+
+        def plan(self, prompt, key):
+            yield wish
+            return []
+
+    with pytest.raises(InvalidInput, match=r"wish = .*not one that a plan may have; yield Draw"):
+        collect(Wishing(), Chain(), [(0, 0)], 0)
