@@ -240,6 +240,11 @@ class Batcher:
         self, answers: list[Any], wishes: Sequence[Any], indices: Sequence[int], ask: Any
     ) -> None:
         """Put together what several wishes ask about, and take the answers apart."""
+        for i in indices:
+            # Keys of all plans go into one array: one too many would shift those of later prompts.
+            found, wanted = len(wishes[i].keys), len(wishes[i].rollouts)
+            if found != wanted:
+                raise InvalidInput("keys", found, f"{wanted} rollouts", "give one key per rollout")
         rollouts = [rollout for i in indices for rollout in wishes[i].rollouts]
         given = iter(
             ask(rollouts, np.concatenate([wishes[i].keys for i in indices])) if rollouts else []

@@ -43,6 +43,8 @@ def check_algorithm(
     collection = collect(algorithm, world, begin, key, ids)
     _check_groups(algorithm, collection, world, dict(zip(ids, begin, strict=True)))
     _check_account(collection, world)
+    twice = [draw for draw, count in Counter(world.asked).items() if count > 1]
+    law(not twice, "each rollout from a state is to have a key of its own", twice[:3])
     whole = _by_prompt(collection)
     order = Key.of(1).child("order").generator().permutation(prompts)
     for name, chosen in (

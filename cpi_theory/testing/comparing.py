@@ -68,6 +68,7 @@ class Watched:
     Attributes:
         simulator: the world.
         drawn: every rollout.
+        asked: the state and the key that each was drawn with.
         located: how many rollouts it was asked to localise.
         calls: names of the calls in their order.
     """
@@ -75,12 +76,14 @@ class Watched:
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
         self.drawn: list[Rollout] = []
+        self.asked: list[tuple[State, int]] = []
         self.located = 0
         self.calls: list[str] = []
 
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
         """Return the world's rollouts."""
         self.calls.append("rollout")
+        self._note(states, keys)
         rollouts = self.simulator.rollout(states, keys)
         self.drawn.extend(rollouts)
         return rollouts
@@ -93,15 +96,19 @@ class Watched:
         self.located += len(rollouts)
         return self.simulator.locate_first_error(rollouts, keys)
 
+    def _note(self, states: Sequence[State], keys: Keys) -> None:
+        self.asked.extend(zip(states, map(int, keys), strict=True))
+
     def __getattr__(self, name: str) -> Any:
         """Whatever else the world can do; rollouts that it cuts are kept too."""
         found = getattr(self.simulator, name)
         return self._keeping(found) if name == "rollout_cut" else found
 
     def _keeping(self, rollout_cut: Callable[..., Sequence[Rollout]]) -> Any:
-        def kept(*arguments: Any) -> Sequence[Rollout]:
+        def kept(states: Sequence[State], keys: Keys, *cuts: Any) -> Sequence[Rollout]:
             self.calls.append("rollout")
-            rollouts = rollout_cut(*arguments)
+            self._note(states, keys)
+            rollouts = rollout_cut(states, keys, *cuts)
             self.drawn.extend(rollouts)
             return rollouts
 

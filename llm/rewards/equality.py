@@ -171,6 +171,11 @@ class Comparison:
     def _lists(self, reference: Statement, answer: Statement) -> bool:
         """Unordered lists: every item of one in the other, as often except in braces."""
         ours, theirs = _items(reference), _items(answer)
+        if isinstance(reference, Several) and isinstance(answer, Several):
+            point = as_point(reference)
+            if point is not None and as_point(answer) is None:
+                # Names give places: for x = 1, y = 2 the list 2, 1 is wrong.
+                return self._pairwise(point.items, theirs)
         # Elements of a set count once: {1, 1, 2} is {1, 2}.
         if isinstance(reference, Braces) or isinstance(answer, Braces):
             return all(any(self.same(one, other) for other in theirs) for one in ours) and all(

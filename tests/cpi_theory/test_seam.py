@@ -12,10 +12,12 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import (
     Collection,
+    Draw,
     Ending,
     FailedLocalization,
     Group,
     Localization,
+    NameSteps,
     OracleSimulator,
     Reason,
     Refusal,
@@ -106,6 +108,20 @@ def test_protocols_tell_oracles_from_other_worlds():
     assert isinstance(Chain(), OracleSimulator)
     assert isinstance(Blind(Chain()), Simulator)
     assert not isinstance(Blind(Chain()), OracleSimulator)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_rollout_without_a_key_is_refused(count):
+    class Naming:
+        rows_per_prompt = 2
+
+        def plan(self, prompt, key):
+            rollouts = yield Draw(prompt.start, key.integers(2))
+            yield NameSteps(Fixed(np.ones(1)), rollouts, key.child("name").integers(count))
+            return []
+
+    with pytest.raises(InvalidInput, match=f"keys = {count}: 2 rollouts; give one key per"):
+        collect(Naming(), Chain(), [(0, 0)], 0)
 
 
 @pytest.mark.parametrize("wish", [None, "rollouts", [object()], (0, 0)])

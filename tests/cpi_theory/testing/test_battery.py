@@ -311,9 +311,26 @@ class SharesKeys(Method):
         return [relative_group(rollouts, prompt)]
 
 
+class DrawsTwiceWithAKey(Method):
+    """Takes for new rollouts what are copies of the first ones."""
+
+    def plan(self, prompt, key):
+        yield Draw(prompt.start, key.integers(4))
+        rollouts = yield Draw(prompt.start, key.integers(4))
+        return [relative_group(rollouts, prompt)]
+
+
+class HasNoKeys(Method):
+    def plan(self, prompt, key):
+        rollouts = yield Draw(prompt.start, np.arange(4, dtype=np.uint64))
+        return [relative_group(rollouts, prompt)]
+
+
 @pytest.mark.parametrize(
     ("algorithm", "statement"),
     [
+        (DrawsTwiceWithAKey(), "a key of its own"),
+        (HasNoKeys(), "a key of its own"),
         (Method(3), "at most rows_per_prompt samples"),
         (DrawsByChance(), "the same groups again"),
         (OtherPrompt(), "a group is to belong to a prompt"),

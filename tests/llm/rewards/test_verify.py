@@ -272,3 +272,18 @@ def test_threads_take_turns():
         thread.join()
     assert said == {n: float(n % 2 == 0) for n in range(1, 13)}
     assert shared_judge() is shared_judge()
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer", "right"),
+    [
+        ("x=1,y=2", "1, 2", True),
+        ("x=1,y=2", "2, 1", False),
+        ("x=1,y=2", "2 and 1", False),
+        ("x=1,y=2", "y=2, x=1", True),
+        ("a=3,b=4,c=5", "5,4,3", False),
+        ("x=1 or x=4", "4, 1", True),
+    ],
+)
+def test_names_of_a_reference_give_places_to_the_items_of_an_answer(reference, answer, right):
+    assert same_mathematics(reference, answer) is right
