@@ -216,10 +216,10 @@ def groups(curves: Iterable[Curves]) -> list[Row]:
     """
     rows = []
     for one in curves:
-        made, taught = (np.sum(one.column(name), axis=0) for name in ("groups", "informative"))
+        made, informative = (np.sum(one.column(name), axis=0) for name in ("groups", "informative"))
         x = one.column("rollouts")[0]
         for i in range(1, len(x)):
-            share = float(taught[i] / made[i]) if made[i] else None
+            share = float(informative[i] / made[i]) if made[i] else None
             labels = {"world": one.world, "method": one.method, "x": x[i]}
             rows.append(labels | {"informative": share, "groups": int(made[i])})
     return rows

@@ -60,7 +60,7 @@ class Setting:
 
     @property
     def level(self) -> float:
-        """tau, a hair lower: advantages that equal it must not be lost to rounding."""
+        """tau less a margin of 1e-9: advantages that equal it must not be lost to rounding."""
         return self.tau * (1 - 1e-9)
 
     @property
@@ -116,7 +116,7 @@ class Line:
         return [self.setting.with_value(self.parameter, value) for value in self.values]
 
 
-# Dials in whose inverse samples grow.
+# Parameters in whose inverse samples grow.
 _FALLING: tuple[Parameter, ...] = ("coverage", "tau", "precision")
 
 

@@ -15,9 +15,6 @@ from cpi_theory.bounds.finite_horizon import ResetStep
 from experiments.verify import claims, sampling
 from experiments.verify.claims import Claim
 
-_ERRORS = (ArithmeticError, ValueError, TypeError)
-_TRIES = 400
-
 
 def _whole(result: Any) -> Any:
     return result

@@ -196,7 +196,7 @@ class ArithmeticTask:
         """Draw distinct problems of a split; a longer list begins with the shorter one.
 
         Whether a question is for training or for testing is decided by its text, so splits share
-        none, whatever the seeds and the other dials.
+        none, whatever the seeds and the other parameters.
 
         Raises:
             InvalidInput: for an unknown split, or if the task has too few questions.

@@ -1,4 +1,4 @@
-"""The compare command: its worlds have the dials they claim, its numbers are the theory's."""
+"""The compare command: its worlds have the parameters they claim, its numbers are the theory's."""
 
 import math
 from pathlib import Path
