@@ -107,6 +107,8 @@ _SETTINGS: dict[Any, Any] = {
     "ytick.labelsize": 7.5,
     # TrueType. Many venues refuse Type 3 fonts, which matplotlib embeds by default.
     "pdf.fonttype": 42,
+    # Names of clip paths are drawn at random by default: equal figures would give different files.
+    "svg.hashsalt": "cpi-resets",
     "savefig.dpi": 200,
     "figure.dpi": 100,
 }
@@ -167,7 +169,7 @@ def thousands(value: float, _position: float | None = None) -> str:
 
 
 def render(figure: Figure, extension: str) -> bytes:
-    """The figure as a ``pdf`` or ``png`` file; equal figures give equal bytes.
+    """The figure as a ``pdf``, ``svg`` or ``png`` file; equal figures give equal bytes.
 
     Creation dates and program versions stay out of the file.
     """
@@ -179,6 +181,7 @@ def render(figure: Figure, extension: str) -> bytes:
 
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
+    "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
 FORMATS = tuple(_METADATA)

@@ -30,7 +30,7 @@ from experiments.train.report import train_section
 from experiments.verify.report import verify_section
 from paper_figs.catalogue import FIGURES, Entry
 from paper_figs.rows import MissingRows
-from paper_figs.style import FORMATS, render
+from paper_figs.style import render
 
 Section = Callable[[Run], list[Block]]
 
@@ -61,7 +61,7 @@ def run(config: FiguresConfig, output: Path, _execution: Execution, console: Con
     target = Run.open(output, config.name, config, 0, replace=True)
     with target.lock():
         with progress(console, "figures", len(FIGURES)) as advance:
-            pictures = _draw_all(runs, target, console, advance)
+            pictures = _draw_all(runs, target, config.formats(), console, advance)
         blocks = _blocks(runs, pictures, console)
         origin = _origin(target, runs, ())
         target.write_file("report.html", as_html(_TITLE, blocks).encode(), origin)
@@ -99,20 +99,24 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
 
 
 def _draw_all(
-    runs: dict[str, Run], target: Run, console: Console, advance: Advance
+    runs: dict[str, Run],
+    target: Run,
+    formats: Sequence[str],
+    console: Console,
+    advance: Advance,
 ) -> dict[str, Picture]:
     pictures = {}
     for entry in FIGURES:
         missing = _missing(entry, runs)
         try:
             if missing is None:
-                pictures[entry.name] = _draw(entry, runs, target)
+                pictures[entry.name] = _draw(entry, runs, target, formats)
         except _INCOMPLETE as incomplete:
             missing = str(incomplete)
         if missing is not None:
             console.print(f"left out {entry.name}: {missing}", markup=False)
         advance(1)
-    target.keep_only("figures", [f"{name}.{end}" for name in pictures for end in FORMATS])
+    target.keep_only("figures", [f"{name}.{end}" for name in pictures for end in formats])
     return pictures
 
 
@@ -125,10 +129,10 @@ def _missing(entry: Entry, runs: dict[str, Run]) -> str | None:
     return None
 
 
-def _draw(entry: Entry, runs: dict[str, Run], target: Run) -> Picture:
+def _draw(entry: Entry, runs: dict[str, Run], target: Run, formats: Sequence[str]) -> Picture:
     figure = entry.draw(*(runs[command].read(table) for command, table in entry.tables))
     origin = _origin(target, runs, entry.tables)
-    files = {extension: render(figure, extension) for extension in FORMATS}
+    files = {extension: render(figure, extension) for extension in formats}
     for extension, data in files.items():
         target.write_file(f"figures/{entry.name}.{extension}", data, origin)
     return Picture(f"figures/{entry.name}.png", files["png"], entry.caption)

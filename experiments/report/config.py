@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cpi_theory.checks import check_choice
+
 
 @dataclass(frozen=True)
 class FiguresConfig:
@@ -14,6 +16,8 @@ class FiguresConfig:
         verify, compare, learn, frontier, train, anatomy, diagnose: names of the runs to read;
             where `verify` or `frontier` is not there, its quick form (e.g. "verify-quick") is
             read, and with `diagnose` its validation and order.
+        vector: the form for papers in which each figure is written beside the report's PNG file:
+            "pdf", "svg", or "none", which takes a third of the time.
     """
 
     name: str = "report"
@@ -24,3 +28,11 @@ class FiguresConfig:
     train: str = "train"
     anatomy: str = "anatomy"
     diagnose: str = "diagnose"
+    vector: str = "pdf"
+
+    def __post_init__(self) -> None:
+        check_choice("vector", self.vector, ("pdf", "svg", "none"))
+
+    def formats(self) -> tuple[str, ...]:
+        """The kinds of files of each figure."""
+        return ("png",) if self.vector == "none" else (self.vector, "png")

@@ -88,6 +88,9 @@ worlds = ["natural"]
 prompts = 12
 rollouts = 2
 resamples = 20
+
+[figures]
+vector = "none"
 """
 UNSTABLE = {"timings.jsonl", ".lock"}
 
@@ -163,7 +166,6 @@ def test_everything_is_there(whole: Path) -> None:
         "tiny/reproduce/figures.jsonl",
     ):
         assert expected in names
-    assert any(name.endswith(".pdf") for name in names)
     assert any(name.endswith(".png") for name in names)
 
 
@@ -171,11 +173,11 @@ def test_killed_anywhere_and_started_again_gives_the_same_bytes(
     profile: Path, whole: Path, tmp_path: Path
 ) -> None:
     kills, rng = 0, random.Random(0)
-    while kills < 4:
+    while kills < 3:
         process = start(profile, tmp_path)
         # Each start needs some seconds for imports; kills fall into and after them.
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=rng.uniform(2.0, 9.0))
+            process.wait(timeout=rng.uniform(2.0, 7.0))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)

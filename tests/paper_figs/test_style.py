@@ -105,8 +105,9 @@ def test_equal_figures_give_equal_bytes(extension: str) -> None:
     first, second = render(example(), extension), render(example(), extension)
     assert first == second
     assert render(example(2.0), extension) != first
-    assert first[:4] == {"pdf": b"%PDF", "png": b"\x89PNG"}[extension]
+    assert first[:4] == {"pdf": b"%PDF", "svg": b"<?xm", "png": b"\x89PNG"}[extension]
     assert b"CreationDate" not in first
+    assert b"<dc:date>" not in first
     assert b"Matplotlib" not in first
 
 

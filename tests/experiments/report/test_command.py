@@ -205,6 +205,11 @@ def test_report_of_a_real_run(results: Path, tmp_path: Path) -> None:
     again = next(entry for entry in FIGURES if entry.name == "reset-tree")
     figure = again.draw(Run.existing(results, "compare").read("anatomy"))
     assert (folder / "figures" / "reset-tree.pdf").read_bytes() == render(figure, "pdf")
+    with (tmp_path / "log").open("w") as log:
+        bare = FiguresConfig(vector="none")
+        assert run(bare, results, Execution(), Console(file=log, width=200)) == 0
+    kinds = {path.suffix for path in (folder / "figures").iterdir()}
+    assert kinds == {".png"}  # what this making did not make is gone
     text = (folder / "report.md").read_text()
     exponents = [
         r

@@ -133,7 +133,7 @@ def cut(rows: list[dict[str, Any]], data: st.DataObject) -> list[dict[str, Any]]
     return [row for row in rows if random.random() < keep]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_figure_fails_where_rows_are_missing(stored: Tables, data: st.DataObject) -> None:
     entry = data.draw(st.sampled_from(FIGURES))

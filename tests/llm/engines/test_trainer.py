@@ -29,6 +29,7 @@ from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.rows import training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
+from tests.llm.engines import trl_processes
 from tests.llm.families import family_model
 from tests.llm.lengths import simulator
 from tests.llm.rows import relative, weights
@@ -517,8 +518,8 @@ def launch(processes, folder):
 
 @pytest.mark.slow
 def test_two_processes_make_the_updates_of_one(tmp_path):
-    for processes in (1, 2):
-        launch(processes, tmp_path)
+    trl_processes.main(tmp_path, 1, "token-mean")
+    launch(2, tmp_path)
     one, two = (torch.load(tmp_path / f"{n}.pt") for n in (1, 2))
     assert relative(two, one) < 1e-5
     assert relative(two - start(), one - start()) < 1e-2
