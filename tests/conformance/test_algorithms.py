@@ -79,12 +79,12 @@ def test_every_group_is_normalised_on_its_own(make, algorithm):
 def test_base_groups_are_rollouts_of_the_policy(make):
     """Success among the base rollouts against fresh rollouts, within 4.5 standard errors."""
     world = make()
-    begin = starts(world, 1) * 1500
+    begin = starts(world, 1) * 600
     collection = collect(ResetGRPO(POLICIES["first error"]), world, begin, 3)
     base = [not r.failed for g in collection if g.parent is None for r in g.rollouts[:4]]
-    fresh = [not r.failed for r in world.rollout(begin * 4, Key.of(8).integers(6000))]
-    assert len(base) == 6000
-    spread = np.sqrt(2 * np.var(fresh) / 6000)
+    fresh = [not r.failed for r in world.rollout(begin * 4, Key.of(8).integers(2400))]
+    assert len(base) == 2400
+    spread = np.sqrt(2 * np.var(fresh) / 2400)
     assert abs(np.mean(base) - np.mean(fresh)) < 4.5 * spread
 
 
