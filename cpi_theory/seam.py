@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key, Keys
 
 State = Hashable
@@ -57,6 +57,11 @@ class Localization:
     """The world names step `step` (0-based index into the rollout's actions) as the first error."""
 
     step: int
+
+    def __post_init__(self) -> None:
+        # Whether it is a step of its rollout is for who has the rollout to say.
+        if not hasattr(self.step, "__index__"):
+            raise InvalidInput("step", self.step, "not an integer", "give the index of an action")
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +301,14 @@ class Group:
     parent: Rollout | None = None
     step: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.parent is None and self.step is None:
+            return
+        steps = 0 if self.parent is None else len(self.parent)
+        if self.step is None or not 0 <= self.step < steps:
+            problem = f"no step of a parent of {steps} steps"
+            raise InvalidInput("step", self.step, problem, "give parent and step, or neither")
+
     @classmethod
     def of(
         cls,
@@ -305,7 +318,15 @@ class Group:
         parent: Rollout | None = None,
         step: int | None = None,
     ) -> Self:
-        """Make a group of one advantage per rollout, shape (len(rollouts),), for all its steps."""
+        """Make a group of one advantage per rollout, shape (len(rollouts),), for all its steps.
+
+        Raises:
+            InvalidInput: if there is not one finite advantage per rollout, or `step` is none of
+                the parent's.
+        """
+        if len(advantages) != len(rollouts):
+            problem = f"{len(rollouts)} rollouts"
+            raise InvalidInput("advantages", advantages, problem, "give one per rollout")
         samples = (
             Sample(rollout, np.full(len(rollout), advantage, dtype=np.float64))
             for rollout, advantage in zip(rollouts, advantages, strict=True)
@@ -378,6 +399,11 @@ class Draw:
     keys: Keys
     steps: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_keys(self.keys)
+        if self.steps is not None:
+            check_count("steps", self.steps)
+
 
 @dataclass(frozen=True, slots=True)
 class NameSteps:
@@ -395,6 +421,12 @@ class NameSteps:
     rollouts: Sequence[Rollout]
     keys: Keys
 
+    def __post_init__(self) -> None:
+        _check_keys(self.keys)
+        if isinstance(self.reset, type):
+            remedy = f"make a value of it: {self.reset.__name__}()"
+            raise InvalidInput("reset", self.reset, "a class and no reset policy", remedy)
+
 
 @dataclass(frozen=True, slots=True)
 class Revise:
@@ -402,6 +434,15 @@ class Revise:
 
     rollouts: Sequence[Rollout]
     keys: Keys
+
+    def __post_init__(self) -> None:
+        _check_keys(self.keys)
+
+
+def _check_keys(keys: Keys) -> None:
+    if np.ndim(keys) != 1:
+        remedy = "give an array with one for each, such as key.integers(4)"
+        raise InvalidInput("keys", keys, "not a list of keys", remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ number of calls.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,9 +58,12 @@ def collect(
         prompts: ids of the prompts, by default 0, 1, ...
 
     Raises:
-        InvalidInput: if prompt ids repeat or do not match the starts in number, or a plan wants
-            what the simulator cannot do.
+        InvalidInput: if prompt ids repeat or do not match the starts in number, a plan wants
+            what the simulator cannot do, or is no generator that returns groups.
     """
+    if isinstance(algorithm, type):
+        remedy = f"make a value of it: {algorithm.__name__}(...)"
+        raise InvalidInput("algorithm", algorithm, "a class and no algorithm", remedy)
     address, batcher = Key.of(key), Batcher(simulator)
     todo = _prompts(starts, prompts)
     running = [Running(algorithm.plan(p, address.child(p.id)), batcher) for p in todo]
@@ -135,6 +138,9 @@ class Running:
     _several: bool = False
 
     def __post_init__(self) -> None:
+        if not isinstance(self.plan, Generator):
+            remedy = "yield wishes and return groups"
+            raise InvalidInput("plan", self.plan, "not a generator", remedy)
         # Runs the generator up to its first wish.
         self._send(None)
 
@@ -153,7 +159,7 @@ class Running:
         try:
             wanted = self.plan.send(answers)
         except StopIteration as end:
-            self.wishes, self.answers, self.groups, self.done = [], [], end.value, True
+            self.wishes, self.answers, self.groups, self.done = [], [], _groups(end.value), True
             return
         self._several = isinstance(wanted, Sequence)
         self.wishes = list(wanted) if isinstance(wanted, Sequence) else [wanted]
@@ -170,6 +176,13 @@ class Running:
             remedy = "yield Draw, NameSteps, Revise, Barrier or Refusal, or a list of these"
             raise InvalidInput("wish", wish, "not one that a plan may have", remedy)
         return [] if isinstance(wish, Draw) and not len(wish.keys) else _OPEN
+
+
+def _groups(returned: Any) -> Sequence[Group]:
+    if not isinstance(returned, Sequence) or not all(isinstance(g, Group) for g in returned):
+        remedy = "end the plan with `return [group, ...]`, an empty list where there is none"
+        raise InvalidInput("groups of a plan", returned, "not a list of Group objects", remedy)
+    return returned
 
 
 class Batcher:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cpi_theory.algorithms.collecting import collect
+from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection, Group, Simulator, State
-from cpi_theory.testing.comparing import Watched, law, same_group
+from cpi_theory.testing.comparing import Watched, check_world, law, same_group
 
 
 def check_algorithm(
@@ -34,7 +35,11 @@ def check_algorithm(
 
     Raises:
         AssertionError: naming the law that is broken.
+        InvalidInput: there are no start states, or no prompts.
     """
+    check_world(make, starts)
+    check_count("prompts", prompts)
+    _check_value(algorithm)
     key, before = Key.of(seed).child("check algorithm"), copy.deepcopy(algorithm)
     # Neither 0, 1, ... nor in a row: whoever keys draws by position and not by id is found out.
     ids = [3 + 11 * i for i in range(prompts)]
@@ -62,7 +67,17 @@ def check_algorithm(
             law(equal, f"prompt {prompt} is to give the same groups {name}", one, other)
     law(len(collect(algorithm, make(), [], key)) == 0, "no prompts are to give no groups")
     law(algorithm == before, "collecting is not to change the algorithm", algorithm, before)
-    law(pickle.loads(pickle.dumps(algorithm)) == algorithm, "an algorithm is to be a value")
+
+
+def _check_value(algorithm: Algorithm) -> None:
+    remedy = "an algorithm is to be a value, such as a frozen dataclass at the top of a module"
+    law(not isinstance(algorithm, type), f"{remedy}, and not its class", algorithm)
+    law(copy.deepcopy(algorithm) == algorithm, f"{remedy}: it differs from its copy", algorithm)
+    try:
+        again = pickle.loads(pickle.dumps(algorithm))
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        law(False, f"{remedy}: it cannot be pickled", str(error))
+    law(again == algorithm, f"{remedy}: it differs from what was pickled", again, algorithm)
 
 
 def _by_prompt(collection: Collection) -> dict[int, list[Group]]:
@@ -80,7 +95,6 @@ def _check_groups(
     for group in collection:
         law(group.prompt in starts, "a group is to belong to a prompt", group.prompt)
         law(len(group.samples) > 0, "a group is to hold samples", group)
-        law((group.parent is None) == (group.step is None), "a parent has a step", group.step)
         rows[group.prompt] += len(group.samples)
         for sample in group.samples:
             if len(sample.rollout):

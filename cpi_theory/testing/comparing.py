@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Keys
 from cpi_theory.seam import (
     FailedLocalization,
@@ -24,6 +25,19 @@ def law(holds: bool, statement: str, *shown: object) -> None:
     if not holds:
         details = "; ".join(repr(value) for value in shown)
         raise AssertionError(f"{statement}: {details}" if shown else statement)
+
+
+def check_world(make: Any, starts: Any) -> None:
+    """Refuse what is no maker of worlds, or no list of start states.
+
+    Raises:
+        InvalidInput: naming the argument.
+    """
+    if not callable(make):
+        remedy = "give a function, or a class, that makes the world afresh"
+        raise InvalidInput("make", make, "cannot be called", remedy)
+    if not isinstance(starts, Sequence) or not starts:
+        raise InvalidInput("starts", starts, "no list of start states", "give at least one")
 
 
 def same(one: Any, other: Any) -> bool:

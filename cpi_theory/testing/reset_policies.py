@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Refusal, ResetPolicy, Simulator, State
-from cpi_theory.testing.comparing import Watched, law, same
+from cpi_theory.testing.comparing import Watched, check_world, law, same
 
 
 def check_reset_policy(
@@ -30,7 +31,10 @@ def check_reset_policy(
 
     Raises:
         AssertionError: naming the law that is broken.
+        InvalidInput: there are no start states, or no rollouts to ask about.
     """
+    check_world(make, starts)
+    check_count("count", count)
     key = Key.of(seed).child("check reset policy")
     states = [starts[i % len(starts)] for i in range(count)]
     rollouts = list(make().rollout(states, key.child("rollouts").integers(count)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
+from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import (
     CuttingSimulator,
@@ -21,7 +22,7 @@ from cpi_theory.seam import (
     Simulator,
     State,
 )
-from cpi_theory.testing.comparing import law, same, same_rollout
+from cpi_theory.testing.comparing import check_world, law, same, same_rollout
 
 
 def check_simulator(
@@ -43,12 +44,17 @@ def check_simulator(
 
     Raises:
         AssertionError: naming the law that is broken.
+        InvalidInput: there are no start states, or fewer than two rollouts to draw.
     """
+    check_world(make, starts)
+    # A batch of one can neither be split nor show that another key draws another rollout.
+    check_count("count", count, minimum=2)
     keys = Key.of(seed).child("check simulator").integers(count)
     states = [starts[i % len(starts)] for i in range(count)]
     rollouts = list(make().rollout(states, keys))
     _check_form(rollouts, states)
     _check_independence(make, states, keys, rollouts)
+    law(len(rollouts[0]) > 0, "a rollout from a start state is to have steps", states[0])
     if not deterministic:
         again = make().rollout([states[0]] * count, keys)
         differ = any(not same_rollout(again[0], other) for other in again[1:])
@@ -203,6 +209,9 @@ def check_resets(
     Raises:
         AssertionError: if the means are further apart.
     """
+    check_world(make, [start])
+    # The standard error is estimated from the same rollouts: of a few it says nothing.
+    check_count("count", count, minimum=30)
     world, key = make(), Key.of(seed).child("check resets")
     rollouts = world.rollout([start] * count, key.child("first").integers(count))
     second = [r.states[1] if len(r) > 1 else None for r in rollouts]

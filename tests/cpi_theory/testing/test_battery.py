@@ -18,12 +18,16 @@ from cpi_theory import (
     Ending,
     FailedLocalization,
     FirstErrorReset,
+    Group,
+    InvalidInput,
     Localization,
+    NameSteps,
     Reason,
     Refusal,
     ResetPolicy,
     Rollout,
     UniformReset,
+    collect,
     relative_group,
 )
 from cpi_theory.testing import (
@@ -345,12 +349,113 @@ def test_an_algorithm_that_breaks_a_law_is_named(algorithm, statement):
         check_algorithm(algorithm, Words, [""])
 
 
+class Plain:
+    """No value: two of them are never equal."""
+
+    rows_per_prompt = 4
+    plan = Method.plan
+
+
+def test_what_is_no_value_is_no_algorithm():
+    @dataclass(frozen=True)
+    class Local(Method):
+        pass
+
+    for algorithm, statement in (
+        (Plain(), "it differs from its copy"),
+        (Local(), "it cannot be pickled"),
+        (Method, "and not its class"),
+    ):
+        with pytest.raises(AssertionError, match=statement):
+            check_algorithm(algorithm, Words, [""])
+
+
+class ReturnsNothing(Method):
+    def plan(self, prompt, key):
+        yield Draw(prompt.start, key.integers(4))
+
+
+class ReturnsOneGroup(Method):
+    def plan(self, prompt, key):
+        (group,) = yield from super().plan(prompt, key)
+        return group
+
+
+class IsNoGenerator(Method):
+    def plan(self, prompt, key):
+        return []
+
+
+class Wishes(Method):
+    def plan(self, prompt, key):
+        yield self.wish(prompt, key)
+        return []
+
+
+class CountsKeys(Wishes):
+    def wish(self, prompt, key):
+        return Draw(prompt.start, 4)
+
+
+class CutsAtNoStep(Wishes):
+    def wish(self, prompt, key):
+        return Draw(prompt.start, key.integers(4), steps=2.5)
+
+
+class NamesByAClass(Wishes):
+    def wish(self, prompt, key):
+        return NameSteps(UniformReset, [], key.integers(0))
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        (ReturnsNothing(), r"groups of a plan = None: not a list of Group objects"),
+        (ReturnsOneGroup(), r"groups of a plan = Group\("),
+        (IsNoGenerator(), r"plan = \[\]: not a generator; yield wishes and return groups"),
+        (CountsKeys(), r"keys = 4: not a list of keys"),
+        (CutsAtNoStep(), r"steps = 2.5: not an integer >= 1"),
+        (NamesByAClass(), r"a class and no reset policy; make a value of it: UniformReset\(\)"),
+        (Method, r"a class and no algorithm; make a value of it: Method"),
+    ],
+)
+def test_a_plan_that_cannot_be_run_is_refused_by_name(algorithm, message):
+    with pytest.raises(InvalidInput, match=message):
+        collect(algorithm, Words(), [""], 0)
+
+
+def test_groups_are_refused_that_do_not_fit_together():
+    rollouts = Words().rollout(["", ""], np.arange(2, dtype=np.uint64))
+    with pytest.raises(InvalidInput, match=r"advantages = \[1.0\]: 2 rollouts; give one per"):
+        Group.of(rollouts, [1.0], 0)
+    for parent, step in ((rollouts[0], 99), (rollouts[0], None), (None, 0)):
+        with pytest.raises(InvalidInput, match="no step of a parent of"):
+            Group.of(rollouts, [1.0, -1.0], 0, parent, step)
+
+
+def test_a_step_is_an_integer():
+    assert Localization(np.int64(2)) == Localization(2)
+    with pytest.raises(InvalidInput, match=r"step = 1.5: not an integer"):
+        Localization(1.5)
+
+
+def test_what_a_law_cannot_be_checked_with_is_refused():
+    for check in (check_simulator, lambda *args: check_algorithm(Method(), *args)):
+        with pytest.raises(InvalidInput, match="no list of start states"):
+            check(Words, [])
+        with pytest.raises(InvalidInput, match="cannot be called"):
+            check(Words(), [""])
+    with pytest.raises(InvalidInput, match="count = 1: not an integer >= 2"):
+        check_simulator(Words, [""], count=1)
+    with pytest.raises(InvalidInput, match="count = 4: not an integer >= 30"):
+        check_resets(Words, "", count=4)
+
+
 def test_a_well_kept_method_passes():
     check_algorithm(Method(), Words, ["", "a"])
 
 
 def test_refusals_of_a_plan_are_counted_and_barriers_wait():
-    from cpi_theory import collect
     from cpi_theory.seam import Barrier
     from cpi_theory.testing.comparing import Watched
 
