@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,6 +212,25 @@ class RevisingSimulator(Simulator, Protocol):
     def revise(self, rollouts: Sequence[Rollout], keys: Keys) -> Sequence[State]:
         """Return the state after each rollout in which its answer is to be given again."""
         ...
+
+
+# What a world can do is asked by attribute. `isinstance` of a protocol does not see what a wrapper
+# passes on through `__getattr__` from Python 3.12 on, and the wrapped world would be refused.
+
+
+def knows_advantages(simulator: Simulator) -> TypeGuard[OracleSimulator]:
+    """Tell whether a simulator, or what it wraps, is an :class:`OracleSimulator`."""
+    return hasattr(simulator, "best_advantages") and hasattr(simulator, "improvable_coverage")
+
+
+def can_cut(simulator: Simulator) -> TypeGuard[CuttingSimulator]:
+    """Tell whether a simulator, or what it wraps, is a :class:`CuttingSimulator`."""
+    return hasattr(simulator, "rollout_cut")
+
+
+def can_revise(simulator: Simulator) -> TypeGuard[RevisingSimulator]:
+    """Tell whether a simulator, or what it wraps, is a :class:`RevisingSimulator`."""
+    return hasattr(simulator, "revise")
 
 
 class ResetPolicy(ABC):

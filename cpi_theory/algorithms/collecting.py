@@ -20,7 +20,6 @@ from cpi_theory.seam import (
     Algorithm,
     Barrier,
     Collection,
-    CuttingSimulator,
     Draw,
     Group,
     NameSteps,
@@ -30,11 +29,12 @@ from cpi_theory.seam import (
     Refusal,
     ResetPolicy,
     Revise,
-    RevisingSimulator,
     Rollout,
     Simulator,
     State,
     Wish,
+    can_cut,
+    can_revise,
 )
 
 
@@ -220,7 +220,7 @@ class Batcher:
         # A world that cannot cut runs to the end; what is cut off below was generated all the same
         # and is counted.
         cutting = any(steps is not None for steps in cuts)
-        if cutting and isinstance(self.simulator, CuttingSimulator):
+        if cutting and can_cut(self.simulator):
             drawn = self.simulator.rollout_cut(states, keys, cuts)
         else:
             drawn = self.simulator.rollout(states, keys)
@@ -274,7 +274,7 @@ class Batcher:
         return answers
 
     def _revise(self, rollouts: list[Rollout], keys: NDArray[np.uint64]) -> Sequence[State]:
-        if not isinstance(self.simulator, RevisingSimulator):
+        if not can_revise(self.simulator):
             problem = f"{type(self.simulator).__name__} cannot revise rollouts"
             raise InvalidInput("simulator", self.simulator, problem, "give it a method revise")
         return self.simulator.revise(rollouts, keys)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.diagnosis.branching import Pick, best_advantage_lower_bounds
 from cpi_theory.randomness import Key
-from cpi_theory.seam import OracleSimulator, Rollout, Simulator
+from cpi_theory.seam import Rollout, Simulator, knows_advantages
 
 Array = NDArray[np.float64]
 
@@ -75,7 +75,7 @@ class ExactMeter:
         Raises:
             InvalidInput: if the simulator does not know its advantages.
         """
-        if not isinstance(simulator, OracleSimulator):
+        if not knows_advantages(simulator):
             name = type(simulator).__name__
             raise InvalidInput(
                 "meter", self, f"{name} does not know its advantages", "use SampledMeter()"
@@ -164,7 +164,7 @@ class SampledMeter:
 
 def meter_for(simulator: Simulator, reward_bound: float) -> Meter:
     """Return an exact meter where the world knows its advantages, else a sampled one."""
-    if isinstance(simulator, OracleSimulator):
+    if knows_advantages(simulator):
         return ExactMeter()
     return SampledMeter(reward_bound=reward_bound)
 

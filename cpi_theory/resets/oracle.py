@@ -14,7 +14,7 @@ import numpy as np
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Keys
 from cpi_theory.resets.weights import EMPTY, Weights
-from cpi_theory.seam import OracleSimulator, Refusal, ResetPolicy, Rollout, Simulator
+from cpi_theory.seam import Refusal, ResetPolicy, Rollout, Simulator, knows_advantages
 
 
 class AdvantageBasedReset(ResetPolicy):
@@ -46,7 +46,7 @@ class AdvantageBasedReset(ResetPolicy):
         Raises:
             InvalidInput: if the simulator does not know its advantages.
         """
-        if not isinstance(simulator, OracleSimulator):
+        if not knows_advantages(simulator):
             raise InvalidInput(
                 "reset",
                 self,
@@ -164,7 +164,7 @@ class AdvantageReset(AdvantageBasedReset):
         Weights relative to the best state of the whole world can all vanish in one rollout; the
         softmax relative to the rollout's own best state cannot.
         """
-        if not isinstance(simulator, OracleSimulator):
+        if not knows_advantages(simulator):
             # For its error message, which says what to do.
             return ResetPolicy.step_probabilities(self, rollouts, simulator, keys)
         best = simulator.best_advantages(rollouts)

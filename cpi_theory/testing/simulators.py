@@ -21,6 +21,9 @@ from cpi_theory.seam import (
     Rollout,
     Simulator,
     State,
+    can_cut,
+    can_revise,
+    knows_advantages,
 )
 from cpi_theory.testing.comparing import check_world, law, same, same_rollout
 
@@ -62,11 +65,11 @@ def check_simulator(
     _check_later_states(make, rollouts, keys)
     _check_localization(make, rollouts, keys)
     world = make()
-    if isinstance(world, OracleSimulator):
+    if knows_advantages(world):
         _check_oracle(world, rollouts)
-    if isinstance(world, CuttingSimulator):
+    if can_cut(world):
         _check_cutting(world, states, keys, rollouts)
-    if isinstance(world, RevisingSimulator):
+    if can_revise(world):
         _check_revision(world, rollouts, keys)
 
 

@@ -30,6 +30,7 @@ from cpi_theory import (
     collect,
     relative_group,
 )
+from cpi_theory.seam import can_cut, can_revise, knows_advantages
 from cpi_theory.testing import (
     check_algorithm,
     check_reset_policy,
@@ -431,6 +432,25 @@ def test_groups_are_refused_that_do_not_fit_together():
     for parent, step in ((rollouts[0], 99), (rollouts[0], None), (None, 0)):
         with pytest.raises(InvalidInput, match="no step of a parent of"):
             Group.of(rollouts, [1.0, -1.0], 0, parent, step)
+
+
+class Wrapper:
+    """Passes everything on, as a user's journal of a world would."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def __getattr__(self, name):
+        return getattr(self.world, name)
+
+
+def test_what_a_world_can_do_is_seen_through_a_wrapper():
+    class Bare:
+        rollout, locate_first_error = Words.rollout, Words.locate_first_error
+
+    for can in (knows_advantages, can_cut, can_revise):
+        assert can(Wrapper(Words()))
+        assert not can(Wrapper(Bare()))
 
 
 def test_a_step_is_an_integer():
