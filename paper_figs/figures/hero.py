@@ -39,7 +39,7 @@ def hero_figure(
     for ax, bands, name in zip(curves, (tabular, language), (tree, world), strict=True):
         _draw(ax, bands, name)
     curves[0].set(title="Reasoning trees, tabular", ylabel="success rate")
-    curves[1].set(title="The matching task: a transformer")
+    curves[1].set(title="The same on a transformer")
     curves[1].legend(loc="lower right")
     letter([theory, *curves])
     return figure

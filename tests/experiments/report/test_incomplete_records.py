@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from rich.console import Console
 
 from experiments.compare.command import run as compare
@@ -107,7 +108,18 @@ def draws(entry: Entry, rows: list[list[dict[str, Any]]], layout: bool = True) -
     if not layout:
         figure.set_layout_engine("none")
     figure.draw_without_rendering()
+    if layout:
+        _check_titles(figure)
     return True
+
+
+def _check_titles(figure: Figure) -> None:
+    """No title reaches over the edge; the layout makes room for labels, but none for these."""
+    titles = {ax.get_title(loc="left") for ax in figure.axes} - {""}
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if text.get_text() in titles:
+            assert text.get_window_extent().x1 <= figure.bbox.x1, text.get_text()
 
 
 @pytest.mark.parametrize("entry", FIGURES, ids=lambda entry: entry.name)
