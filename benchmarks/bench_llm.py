@@ -44,6 +44,7 @@ from experiments.worlds.language import WORLDS
 from llm.engines.lean import LeanTrainer
 from llm.models.load import load_model
 from llm.models.settings import TINY_NAME, ModelSettings
+from llm.opening import self_localizer
 from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
@@ -74,7 +75,7 @@ class World:
             world.task(),
             world.form(),
             sampling or Sampling(),
-            world.localizer(self.sampler, self.vocabulary),
+            self_localizer(world.task(), self.sampler, self.vocabulary, world.form()),
         )
 
     def starts(self, number: int) -> list[TextState]:

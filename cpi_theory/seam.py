@@ -50,6 +50,8 @@ class Reason(enum.Enum):
     OUT_OF_RANGE = "out of range"
     TRUNCATED = "truncated"
     EMPTY = "empty"
+    SINGLE_STEP = "single step"
+    """The rollout has one step, so a first error in it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

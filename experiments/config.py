@@ -51,6 +51,9 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
         if "stored" in f.metadata and name not in values
     }
     values = {older.get(key, key): value for key, value in values.items()}
+    for name, field in fields.items():
+        if field.metadata.get("flat"):
+            values = _nested(values, name, hints[name], fields, where)
     for key in values:
         if key not in fields:
             raise _unknown(_join(where, key), values[key], key, fields)
@@ -58,6 +61,23 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
         if name not in values and _required(field):
             raise InvalidInput(_join(where, name), None, "missing", f"give {name} a value")
     return cls(**{k: _convert(hints[k], v, _join(where, k)) for k, v in values.items()})
+
+
+def _nested(
+    values: Mapping[str, Any], name: str, cls: Any, ours: Mapping[str, Any], where: str
+) -> dict[str, Any]:
+    """`values` with what stands beside the table `name`, as in older files, put into it."""
+    theirs = {f.name for f in dataclasses.fields(cls) if f.init} - ours.keys()
+    moved = {key: value for key, value in values.items() if key in theirs}
+    table = values.get(name, {})
+    if not moved or not isinstance(table, dict):
+        return dict(values)
+    for key in moved:
+        if key in table:
+            problem = f"given as {_join(name, key)} too"
+            raise InvalidInput(_join(where, key), moved[key], problem, "give it once")
+    rest = {key: value for key, value in values.items() if key not in moved}
+    return {**rest, name: {**table, **moved}}
 
 
 def _parse(path: Path) -> dict[str, Any]:

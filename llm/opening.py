@@ -20,6 +20,7 @@ from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, StepChecker, Task
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.text.chat import Chat
 from llm.text.rollouts import TextState
 from llm.text.thoughts import ThoughtFormat
 from llm.text.vocabulary import Vocabulary
@@ -85,7 +86,7 @@ def open_model(
     sampling: Sampling | None = None,
     engine: SamplerSettings | None = None,
     localizer: Callable[[Sampler, Vocabulary], Localizer] | None = None,
-    chat: bool = False,
+    chat: bool | Chat | None = False,
     seed: int = 0,
     wrap: Callable[[Sampler], Sampler] | None = None,
 ) -> OpenModel:
@@ -99,7 +100,8 @@ def open_model(
         sampling: temperature and top-p of rollouts.
         engine: what samples, by default transformers.
         localizer: makes the localiser; by default :func:`self_localizer` of the task.
-        chat: whether prompts are put into the tokenizer's chat template.
+        chat: whether prompts are put into the tokenizer's chat template (None: where it has one),
+            or all that stands around them.
         seed: of the first weights of adapters.
         wrap: replaces the sampler, for instance by one that keeps a journal of it.
 
@@ -127,7 +129,7 @@ def open_model(
     )
     oracle = None
     if isinstance(task, StepChecker):
-        oracle = OracleLocalizer(task, vocabulary, form.delimiter)
+        oracle = OracleLocalizer(task, vocabulary, form.ends)
     return OpenModel(model, vocabulary, simulator, oracle)
 
 
@@ -150,7 +152,7 @@ def self_localizer(
     Source: arXiv 2605.25507.
     """
     del task  # its class alone chose this function
-    return SelfLocalizer(sampler, vocabulary, delimiter=form.delimiter)
+    return SelfLocalizer(sampler, vocabulary, delimiter=form.ends)
 
 
 @self_localizer.register
@@ -164,5 +166,5 @@ def _(
         ArithmeticLocalizationPrompt(task),
         GREEDY,
         max_tokens=8 * task.horizon,
-        delimiter=form.delimiter,
+        delimiter=form.ends,
     )

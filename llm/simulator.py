@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
-from cpi_theory.randomness import Keys, as_keys
+from cpi_theory.randomness import Key, Keys, as_keys
 from cpi_theory.seam import FailedLocalization, Localization, Reason
 from llm.localizers.base import Localizer
 from llm.sampling.base import Completion, Request, Sampler, Sampling
-from llm.task import Problem, Task, Verdict
+from llm.task import AnswerJudge, Problem, Task, Verdict
+from llm.text.answers import Box, Span, WholeText
+from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout, TextState, ThoughtStates
 from llm.text.stop_rules import ThoughtStop
-from llm.text.thoughts import TextEnding, ThoughtFormat, segment
+from llm.text.thoughts import Segmenter, TextEnding, ThoughtFormat, segment
 from llm.text.vocabulary import Vocabulary
 
 
@@ -30,6 +37,8 @@ class Usage:
         localizations: rollouts that the localiser was asked about.
         localization_tokens: ids sampled for its answers.
         endings: how often a rollout ended how.
+        readings: how often a localiser's reply was read how, lenient readings among them; see
+            :class:`llm.localizers.base.Located`.
     """
 
     rollouts: int = 0
@@ -37,6 +46,7 @@ class Usage:
     localizations: int = 0
     localization_tokens: int = 0
     endings: Counter[TextEnding] = field(default_factory=Counter)
+    readings: Counter[str] = field(default_factory=Counter)
 
     @property
     def generated(self) -> int:
@@ -58,7 +68,7 @@ class LanguageModelSimulator:
         sampling: temperature and top-p of rollouts.
         localizer: names first errors; None: nothing can, and asking is an error.
         success: a rollout fails if its reward is below this.
-        chat: whether prompts are put into the tokenizer's chat template.
+        chat: what stands around the task's prompts, chat template included.
         usage: what was generated so far.
     """
 
@@ -71,19 +81,26 @@ class LanguageModelSimulator:
         sampling: Sampling | None = None,
         localizer: Localizer | None = None,
         success: float = 1.0,
-        chat: bool = False,
+        chat: bool | Chat | None = False,
     ) -> None:
         """Set up the world.
 
+        Arguments are the attributes; `chat` may also say no more than whether prompts are put into
+        the tokenizer's chat template, None: where it has one.
+
         Raises:
-            InvalidInput: if the success level is out of range.
+            InvalidInput: if the success level is out of range, a chat template is asked for that
+                is not there, or the task cannot judge answers such as the format's.
         """
         check_positive("success", success)
         self.sampler, self.vocabulary, self.task = sampler, vocabulary, task
         self.form = ThoughtFormat() if form is None else form
         self.sampling = Sampling() if sampling is None else sampling
-        self.localizer, self.success, self.chat = localizer, success, chat
+        self.localizer, self.success = localizer, success
+        self.chat = (chat if isinstance(chat, Chat) else Chat(chat)).settled(vocabulary)
         self.usage = Usage()
+        self._boundaries = BoundaryWatch(self.form)
+        _check_answers(task, self.form)
 
     def start_states(self, problems: Sequence[Problem]) -> list[TextState]:
         """Return the state before the first thought of each problem.
@@ -94,11 +111,7 @@ class LanguageModelSimulator:
         return [self._start(problem) for problem in problems]
 
     def _start(self, problem: Problem) -> TextState:
-        text = self.task.prompt(problem)
-        if self.chat:
-            prompt = self.vocabulary.chat([{"role": "user", "content": text}])
-        else:
-            prompt = self.vocabulary.encode(text)
+        prompt = self.chat.ids(self.vocabulary, self.task.prompt(problem))
         # One token at least has to fit behind the prompt.
         if len(prompt) >= self.sampler.context:
             raise InvalidInput(
@@ -131,15 +144,22 @@ class LanguageModelSimulator:
         # One key per state: a rollout does not depend on the batch that it is sampled in.
         keys = as_keys(keys, len(states))
         rows = list(zip(states, steps, strict=True))
-        requests = [
-            self._request(state, most, int(key))
-            for (state, most), key in zip(rows, keys, strict=True)
-        ]
-        completions = self.sampler.generate(requests, self.sampling)
-        return [
-            self._as_rollout(state, most, completion)
-            for (state, most), completion in zip(rows, completions, strict=True)
-        ]
+        written = [_Written(state, most) for state, most in rows]
+        going = list(range(len(rows)))
+        # Once through, unless an end of sequence ends a thought alone: then the text goes on in
+        # another request.
+        for turn in itertools.count():
+            requests = [self._request(written[i], _key_of_turn(keys[i], turn)) for i in going]
+            for i, completion in zip(
+                going, self.sampler.generate(requests, self.sampling), strict=True
+            ):
+                self._take(written[i], completion)
+            going = [i for i in going if written[i].ended is None]
+            if not going:
+                break
+        rollouts = [self._as_rollout(one) for one in written]
+        self._boundaries.check()
+        return rollouts
 
     def locate_first_error(
         self, rollouts: Sequence[Any], keys: Keys
@@ -164,54 +184,76 @@ class LanguageModelSimulator:
         for i, one in zip(asked, located, strict=True):
             answers[i] = one.answer
             self.usage.localization_tokens += one.generated
+            if one.reading:
+                self.usage.readings[one.reading] += 1
         self.usage.localizations += len(asked)
         return answers
 
-    def _request(self, state: TextState, most: int | None, key: int) -> Request:
+    def _request(self, written: _Written, key: int) -> Request:
         # What was kept counts against the limit, as if it had been sampled here.
-        room = self.form.max_tokens - len(state.kept)
-        return Request(state.tokens, room, key, self._stop(state, most))
+        room = self.form.max_tokens - len(written.state.kept) - len(written.tokens)
+        return Request(written.state.tokens + written.tokens, room, key, self._stop(written))
 
-    def _stop(self, state: TextState, most: int | None) -> ThoughtStop:
+    def _stop(self, written: _Written) -> ThoughtStop:
+        state, most = written.state, written.most
         # Steps often come from numpy, whose integers JSON does not know.
-        most = None if most is None else int(most)
-        return ThoughtStop(self.form, len(state.ends), len(state.kept), most)
+        most = None if most is None else int(most) - len(written.spans)
+        before = ""
+        if not self.form.ends.holds_answers:
+            # As the tracker of the stream would have read it, piece by piece.
+            before = "".join(map(self.vocabulary.piece, state.kept + written.tokens))
+        return ThoughtStop(
+            self.form,
+            len(state.ends) + len(written.spans),
+            len(state.kept) + len(written.tokens),
+            most,
+            before,
+        )
 
-    def _as_rollout(
-        self, state: TextState, most: int | None, completion: Completion
-    ) -> TextRollout:
-        """Cut a completion into thoughts and have it judged."""
+    def _take(self, written: _Written, completion: Completion) -> None:
+        """Cut a completion into thoughts and add them to what was written before it."""
         # Cut anew rather than by the engine's tracker, which may be in another process.
-        segmenter = self._stop(state, most).segmenter(self.sampler.eos)
-        cut = segment(segmenter, completion.tokens, self.vocabulary.piece)
-        full = len(state.tokens) + len(completion.tokens) >= self.sampler.context
+        segmenter = self._stop(written).segmenter(self.sampler.eos)
+        logprobs = completion.logprobs.tolist()
+        cut = segment(segmenter, completion.tokens, self.vocabulary.piece, logprobs)
+        length = len(written.state.tokens) + len(written.tokens) + len(completion.tokens)
+        full = length >= self.sampler.context
+        self._boundaries.found += cut.found
+        # An end of sequence that ends a thought alone: the text goes on.
+        goes_on = (
+            not self.form.ends.eos_ends_text and completion.ended == "eos" and cut.ended is None
+        )
         # A cut in a full context is none: nothing could go on from there.
-        if cut.ended is None or (cut.ended is TextEnding.CUT and full):
+        if full and cut.ended in (None, TextEnding.CUT):
+            cut.end(TextEnding.TOKEN_LIMIT)
+        elif cut.ended is None and not goes_on:
             cut.end(TextEnding.TOKEN_LIMIT)  # the engine ran out of room before the format did
-        assert cut.ended is not None
-        # An engine that cannot stop in time has gone on behind the end: paid for, but of no
-        # thought.
-        length = cut.spans[-1][1]
-        tokens, spans = completion.tokens[:length], tuple(cut.spans)
-        verdict = self._judge(state, tokens, cut.ended)
+        written.add(completion, cut)
+
+    def _as_rollout(self, written: _Written) -> TextRollout:
+        """Have what was written judged."""
+        state, tokens, spans, ended = written.state, written.tokens, written.spans, written.ended
+        assert ended is not None
+        verdict = self._judge(state, tokens, ended)
         states = ThoughtStates(state, tokens, spans)
         self.usage.rollouts += 1
-        self.usage.tokens += len(completion.tokens)
-        self.usage.endings[cut.ended] += 1
+        self.usage.tokens += len(tokens) + written.discarded
+        self.usage.endings[ended] += 1
+        self._boundaries.rollouts += 1
         return TextRollout(
             states=states,
             actions=tuple(tokens[a:b] for a, b in spans),
             reward=verdict.reward,
             # A reward that is the level but for rounding is a success.
             failed=verdict.reward < self.success - 1e-9,
-            ended=cut.ended.ending,
+            ended=ended.ending,
             tokens=tokens,
-            logprobs=completion.logprobs[:length],
+            logprobs=written.logprobs,
             spans=spans,
-            text_ending=cut.ended,
+            text_ending=ended,
             answer=verdict.answer,
-            discarded=len(completion.tokens) - length,
-            last=states.after if cut.ended is TextEnding.CUT else None,
+            discarded=written.discarded,
+            last=states.after if ended is TextEnding.CUT else None,
         )
 
     def _judge(self, state: TextState, tokens: tuple[int, ...], ending: TextEnding) -> Verdict:
@@ -223,9 +265,103 @@ class LanguageModelSimulator:
         if not ending.complete:
             return Verdict(0.0, None)
         # With the kept thoughts: the solution is judged as a whole, whoever wrote its beginning.
-        verdict = self.task.verify(state.problem, self.vocabulary.decode(state.kept + tokens))
+        text = self.vocabulary.decode(state.kept + tokens)
+        rule = self.form.answer
+        if isinstance(rule, Box) or not isinstance(self.task, AnswerJudge):
+            verdict = self.task.verify(state.problem, text)
+        else:
+            answer = rule.read(self.form.ends.unmarked(text))
+            verdict = self.task.judge(state.problem, answer, text)
         _check_reward(self.task, state.problem, verdict.reward)
         return verdict
+
+
+@dataclass(slots=True)
+class _Written:
+    """A rollout in the making.
+
+    Attributes:
+        state, most: where it started, and its most thoughts.
+        tokens, logprobs, spans, discarded: see :class:`llm.text.rollouts.TextRollout`.
+        ended: how it ended, None while it goes on.
+    """
+
+    state: TextState
+    most: int | None
+    tokens: tuple[int, ...] = ()
+    logprobs: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    spans: tuple[Span, ...] = ()
+    discarded: int = 0
+    ended: TextEnding | None = None
+
+    def add(self, completion: Completion, cut: Segmenter) -> None:
+        """Add the thoughts of a completion."""
+        # An engine that cannot stop in time has gone on behind the end: paid for, but of no
+        # thought.
+        length, before = cut.spans[-1][1], len(self.tokens)
+        self.spans += tuple((before + a, before + b) for a, b in cut.spans)
+        self.tokens += completion.tokens[:length]
+        # Without a copy where there was nothing before, as there almost never is.
+        new = completion.logprobs[:length]
+        self.logprobs = np.concatenate([self.logprobs, new]) if before else new
+        self.discarded += len(completion.tokens) - length
+        self.ended = cut.ended
+
+
+def _key_of_turn(key: np.uint64, turn: int) -> int:
+    """The key of a rollout's request number `turn`: its own, then fresh ones that hang on it."""
+    return int(key) if turn == 0 else int(Key.of(int(key)).child("turn", turn).integers(1)[0])
+
+
+WATCHED = 64
+"""Rollouts after which a boundary that never occurred is told."""
+
+
+@dataclass(slots=True)
+class BoundaryWatch:
+    """Notices early that a model does not write the boundary, so that no reset can happen.
+
+    Attributes:
+        form: the format whose boundary is watched.
+        rollouts: finished so far.
+        found: thoughts so far that the boundary ended.
+        told: whether all is known that is to be.
+    """
+
+    form: ThoughtFormat
+    rollouts: int = 0
+    found: int = 0
+    told: bool = False
+
+    def check(self) -> None:
+        """Warn, once, if the first rollouts hold no boundary."""
+        if self.told or (self.rollouts < WATCHED and not self.found):
+            return
+        self.told = True
+        if not self.found:
+            warnings.warn(
+                f"the boundary of thoughts ({self.form.ends}) occurred in none of the first"
+                f" {self.rollouts} rollouts: each is a single thought, and a reset can only start"
+                " it anew; choose a boundary that the model writes (Line, Sentence, EveryTokens),"
+                " ask for it in the prompt, or warm-start the model on this format",
+                stacklevel=3,
+            )
+
+
+def _check_answers(task: Task, form: ThoughtFormat) -> None:
+    """Refuse a way to answer that the task does not look at: nothing could earn a reward.
+
+    Raises:
+        InvalidInput: naming the rule.
+    """
+    if isinstance(form.answer, Box | WholeText) or isinstance(task, AnswerJudge):
+        return
+    raise InvalidInput(
+        "answer",
+        form.answer,
+        f"the verify of {type(task).__name__} reads answers by itself and need not see this one",
+        "give the task a method judge(problem, answer, text), or let answers stand in a box",
+    )
 
 
 def _check_reward(task: Task, problem: Problem, reward: float) -> None:

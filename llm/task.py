@@ -88,6 +88,25 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class AnswerJudge(Protocol):
+    """A task that judges an answer, wherever in the text it stood.
+
+    Its texts may give their answers otherwise than in a box, see :mod:`llm.text.answers`; whoever
+    knows how reads them. Of a task that is none, `verify` alone decides.
+    """
+
+    def judge(self, problem: Problem, answer: str | None, text: str) -> Verdict:
+        """Judge the answer of a finished rollout.
+
+        Args:
+            problem: what was asked.
+            answer: what was read as the answer, None if there is none.
+            text: the whole solution, as `verify` is given it.
+        """
+        ...
+
+
+@runtime_checkable
 class StepChecker(Protocol):
     """A task that knows exactly where a chain of thoughts first goes wrong."""
 

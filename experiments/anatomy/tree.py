@@ -118,7 +118,7 @@ def _thought_columns(
 ) -> Row:
     """What there is to tell of each thought."""
     simulator = prepared.simulator
-    thoughts = whole_solution(rollout, simulator.vocabulary, simulator.form.delimiter)
+    thoughts = whole_solution(rollout, simulator.vocabulary, simulator.form.ends)
     return {
         "first": len(rollout.start.ends),
         "thoughts": thoughts,

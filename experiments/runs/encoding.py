@@ -16,8 +16,11 @@ def plain(value: Any) -> Any:
     """`value` as JSON data: arrays as lists, fractions as "a/b", enums by value.
 
     Dataclasses become objects that carry their class as "type", so that two configurations that
-    differ in a class alone (one reset policy or another) differ in JSON too. A field that was
-    renamed keeps the name "stored" of its metadata, so that stored results keep their digests.
+    differ in a class alone (one reset policy or another) differ in JSON too.
+
+    Three kinds of metadata let stored results keep their digests: a field that was renamed keeps
+    the name "stored"; one that was added "later" is left out at its default; and the fields of a
+    value that once stood beside it are "flat", as they were.
 
     Raises:
         TypeError: for what has no such form, naming its class.
@@ -29,8 +32,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {stored_name(f): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
+        return {"type": type(value).__name__, **_plain_fields(value)}
     if isinstance(value, Mapping):
         return {_key(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -40,6 +42,22 @@ def plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
         return plain(value.tolist())
     raise TypeError(f"a {type(value).__name__} cannot be stored in a result file: {value!r}")
+
+
+def _plain_fields(value: Any) -> dict[str, Any]:
+    stored: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        part = getattr(value, field.name)
+        if field.metadata.get("flat"):
+            stored |= _plain_fields(part)
+        elif not (field.metadata.get("later") and part == _default(field)):
+            stored[stored_name(field)] = plain(part)
+    return stored
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
 
 
 def stored_name(field: dataclasses.Field[Any]) -> str:

@@ -7,20 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cpi_theory.checks import check_count, check_in_range, check_probability
+from cpi_theory.checks import check_probability
 from experiments.config import check_new_names, named_values
 from experiments.runs.fingerprint import points_to
+from experiments.worlds.writing import Writing
 from llm.data.problems import Duplicates, Fields
 from llm.models.settings import ModelSettings
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.tasks.dataset import load_task
 
 if TYPE_CHECKING:
-    from llm.localizers.base import Localizer
-    from llm.sampling.base import Sampler
     from llm.task import Task
     from llm.text.thoughts import ThoughtFormat
-    from llm.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,14 @@ class ArithmeticWorld:
         horizon: thoughts per problem.
         hard_steps: how many steps ask for a hard fact; None: as it comes.
         hard_within: they lie among the first so many steps; None: anywhere.
+        writing: how solutions are written and localised; None: as the tiny model was taught it.
     """
 
     name: str
     horizon: int = 10
     hard_steps: int | None = None
     hard_within: int | None = None
+    writing: Writing | None = field(default=None, metadata={"later": True})
 
     def __post_init__(self) -> None:
         self.task()
@@ -50,18 +50,7 @@ class ArithmeticWorld:
 
     def form(self) -> ThoughtFormat:
         """Format of solutions."""
-        return self.task().form
-
-    def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
-        """The model's own, in the words that it was warm-started with."""
-        from llm.opening import self_localizer
-
-        return self_localizer(self.task(), sampler, vocabulary, self.form())
-
-    @property
-    def chat(self) -> bool:
-        """Prompts are plain text."""
-        return False
+        return self.task().form if self.writing is None else self.writing.form()
 
 
 @dataclass(frozen=True)
@@ -76,9 +65,8 @@ class DatasetWorld:
         fields: which field of a record holds what.
         duplicates: whether a question that comes again is an error ("refuse"), or only its first
             record counts ("first").
-        max_thoughts, max_tokens, thought_tokens: see :class:`llm.text.thoughts.ThoughtFormat`.
-        chat: whether prompts are put into the model's chat template.
-        localization_temperature, localization_tokens: of the model's own localisations.
+        writing: how the model is asked, writes and localises. Its fields may also stand beside
+            those of the world, as in older files.
     """
 
     name: str
@@ -87,48 +75,26 @@ class DatasetWorld:
     test_share: float = 0.2
     fields: Fields = field(default_factory=Fields)
     duplicates: Duplicates = "refuse"
-    max_thoughts: int = 20
-    max_tokens: int = 5120
-    thought_tokens: int | None = None
-    chat: bool = False
-    localization_temperature: float = 0.3
-    localization_tokens: int = 4096
+    writing: Writing = field(default_factory=Writing, metadata={"flat": True})
 
     def __post_init__(self) -> None:
         check_probability("test_share", self.test_share)
-        check_count("localization_tokens", self.localization_tokens)
-        check_in_range("localization_temperature", self.localization_temperature, 0, 100)
-        self.form()
 
     def task(self) -> Task:
-        """The questions."""
+        """The questions, in words that ask for the world's way of writing."""
         return load_task(
             self.source,
             self.test_source,
             self.test_share,
             fields=self.fields,
             duplicates=self.duplicates,
+            template=self.writing.template(),
+            delimiter=self.writing.delimiter,
         )
 
     def form(self) -> ThoughtFormat:
         """Format of solutions."""
-        from llm.text.thoughts import ThoughtFormat
-
-        return ThoughtFormat(
-            max_thoughts=self.max_thoughts,
-            max_tokens=self.max_tokens,
-            thought_tokens=self.thought_tokens,
-        )
-
-    def localizer(self, sampler: Sampler, vocabulary: Vocabulary) -> Localizer:
-        """The model's own, told that the answer is wrong."""
-        from llm.localizers.self_localizer import SelfLocalizer
-        from llm.sampling.base import Sampling
-
-        sampling = Sampling(self.localization_temperature, 0.95)
-        return SelfLocalizer(
-            sampler, vocabulary, sampling=sampling, max_tokens=self.localization_tokens
-        )
+        return self.writing.form()
 
 
 @points_to.register

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 from cpi_theory.randomness import Key
 from experiments.worlds.language import LanguageWorld
+from experiments.worlds.localizing import make_localizer
 from experiments.worlds.prepared import PreparedWorld
 from llm.models.settings import ModelSettings
 from llm.opening import OpenModel, open_model
 from llm.sampling.base import Sampler, Sampling
 from llm.sampling.settings import SamplerSettings
+from llm.task import Problem
 
 
 def open_world(
@@ -34,14 +37,15 @@ def open_world(
     Raises:
         InvalidInput: whatever model and task refuse.
     """
+    task, writing = world.task(), world.writing
     return open_model(
-        world.task(),
+        task,
         settings,
         world.form(),
         Sampling(temperature),
         engine,
-        world.localizer,
-        world.chat,
+        functools.partial(make_localizer, world, task),
+        False if writing is None else writing.around(lambda q: task.prompt(Problem("-", q, "-"))),
         seed,
         wrap,
     )

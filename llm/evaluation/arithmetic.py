@@ -98,7 +98,7 @@ class Attempts:
         errors = np.full(len(problems), -1)
         for i, (problem, rollout) in enumerate(zip(problems, rollouts, strict=True)):
             hard[i, list(task.hard_places(problem))] = True
-            texts = whole_solution(rollout, simulator.vocabulary, simulator.form.delimiter)
+            texts = whole_solution(rollout, simulator.vocabulary, simulator.form.ends)
             error = task.first_error(problem, texts)
             errors[i] = -1 if error is None else error
         return cls(rollouts, np.array([r.reward for r in rollouts]), errors, hard)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from cpi_theory.randomness import Keys
 from cpi_theory.seam import FailedLocalization, Localization, Reason
+from llm.text.boundaries import Boundary, Delimiter
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
 
@@ -28,12 +29,15 @@ class Located:
         generated: tokens sampled for the reply.
         prompt: tokens of the prompt that was replied to, 0 if nothing was asked.
         text: the reply.
+        reading: how the step was read out of the reply, "box" or one of
+            :data:`llm.localizers.reading.Reading`; empty where there was nothing to read.
     """
 
     answer: Answer
     generated: int = 0
     prompt: int = 0
     text: str = ""
+    reading: str = ""
 
 
 class Localizer(Protocol):
@@ -41,8 +45,9 @@ class Localizer(Protocol):
 
     Laws:
       1. ``locate(rollouts, keys)[i]`` depends on ``rollouts[i]`` and ``keys[i]`` alone.
-      2. Rollouts that did not fail are refused with NOT_FAILED, empty ones with EMPTY; nothing is
-         generated for them.
+      2. Rollouts that did not fail are refused with NOT_FAILED, empty ones with EMPTY, and those of
+         a single thought, where a localiser is not to be asked about them, with SINGLE_STEP;
+         nothing is generated for them.
     """
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
@@ -55,19 +60,22 @@ class Localizer(Protocol):
         ...
 
 
-def whole_solution(rollout: TextRollout, vocabulary: Vocabulary, delimiter: str) -> list[str]:
+def whole_solution(
+    rollout: TextRollout, vocabulary: Vocabulary, delimiter: str | Boundary
+) -> list[str]:
     """Return the texts of all thoughts, kept ones first, without delimiters and outer blanks.
 
     Args:
         rollout: a rollout, perhaps from a state with kept thoughts.
         vocabulary: the model's tokenizer.
-        delimiter: what thoughts end with.
+        delimiter: what thoughts end with, as a text or as the boundary that they have.
 
     Returns:
         One text per thought, ``len(rollout.start.ends) + len(rollout)`` of them.
     """
     thoughts = rollout.start.thoughts + rollout.thoughts
-    return [vocabulary.decode(t).replace(delimiter, "").strip() for t in thoughts]
+    boundary = Delimiter(delimiter) if isinstance(delimiter, str) else delimiter
+    return [boundary.shown(vocabulary.decode(t)) for t in thoughts]
 
 
 def own_step(rollout: TextRollout, index: int) -> Answer:
@@ -87,8 +95,16 @@ def own_step(rollout: TextRollout, index: int) -> Answer:
     return Localization(step)
 
 
-def refusal_unasked(rollout: TextRollout) -> FailedLocalization | None:
-    """Return why a rollout need not be asked about, None if it should be."""
+def refusal_unasked(rollout: TextRollout, ask_single: bool = True) -> FailedLocalization | None:
+    """Return why a rollout need not be asked about, None if it should be.
+
+    Args:
+        rollout: what might be asked about.
+        ask_single: whether one of a single thought should be. Only that thought could be named, and
+            a reset to it begins where the rollout began.
+    """
     if not rollout.failed:
         return FailedLocalization(Reason.NOT_FAILED)
+    if len(rollout) == 1 and not ask_single:
+        return FailedLocalization(Reason.SINGLE_STEP)
     return None if len(rollout) else FailedLocalization(Reason.EMPTY)

@@ -10,8 +10,10 @@ from cpi_theory.checks import check_count
 from cpi_theory.randomness import Keys
 from llm.localizers.base import Located, refusal_unasked, whole_solution
 from llm.localizers.chat_client import ChatClient, Reply
-from llm.localizers.self_localizer import LocalizationPrompt, WrittenLocalizationPrompt, read_step
+from llm.localizers.reading import Reading, check_readings, read_reply
+from llm.localizers.self_localizer import LocalizationPrompt, WrittenLocalizationPrompt
 from llm.sampling.base import Sampling
+from llm.text.boundaries import Boundary
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
 
@@ -20,9 +22,8 @@ from llm.text.vocabulary import Vocabulary
 class EndpointLocalizer:
     """Shows failed solutions to the model of an endpoint.
 
-    Replies are read as those of :class:`~llm.localizers.self_localizer.SelfLocalizer`, by their
-    last whole box. A reply depends on its rollout and key alone as far as the endpoint honours
-    seeds.
+    Replies are read by :func:`llm.localizers.reading.read_reply`. A reply depends on its rollout
+    and key alone as far as the endpoint honours seeds.
 
     Attributes:
         client: whom it asks.
@@ -32,6 +33,8 @@ class EndpointLocalizer:
         sampling: temperature and top-p of replies.
         max_tokens: most tokens per reply.
         delimiter: what thoughts end with; they are shown without it.
+        readings: how a reply without a box may be read, tried in this order.
+        ask_single: whether it is asked about rollouts of a single thought.
     """
 
     client: ChatClient
@@ -39,10 +42,13 @@ class EndpointLocalizer:
     prompt: LocalizationPrompt = field(default_factory=lambda: WrittenLocalizationPrompt(own=False))
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
     max_tokens: int = 4096
-    delimiter: str = "</thought>"
+    delimiter: str | Boundary = "</thought>"
+    readings: tuple[Reading, ...] = ()
+    ask_single: bool = True
 
     def __post_init__(self) -> None:
         check_count("max_tokens", self.max_tokens)
+        check_readings(self.readings)
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
         """See :class:`~llm.localizers.base.Localizer`.
@@ -50,7 +56,7 @@ class EndpointLocalizer:
         Raises:
             EndpointError: if the endpoint cannot be used; replies that came before are kept.
         """
-        refusals = [refusal_unasked(rollout) for rollout in rollouts]
+        refusals = [refusal_unasked(rollout, self.ask_single) for rollout in rollouts]
         asked = [i for i, refusal in enumerate(refusals) if refusal is None]
         bodies = [self._body(rollouts[i], int(keys[i])) for i in asked]
         replies = dict(zip(asked, zip(bodies, self.client.ask(bodies), strict=True), strict=True))
@@ -77,4 +83,5 @@ class EndpointLocalizer:
             generated = len(self.vocabulary.encode(reply.text, special=False))
         if prompt is None:
             prompt = len(self.vocabulary.chat(body["messages"]))
-        return Located(read_step(rollout, reply.text, reply.cut), generated, prompt, reply.text)
+        answer, reading = read_reply(rollout, reply.text, reply.cut, self.readings)
+        return Located(answer, generated, prompt, reply.text, reading)

@@ -20,6 +20,7 @@ from llm.localizers.base import (
     whole_solution,
 )
 from llm.task import StepChecker
+from llm.text.boundaries import Boundary
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
 
@@ -32,11 +33,13 @@ class OracleLocalizer:
         task: judges thoughts.
         vocabulary: the model's tokenizer.
         delimiter: what thoughts end with; the checker does not see it.
+        ask_single: whether it is asked about rollouts of a single thought.
     """
 
     task: StepChecker
     vocabulary: Vocabulary
-    delimiter: str = "</thought>"
+    delimiter: str | Boundary = "</thought>"
+    ask_single: bool = True
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
         """See :class:`Localizer`; a failure without a wrong thought is refused with NO_ERROR.
@@ -46,7 +49,9 @@ class OracleLocalizer:
             keys: uint64 (len(rollouts),); nothing is drawn from them.
         """
         del keys  # an exact checker draws nothing
-        return [Located(refusal_unasked(r) or self._first_error(r)) for r in rollouts]
+        return [
+            Located(refusal_unasked(r, self.ask_single) or self._first_error(r)) for r in rollouts
+        ]
 
     def _first_error(self, rollout: TextRollout) -> Answer:
         thoughts = whole_solution(rollout, self.vocabulary, self.delimiter)
@@ -67,10 +72,12 @@ class MajorityLocalizer:
     Attributes:
         inner: who is asked.
         votes: how often.
+        ask_single: whether they are asked about rollouts of a single thought.
     """
 
     inner: Localizer
     votes: int
+    ask_single: bool = True
 
     def __post_init__(self) -> None:
         check_count("votes", self.votes)
@@ -80,12 +87,13 @@ class MajorityLocalizer:
 
         Source: Wang et al. (2023), arXiv 2203.11171 (a majority over sampled answers).
         """
-        asked = [i for i, r in enumerate(rollouts) if refusal_unasked(r) is None]
+        refusals = [refusal_unasked(rollout, self.ask_single) for rollout in rollouts]
+        asked = [i for i, refusal in enumerate(refusals) if refusal is None]
         ballots = self._ballots([rollouts[i] for i in asked], keys[asked])
         by_rollout = dict(zip(asked, ballots, strict=True))
         return [
             _elect(by_rollout[i]) if refusal is None else Located(refusal)
-            for i, refusal in enumerate(map(refusal_unasked, rollouts))
+            for i, refusal in enumerate(refusals)
         ]
 
     def _ballots(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[list[Located]]:
@@ -108,6 +116,8 @@ def _elect(ballot: Sequence[Located]) -> Located:
         sum(vote.generated for vote in ballot),
         sum(vote.prompt for vote in ballot),
         "\n".join(vote.text for vote in ballot),
+        # Of a vote for the winner: how the others were read decides nothing.
+        next(vote.reading for vote in ballot if vote.answer == winner),
     )
 
 

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Keys
 from cpi_theory.seam import FailedLocalization, Reason
-from llm.localizers.base import Answer, Located, own_step, refusal_unasked, whole_solution
+from llm.localizers.base import Located, refusal_unasked, whole_solution
+from llm.localizers.reading import Reading, check_readings, read_reply
 from llm.prompts import Prompt, shipped
 from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.task import Problem
+from llm.text.boundaries import Boundary
 from llm.text.rollouts import TextRollout, Tokens
 from llm.text.stop_rules import BoxStop
-from llm.text.thoughts import boxed_span
 from llm.text.vocabulary import Vocabulary
 
 Messages = Sequence[Mapping[str, str]]
 """A conversation: each message has a "role" and a "content"."""
-
-_INTEGER = re.compile(r"[0-9]+")
-_MANY_DIGITS = 9
-"""More digits than any number of a thought has: Python refuses to read integers of thousands."""
 
 _STOP = BoxStop()
 
@@ -83,17 +79,19 @@ class WrittenLocalizationPrompt:
         if self.disclosure is Disclosure.ANSWER_SHOWN:
             values["answer"] = problem.answer
         wording = self.wording or shipped(f"locate_{self.disclosure.name.lower()}")
-        return [{"role": "user", "content": wording.fill(**values)}]
+        # A wording of a user's own may leave out whose attempt it is and how long.
+        spare = {"attempt", "count"} - wording.placeholders
+        filled = wording.fill(**{k: v for k, v in values.items() if k not in spare})
+        return [{"role": "user", "content": filled}]
 
 
 @dataclass(frozen=True, slots=True)
 class SelfLocalizer:
     """Asks the model that wrote the thoughts, all rollouts in one batched call.
 
-    A reply ends with its first whole box. It is refused if it holds none (TRUNCATED if it was cut
-    off, EMPTY if it says nothing, UNPARSABLE otherwise), if the box holds no integer (UNPARSABLE),
-    0 (NO_ERROR), or the number of no thought of the rollout's own (OUT_OF_RANGE). A solution too
-    long to be read within the model's context is refused with TRUNCATED too, without a call.
+    A reply ends with its first whole box and is read by
+    :func:`llm.localizers.reading.read_reply`. A solution too long to be read within the model's
+    context is refused with TRUNCATED, without a call.
 
     Attributes:
         sampler: the engine with the model's current weights.
@@ -102,6 +100,10 @@ class SelfLocalizer:
         sampling: temperature and top-p of replies.
         max_tokens: most tokens per reply.
         delimiter: what thoughts end with; the model is shown them without it.
+        readings: how a reply without a box may be read, tried in this order.
+        ask_single: whether it is asked about rollouts of a single thought, in which there is
+            nothing to find.
+        template_arguments: of the tokenizer's chat template.
     """
 
     sampler: Sampler
@@ -109,10 +111,14 @@ class SelfLocalizer:
     prompt: LocalizationPrompt = field(default_factory=WrittenLocalizationPrompt)
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.3, top_p=0.95))
     max_tokens: int = 4096
-    delimiter: str = "</thought>"
+    delimiter: str | Boundary = "</thought>"
+    readings: tuple[Reading, ...] = ()
+    ask_single: bool = True
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_count("max_tokens", self.max_tokens)
+        check_readings(self.readings)
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
         """Ask the model about each rollout; see :class:`~llm.localizers.base.Localizer`.
@@ -122,7 +128,7 @@ class SelfLocalizer:
         located: list[Located | None] = [None] * len(rollouts)
         requests: dict[int, Request] = {}
         for i, (rollout, key) in enumerate(zip(rollouts, keys, strict=True)):
-            asked = refusal_unasked(rollout) or self._request(rollout, int(key))
+            asked = refusal_unasked(rollout, self.ask_single) or self._request(rollout, int(key))
             if isinstance(asked, Request):
                 requests[i] = asked
             else:
@@ -138,7 +144,7 @@ class SelfLocalizer:
         asked = self.prompt.render(rollout.start.problem, thoughts)
         if isinstance(asked, str):
             return self.vocabulary.encode(asked)
-        return self.vocabulary.chat(asked)
+        return self.vocabulary.chat(asked, self.template_arguments)
 
     def _request(self, rollout: TextRollout, key: int) -> Request | FailedLocalization:
         prompt = self.prompt_ids(rollout)
@@ -152,29 +158,5 @@ class SelfLocalizer:
         over = _STOP.begin(self.vocabulary.piece, self.sampler.eos)
         end = next((i for i, t in enumerate(completion.tokens, 1) if over(t)), None)
         text = self.vocabulary.decode(completion.tokens[:end])
-        answer = read_step(rollout, text, cut=completion.ended == "length")
-        return Located(answer, len(completion.tokens), len(request.tokens), text)
-
-
-def read_step(rollout: TextRollout, reply: str, cut: bool = False) -> Answer:
-    """Read what a reply says of the rollout's first wrong thought.
-
-    Args:
-        rollout: what it speaks of.
-        reply: its text, with the number of a thought of the whole solution in its last box.
-        cut: whether it was cut off at a limit.
-    """
-    span = boxed_span(reply)
-    if span is None:
-        if cut:
-            return FailedLocalization(Reason.TRUNCATED)
-        return FailedLocalization(Reason.UNPARSABLE if reply.strip() else Reason.EMPTY)
-    number = reply[slice(*span)].strip()
-    if not _INTEGER.fullmatch(number):
-        return FailedLocalization(Reason.UNPARSABLE)
-    if len(number) > _MANY_DIGITS:
-        return FailedLocalization(Reason.OUT_OF_RANGE)
-    if int(number) == 0:
-        return FailedLocalization(Reason.NO_ERROR)
-    # Prompts number the steps from 1.
-    return own_step(rollout, int(number) - 1)
+        answer, reading = read_reply(rollout, text, completion.ended == "length", self.readings)
+        return Located(answer, len(completion.tokens), len(request.tokens), text, reading)

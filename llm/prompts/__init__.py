@@ -7,6 +7,7 @@ speak of ``\\boxed{}``; what is filled in is never searched for placeholders aga
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -33,6 +34,27 @@ class Prompt:
     def placeholders(self) -> frozenset[str]:
         """Names of the placeholders."""
         return frozenset(_PLACEHOLDER.findall(self.text))
+
+    def check(self, needed: Collection[str], optional: Collection[str] = ()) -> Prompt:
+        """Return this prompt, once it has the placeholders that it needs and no others.
+
+        Raises:
+            InvalidInput: naming the prompt, or its file, and the placeholder.
+        """
+        for names, problem, remedy in (
+            (set(needed) - self.placeholders, "is missing", "write it where its text is to stand"),
+            (
+                self.placeholders - {*needed, *optional},
+                "nothing will fill it",
+                f"use {' and '.join(sorted({*needed, *optional})) or 'no placeholder'}",
+            ),
+        ):
+            if names:
+                placeholder = "{{" + sorted(names)[0] + "}}"
+                raise InvalidInput(
+                    f"placeholder of prompt {self.name}", placeholder, problem, remedy
+                )
+        return self
 
     def fill(self, **values: str) -> str:
         """Return the text with every placeholder replaced.

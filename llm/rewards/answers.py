@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from llm.text.thoughts import boxed_span
+from llm.text.answers import boxed_span
 
 _WRAPPER = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit)\s*\{([^{}]*)\}")
 _LONE_LETTER = re.compile(r"\(?([A-Za-z])[.):]?\)?")
@@ -33,8 +33,11 @@ def letter(text: str) -> str | None:
     never a letter: "because", "correct", "I think" and "A cat" are no choices.
     """
     content = boxed(text)
-    if content is None:
-        return None
+    return None if content is None else letter_in(content)
+
+
+def letter_in(content: str) -> str | None:
+    """Return the letter of a choice in an answer, as :func:`letter` reads it in a box."""
     plain = bare(content)
     if alone := _LONE_LETTER.fullmatch(plain):
         return alone[1].upper()

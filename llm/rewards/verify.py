@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cpi_theory.checks import InvalidInput
-from llm.rewards.answers import bare, boxed, letter
+from llm.rewards.answers import bare, boxed, letter_in
 from llm.rewards.equality import Comparison, NeedsAlgebra, by_arithmetic
 from llm.rewards.mathematics import shared_judge
 from llm.rewards.notation.reader import read
@@ -42,9 +42,23 @@ def verify(kind: str, answer: str | Sequence[str], text: str) -> Verdict:
 
     Source: Hendrycks et al. (2021), arXiv 2103.03874 (answers in a box).
     """
+    return judge(kind, answer, boxed(text))
+
+
+def judge(kind: str, answer: str | Sequence[str], found: str | None) -> Verdict:
+    """Judge an answer that was read out of a text, as :func:`verify` judges the last box.
+
+    Args:
+        kind: one of :data:`KINDS`.
+        answer: the reference, or several of which each is right.
+        found: the answer; None: there was none, which is never right.
+
+    Raises:
+        InvalidInput: if there is no such kind, or the reference of a choice is no letter.
+    """
     check_kind(kind)
     references = [answer] if isinstance(answer, str) else answer
-    verdicts = [_JUDGES[kind](reference, text) for reference in references]
+    verdicts = [_JUDGES[kind](reference, found) for reference in references]
     # The first right one, or the first of all: max keeps the earliest of equals.
     return max(verdicts, key=lambda verdict: verdict.reward)
 
@@ -58,7 +72,7 @@ def check_reference(kind: str, answer: str) -> None:
     """
     check_kind(kind)
     if kind == "choice":
-        _choice(answer, "")
+        _choice(answer, None)
     # What does not come back out of a box, no text could answer: an open brace, a box of its own.
     if boxed(f"\\boxed{{{answer}}}") != answer.strip():
         raise InvalidInput(
@@ -93,8 +107,7 @@ def check_kind(kind: str) -> None:
         raise InvalidInput("kind", kind, "no such kind of answer", f"choose one of {KINDS}")
 
 
-def _math(answer: str, text: str) -> Verdict:
-    found = boxed(text)
+def _math(answer: str, found: str | None) -> Verdict:
     return Verdict(float(found is not None and same_mathematics(answer, found)), found)
 
 
@@ -119,22 +132,21 @@ def same_mathematics(reference: str, found: str) -> bool:
         return shared_judge().equal(reference, found)
 
 
-def _choice(answer: str, text: str) -> Verdict:
+def _choice(answer: str, found: str | None) -> Verdict:
     # The reference is read as an answer would be.
-    reference = letter(f"\\boxed{{{answer}}}")
+    reference = letter_in(answer)
     if reference is None:
         raise InvalidInput("answer", answer, "not the letter of a choice", "give one such as B")
-    found = letter(text)
-    return Verdict(float(found == reference), found)
+    chosen = None if found is None else letter_in(found)
+    return Verdict(float(chosen == reference), chosen)
 
 
-def _exact(answer: str, text: str) -> Verdict:
-    found = boxed(text)
+def _exact(answer: str, found: str | None) -> Verdict:
     same = found is not None and bare(found).casefold() == bare(answer).casefold()
     return Verdict(float(same), found)
 
 
-_JUDGES: dict[str, Callable[[str, str], Verdict]] = {
+_JUDGES: dict[str, Callable[[str, str | None], Verdict]] = {
     "math": _math,
     "choice": _choice,
     "exact": _exact,

@@ -49,7 +49,7 @@ class Request:
             vocabulary: texts of the ids, and which of them end a sequence.
         """
         if self.stop is None:
-            return lambda _: False
+            return lambda _token, _logprob=0.0: False
         return self.stop.begin(vocabulary.piece, vocabulary.eos)
 
 

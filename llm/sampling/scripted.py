@@ -57,7 +57,7 @@ class ScriptedSampler:
             sampled.append(token)
             # Of the law before top-p, as completions of all engines have them.
             logprobs.append(math.log(law[token]))
-            over = tracker(token)
+            over = tracker(token, logprobs[-1])
             if over or token in self.eos:
                 ended = "eos" if token in self.eos else "stop"
                 break

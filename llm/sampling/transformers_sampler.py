@@ -161,7 +161,7 @@ class _Row:
         """Take a token; whether the completion goes on."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
-        over = self.tracker(token)
+        over = self.tracker(token, logprob)
         if token in eos:
             self.ended = "eos"
         elif over:

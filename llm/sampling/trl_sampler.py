@@ -83,12 +83,12 @@ class TrlSampler:
         tracker = request.track(self.vocabulary)
         kept = 0
         ended: CompletionEnding = "length"
-        for token in tokens[: request.max_tokens]:
+        # The engine has no log-probability where it is not a number, and says None.
+        given = [np.nan if ranks[0] is None else ranks[0] for ranks in ranked]
+        for token, logprob in zip(tokens[: request.max_tokens], given, strict=False):
             kept += 1
-            over = tracker(token)
+            over = tracker(token, logprob)
             if over or token in self.eos:
                 ended = "eos" if token in self.eos else "stop"
                 break
-        # The engine has no log-probability where it is not a number, and says None.
-        given = [np.nan if ranks[0] is None else ranks[0] for ranks in ranked[:kept]]
-        return Completion(tuple(tokens[:kept]), np.array(given, np.float32), ended)
+        return Completion(tuple(tokens[:kept]), np.array(given[:kept], np.float32), ended)

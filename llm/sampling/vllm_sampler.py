@@ -230,7 +230,7 @@ class _Row:
         for token, ranked in zip(tokens, logprobs, strict=True):
             self.tokens.append(token)
             self.logprobs.append(ranked[token].logprob)
-            if self.tracker(token):
+            if self.tracker(token, self.logprobs[-1]):
                 self.reason = "stop"
                 # With a reason vLLM has ended it itself, and there is nothing to abort.
                 return reason is None

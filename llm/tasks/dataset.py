@@ -24,7 +24,7 @@ class DatasetTask:
     Attributes:
         train: problems to learn from.
         test: problems held out; they share neither question nor id with `train`.
-        template: wording with placeholders question and delimiter.
+        template: wording with the placeholder question, and delimiter if it is wanted.
         delimiter: what the model is asked to end thoughts with.
     """
 
@@ -44,8 +44,8 @@ class DatasetTask:
                         "is that of a training problem too",
                         "leave one of them out" if what == "question" else "rename one of them",
                     )
-        # A trial: a template without its placeholders is refused here, not at the first rollout.
-        self.template.fill(question="", delimiter=self.delimiter)
+        # A template without its placeholders is refused here, not at the first rollout.
+        self.template.check({"question"}, {"delimiter"})
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
         """Draw distinct problems of a split; a longer list begins with the shorter one.
@@ -68,7 +68,8 @@ class DatasetTask:
 
     def prompt(self, problem: Problem) -> str:
         """Return the whole text that the model continues."""
-        return self.template.fill(question=problem.question, delimiter=self.delimiter)
+        values = {"question": problem.question, "delimiter": self.delimiter}
+        return self.template.fill(**{name: values[name] for name in self.template.placeholders})
 
     def verify(self, problem: Problem, text: str) -> Verdict:
         """Judge a text by the kind of the problem's answer; see :func:`llm.rewards.verify.verify`.
@@ -76,6 +77,11 @@ class DatasetTask:
         Source: Hendrycks et al. (2021), arXiv 2103.03874 (answers in a box).
         """
         return rewards.verify(problem.kind, problem.answers, text)
+
+    def judge(self, problem: Problem, answer: str | None, text: str) -> Verdict:
+        """Judge an answer that was read out of a text; see :class:`llm.task.AnswerJudge`."""
+        del text  # the answer alone counts
+        return rewards.judge(problem.kind, problem.answers, answer)
 
 
 def load_task(

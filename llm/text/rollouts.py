@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from cpi_theory.checks import InvalidInput
 from cpi_theory.seam import Ending, Rollout
 from llm.task import Problem
-from llm.text.thoughts import Span, TextEnding
+from llm.text.answers import Span
+from llm.text.thoughts import TextEnding
 
 Tokens = tuple[int, ...]
 

@@ -8,16 +8,30 @@ kept in a tracker, of which every completion begins a fresh one.
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from cpi_theory.checks import InvalidInput, check_count
-from llm.text.thoughts import Segmenter, ThoughtFormat, holds_answer
+from llm.text.answers import AnyAnswer, Box, holds_answer
+from llm.text.boundaries import AnyBoundary, describe, read
+from llm.text.thoughts import Segmenter, ThoughtFormat
 
-StopTracker = Callable[[int], bool]
-"""Takes each sampled id of one completion in turn; True once the completion is over."""
+
+class StopTracker(Protocol):
+    """Takes each sampled id of one completion in turn; True once the completion is over."""
+
+    def __call__(self, token: int, logprob: float = math.nan, /) -> bool:
+        """Take the next id.
+
+        Args:
+            token: the id.
+            logprob: of it at the sampling temperature, as completions have it; a rule that needs it
+                refuses NaN.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +60,17 @@ class StopRule(ABC):
 
 @dataclass(frozen=True, slots=True)
 class ThoughtStop(StopRule):
-    r"""Ends a rollout of thoughts; see :mod:`llm.text.thoughts` for where one thought ends.
+    """Ends a rollout of thoughts; see :mod:`llm.text.thoughts` for where one thought ends.
 
-    The rollout is over with an end-of-sequence id, with a thought that holds a whole
-    ``\boxed{...}``, at a limit of the format, or after `most` thoughts of its own.
+    The rollout is over with an end-of-sequence id, with an answer, at a limit of the format, or
+    after `most` thoughts of its own.
 
     Attributes:
-        form: delimiter and limits, which count from the end of the prompt.
+        form: boundary, answer and limits, which count from the end of the prompt.
         thoughts: thoughts that were kept before the first sampled token.
         tokens: tokens that were kept before it.
         most: thoughts to sample at most; None: as many as the format allows.
+        before: text that was kept, where an answer may have begun in it.
     """
 
     kind: ClassVar[str] = "thoughts"
@@ -64,6 +79,7 @@ class ThoughtStop(StopRule):
     thoughts: int = 0
     tokens: int = 0
     most: int | None = None
+    before: str = ""
 
     def __post_init__(self) -> None:
         check_count("thoughts", self.thoughts, minimum=0)
@@ -77,12 +93,12 @@ class ThoughtStop(StopRule):
         Args:
             eos: ids that end a sequence.
         """
-        return Segmenter(self.form, eos, self.thoughts, self.tokens, self.most)
+        return Segmenter(self.form, eos, self.thoughts, self.tokens, self.most, self.before)
 
     def begin(self, piece: Callable[[int], str], eos: frozenset[int]) -> StopTracker:
         """See :meth:`StopRule.begin`."""
         segmenter = self.segmenter(eos)
-        return lambda token: segmenter.push(token, piece(token))
+        return lambda token, logprob=math.nan: segmenter.push(token, piece(token), logprob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,7 @@ class BoxStop(StopRule):
         del eos  # engines end a completion with it whatever the rule says
         text = ""
 
-        def over(token: int) -> bool:
+        def over(token: int, _logprob: float = math.nan, /) -> bool:
             nonlocal text
             last = piece(token)
             text += last
@@ -114,7 +130,28 @@ _KINDS: Mapping[str, type[ThoughtStop] | type[BoxStop]] = {
 
 def describe_stop(rule: StopRule) -> dict[str, Any]:
     """Return a rule as JSON data: its kind and its fields."""
-    return {"kind": rule.kind, **dataclasses.asdict(rule)}
+    fields = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+    if isinstance(rule, ThoughtStop):
+        fields["form"] = _describe_form(rule.form)
+        if not rule.before:  # as rules were written before there was a choice of boundaries
+            del fields["before"]
+    return {"kind": rule.kind, **fields}
+
+
+def _describe_form(form: ThoughtFormat) -> dict[str, Any]:
+    fields = {f.name: getattr(form, f.name) for f in dataclasses.fields(form)}
+    boundary, answer = fields.pop("boundary"), fields.pop("answer")
+    if boundary is not None:
+        fields["boundary"] = describe(boundary)
+    return fields if answer == Box() else {**fields, "answer": describe(answer)}
+
+
+def _read_form(data: Mapping[str, Any]) -> ThoughtFormat:
+    fields = dict(data)
+    for name, union in (("boundary", AnyBoundary), ("answer", AnyAnswer)):
+        if name in fields:
+            fields[name] = read(f"stop.{name}", union, fields[name])
+    return ThoughtFormat(**fields)
 
 
 def read_stop(data: Mapping[str, Any]) -> ThoughtStop | BoxStop:
@@ -130,8 +167,7 @@ def read_stop(data: Mapping[str, Any]) -> ThoughtStop | BoxStop:
         raise InvalidInput("stop.kind", data.get("kind"), "unknown", remedy)
     try:
         if found is ThoughtStop:
-            # `describe_stop` has made a dictionary of the nested dataclass.
-            fields["form"] = ThoughtFormat(**fields["form"])
+            fields["form"] = _read_form(fields["form"])
         return found(**fields)
     except (TypeError, KeyError) as error:
         remedy = "give what describe_stop writes"

@@ -1,32 +1,23 @@
 """The thought MDP: how a stream of tokens is cut into thoughts, and when it ends.
 
-An action is one thought. It ends with the delimiter, at the cap on tokens per thought, with the
-end-of-sequence token, or as soon as it holds an answer in ``\\boxed{...}``; the latter two end the
-rollout as well. Thoughts are cut out of one uninterrupted stream: asking the model for one thought
-at a time and concatenating token ids gives the same distribution, in many more calls.
+An action is one thought. It ends at its boundary (:mod:`llm.text.boundaries`), at the cap on tokens
+per thought, with the end-of-sequence token, or with the token that completes an answer
+(:mod:`llm.text.answers`); the latter two end the rollout as well. Thoughts are cut out of one
+uninterrupted stream: asking the model for one thought at a time and concatenating token ids gives
+the same distribution, in many more calls.
 """
 
 from __future__ import annotations
 
 import enum
-import re
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.seam import Ending
-
-_BOX = re.compile(r"\\boxed\s*\{")
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-"""A brace; one behind a backslash is a character of the content."""
-
-_BLANK = re.compile(
-    r"(?:[\s~{}$]|\\[,:;!>\s]|\\q?quad\b|\\(?:text[a-z]*|math[a-z]*|boxed)(?=\s*\{))*"
-)
-"""Content that prints nothing: blanks, empty braces, empty commands for text, empty boxes."""
-
-Span = tuple[int, int]
-"""Half-open range of token positions."""
+from llm.text.answers import AnswerRule, Box, Span, WholeText
+from llm.text.boundaries import Boundary, Delimiter, ThoughtTracker
 
 
 class TextEnding(enum.Enum):
@@ -66,24 +57,39 @@ class ThoughtFormat:
     left: what follows a state does not depend on how the state was reached.
 
     Attributes:
-        delimiter: text that ends a thought.
+        delimiter: text that ends a thought, where `boundary` names nothing else.
         max_thoughts: thoughts per solution, the horizon H.
         max_tokens: tokens per solution.
-        thought_tokens: tokens per thought, after which it ends without a delimiter; None: no cap.
+        thought_tokens: tokens per thought, after which it ends without its boundary; None: no cap.
+        boundary: what ends a thought; None: the delimiter.
+        answer: how a solution gives its answer, and whether that ends it.
     """
 
     delimiter: str = "</thought>"
     max_thoughts: int = 20
     max_tokens: int = 5120
     thought_tokens: int | None = None
+    boundary: Boundary | None = None
+    answer: AnswerRule = field(default_factory=Box)
 
     def __post_init__(self) -> None:
-        if not self.delimiter.strip():
-            raise InvalidInput("delimiter", self.delimiter, "blank", "give a text such as </step>")
+        if type(self.boundary) is Delimiter:
+            # Equal formats compare equal, however the delimiter was given.
+            object.__setattr__(self, "delimiter", self.boundary.text)
+            object.__setattr__(self, "boundary", None)
+        Delimiter(self.delimiter)
         check_count("max_thoughts", self.max_thoughts)
         check_count("max_tokens", self.max_tokens)
         if self.thought_tokens is not None:
             check_count("thought_tokens", self.thought_tokens)
+        if not self.ends.eos_ends_text and not getattr(self.answer, "stops", False):
+            problem = f"nothing would end a text whose boundary is {self.ends.kind!r}"
+            raise InvalidInput("answer", self.answer, problem, "let the answer stop the text")
+
+    @property
+    def ends(self) -> Boundary:
+        """What ends a thought."""
+        return Delimiter(self.delimiter) if self.boundary is None else self.boundary
 
 
 @dataclass(slots=True)
@@ -91,13 +97,15 @@ class Segmenter:
     """Cuts one rollout into thoughts, token by token.
 
     Attributes:
-        form: delimiter and limits.
+        form: boundary and limits.
         eos: ids that end the sequence.
         thoughts: thoughts kept before the first token that it takes.
         tokens: tokens kept before it.
         most: cut the rollout after so many thoughts of its own; None: let it run to its end.
+        before: text kept before it, in which an answer may have begun.
         spans: thoughts so far, as ranges of the tokens taken.
         ended: how it ended, None while it goes on.
+        found: thoughts that their boundary ended, and not a limit or the end of the text.
     """
 
     form: ThoughtFormat
@@ -105,31 +113,50 @@ class Segmenter:
     thoughts: int = 0
     tokens: int = 0
     most: int | None = None
+    before: str = ""
     spans: list[Span] = field(default_factory=list)
     ended: TextEnding | None = None
-    # Where the current thought starts, how many tokens were taken, and the text of this thought.
+    found: int = 0
+    # Where the current thought starts, how many tokens were taken, the text of this thought, and
+    # that in which an answer is looked for.
     _start: int = 0
     _length: int = 0
     _text: str = ""
+    _answer_text: str = ""
+    _ends: Boundary = field(init=False)
+    _over: ThoughtTracker = field(init=False)
 
-    def push(self, token: int, piece: str) -> bool:
+    def __post_init__(self) -> None:
+        self._ends = self.form.ends
+        self._over = self._ends.begin()
+        self._answer_text = "" if self._ends.holds_answers else self.before
+
+    def push(self, token: int, piece: str, logprob: float = math.nan) -> bool:
         """Take the next token with its text; True once the rollout has ended.
 
         Args:
             token: its id.
             piece: its text on its own, see :meth:`llm.text.vocabulary.Vocabulary.piece`.
+            logprob: of it at the sampling temperature; few boundaries need it.
         """
         self._length += 1
         # The order decides what a token that ends the text in two ways counts as: what the model
         # ended itself can earn a reward, what a limit ended cannot.
         if token in self.eos:
-            # The id belongs to the thought that it ends; right behind a delimiter it is one of its
+            # The id belongs to the thought that it ends; right behind a boundary it is one of its
             # own.
-            return self.end(TextEnding.EOS)
-        self._text += piece  # of the current thought alone: a box does not reach over a delimiter
-        if "}" in piece and holds_answer(self._text):
-            return self.end(TextEnding.ANSWERED)
-        if self._thought_is_over(piece):
+            if self._ends.eos_ends_text:
+                return self.end(TextEnding.EOS)
+            over = True
+        else:
+            self._text += piece
+            self._answer_text += piece
+            if self.form.answer.over(self._answer_text, piece):
+                return self.end(TextEnding.ANSWERED)
+            over = self._thought_is_over(piece, logprob)
+        if over:
+            if self._answered_within_thought():
+                return self.end(TextEnding.ANSWERED)
             self._close()
             if self.thoughts + len(self.spans) >= self.form.max_thoughts:
                 return self.end(TextEnding.THOUGHT_LIMIT)
@@ -140,19 +167,28 @@ class Segmenter:
             return self.end(TextEnding.CUT)
         return False
 
-    def _thought_is_over(self, piece: str) -> bool:
-        # Only a token with its last character can complete the delimiter; the search is spared at
-        # all others. The delimiter may be spread over several tokens, and end within one.
-        if self.form.delimiter[-1] in piece and self.form.delimiter in self._text:
+    def _thought_is_over(self, piece: str, logprob: float) -> bool:
+        if self._over(self._text, piece, logprob):
+            self.found += 1
             return True
         cap = self.form.thought_tokens
         return cap is not None and self._length - self._start >= cap
 
+    def _answered_within_thought(self) -> bool:
+        """Whether a thought that a delimiter has ended holds a line or pattern that it ends too."""
+        answer = self.form.answer
+        if not self._ends.holds_answers or isinstance(answer, Box | WholeText):
+            return False
+        return answer.over(self._ends.shown(self._text) + "\n", "\n")
+
     def _close(self) -> None:
-        # No empty thought, as where the text ends right behind a delimiter.
+        # No empty thought, as where the text ends right behind a boundary.
         if self._length > self._start:
             self.spans.append((self._start, self._length))
         self._start, self._text = self._length, ""
+        self._over = self._ends.begin()
+        if self._ends.holds_answers:
+            self._answer_text = ""  # an answer does not reach over a delimiter
 
     def end(self, ending: TextEnding) -> bool:
         """End here; what has been read since the last thought becomes one too."""
@@ -161,48 +197,26 @@ class Segmenter:
         return True
 
 
-def segment(segmenter: Segmenter, tokens: Sequence[int], piece: Callable[[int], str]) -> Segmenter:
+def segment(
+    segmenter: Segmenter,
+    tokens: Sequence[int],
+    piece: Callable[[int], str],
+    logprobs: Sequence[float] | None = None,
+) -> Segmenter:
     """Cut a token stream into thoughts; tokens after its end are not looked at.
 
     Args:
         segmenter: one that has taken nothing yet.
         tokens: ids sampled.
         piece: text of an id.
+        logprobs: of the ids at the sampling temperature, for boundaries that need them.
 
     Returns:
         `segmenter` after the last token it took; ``ended`` is None if the stream stops early.
 
     Source: arXiv 2605.25507 (a solution as a sequence of delimited thoughts).
     """
-    for token in tokens:
-        if segmenter.push(token, piece(token)):
+    for i, token in enumerate(tokens):
+        if segmenter.push(token, piece(token), math.nan if logprobs is None else logprobs[i]):
             break
     return segmenter
-
-
-def holds_answer(text: str) -> bool:
-    """Return whether the text holds a whole ``\\boxed{...}`` with something in it."""
-    return boxed_span(text) is not None
-
-
-def boxed_span(text: str) -> Span | None:
-    """Return where the content of the last whole ``\\boxed{...}`` stands, None without one.
-
-    An empty box, as in "put your answer into \\boxed{}", is none.
-    """
-    # From the back: the last whole box is the answer, whatever stands before it.
-    for box in reversed(list(_BOX.finditer(text))):
-        # None where the text breaks off within the box.
-        end = _closing_brace(text, box.end())
-        if end is not None and not _BLANK.fullmatch(text, box.end(), end):
-            return box.end(), end
-    return None
-
-
-def _closing_brace(text: str, start: int) -> int | None:
-    depth = 1
-    for brace in _BRACE.finditer(text, start):
-        depth += {"{": 1, "}": -1}.get(brace[0], 0)
-        if depth == 0:
-            return brace.start()
-    return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jinja2 import TemplateError
+
 from cpi_theory.checks import InvalidInput
 from llm.text.rollouts import Tokens
 
@@ -61,14 +63,34 @@ class Vocabulary:
             self._pieces[token] = str(self.tokenizer.decode([token], skip_special_tokens=False))
         return self._pieces[token]
 
-    def chat(self, messages: Sequence[Mapping[str, str]]) -> Tokens:
+    @property
+    def has_template(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return self.tokenizer.chat_template is not None
+
+    def chat(
+        self, messages: Sequence[Mapping[str, str]], arguments: Mapping[str, Any] | None = None
+    ) -> Tokens:
         """Return the ids of a conversation that ends where the assistant is to answer.
 
         Without a chat template the messages' contents are joined by blank lines.
+
+        Args:
+            messages: each with a "role" and a "content".
+            arguments: of the chat template, such as ``{"enable_thinking": False}``.
+
+        Raises:
+            InvalidInput: the template refuses the conversation or its arguments.
         """
-        if self.tokenizer.chat_template is None:
+        if not self.has_template:
             return self.encode("\n\n".join(m["content"] for m in messages) + "\n\n")
-        text = self.tokenizer.apply_chat_template(
-            [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [dict(m) for m in messages],
+                **{**(arguments or {}), "tokenize": False, "add_generation_prompt": True},
+            )
+        except (TemplateError, TypeError) as error:
+            remedy = "ask for what the template knows: it may have no system prompt, for instance"
+            roles = [m["role"] for m in messages]
+            raise InvalidInput("chat template", roles, f"it says: {error}", remedy) from error
         return self.encode(text, special=False)  # the template has written them already

@@ -82,11 +82,11 @@ def test_arguments_win_over_what_a_task_declares():
         form,
         GREEDY,
         localizer=lambda sampler, vocabulary: SelfLocalizer(sampler, vocabulary, max_tokens=7),
-        chat=True,
+        chat=None,
         wrap=wrap,
     )
     simulator = opened.simulator
-    assert (simulator.form, simulator.sampling, simulator.chat) == (form, GREEDY, True)
+    assert (simulator.form, simulator.sampling, simulator.chat.template) == (form, GREEDY, False)
     assert simulator.localizer.max_tokens == 7
     assert made == [simulator.sampler]
 

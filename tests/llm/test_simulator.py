@@ -81,7 +81,9 @@ class OneThought(StopRule):
     def begin(self, piece, eos):
         segmenter = segment(Segmenter(self.form, eos), self.read, piece)
         thoughts = len(segmenter.spans)
-        return lambda token: segmenter.push(token, piece(token)) or len(segmenter.spans) > thoughts
+        return lambda token, logprob: (
+            segmenter.push(token, piece(token)) or len(segmenter.spans) > thoughts
+        )
 
 
 def thought_by_thought(simulator, state, key):

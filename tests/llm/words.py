@@ -53,7 +53,7 @@ class CountStop(StopRule):
 
     def begin(self, piece, eos):
         seen = []
-        return lambda token: seen.append(token) or len(seen) >= self.count
+        return lambda token, logprob=0.0: seen.append(token) or len(seen) >= self.count
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class TokenStop(StopRule):
     text: str
 
     def begin(self, piece, eos):
-        return lambda token: piece(token) == self.text
+        return lambda token, logprob=0.0: piece(token) == self.text
 
 
 class Boxes:

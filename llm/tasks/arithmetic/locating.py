@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from llm.task import Problem, Task
 from llm.tasks.arithmetic.task import DELIMITER, Exercise, boxed, label, parse_question
-from llm.text.thoughts import holds_answer
+from llm.text.answers import holds_answer
 
 LOCATE, RIGHT, WRONG = "<locate>", "right", "wrong"
 

@@ -23,7 +23,8 @@ from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key
 from llm.task import Problem, Verdict
 from llm.tasks.arithmetic.facts import FactTable, Slips, apply
-from llm.text.thoughts import ThoughtFormat, boxed_span
+from llm.text.answers import boxed_span
+from llm.text.thoughts import ThoughtFormat
 
 DELIMITER = "</thought>"
 FILLERS = ("then", "so", "next", "now", "thus", "and")

@@ -20,6 +20,7 @@ from experiments.train.engines import training_curve
 from experiments.train.report import localization_verdicts
 from experiments.train.spec import Checkpoints
 from experiments.worlds.language import DatasetWorld
+from experiments.worlds.writing import Writing
 from llm.models.load import load_model
 from llm.models.settings import TINY_NAME, ModelSettings
 from tests.experiments.train.test_command import BUDGET, spec
@@ -42,9 +43,8 @@ def write(path, first=0):
 
 
 def world(questions):
-    return DatasetWorld(
-        "mine", str(questions), max_tokens=24, thought_tokens=6, localization_tokens=8
-    )
+    writing = Writing(max_tokens=24, thought_tokens=6, localization_tokens=8)
+    return DatasetWorld("mine", str(questions), writing=writing)
 
 
 def config(questions, **changes):

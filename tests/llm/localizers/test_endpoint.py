@@ -112,7 +112,9 @@ def test_what_is_sent_and_what_is_read(stub):
     localizer = EndpointLocalizer(client(stub, api_key="secret"), BYTES, max_tokens=77)
     rollout = solution("a1", "b2", kept=["k0"])
     located = localizer.locate([rollout], KEYS[:1])
-    assert located == [Located(Localization(0), 5, 70, r"So \boxed{2}")]  # its own first thought
+    assert located == [
+        Located(Localization(0), 5, 70, r"So \boxed{2}", "box")
+    ]  # its own first thought
     [body], [headers] = stub.bodies, stub.headers
     assert body["model"] == "judge"
     assert (body["max_tokens"], body["temperature"], body["top_p"]) == (77, 0.0, 1.0)

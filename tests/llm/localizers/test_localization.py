@@ -17,11 +17,11 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import FailedLocalization, Localization, Reason
 from llm.localizers.base import Located
 from llm.localizers.oracle import BlurredLocalizer, MajorityLocalizer, OracleLocalizer
+from llm.localizers.reading import read_reply
 from llm.localizers.self_localizer import (
     Disclosure,
     SelfLocalizer,
     WrittenLocalizationPrompt,
-    read_step,
 )
 from llm.sampling.transformers_sampler import TransformersSampler
 from tests.llm.canned import PROBLEM, CannedSampler, byte_vocabulary, rollout_of
@@ -79,7 +79,8 @@ def test_replies(reply, answer, obedient):
 
 
 def test_a_reply_of_any_length_of_digits_is_read():
-    assert read_step(FAILED, r"\boxed{" + "9" * 9000 + "}") == refused(Reason.OUT_OF_RANGE)
+    answer, reading = read_reply(FAILED, r"\boxed{" + "9" * 9000 + "}")
+    assert (answer, reading) == (refused(Reason.OUT_OF_RANGE), "box")
 
 
 def test_costs_are_counted_whether_or_not_the_engine_stops():

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm.rewards.answers import bare, boxed, letter
-from llm.text.thoughts import boxed_span, holds_answer
+from llm.text.answers import boxed_span, holds_answer
 
 BOXY = st.lists(
     st.sampled_from(

@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
+from llm.text.answers import boxed_span, holds_answer
 from llm.text.thoughts import (
     Segmenter,
     TextEnding,
     ThoughtFormat,
-    boxed_span,
-    holds_answer,
     segment,
 )
 
