@@ -19,11 +19,12 @@ from torch import Tensor
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from llm.models.law import token_logprobs
+from llm.models.law import evaluating, token_logprobs
 from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
+from llm.training.reference import StartWeights
 from llm.training.rows import PaddedRows, TrainingRow, pad_rows, split_by_prompt
 from llm.training.settings import LossSettings, OptimizerSettings
 
@@ -38,10 +39,11 @@ class StepReport:
         loss: mean over the updates.
         gradient_norm: before it was scaled down, mean over the updates.
         rows: rows given.
-        trained_rows: rows with an advantage other than 0; the others have no gradient and are not
-            computed.
+        trained_rows: rows with an advantage other than 0, or all of them with a KL term; the others
+            have no gradient and are not computed.
         trained_tokens: completion tokens of those.
-        forward_tokens: tokens that went through the model, prompts included.
+        forward_tokens: tokens that went through the model, prompts included, and through the start
+            model of a KL term.
         updates: updates made; one in which no row has an advantage counts.
     """
 
@@ -91,12 +93,13 @@ class LeanTrainer:
         check_trainable(self._trained.values())
         self._parameters = list(self._trained.values())
         self._optimizer = adamw(settings, self._parameters)
+        self._start = StartWeights(model) if loss.kl else None
 
     def step(self, rows: Sequence[TrainingRow]) -> StepReport:
         """Learn from one batch of rows.
 
-        An update in which no row has an advantage changes nothing, the optimiser's averages
-        included.
+        An update without a gradient, as where no row has an advantage, changes nothing, the
+        optimiser's averages included.
 
         Raises:
             InvalidInput: if the rows cannot be split as the settings say, or do not fit into
@@ -110,9 +113,17 @@ class LeanTrainer:
             raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
         # Before the first update, while the weights are still those that sampled.
         rows = with_logprobs(self.model, rows, self.loss.temperature, self._size)
+        if self._start is not None:
+            with explain_out_of_memory("optimizer.micro_batch", self._size):
+                rows = with_reference(
+                    self.model, rows, self._start, self.loss.temperature, self._size
+                )
         minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
         with _learning(self.model), explain_out_of_memory("optimizer.micro_batch", self._size):
-            return _summary([self._update(part) for part in minibatches])
+            report = _summary([self._update(part) for part in minibatches])
+        if self._start is None:
+            return report
+        return replace(report, forward_tokens=report.forward_tokens + sum(map(len, rows)))
 
     @property
     def _size(self) -> int:
@@ -122,7 +133,7 @@ class LeanTrainer:
         totals = Totals(len(rows), sum(len(row.completion) for row in rows))
         # Rows of advantage 0 have no gradient, so leaving them out changes the sum by nothing; they
         # still count in the totals. Rows of like length together need little padding.
-        informative = sorted((row for row in rows if row.informative), key=len)
+        informative = sorted(learned_rows(rows, self.loss), key=len)
         loss = norm = 0.0
         if informative:
             # By the number of the update: a resumed run drops what the whole one would have.
@@ -133,7 +144,8 @@ class LeanTrainer:
             self._check_finite(loss, norm)  # before the step: the weights stay the last good ones
             for group in self._optimizer.param_groups:
                 group["lr"] = self.settings.rate_at(self.updates)
-            self._optimizer.step()
+            if norm:  # 0 where the KL term is all there is, and the model still the start model
+                self._optimizer.step()
         self.updates += 1
         tokens = sum(len(row.completion) for row in informative)
         return StepReport(
@@ -231,7 +243,13 @@ def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSetting
     """
     logprobs = completion_logprobs(model, batch, settings.temperature)
     return policy_loss(
-        logprobs, batch.old_logprobs, batch.advantages, batch.completion_mask, totals, settings
+        logprobs,
+        batch.old_logprobs,
+        batch.advantages,
+        batch.completion_mask,
+        totals,
+        settings,
+        batch.reference,
     )
 
 
@@ -278,6 +296,40 @@ def with_logprobs(
             logprobs = values[len(row.prompt) : len(row)].astype(np.float32)
             updated[i] = replace(row, logprobs=logprobs)
     return updated
+
+
+def with_reference(
+    model: Any,
+    rows: Sequence[TrainingRow],
+    start: StartWeights,
+    temperature: float,
+    micro_batch: int,
+) -> list[TrainingRow]:
+    """Give rows their log-probabilities under the start model.
+
+    Args:
+        model: the one that is trained; it keeps its weights.
+        rows: any number.
+        start: the weights that it began with.
+        temperature: of the sampling.
+        micro_batch: rows per forward pass.
+    """
+    updated = list(rows)
+    order = sorted(range(len(updated)), key=lambda i: len(updated[i]))
+    with start.restored(), evaluating(model), torch.no_grad():
+        for first in range(0, len(order), micro_batch):
+            part = order[first : first + micro_batch]
+            batch = pad_rows([updated[i] for i in part], device=model.device)
+            known = completion_logprobs(model, batch, temperature).float().cpu().numpy()
+            for values, i in zip(known, part, strict=True):
+                row = updated[i]
+                updated[i] = replace(row, reference=values[len(row.prompt) : len(row)])
+    return updated
+
+
+def learned_rows(rows: Sequence[TrainingRow], loss: LossSettings) -> list[TrainingRow]:
+    """Return the rows that have a gradient: all with a KL term, else those with an advantage."""
+    return [row for row in rows if loss.kl or row.informative]
 
 
 @contextlib.contextmanager

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cpi_theory.checks import InvalidInput
 from llm.training.settings import LossSettings
+
+_ROUNDING = 1e-4
+"""Difference in nats between two ways to work out one log-probability, at most, in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ def policy_loss(
     mask: Tensor,
     totals: Totals,
     settings: LossSettings,
+    reference: Tensor | None = None,
 ) -> Tensor:
     r"""Return the part of an update's loss that these rows contribute.
 
@@ -78,6 +83,10 @@ def policy_loss(
 
     In the first update after sampling, :math:`\rho_{it} = 1`, and both have the same gradient.
 
+    With `kl` = b above 0, :math:`b \, w_{it} (e^{d_{it}} - d_{it} - 1)` is added to each term,
+    where :math:`d_{it} = \log \pi_{ref}(y_{it}) - \log \pi(y_{it})`, and :math:`w_{it}` is 1, or
+    :math:`\rho_{it}` if the term is weighted.
+
     Args:
         logprobs: of completion tokens under the policy that learns, in nats, shape (n, T).
         old_logprobs: under the policy that sampled them, in nats, shape (n, T).
@@ -85,12 +94,18 @@ def policy_loss(
         mask: which places hold completion tokens, bool, shape (n, T).
         totals: of the whole update, so that parts add up to the same loss however it is split.
         settings: which loss.
+        reference: log-probabilities under the start model, in nats, shape (n, T), where `kl` asks
+            for them.
 
     Returns:
         A scalar, with the graph of `logprobs`.
 
+    Raises:
+        InvalidInput: if there is no `reference` where one is needed.
+
     Source: arXiv 2605.25507 (unclipped, sequence-mean); Schulman et al. (2017), arXiv 1707.06347
-    (clipped); Shao et al. (2024), arXiv 2402.03300 (with advantages relative to a group).
+    (clipped); Shao et al. (2024), arXiv 2402.03300 (with advantages relative to a group, and the KL
+    term); arXiv 2512.02556 (its weight).
     """
     if settings.kind == "unclipped":
         # REINFORCE: without a ratio it is right only while the policy is the one that sampled.
@@ -102,6 +117,30 @@ def policy_loss(
         # The lower of both, as in PPO: clipping takes away what a move would gain, never what it
         # would lose.
         terms = -torch.minimum(advantages * ratio, advantages * clipped)
+    if settings.kl:
+        terms = terms + settings.kl * _kl_terms(logprobs, old_logprobs, mask, settings, reference)
     # A product with 0 would let a padding place that is not finite through.
     weighted = torch.where(mask, terms, 0.0) * token_weights(mask, totals, settings)
     return weighted.sum()
+
+
+def _kl_terms(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    mask: Tensor,
+    settings: LossSettings,
+    reference: Tensor | None,
+) -> Tensor:
+    """The estimate of KL(pi || pi_ref) at each token, (n, T); never below 0 before its weight."""
+    if reference is None:
+        remedy = "give the log-probabilities of the start model, or set kl = 0"
+        raise InvalidInput("reference", None, f"needed for kl = {settings.kl}", remedy)
+    gap = reference - logprobs
+    # Masked before the exponential, as the ratio is. Where only rounding tells the model from the
+    # start model there is no gradient: Adam would scale that noise up to whole steps.
+    gap = torch.where(mask & (gap.abs() > _ROUNDING), gap, 0.0)
+    estimate = torch.exp(gap) - gap - 1
+    if not settings.kl_weighted:
+        return estimate
+    # Only with the gradient of the weight is the whole that of the divergence.
+    return estimate * torch.exp(torch.where(mask, logprobs - old_logprobs, 0.0))

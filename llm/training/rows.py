@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,8 @@ class TrainingRow:
         prompt_id: id of the problem in its collection.
         off_policy: whether the completion was sampled after another prompt; `logprobs` are then
             those of that prompt until an engine works them out anew.
+        reference: log-probabilities of the completion under the start model, float32
+            (len(completion),); None where no engine has needed them.
     """
 
     prompt: Tokens
@@ -38,6 +40,7 @@ class TrainingRow:
     group: int
     prompt_id: int
     off_policy: bool = False
+    reference: NDArray[np.float32] | None = None
 
     @property
     def informative(self) -> bool:
@@ -62,6 +65,8 @@ class PaddedRows:
         completion_mask: which tokens are completions, bool (n, W); never the first of a row.
         old_logprobs: of completion tokens when they were sampled, else 0, float32 (n, W).
         advantages: of completion tokens, else 0, float32 (n, W).
+        reference: log-probabilities of completion tokens under the start model, else 0, float32
+            (n, W); None unless every row has them.
     """
 
     input_ids: Tensor
@@ -69,6 +74,7 @@ class PaddedRows:
     completion_mask: Tensor
     old_logprobs: Tensor
     advantages: Tensor
+    reference: Tensor | None = None
 
 
 def pad_rows(
@@ -95,9 +101,20 @@ def pad_rows(
         sampled[i, len(row.prompt) : len(row)] = True
         old[i, len(row.prompt) : len(row)] = row.logprobs
         advantages[i, len(row.prompt) : len(row)] = row.advantages
-    return PaddedRows(
-        *(torch.from_numpy(a).to(device) for a in (ids, real, sampled, old, advantages))
-    )
+    tensors = (torch.from_numpy(a).to(device) for a in (ids, real, sampled, old, advantages))
+    reference = _padded_reference(rows, shape, device)
+    return replace(PaddedRows(*tensors), reference=reference)
+
+
+def _padded_reference(
+    rows: Sequence[TrainingRow], shape: tuple[int, int], device: torch.device | str
+) -> Tensor | None:
+    padded = np.zeros(shape, np.float32)
+    for i, row in enumerate(rows):
+        if row.reference is None:
+            return None
+        padded[i, len(row.prompt) : len(row)] = row.reference
+    return torch.from_numpy(padded).to(device)
 
 
 def training_rows(groups: Iterable[Group]) -> list[TrainingRow]:

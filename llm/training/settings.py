@@ -31,9 +31,14 @@ class LossSettings:
         clip_low, clip_high: the ratio's range is [1 - clip_low, 1 + clip_high].
         constant: of the aggregation "constant", in tokens.
         temperature: of the sampling whose log-probabilities are learned from, in [0.01, 100].
+        kl: weight of the KL divergence to the model that training began with, estimated at each
+            sampled token and averaged as the other terms are; 0: none, and no start model is kept.
+        kl_weighted: weight that estimate by the ratio to the policy that sampled, which makes its
+            gradient that of the KL divergence itself; False: as first published for GRPO.
 
-    Source: Shao et al. (2024), arXiv 2402.03300 (GRPO); Liu et al. (2025), arXiv 2503.20783 (Dr.
-    GRPO); Yu et al. (2025), arXiv 2503.14476 (DAPO); arXiv 2605.25507 (SRPO).
+    Source: Shao et al. (2024), arXiv 2402.03300 (GRPO and its KL term); Liu et al. (2025), arXiv
+    2503.20783 (Dr. GRPO); Yu et al. (2025), arXiv 2503.14476 (DAPO); arXiv 2512.02556 (the weighted
+    KL term); arXiv 2605.25507 (SRPO).
     """
 
     kind: Kind = "unclipped"
@@ -42,6 +47,10 @@ class LossSettings:
     clip_high: float = 0.2
     constant: float = 1000.0
     temperature: float = 1.0
+    # Left out where they have their defaults: settings stored before there was a KL term keep
+    # their names.
+    kl: float = field(default=0.0, metadata={"later": True})
+    kl_weighted: bool = field(default=True, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, get_args(Kind))
@@ -50,6 +59,7 @@ class LossSettings:
         check_in_range("clip_high", self.clip_high, 0, 100)
         check_positive("constant", self.constant)
         check_temperature("temperature", self.temperature, greedy=False)
+        check_in_range("kl", self.kl, 0, 1000)
 
 
 @dataclass(frozen=True, slots=True)

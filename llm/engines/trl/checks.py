@@ -13,8 +13,12 @@ from llm.simulator import LanguageModelSimulator
 from llm.training.settings import LossSettings, OptimizerSettings
 
 
-def check_layout(args: Any, problems: int, optimizer: OptimizerSettings) -> None:
+def check_layout(args: Any, problems: int | None) -> None:
     """Refuse settings under which a run would stall, change when resumed, or miss rows.
+
+    Args:
+        args: TRL's settings.
+        problems: how many there are; None: nobody knows.
 
     Raises:
         InvalidInput: naming the setting.
@@ -35,9 +39,17 @@ def check_layout(args: Any, problems: int, optimizer: OptimizerSettings) -> None
         remedy = "choose a divisor, or as many prompts as there are processes"
         raise InvalidInput("num_generations", args.num_generations, problem, remedy)
     prompts = args.generation_batch_size // args.num_generations
-    if problems < prompts:
+    if problems is not None and problems < prompts:
         remedy = f"give at least {prompts}, or train on fewer per update"
         raise InvalidInput("problems", problems, f"an update takes {prompts} of them", remedy)
+
+
+def check_clipping(args: Any, optimizer: OptimizerSettings) -> None:
+    """Refuse two different bounds on the gradient.
+
+    Raises:
+        InvalidInput: naming the setting.
+    """
     # transformers clips by its own setting, the lean loop by the other.
     if args.max_grad_norm != optimizer.max_norm:
         remedy = f"give {optimizer.max_norm} twice"

@@ -23,10 +23,10 @@ from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection
-from llm.engines.lean import StepReport
+from llm.engines.lean import StepReport, learned_rows
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.settings import TrlSettings, trl_config
-from llm.engines.trl.trainer import Outputs, ResetTrainer, pad_batch
+from llm.engines.trl.trainer import Outputs, SimulatorTrainer, pad_batch
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
 from llm.training.rows import TrainingRow, split_by_prompt, training_rows
@@ -128,7 +128,7 @@ def train_with_trl(
     return TrlReport(began, settings.updates, trainer.report, last_checkpoint(folder))
 
 
-class _RunTrainer(ResetTrainer):
+class _RunTrainer(SimulatorTrainer):
     """Takes its problems from a function and reports on each collection.
 
     Attributes:
@@ -249,7 +249,8 @@ class _RunTrainer(ResetTrainer):
     def summarise(self) -> StepReport:
         """Return what learning from the collection did, counted as the lean loop counts."""
         updates, epochs = self.per_collection, self._settings.epochs
-        informative = [row for row in self._rows if row.informative]
+        informative = learned_rows(self._rows, self.loss)
+        read = sum(map(len, self._rows)) if self.loss.kl else 0  # by the start model, once
         # Losses of micro-batches add up to that of their update; the report is of the mean update.
         self.report = StepReport(
             sum(self._losses) / updates,
@@ -257,7 +258,7 @@ class _RunTrainer(ResetTrainer):
             len(self._rows) * epochs,
             len(informative) * epochs,
             sum(len(row.completion) for row in informative) * epochs,
-            sum(map(len, informative)) * epochs,
+            sum(map(len, informative)) * epochs + read,
             updates,
         )
         return self.report

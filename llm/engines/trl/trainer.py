@@ -24,8 +24,13 @@ from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection, Reason
-from llm.engines.lean import check_trainable, diverged, with_logprobs
-from llm.engines.trl.checks import check_layout, check_one_world, last_checkpoint
+from llm.engines.lean import check_trainable, diverged, with_logprobs, with_reference
+from llm.engines.trl.checks import (
+    check_clipping,
+    check_layout,
+    check_one_world,
+    last_checkpoint,
+)
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
 from llm.models.memory import explain_out_of_memory
@@ -33,94 +38,68 @@ from llm.models.randomness import drawing
 from llm.sampling.trl_sampler import TrlSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
+from llm.text.rollouts import TextState
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
+from llm.training.reference import StartWeights
 from llm.training.rows import TrainingRow, training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
 
-__all__ = ["Outputs", "ResetTrainer", "batch_indices", "last_checkpoint"]
+__all__ = ["CollectingTrainer", "Outputs", "SimulatorTrainer", "batch_indices", "last_checkpoint"]
 
 Outputs = dict[str, Tensor]
 
+_OF_COMPLETIONS = {
+    "completion_ids",
+    "completion_mask",
+    "old_per_token_logps",
+    "advantages",
+    "reference",
+}
 
-class ResetTrainer(GRPOTrainer):
-    """Trains the model of a simulator with an algorithm object.
+
+class CollectingTrainer(GRPOTrainer):
+    """What its subclasses share: groups are collected by an algorithm and learned from.
 
     Attributes:
         algorithm: what collects.
         simulator: the world; its sampler holds the model that is trained, or a copy that it
             brings up to date before each collection, or uses TRL's own engine
             (:class:`llm.sampling.trl_sampler.TrlSampler`).
-        problems: what is trained on; the id of a prompt is its place here.
-        held_out: what is evaluated on.
         loss: which loss.
         key: of all randomness; what is drawn for a batch hangs on it and the number of updates
-            made, so a resumed run draws the same. The seed in TRL's settings is set from it.
+            made, so a resumed run draws the same.
     """
 
     args: Any
     model: Any
     optimizer: torch.optim.Optimizer | None
     lr_scheduler: Any
+    algorithm: Algorithm
+    simulator: LanguageModelSimulator
+    loss: LossSettings
+    key: Key
     _buffered_inputs: Any
+    # No update has this number, so the first collection synchronises.
+    _synced: int = -1
+    _start: StartWeights | None = None
 
-    def __init__(
-        self,
-        model: Any,
-        algorithm: Algorithm,
-        simulator: LanguageModelSimulator,
-        problems: Sequence[Problem],
-        args: GRPOConfig,
-        optimizer: OptimizerSettings,
-        loss: LossSettings,
-        key: Key,
-        held_out: Sequence[Problem] = (),
-        **options: Any,
-    ) -> None:
-        """Set up the trainer.
-
-        Args:
-            model: what is trained; see `simulator`.
-            algorithm: what collects.
-            simulator: the world; see the class for what its sampler may hold.
-            problems: what is trained on.
-            args: how TRL runs; see :func:`llm.engines.trl.settings.trl_config`.
-            optimizer: takes the place of the optimiser and schedule in `args`.
-            loss: which loss.
-            key: of all randomness.
-            held_out: what is evaluated on.
-            options: further arguments of ``GRPOTrainer``, such as callbacks.
+    def begin(self) -> None:
+        """Set up what needs the model as TRL has prepared it; once, before anything is trained.
 
         Raises:
-            InvalidInput: if the settings contradict each other or the number of problems, the
-                model cannot be trained or TRL gets its log-probabilities wrong, or vLLM is asked
-                for and not installed.
+            InvalidInput: if TRL gets the model's log-probabilities wrong, or its weights are spread
+                over processes and a KL term asks for a copy of them.
         """
-        check_layout(args, len(problems), optimizer)
-        check_trainable([p for p in model.parameters() if p.requires_grad])
-        check_one_world(model, simulator, args, loss)
-        self.algorithm, self.simulator, self.loss = algorithm, simulator, loss
-        self.problems, self.held_out = list(problems), list(held_out)
-        self.key, self._settings = key, optimizer
-        args.seed = int(key.child("trl").integers(1)[0] >> 33)  # numpy takes 32 bits
-        # No update has this number, so the first collection synchronises.
-        self._synced = -1
-        callbacks = [_Guard(self), *options.pop("callbacks", ())]
-        super().__init__(
-            model=model,
-            # TRL asks for one, although its own scoring is replaced.
-            reward_funcs=_no_reward,
-            args=args,
-            train_dataset=_as_dataset(problems, simulator),
-            eval_dataset=_as_dataset(held_out, simulator) if held_out else None,
-            processing_class=simulator.vocabulary.tokenizer,
-            callbacks=callbacks,
-            **options,
-        )
         if self.use_vllm:
-            assert isinstance(simulator.sampler, TrlSampler)
-            simulator.sampler.attach(self.vllm_generation)
+            assert isinstance(self.simulator.sampler, TrlSampler)
+            self.simulator.sampler.attach(self.vllm_generation)
         self._check_law()
+        if self.loss.kl:
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                problem = "needs the start weights, which no process holds whole"
+                raise InvalidInput("kl", self.loss.kl, problem, "set it to 0, or train without")
+            self._start = StartWeights(self.model)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Run the training; see ``transformers.Trainer.train``.
@@ -134,27 +113,6 @@ class ResetTrainer(GRPOTrainer):
             "per_device_train_batch_size", self.args.per_device_train_batch_size
         ):
             return super().train(*args, **kwargs)
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Return the optimiser of the project's settings."""
-        if self.optimizer is None:
-            parameters = (self.model if model is None else model).parameters()
-            self.optimizer = adamw(self._settings, (p for p in parameters if p.requires_grad))
-        return self.optimizer
-
-    def create_scheduler(
-        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
-    ) -> Any:
-        """Return the learning rates of the project's settings."""
-        del num_training_steps  # the settings say when the rate has fallen to 0
-        if self.lr_scheduler is None:
-            # LambdaLR multiplies the optimiser's first rate.
-            first = self._settings.rate_at(0)
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                optimizer or self.create_optimizer(),
-                lambda update: self._settings.rate_at(update) / first,
-            )
-        return self.lr_scheduler
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Outputs:
         """What TRL calls for a batch of prompts: collect groups and hand their rows over.
@@ -174,15 +132,22 @@ class ResetTrainer(GRPOTrainer):
         # prompts.
         updates = args.steps_per_generation // args.gradient_accumulation_steps
         number = self.state.global_step // (updates * args.num_iterations)
-        turn = batch_indices(len(self.problems), own * processes, number, self.key)
+        turn = self._turn(own * processes, number)
         first = own * self.accelerator.process_index
         return turn[first : first + own]
 
+    def _turn(self, prompts: int, number: int) -> list[int]:
+        """The prompts of a collection, over all processes."""
+        raise NotImplementedError
+
+    def _starts(self, places: list[int]) -> list[TextState]:
+        """The states before the first thought of these prompts."""
+        raise NotImplementedError
+
     def _collect(self, places: list[int]) -> Collection:
         self._sync()
-        starts = self.simulator.start_states([self.problems[i] for i in places])
         key = self.key.child("collect", self.state.global_step)
-        return collect(self.algorithm, self.simulator, starts, key, places)
+        return collect(self.algorithm, self.simulator, self._starts(places), key, places)
 
     def _sync(self) -> None:
         """Bring an engine with weights of its own up to date."""
@@ -202,6 +167,9 @@ class ResetTrainer(GRPOTrainer):
             self.args.per_device_train_batch_size,
         )
         rows = with_logprobs(model, rows, self.loss.temperature, size)
+        if self._start is not None:
+            with self.accelerator.autocast():  # as the loss works out its own
+                rows = with_reference(model, rows, self._start, self.loss.temperature, size)
         prompts = [torch.tensor(row.prompt) for row in rows]
         completions = [torch.tensor(row.completion) for row in rows]
         old = [torch.as_tensor(row.logprobs, dtype=torch.float32) for row in rows]
@@ -216,6 +184,9 @@ class ResetTrainer(GRPOTrainer):
             "advantages": _padded(gains, 0.0),
             "counted": torch.tensor([int(i < real) for i in range(len(rows))]),
         }
+        if self._start is not None:
+            known = [torch.as_tensor(row.reference, dtype=torch.float32) for row in rows]
+            outputs["reference"] = _padded(known, 0.0)
         return {name: tensor.to(device) for name, tensor in outputs.items()}
 
     def _compute_loss(self, model: Any, inputs: Outputs) -> Tensor:
@@ -226,11 +197,13 @@ class ResetTrainer(GRPOTrainer):
         key = self.key.child("dropout", self.state.global_step, micro_batch)
         with drawing(key, self.accelerator.device):
             logprobs = self._logprobs(model, part)
-        mask = part["completion_mask"].bool()
+        # Rows that fill up have no advantage, but would have a KL term.
+        mask = part["completion_mask"].bool() & part["counted"].bool()[:, None]
         old, gains = part["old_per_token_logps"], part["advantages"]
         # Processes average their gradients, while each of these is a share of one sum.
         processes = int(self.accelerator.num_processes)
-        loss = policy_loss(logprobs, old, gains, mask, totals, self.loss) * processes
+        reference = part.get("reference")
+        loss = policy_loss(logprobs, old, gains, mask, totals, self.loss, reference) * processes
         # Of several processes one alone must not raise, or the others would wait for it in their
         # next exchange; the guard sees the gradient that they share.
         if processes == 1 and not math.isfinite(float(loss.detach())):
@@ -257,8 +230,10 @@ class ResetTrainer(GRPOTrainer):
         return Totals(rows, tokens)
 
     def _informative_rows(self, inputs: Outputs) -> Outputs:
-        """The rows of a micro-batch with non-zero advantage, or one without; no margins."""
+        """The rows of a micro-batch that have a gradient, or one that has none; no margins."""
         informative = (inputs["advantages"] != 0).any(dim=1)
+        if self.loss.kl:
+            informative |= inputs["counted"].bool()
         informative[0] |= not informative.any()  # backward needs a graph
         # Padding that no remaining row needs goes too: it would be read for nothing.
         part = {name: t[informative] for name, t in inputs.items() if t.ndim}
@@ -266,7 +241,7 @@ class ResetTrainer(GRPOTrainer):
         longest = int(part["completion_mask"].sum(dim=1).max())
         for name in ("prompt_ids", "prompt_mask"):
             part[name] = part[name][:, -prompt:]
-        for name in ("completion_ids", "completion_mask", "old_per_token_logps", "advantages"):
+        for name in _OF_COMPLETIONS & part.keys():
             part[name] = part[name][:, :longest]
         return part
 
@@ -337,6 +312,97 @@ class ResetTrainer(GRPOTrainer):
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
 
+
+class SimulatorTrainer(CollectingTrainer):
+    """Trains the model of a simulator with an algorithm object, on problems of its task.
+
+    Attributes:
+        problems: what is trained on; the id of a prompt is its place here.
+        held_out: what is evaluated on.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        algorithm: Algorithm,
+        simulator: LanguageModelSimulator,
+        problems: Sequence[Problem],
+        args: GRPOConfig,
+        optimizer: OptimizerSettings,
+        loss: LossSettings,
+        key: Key,
+        held_out: Sequence[Problem] = (),
+        **options: Any,
+    ) -> None:
+        """Set up the trainer.
+
+        Args:
+            model: what is trained; see `simulator`.
+            algorithm: what collects.
+            simulator: the world; see the class for what its sampler may hold.
+            problems: what is trained on.
+            args: how TRL runs; see :func:`llm.engines.trl.settings.trl_config`. Its seed is set
+                from `key`.
+            optimizer: takes the place of the optimiser and schedule in `args`.
+            loss: which loss.
+            key: of all randomness.
+            held_out: what is evaluated on.
+            options: further arguments of ``GRPOTrainer``, such as callbacks.
+
+        Raises:
+            InvalidInput: if the settings contradict each other or the number of problems, the
+                model cannot be trained or TRL gets its log-probabilities wrong, or vLLM is asked
+                for and not installed.
+        """
+        check_layout(args, len(problems))
+        check_clipping(args, optimizer)
+        check_trainable([p for p in model.parameters() if p.requires_grad])
+        check_one_world(model, simulator, args, loss)
+        self.algorithm, self.simulator, self.loss = algorithm, simulator, loss
+        self.problems, self.held_out = list(problems), list(held_out)
+        self.key, self._settings = key, optimizer
+        args.seed = int(key.child("trl").integers(1)[0] >> 33)  # numpy takes 32 bits
+        callbacks = [UpdateGuard(self), *options.pop("callbacks", ())]
+        super().__init__(
+            model=model,
+            # TRL asks for one, although its own scoring is replaced.
+            reward_funcs=_no_reward,
+            args=args,
+            train_dataset=_as_dataset(problems, simulator),
+            eval_dataset=_as_dataset(held_out, simulator) if held_out else None,
+            processing_class=simulator.vocabulary.tokenizer,
+            callbacks=callbacks,
+            **options,
+        )
+        self.begin()
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return the optimiser of the project's settings."""
+        if self.optimizer is None:
+            parameters = (self.model if model is None else model).parameters()
+            self.optimizer = adamw(self._settings, (p for p in parameters if p.requires_grad))
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """Return the learning rates of the project's settings."""
+        del num_training_steps  # the settings say when the rate has fallen to 0
+        if self.lr_scheduler is None:
+            # LambdaLR multiplies the optimiser's first rate.
+            first = self._settings.rate_at(0)
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.create_optimizer(),
+                lambda update: self._settings.rate_at(update) / first,
+            )
+        return self.lr_scheduler
+
+    def _turn(self, prompts: int, number: int) -> list[int]:
+        return batch_indices(len(self.problems), prompts, number, self.key)
+
+    def _starts(self, places: list[int]) -> list[TextState]:
+        return self.simulator.start_states([self.problems[i] for i in places])
+
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
@@ -365,10 +431,10 @@ class ResetTrainer(GRPOTrainer):
         return metrics
 
 
-class _Guard(TrainerCallback):
+class UpdateGuard(TrainerCallback):
     """Looks at each gradient before it is applied."""
 
-    def __init__(self, trainer: ResetTrainer) -> None:
+    def __init__(self, trainer: CollectingTrainer) -> None:
         self.trainer = trainer
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -124,6 +124,26 @@ def test_what_json_cannot_hold_is_refused(run: Run, value: object) -> None:
     with pytest.raises(TypeError, match="stored"):
         run.write("table", [{"fine": 1}, {"value": value}])
     assert run.read("table") == [{"old": 1}]
+
+
+@dataclass(frozen=True)
+class Before:
+    rate: float = 0.5
+
+
+def test_a_field_that_came_later_changes_a_digest_only_where_it_is_set() -> None:
+    later = {"later": True}
+
+    @dataclass(frozen=True)
+    class After:
+        rate: float = 0.5
+        weight: float = field(default=0.0, metadata=later)
+        names: list[str] = field(default_factory=list, metadata=later)
+
+    After.__name__ = "Before"
+    assert digest(After()) == digest(Before())
+    assert plain(After(weight=0.1)) == {"type": "Before", "rate": 0.5, "weight": 0.1}
+    assert digest(After(names=["a"])) != digest(Before()) != digest(After(0.6))
 
 
 def test_classes_without_fields_have_different_digests() -> None:

@@ -24,7 +24,7 @@ from cpi_theory.seam import Group
 from llm.engines.lean import LeanTrainer, TrainingDiverged
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.settings import TrlSettings, trl_config
-from llm.engines.trl.trainer import ResetTrainer, batch_indices
+from llm.engines.trl.trainer import SimulatorTrainer, batch_indices
 from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.rows import training_rows
@@ -50,7 +50,7 @@ def trainer(
     problems=6,
     held_out=0,
     key=KEY,
-    kind=ResetTrainer,
+    kind=SimulatorTrainer,
     **options,
 ):
     world = simulator() if world is None else world
@@ -68,7 +68,7 @@ def trainer(
     )
 
 
-class Watched(ResetTrainer):
+class Watched(SimulatorTrainer):
     """Remembers which problems it collected for."""
 
     def _collect(self, places):
@@ -146,7 +146,7 @@ def test_an_output_layer_that_trl_does_not_know_is_refused(tmp_path):
         trainer(tmp_path, world=of_family("recurrent_gemma"))
 
 
-class Plain(ResetTrainer):
+class Plain(SimulatorTrainer):
     """Our rows under TRL's own loss."""
 
     def _compute_loss(self, model, inputs):
@@ -162,6 +162,31 @@ def test_the_published_loss_is_that_of_trl_on_policy(tmp_path):
     assert curve(ours)[0]["grad_norm"] == pytest.approx(curve(theirs)[0]["grad_norm"], rel=1e-4)
     assert relative(weights(ours.model), weights(theirs.model)) < 1e-5
     assert relative(weights(ours.model), start()) > 1e-3
+
+
+class PlainWithReference(Plain):
+    """The start model's log-probabilities under the name that TRL's loss reads."""
+
+    def _outputs(self, rows, real):
+        outputs = super()._outputs(rows, real)
+        return outputs | {"ref_per_token_logps": outputs.get("reference")}
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_kl_term_is_that_of_trl(tmp_path, weighted):
+    """Two updates from each batch: in the first, the model still is its own reference."""
+    loss = LossSettings("clipped", "sequence-mean", kl=3.0, kl_weighted=weighted)
+    two = {"updates": 4, "optimizer": dataclasses.replace(OPTIMIZER, epochs=2)}
+    more = {"loss_type": "grpo", "use_bias_correction_kl": weighted}
+    theirs = trainer(tmp_path, GRPO(6), loss, kind=PlainWithReference, more=more, **two)
+    theirs.beta = loss.kl
+    ours = trainer(tmp_path, GRPO(6), loss, **two)
+    for each in (theirs, ours):
+        each.train()
+    norms = [[entry["grad_norm"] for entry in curve(each)] for each in (ours, theirs)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
+    assert relative(weights(ours.model) - start(), weights(theirs.model) - start()) < 1e-3
+    assert theirs.state.log_history[3]["kl"] > 1e-3
 
 
 def test_rows_of_a_suffix_keep_their_prefix_in_the_prompt(tmp_path):
@@ -261,7 +286,7 @@ def test_updates_without_any_advantage_change_nothing(tmp_path):
     altered = tampered(level)
     seen = []
 
-    class Kept(ResetTrainer):
+    class Kept(SimulatorTrainer):
         def _collect(self, places):
             seen.append(weights(self.model))
             return super()._collect(places)
@@ -320,7 +345,7 @@ def test_a_checkpoint_that_was_cut_off_is_not_the_last(tmp_path):
 
 
 def test_divergence_keeps_the_last_good_weights_and_checkpoint(tmp_path):
-    class Breaks(ResetTrainer):
+    class Breaks(SimulatorTrainer):
         def _outputs(self, rows, real):
             outputs = super()._outputs(rows, real)
             if self.state.global_step == 2:
@@ -348,7 +373,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_too(tmp_path):
 def test_the_best_checkpoint_outlives_newer_ones(tmp_path):
     rewards = iter([0.2, 0.9, 0.4, 0.3])
 
-    class Scored(ResetTrainer):
+    class Scored(SimulatorTrainer):
         def log(self, logs, *args, **kwargs):
             if "eval_reward" in logs:
                 logs["eval_reward"] = next(rewards)
@@ -391,7 +416,7 @@ def test_the_sampler_must_share_the_model(tmp_path):
     world.sampler.model = simulator().sampler.model
     other = simulator()
     with pytest.raises(InvalidInput, match="not the sampler's"):
-        ResetTrainer(
+        SimulatorTrainer(
             other.sampler.model,
             RESETS,
             world,
@@ -428,7 +453,7 @@ def test_a_sampler_with_a_copy_is_told_of_every_update(tmp_path):
     settings = TrlSettings(updates=3, prompts=3, quiet=True)
     args = trl_config(settings, OPTIMIZER, RESETS, tmp_path)
     problems = world.task.problems("train", 6, 0)
-    ours = ResetTrainer(model, RESETS, world, problems, args, OPTIMIZER, SEQUENCE, KEY)
+    ours = SimulatorTrainer(model, RESETS, world, problems, args, OPTIMIZER, SEQUENCE, KEY)
     ours.train()
     assert world.sampler.syncs == 3
     assert torch.equal(weights(model), weights(whole.model))

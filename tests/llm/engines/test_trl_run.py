@@ -104,6 +104,43 @@ def test_a_run_is_that_of_the_lean_loop(tmp_path, kind, algorithm):
     assert report.last.rows == diary.entries[-1][-1]
 
 
+def trained(world):
+    """What of a world's model is trained."""
+    model = world.sampler.model
+    return torch.cat([p.detach().flatten() for p in model.parameters() if p.requires_grad])
+
+
+@pytest.mark.parametrize("world", [simulator, lambda: adapted(0.0, False)], ids=["all", "lora"])
+def test_a_run_with_a_kl_term_is_that_of_the_lean_loop(tmp_path, world):
+    loss = LossSettings("clipped", kl=2.0)
+    optimizer = OptimizerSettings(rate=3e-3, minibatches=3, epochs=2, micro_batch=5)
+    _, ours, diary = run(tmp_path, loss=loss, world=world(), optimizer=optimizer, updates=12)
+    other, expected = lean(loss=loss, world=world(), optimizer=optimizer, updates=2)
+    assert relative(trained(ours), trained(other)) < 1e-5
+    for found, wanted in zip(diary.entries, expected.entries, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6)
+    free, _ = lean(world=world(), optimizer=optimizer, updates=2, loss=LossSettings("clipped"))
+    gone = [(trained(w) - trained(world())).norm() for w in (other, free)]
+    assert gone[0] < gone[1]  # the term holds the model back
+
+
+def test_rows_that_fill_up_have_no_kl_term(tmp_path):
+    loss = LossSettings(kl=2.0)
+    _, world, _ = run(tmp_path, algorithm=Dropping(6), loss=loss)
+    other, _ = lean(Dropping(6), loss)
+    assert relative(weights(world.sampler.model), weights(other.sampler.model)) < 1e-5
+
+
+def test_a_resumed_run_keeps_its_start_model(tmp_path):
+    loss = LossSettings(kl=2.0)
+    _, whole, expected = run(tmp_path / "whole", loss=loss, updates=4)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", loss=loss, updates=4, save_every=2, diary=Diary(stop_after=3))
+    _, resumed, diary = run(tmp_path / "cut", loss=loss, updates=4, save_every=2)
+    assert torch.equal(weights(resumed.sampler.model), weights(whole.sampler.model))
+    assert diary.entries == expected.entries
+
+
 class Dropping(GRPO):
     """Loses the third group, as resets do where nothing fails."""
 

@@ -9,7 +9,7 @@ import torch
 
 from cpi_theory import RRPO, Key
 from llm.engines.trl.settings import TrlSettings, trl_config
-from llm.engines.trl.trainer import ResetTrainer
+from llm.engines.trl.trainer import SimulatorTrainer
 from llm.training.settings import LossSettings, OptimizerSettings
 from tests.llm.lengths import simulator
 from tests.llm.rows import weights
@@ -24,7 +24,7 @@ def main(folder: Path, processes: int, aggregation: str) -> None:
     args = trl_config(settings, optimizer, algorithm, folder)
     loss = LossSettings(aggregation=aggregation)
     model = world.sampler.model
-    trainer = ResetTrainer(model, algorithm, world, problems, args, optimizer, loss, Key.of(3))
+    trainer = SimulatorTrainer(model, algorithm, world, problems, args, optimizer, loss, Key.of(3))
     trainer.train()
     if trainer.accelerator.is_main_process:
         torch.save(weights(model), folder / f"{processes}.pt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 import pytest
 import torch
@@ -113,6 +114,59 @@ def test_losses_worked_by_hand():
     loose = {"clip_low": 0.9, "clip_high": 9.0}
     terms = -1 - 2.718281828**0.5 + 2 * 2.718281828**-0.25
     assert hand("clipped", "token-mean", **loose) == pytest.approx(terms / 10)
+
+
+def test_a_kl_term_worked_by_hand():
+    """One token at log-probability -1, sampled at -1.5, that the start model gave -2."""
+    place = torch.tensor([[True, False]])
+    new, old = torch.tensor([[-1.0, -1.0]]), torch.tensor([[-1.5, float("nan")]])
+    start, gain = torch.tensor([[-2.0, float("inf")]]), torch.zeros(1, 2)
+    for weighted, weight in ((False, 1.0), (True, math.exp(0.5))):
+        loss = LossSettings(kl=0.25, kl_weighted=weighted)
+        found = policy_loss(new, old, gain, place, Totals(1, 2), loss, start)
+        assert float(found) == pytest.approx(0.25 * weight * (math.exp(-1) + 1 - 1) / 2)
+
+
+def test_the_weighted_kl_term_has_the_gradient_of_the_divergence():
+    """Averaged over what the policy draws, against autograd through the sum over all tokens."""
+    torch.manual_seed(0)
+    logits, start = torch.randn(7, requires_grad=True), torch.log_softmax(torch.randn(7), 0)
+    law = torch.log_softmax(logits, 0)
+    divergence = (law.exp() * (law - start)).sum()
+    (exact,) = torch.autograd.grad(divergence, logits, retain_graph=True)
+    found = {}
+    for weighted in (True, False):
+        loss = LossSettings(kl=1.0, kl_weighted=weighted)
+        total = sum(
+            law[token].exp().detach()
+            * policy_loss(
+                law[token].view(1, 1),
+                law[token].detach().view(1, 1),
+                torch.zeros(1, 1),
+                torch.ones(1, 1, dtype=torch.bool),
+                Totals(1, 1),
+                loss,
+                start[token].view(1, 1),
+            )
+            for token in range(7)
+        )
+        assert float(total.detach()) == pytest.approx(float(divergence.detach()), rel=1e-5)
+        (found[weighted],) = torch.autograd.grad(total, logits, retain_graph=True)
+    assert relative(found[True], exact) < 1e-5
+    assert relative(found[False], exact) > 0.1  # the control: as first published
+
+
+def test_rounding_is_no_divergence():
+    for gap, moves in ((3e-5, False), (3e-3, True)):
+        new = torch.tensor([[-1.0]], requires_grad=True)
+        args = torch.tensor([[-1.0]]), torch.zeros(1, 1), torch.tensor([[True]]), Totals(1, 1)
+        policy_loss(new, *args, LossSettings(kl=1.0), torch.tensor([[-1.0 + gap]])).backward()
+        assert bool(new.grad != 0) == moves
+
+
+def test_a_kl_term_without_a_start_model_is_refused():
+    with pytest.raises(InvalidInput, match=r"reference.*kl = 0.1.*set kl = 0"):
+        hand(kl=0.1)
 
 
 @pytest.mark.parametrize(
