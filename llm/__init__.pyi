@@ -1,5 +1,6 @@
 from .data.problems import Fields as Fields
 from .engines.lean import LeanTrainer as LeanTrainer
+from .engines.trl.drop_in import ResetTrainer as ResetTrainer
 from .engines.trl.run import train_with_trl as train_with_trl
 from .engines.trl.settings import TrlSettings as TrlSettings
 from .localizers.base import Localizer as Localizer

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/language_models.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/language_models.md", "docs/trl.md")
 EXAMPLES = [
     pytest.param(code, id=f"{page}-{i}")
     for page in PAGES
@@ -23,8 +23,9 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("code", EXAMPLES)
-def test_example_runs(code, tmp_path):
-    """Saved as a module, as a reader would save it."""
+def test_example_runs(code, tmp_path, monkeypatch):
+    """Saved as a module, as a reader would save it, in a folder of the reader's."""
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / f"example_{tmp_path.name.replace('-', '_')}.py"
     path.write_text(code)
     spec = importlib.util.spec_from_file_location(path.stem, path)
