@@ -100,7 +100,8 @@ def bands(
 ) -> list[Row]:
     """Interquartile mean of J over seeds with a bootstrap band, along each axis.
 
-    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. The axis ends at
+    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. Of a single seed
+    nobody knows how far another one would lie: `lower` and `upper` are null. The axis ends at
     `until`, where curves that stopped before keep their last value (nothing changes the policy
     any more), or by default where the first seed ends.
     """
@@ -108,20 +109,23 @@ def bands(
     for one in curves:
         for axis in axes:
             grid = np.linspace(0.0, until or one.shared_budget(axis), _POINTS)
-            band = bootstrap_interval(
-                one.at(axis, grid),
-                interquartile_mean,
-                _LEVEL,
-                resamples,
-                key.child("bands", one.world, one.method, axis),
-            )
+            where = key.child("bands", one.world, one.method, axis)
+            columns = zip(grid, *_band(one.at(axis, grid), resamples, where), strict=True)
             labels = {"world": one.world, "method": one.method, "axis": axis}
-            columns = zip(grid, band.estimate, band.lower, band.upper, strict=True)
             rows += [
                 labels | {"x": x, "value": v, "lower": low, "upper": high, "seeds": len(one.seeds)}
                 for x, v, low, high in columns
             ]
     return rows
+
+
+def _band(values: Floats, resamples: int, key: Key) -> tuple[Sequence[float | None], ...]:
+    """Estimate, lower and upper end at each point, from values of shape (seeds, points)."""
+    if len(values) < 2:
+        unknown = [None] * values.shape[1]
+        return values[0].tolist(), unknown, unknown
+    band = bootstrap_interval(values, interquartile_mean, _LEVEL, resamples, key)
+    return band.estimate, band.lower, band.upper
 
 
 def pairs(
@@ -134,7 +138,7 @@ def pairs(
     Both are measured up to the budget that every seed of both reached. Rows: `world`, `first`,
     `second`, `axis`, `budget`, `difference` (first - second), `lower`, `upper`, `seeds`, `verdict`:
     who is ahead, or that no difference is shown. Each interval holds with 95 % for itself: of many
-    comparisons without a difference, one in twenty shows one.
+    comparisons without a difference, one in twenty shows one. A world with one seed has no rows.
     """
     worlds = dict.fromkeys(world for world, _ in curves)
     rows = []
@@ -142,7 +146,8 @@ def pairs(
         for first, second in contrasts:
             if (world, first) in curves and (world, second) in curves:
                 a, b = curves[world, first], curves[world, second]
-                rows += [_pair(a, b, axis) for axis in axes]
+                if len(a.seeds) > 1:
+                    rows += [_pair(a, b, axis) for axis in axes]
     return rows
 
 
@@ -200,6 +205,16 @@ def idle_verdicts(collections: Sequence[Row]) -> tuple[str, ...]:
     )
 
 
+def single_verdicts(finals: Sequence[Row]) -> tuple[str, ...]:
+    """Which worlds were run with one seed, of which no interval and no difference can be given."""
+    worlds = dict.fromkeys(row["world"] for row in finals if row["seeds"] == 1)
+    return tuple(
+        f"{world}: one seed. How far another would lie from it is unknown, so there are no "
+        "intervals, and methods are not compared; run more seeds."
+        for world in worlds
+    )
+
+
 def _verdict(row: Row) -> str:
     per = f"per {row['axis'][:-1]}"
     if row["lower"] > 0:
@@ -231,15 +246,15 @@ def collections(
     """What each method generated and how its groups turned out, over all seeds.
 
     Rows: `world`, `method`, mean over seeds of the last value of each of `totals`,
-    `informative` share of groups with `lower` and `upper` (seeds as clusters), `refusals` by
-    reason in all seeds together.
+    `informative` share of groups with `lower` and `upper` (seeds as clusters; null for one seed),
+    `refusals` by reason in all seeds together.
     """
     return [_collected(one, totals) for one in curves]
 
 
 def _collected(one: Curves, totals: Sequence[str]) -> Row:
     counts = {n: [float(x.sum()) for x in one.column(n)] for n in ("groups", "informative")}
-    share = clustered_proportion(counts["informative"], counts["groups"], _LEVEL)
+    share = _share(counts["informative"], counts["groups"])
     last = {n: float(np.mean([x[-1] for x in one.column(n)])) for n in totals}
     refusals: Counter[str] = Counter()
     for rows in one.rows:
@@ -249,11 +264,17 @@ def _collected(one: Curves, totals: Sequence[str]) -> Row:
         "world": one.world,
         "method": one.method,
         **last,
-        "informative": share.estimate,
-        "lower": share.lower,
-        "upper": share.upper,
+        **share,
         "refusals": dict(refusals),
     }
+
+
+def _share(informative: Sequence[float], made: Sequence[float]) -> Row:
+    if sum(n > 0 for n in made) < 2:
+        estimate = sum(informative) / sum(made) if sum(made) else None
+        return {"informative": estimate, "lower": None, "upper": None}
+    share = clustered_proportion(informative, made, _LEVEL)
+    return {"informative": share.estimate, "lower": share.lower, "upper": share.upper}
 
 
 def reach(curves: dict[tuple[str, str], Curves], axes: Sequence[str] = AXES) -> list[Row]:

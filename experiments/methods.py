@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from cpi_theory.algorithms.conservative import ConservativePolicyIteration
 from cpi_theory.algorithms.frontier import FrontierGRPO, FrontierParent
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
+from cpi_theory.checks import InvalidInput
+from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.resets.uniform import UniformReset
+from experiments.config import check_new_names, named_values
 from experiments.worlds.tabular import SeededWorld
 
 GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO
@@ -147,3 +150,127 @@ LANGUAGE_METHODS: Mapping[str, LanguageMethod] = {
     )
 }
 """The methods that `train` knows by name."""
+
+
+@dataclass(frozen=True)
+class MethodVariant:
+    """A method of a user's own: an algorithm that `train` knows, with parameters.
+
+    A parameter that is not given keeps the value that it has in the method of the algorithm's name;
+    one that the algorithm does not have is refused.
+
+    Attributes:
+        name: in records and figures.
+        algorithm: GRPO, RRPO, SRPO or Frontier.
+        localizer: see :class:`LanguageMethod`.
+        rollouts: per prompt: the group of GRPO, all of Frontier's, or of a `layout`.
+        layout: of RRPO and SRPO, "RxS": R parents with S suffixes each, and the rest of the
+            `rollouts` in the base group.
+        base, suffix, parents: of RRPO and SRPO, in place of a layout; `base` of Frontier, too.
+        parent: which failure is reset: "uniform" or "published" for RRPO and SRPO; "posterior",
+            "rank" or a depth rank for Frontier.
+        train_base: whether the base group of RRPO and SRPO is learned from, or only searched for
+            parents.
+        attempts: of the published rule.
+        on_refusal: "drop", "uniform" or "fresh", for RRPO and SRPO.
+        keep_parent: whether the parent's own continuation joins Frontier's suffix group.
+        accuracy: of the localiser, as Frontier assumes it.
+        normalization: of advantages: "std", "none" or "leave-one-out".
+    """
+
+    name: str
+    algorithm: Literal["GRPO", "RRPO", "SRPO", "Frontier"]
+    localizer: Literal["self", "oracle"] = "self"
+    rollouts: int | None = None
+    layout: str | None = None
+    base: int | None = None
+    suffix: int | None = None
+    parents: int | None = None
+    parent: str | int | None = None
+    train_base: bool | None = None
+    attempts: int | None = None
+    on_refusal: Literal["drop", "uniform", "fresh"] | None = None
+    keep_parent: bool | None = None
+    accuracy: float | None = None
+    normalization: Literal["std", "none", "leave-one-out"] | None = None
+
+    def __post_init__(self) -> None:
+        # Runs have folders of these names.
+        if not self.name.strip() or "/" in self.name or self.name.startswith("."):
+            remedy = "choose one without slashes"
+            raise InvalidInput("more_methods.name", self.name, "not a name of a folder", remedy)
+        self.method()
+
+    def method(self) -> LanguageMethod:
+        """The method.
+
+        Raises:
+            InvalidInput: for a parameter that the algorithm does not have, or refuses.
+        """
+        given = {name: v for name in _PARAMETERS if (v := getattr(self, name)) is not None}
+        for name, value in given.items():
+            if self.algorithm not in _PARAMETERS[name]:
+                raise self._refused(name, value, f"{self.algorithm} has no such parameter")
+        try:
+            return LanguageMethod(self.name, self._made(given), self.localizer)
+        except InvalidInput as error:
+            field = f"more_methods.{self.name}.{error.field}"
+            raise InvalidInput(field, error.value, error.problem, error.remedy) from error
+
+    def _made(self, given: dict[str, Any]) -> GroupAlgorithm:
+        if self.algorithm == "GRPO":
+            return GRPO(**{"rollouts": 8} | given)
+        if self.algorithm == "Frontier":
+            model = FirstErrorModel(given.pop("accuracy", _ASSUMED_ACCURACY))
+            return FrontierGRPO(model, **{"keep_parent": True} | given)
+        reset = FirstErrorReset() if self.algorithm == "SRPO" else UniformReset()
+        given = {"on_refusal": "fresh"} | given
+        if "layout" not in given:
+            if "rollouts" in given:
+                problem = "says nothing without a layout"
+                raise InvalidInput("rollouts", given["rollouts"], problem, "give base and suffix")
+            return ResetGRPO(reset, **given)
+        for name in ("base", "suffix", "parents"):
+            if name in given:
+                raise InvalidInput(name, given[name], "the layout says it", "give either")
+        layout, rollouts = given.pop("layout"), given.pop("rollouts", 8)
+        return ResetGRPO.layout(layout, reset, rollouts, **given)
+
+    def _refused(self, name: str, value: object, problem: str) -> InvalidInput:
+        return InvalidInput(f"more_methods.{self.name}.{name}", value, problem, "leave it out")
+
+
+_RESETS, _BASED = ("RRPO", "SRPO"), ("RRPO", "SRPO", "Frontier")
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "rollouts": ("GRPO", *_BASED),
+    "layout": _RESETS,
+    "base": _BASED,
+    "suffix": _RESETS,
+    "parents": _RESETS,
+    "parent": _BASED,
+    "train_base": _RESETS,
+    "attempts": _RESETS,
+    "on_refusal": _RESETS,
+    "keep_parent": ("Frontier",),
+    "accuracy": ("Frontier",),
+    "normalization": ("GRPO", *_BASED),
+}
+"""Which algorithms have which parameter."""
+
+
+def choose_methods(
+    field: str, names: Sequence[str], more: Sequence[MethodVariant]
+) -> list[LanguageMethod]:
+    """The methods of these names, from `more` or :data:`LANGUAGE_METHODS`.
+
+    Args:
+        field: named in messages.
+        names: chosen ones.
+        more: of a user's own.
+
+    Raises:
+        InvalidInput: for a name that is neither, one given twice, or no name at all.
+    """
+    check_new_names("more_methods", [variant.name for variant in more], LANGUAGE_METHODS)
+    own = {variant.name: variant.method() for variant in more}
+    return named_values(field, names, {**LANGUAGE_METHODS, **own})

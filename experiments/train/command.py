@@ -77,7 +77,9 @@ def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Comput
     each = list(curves.values())
     return {
         "bands": lambda: shared.bands(each, summary.AXES, resamples, key),
-        "pairs": lambda: shared.pairs(curves, summary.AXES, summary.CONTRASTS),
+        "pairs": lambda: shared.pairs(
+            curves, summary.AXES, summary.contrasts(one.method for one in each)
+        ),
         "groups": lambda: shared.groups(each),
         "collections": lambda: shared.collections(each, summary.TOTALS),
         "reach": lambda: shared.reach(curves, summary.AXES),
@@ -88,15 +90,10 @@ def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Comput
 
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
     """Who is ahead of whom, and pass rates before and after."""
-    console.print("\nDifference of mean pass over the run, paired by seed (bold: it is shown)")
-    table = Table("world", "compared", "per rollout", "per token", "seeds", box=None)
-    rows: dict[tuple[str, str, str], dict[str, Row]] = {}
-    for row in tables["pairs"]:
-        rows.setdefault((row["world"], row["first"], row["second"]), {})[row["axis"]] = row
-    for (world, first, second), axes in rows.items():
-        cells = [shared.difference_text(axes[axis]) for axis in summary.AXES]
-        table.add_row(world, f"{first} - {second}", *cells, str(axes["rollouts"]["seeds"]))
-    console.print(table)
+    for sentence in shared.single_verdicts(tables["finals"]):
+        console.print(sentence, markup=False)
+    if tables["pairs"]:
+        _print_pairs(tables["pairs"], console)
     for sentence in shared.idle_verdicts(tables["collections"]):
         console.print(sentence, markup=False)
     console.print("\nPass rate on held-out problems before and after, mean over seeds")
@@ -110,4 +107,16 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         )
         cells = [f"{r['before']:.3f} -> {r['after']:.3f}" for r in (row, greedy)]
         table.add_row(*labels, *cells)
+    console.print(table)
+
+
+def _print_pairs(pairs: Sequence[Row], console: Console) -> None:
+    console.print("\nDifference of mean pass over the run, paired by seed (bold: it is shown)")
+    table = Table("world", "compared", "per rollout", "per token", "seeds", box=None)
+    rows: dict[tuple[str, str, str], dict[str, Row]] = {}
+    for row in pairs:
+        rows.setdefault((row["world"], row["first"], row["second"]), {})[row["axis"]] = row
+    for (world, first, second), axes in rows.items():
+        cells = [shared.difference_text(axes[axis]) for axis in summary.AXES]
+        table.add_row(world, f"{first} - {second}", *cells, str(axes["rollouts"]["seeds"]))
     console.print(table)

@@ -10,7 +10,7 @@ import tyro
 from cpi_theory.checks import check_count
 from experiments.config import named_values
 from experiments.execution.threads import Kind
-from experiments.methods import LANGUAGE_METHODS
+from experiments.methods import LANGUAGE_METHODS, MethodVariant, choose_methods
 from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
 from experiments.worlds.language import LanguageWorld, choose
 from llm.models.settings import TINY_NAME, ModelSettings
@@ -27,8 +27,8 @@ class TrainConfig:
         worlds: names of worlds: natural, sparse, early (chains of arithmetic with hard steps as
             they come, four of them, three early ones), or names from `more`.
         methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser) and
-            Frontier.
-        seeds: runs per world and method; bands and differences are over them.
+            Frontier, or names from `more_methods`.
+        seeds: runs per world and method; bands and differences are over them, and one has none.
         seeds_by_world: another number for some worlds, in configuration files only.
         seed: of all randomness.
         model: what is trained, the warm-started tiny model by default.
@@ -42,6 +42,8 @@ class TrainConfig:
             folder `models` of the run, with the best and the last model; 0: none.
         resamples: bootstrap resamples.
         more: further worlds, in configuration files only.
+        more_methods: further methods, in configuration files only: group sizes, layouts and rules
+            of your own.
     """
 
     name: str = "train"
@@ -60,16 +62,20 @@ class TrainConfig:
     checkpoint_every: int = 0
     resamples: int = 1000
     more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+    # Left out of stored settings where there are none, as all fields that came later.
+    more_methods: Annotated[tuple[MethodVariant, ...], tyro.conf.Suppress] = field(
+        default=(), metadata={"omit_default": True}
+    )
 
     def __post_init__(self) -> None:
-        check_count("seeds", self.seeds, minimum=2)
+        check_count("seeds", self.seeds)
         for name, count in self.seeds_by_world.items():
             named_values("seeds_by_world", (name,), dict.fromkeys(self.worlds))
-            check_count(f"seeds_by_world.{name}", count, minimum=2)
+            check_count(f"seeds_by_world.{name}", count)
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)
         check_count("checkpoint_every", self.checkpoint_every, minimum=0)
-        named_values("methods", self.methods, LANGUAGE_METHODS)
+        choose_methods("methods", self.methods, self.more_methods)
         choose("worlds", self.worlds, self.more)
 
     @property
@@ -96,5 +102,5 @@ class TrainConfig:
             for seed in range(
                 self.seed, self.seed + self.seeds_by_world.get(world.name, self.seeds)
             )
-            for method in named_values("methods", self.methods, LANGUAGE_METHODS)
+            for method in choose_methods("methods", self.methods, self.more_methods)
         ]

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.curve_statistics import difference_verdicts, idle_verdicts
+from experiments.curve_statistics import (
+    difference_verdicts,
+    idle_verdicts,
+    single_verdicts,
+)
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.documents.numbers import number, with_ends
 from experiments.learn.report import learning_summary
@@ -32,6 +36,7 @@ def train_section(run: Run) -> list[Block]:
         ),
         Verdicts(
             (
+                *single_verdicts(run.read("finals")),
                 *idle_verdicts(collections),
                 *headlines(pairs),
                 *learning_summary(pairs),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
@@ -77,11 +77,12 @@ class TrainBudget:
     """How long a run is and how finely it is recorded; the same for all methods.
 
     Attributes:
-        prompts: problems per update, 8 rollouts each.
+        prompts: problems per update, with as many rollouts each as the method draws.
         updates: optimiser updates.
         every: updates between evaluations.
         held_out: problems of each evaluation; every seed has its own.
         temperature: of rollouts and sampled evaluations.
+        top_p: of the same: draw among the likeliest tokens that hold this much probability.
     """
 
     prompts: int = 8
@@ -89,11 +90,13 @@ class TrainBudget:
     every: int = 5
     held_out: int = 128
     temperature: float = 1.0
+    top_p: float = field(default=1.0, metadata={"omit_default": True})
 
     def __post_init__(self) -> None:
         for name in ("prompts", "updates", "every", "held_out"):
             check_count(name, getattr(self, name))
         check_temperature("temperature", self.temperature, greedy=False)
+        check_in_range("top_p", self.top_p, 1e-6, 1)
 
 
 @dataclass(frozen=True)

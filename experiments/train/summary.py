@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cpi_theory.statistics.bootstrap import paired_difference
 from cpi_theory.statistics.intervals import clustered_proportion
@@ -14,7 +15,7 @@ from experiments.runs.files import Row
 AXES = ("rollouts", "tokens")
 """What a curve is measured against."""
 
-CONTRASTS = (
+CONTRASTS: tuple[tuple[str, str], ...] = (
     ("SRPO", "GRPO"),
     ("SRPO", "RRPO"),
     ("RRPO", "GRPO"),
@@ -23,6 +24,21 @@ CONTRASTS = (
     ("Frontier", "SRPO"),
 )
 """Which methods are compared in pairs: (first, second)."""
+
+
+def contrasts(methods: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """What is compared: known pairs, and each method of a user's own with all before it.
+
+    Args:
+        methods: of a run, in order.
+    """
+    known = {name for pair in CONTRASTS for name in pair}
+    names = sorted(dict.fromkeys(methods), key=lambda name: name not in known)
+    own = [
+        (name, other) for i, name in enumerate(names) if name not in known for other in names[:i]
+    ]
+    return (*CONTRASTS, *own)
+
 
 TOTALS = (*AXES, "forward_tokens", "localizations", "localization_tokens")
 """What the records of a run count up."""
@@ -69,7 +85,7 @@ def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
     """Pass rates after the last update, over seeds: mean with a Student interval.
 
     Rows: `world`, `method`, `measure` ("sampled" or "greedy"), `before`, `after`, `gain` with
-    `lower` and `upper`, `seeds`.
+    `lower` and `upper` (null for one seed), `seeds`.
     """
     rows = []
     for one in curves.values():
@@ -77,7 +93,7 @@ def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
             first, last = (
                 np.array([seed[point][column] for seed in one.rows], float) for point in (0, -1)
             )
-            gain = paired_difference(last, first)
+            gain = _gain(first, last)
             rows.append(
                 {
                     "world": one.world,
@@ -85,10 +101,15 @@ def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
                     "measure": measure,
                     "before": float(first.mean()),
                     "after": float(last.mean()),
-                    "gain": gain.estimate,
-                    "lower": gain.lower,
-                    "upper": gain.upper,
+                    **gain,
                     "seeds": len(one.seeds),
                 }
             )
     return rows
+
+
+def _gain(first: NDArray[np.float64], last: NDArray[np.float64]) -> Row:
+    if len(first) < 2:
+        return {"gain": float((last - first).mean()), "lower": None, "upper": None}
+    gain = paired_difference(last, first)
+    return {"gain": gain.estimate, "lower": gain.lower, "upper": gain.upper}

@@ -138,8 +138,10 @@ class Training:
         self.spec = spec
         self.update = 0
         self.key = Key.of(spec.seed).child("train", spec.world.name)
-        temperature = spec.budget.temperature
-        world = open_world(spec.world, spec.model, temperature, spec.seed, spec.sampler)
+        budget = spec.budget
+        world = open_world(
+            spec.world, spec.model, budget.temperature, spec.seed, spec.sampler, top_p=budget.top_p
+        )
         hard_places = getattr(world.simulator.task, "hard_places", None)
         self.meter = MeteredLocalizer(_localizer(spec, world), world.oracle, hard_places)
         self.simulator = world.with_localizer(self.meter)

@@ -23,6 +23,7 @@ def open_world(
     seed: int = 0,
     engine: SamplerSettings | None = None,
     wrap: Callable[[Sampler], Sampler] | None = None,
+    top_p: float = 1.0,
 ) -> OpenModel:
     """Load the model and set up its world; see :func:`llm.opening.open_model`.
 
@@ -33,6 +34,7 @@ def open_world(
         seed: of the first weights of adapters.
         engine: what samples, by default transformers.
         wrap: makes of the sampler the one that the world uses, such as one that keeps a journal.
+        top_p: of rollouts.
 
     Raises:
         InvalidInput: whatever model and task refuse.
@@ -42,7 +44,7 @@ def open_world(
         task,
         settings,
         world.form(),
-        Sampling(temperature),
+        Sampling(temperature, top_p),
         engine,
         functools.partial(make_localizer, world, task),
         False if writing is None else writing.around(lambda q: task.prompt(Problem("-", q, "-"))),

@@ -28,8 +28,9 @@ def draw_curves(ax: Axes, bands: Sequence[Row], methods: Sequence[str]) -> None:
     for index, method in enumerate(methods):
         rows = sorted_by(select(bands, method=method), "x")
         style, x = look(method, index), [r["x"] for r in rows]
-        low, high = [r["lower"] for r in rows], [r["upper"] for r in rows]
-        ax.fill_between(x, low, high, color=style.color, alpha=0.16, lw=0)
+        if rows[0]["lower"] is not None:  # one seed has no band
+            low, high = [r["lower"] for r in rows], [r["upper"] for r in rows]
+            ax.fill_between(x, low, high, color=style.color, alpha=0.16, lw=0)
         ax.plot(
             x,
             [r["value"] for r in rows],

@@ -126,6 +126,46 @@ def test_a_run_is_stored_and_continued(tmp_path):
     assert {row["first"] for row in record.read("pairs")} == {"SRPO"}
 
 
+def test_one_seed_says_that_it_knows_no_interval(tmp_path):
+    """From the command line to the report and the figures, which draw a line without a band."""
+    single = config(seeds=1, name="single")
+    console = Console(record=True, width=200, quiet=False)
+    assert run(single, tmp_path, Execution(workers=1), console) == 0
+    said = console.export_text()
+    assert "short: one seed" in said
+    assert "Difference of mean pass" not in said
+    record = Run.existing(tmp_path, "single")
+    assert record.read("pairs") == []
+    for table in ("bands", "finals", "collections"):
+        rows = record.read(table)
+        assert rows
+        assert all(row["lower"] is None and row["upper"] is None for row in rows)
+    curves = record.read("curves")
+    (last,) = [r["value"] for r in curves if r["method"] == "SRPO" and r["point"] == 2]
+    ends = [r for r in record.read("bands") if r["method"] == "SRPO" and r["axis"] == "tokens"]
+    assert ends[-1]["value"] == pytest.approx(last)
+    (share,) = [r["informative"] for r in record.read("collections") if r["method"] == "SRPO"]
+    sums = [sum(r[n] for r in curves if r["method"] == "SRPO") for n in ("informative", "groups")]
+    assert share == sums[0] / sums[1]
+    names = ["--output", str(tmp_path), "--train", "single", "--vector", "none"]
+    assert main(["figures", *names]) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "one seed. How far another would lie from it is unknown" in page
+    assert list((tmp_path / "report").rglob("*train-curves*"))
+    assert not list((tmp_path / "report").rglob("*train-differences*"))
+
+
+def test_samples_can_be_drawn_from_the_likeliest_tokens_alone():
+    """With so little probability only the likeliest is left: sampled and greedy rates agree."""
+    budget = dataclasses.replace(BUDGET, top_p=1e-6)
+    rows = training_curve(spec("GRPO", budget=budget))
+    assert [row["value"] for row in rows if row["greedy"] is not None] == [
+        row["greedy"] for row in rows if row["greedy"] is not None
+    ]
+    assert rows[-1]["informative"] == 0
+    assert training_curve(spec("GRPO"))[-1]["informative"] > 0
+
+
 def test_worlds_can_have_seeds_of_their_own():
     specs = config(seeds_by_world={"short": 3}).specs()
     assert [(s.method.name, s.seed) for s in specs] == [
@@ -149,9 +189,9 @@ def test_the_worlds_have_the_coverage_that_their_names_promise():
         ({"worlds": ("sprase",)}, r"worlds\[0\] = 'sprase'.*sparse"),
         ({"methods": ("PPO",)}, r"methods\[0\] = 'PPO'.*GRPO"),
         ({"methods": ("GRPO", "GRPO")}, r"methods\[1\].*twice"),
-        ({"seeds": 1}, "seeds = 1"),
+        ({"seeds": 0}, "seeds = 0"),
         ({"seeds_by_world": {"early": 3}}, r"seeds_by_world\[0\] = 'early'"),
-        ({"seeds_by_world": {"sparse": 1}}, r"seeds_by_world\.sparse = 1"),
+        ({"seeds_by_world": {"sparse": 0}}, r"seeds_by_world\.sparse = 0"),
     ],
 )
 def test_mistakes_are_named(changes, message):

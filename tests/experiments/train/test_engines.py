@@ -21,6 +21,7 @@ from experiments.train.spec import Checkpoints, TrlOptions
 from experiments.train.training import Training
 from llm.models.load import load_model
 from llm.models.settings import LoraSettings, ModelSettings
+from llm.training.settings import LossSettings, OptimizerSettings
 from tests.experiments.train.test_command import BUDGET, SHORT, spec, without_seconds
 
 torch.set_num_threads(1)
@@ -36,6 +37,20 @@ def test_both_engines_give_the_same_curve(method):
             assert a.pop(field, 0.0) == pytest.approx(b.pop(field, 0.0), rel=1e-3, abs=1e-6)
     assert without_seconds(lean) == without_seconds(trl)
     assert any(row["informative"] for row in lean)
+
+
+def test_both_engines_give_the_same_curve_with_a_kl_term():
+    loss = LossSettings("clipped", kl=0.5)
+    optimizer = OptimizerSettings(rate=1e-3, epochs=2)
+    held = {"loss": loss, "optimizer": optimizer}
+    lean, trl = (training_curve(spec("SRPO", engine=engine, **held)) for engine in ENGINES)
+    for a, b in zip(lean, trl, strict=True):
+        for field in ("loss", "gradient_norm"):
+            assert a.pop(field, 0.0) == pytest.approx(b.pop(field, 0.0), rel=1e-3, abs=1e-6)
+    assert without_seconds(lean) == without_seconds(trl)
+    free = training_curve(spec("SRPO", loss=LossSettings("clipped"), optimizer=optimizer))
+    # Every row has a gradient, twice, and the start model has read it once.
+    assert lean[-1]["forward_tokens"] > free[-1]["forward_tokens"]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
