@@ -64,7 +64,7 @@ class TrainConfig:
     more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
     # Left out of stored settings where there are none, as all fields that came later.
     more_methods: Annotated[tuple[MethodVariant, ...], tyro.conf.Suppress] = field(
-        default=(), metadata={"omit_default": True}
+        default=(), metadata={"later": True}
     )
 
     def __post_init__(self) -> None:

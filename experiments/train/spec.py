@@ -90,7 +90,7 @@ class TrainBudget:
     every: int = 5
     held_out: int = 128
     temperature: float = 1.0
-    top_p: float = field(default=1.0, metadata={"omit_default": True})
+    top_p: float = field(default=1.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in ("prompts", "updates", "every", "held_out"):

@@ -32,10 +32,14 @@ from llm.models.load import context_of
 from llm.sampling.base import Sampler, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.sampling.trl_sampler import TrlSampler
+from llm.text.answers import WholeText
+from llm.text.boundaries import Boundary, Delimiter, Line
 from llm.text.rollouts import TextState
 from llm.text.thoughts import ThoughtFormat
 from llm.text.vocabulary import Vocabulary
 from llm.training.rows import TrainingRow
+
+_LINES = Line()
 
 _FOREIGN = ("tools", "rollout_func", "environment_factory")
 """Arguments of ``GRPOTrainer`` that say how rollouts are made, which the algorithm says here."""
@@ -82,7 +86,7 @@ class ResetTrainer(CollectingTrainer):
         environment_factory: Any = None,
         *,
         algorithm: Algorithm | None = None,
-        boundary: str | ThoughtFormat = "\n",
+        boundary: str | Boundary | ThoughtFormat = _LINES,
         success: float | None = None,
         localizer: Callable[[Sampler, Vocabulary], Localizer] | None = None,
     ) -> None:
@@ -106,8 +110,10 @@ class ResetTrainer(CollectingTrainer):
             environment_factory: refused.
             algorithm: what collects, by default ``SRPO(on_refusal="fresh")``: eight rows per
                 prompt, also where no first error is named.
-            boundary: the text that ends a thought, by default the end of a line; or a whole format,
-                whose own limits then hold beside ``args.max_completion_length``.
+            boundary: what ends a thought, by default a line (:mod:`llm.text.boundaries` has the
+                others); a delimiter may be given as its text. Solutions then end with the
+                end-of-sequence token alone, as in TRL. Or a whole format, whose limits hold beside
+                ``args.max_completion_length`` and whose answers may end solutions early.
             success: a solution with a lower total reward has failed. By default the sum of the
                 positive weights of the functions that applied to it, the best total where each
                 function gives at most 1; on another scale give the level that counts as solved.
@@ -186,24 +192,27 @@ class ResetTrainer(CollectingTrainer):
 
     def _world(
         self,
-        boundary: str | ThoughtFormat,
+        boundary: str | Boundary | ThoughtFormat,
         localizer: Callable[[Sampler, Vocabulary], Localizer] | None,
     ) -> RewardSimulator:
         vocabulary = Vocabulary(self.processing_class, self.eos_token_ids)
         context = context_of(self.model, vocabulary)
         longest = min(self.args.max_completion_length or context, context)
-        if isinstance(boundary, str):
-            # As many thoughts as there is room for: TRL's completions know no other limit.
-            form = ThoughtFormat(boundary, max_thoughts=longest, max_tokens=longest)
-        else:
+        if isinstance(boundary, ThoughtFormat):
             form = replace(boundary, max_tokens=min(boundary.max_tokens, longest))
+        else:
+            ends = Delimiter(boundary) if isinstance(boundary, str) else boundary
+            # As many thoughts as there is room for: TRL's completions know no other limit.
+            form = ThoughtFormat(
+                max_thoughts=longest, max_tokens=longest, boundary=ends, answer=WholeText()
+            )
         sampler: Sampler
         if self.use_vllm:
             sampler = TrlSampler(vocabulary, self.args.vllm_max_model_length or context)
         else:
             check_right_padding(self.model, context)
             sampler = TransformersSampler(self.model, vocabulary)
-        make = localizer or partial(SelfLocalizer, delimiter=form.delimiter)
+        make = localizer or partial(SelfLocalizer, delimiter=form.ends)
         return RewardSimulator(
             sampler,
             vocabulary,

@@ -216,6 +216,11 @@ class _NoTask:
         del problem, text
         return Verdict(math.nan, None)
 
+    def judge(self, problem: Problem, answer: str | None, text: str) -> Verdict:
+        """Nothing, as in :meth:`verify`."""
+        del problem, answer, text
+        return Verdict(math.nan, None)
+
 
 class RewardSimulator(LanguageModelSimulator):
     """A language model whose solutions are judged by reward functions.
@@ -236,7 +241,8 @@ class RewardSimulator(LanguageModelSimulator):
         template: Mapping[str, Any],
     ) -> None:
         """Set up the world; see :class:`~llm.simulator.LanguageModelSimulator`."""
-        super().__init__(sampler, vocabulary, _NoTask(), form, sampling, localizer)
+        # Whether a prompt is a conversation is told by the prompt itself, see `_start`.
+        super().__init__(sampler, vocabulary, _NoTask(), form, sampling, localizer, chat=None)
         self.rewards, self.template = rewards, template
 
     def with_usage_of_its_own(self) -> RewardSimulator:

@@ -21,6 +21,8 @@ from llm.engines.trl import arguments
 from llm.engines.trl.rewards import PromptProblem
 from llm.models.settings import TINY_FOLDER
 from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.text.answers import WholeText
+from llm.text.boundaries import Line
 from llm.text.thoughts import ThoughtFormat
 from tests.llm.rows import relative, weights
 
@@ -328,8 +330,11 @@ def test_limits_of_a_format_and_of_trl_both_hold(tmp_path):
     assert max(len(r.start.ends) + len(r) for r in rollouts) <= 2
     assert max(len(r.start.kept) + len(r.tokens) for r in rollouts) <= 9
     assert ours.simulator.form == dataclasses.replace(form, max_tokens=9)
-    lines = trainer(tmp_path, more={"boundary": "\n"}).simulator.form
-    assert lines == ThoughtFormat("\n", max_thoughts=40, max_tokens=40)
+    plain = ResetTrainer(TINY, is_right, settings(tmp_path), data()).simulator
+    assert plain.form == ThoughtFormat(
+        max_thoughts=40, max_tokens=40, boundary=Line(), answer=WholeText()
+    )
+    assert plain.localizer.delimiter == Line()
 
 
 def test_conversations_without_a_template_are_refused(tmp_path):
