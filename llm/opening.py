@@ -89,6 +89,7 @@ def open_model(
     chat: bool | Chat | None = False,
     seed: int = 0,
     wrap: Callable[[Sampler], Sampler] | None = None,
+    success: float = 1.0,
 ) -> OpenModel:
     """Load a model and set up the world in which it works on a task.
 
@@ -104,6 +105,7 @@ def open_model(
             or all that stands around them.
         seed: of the first weights of adapters.
         wrap: replaces the sampler, for instance by one that keeps a journal of it.
+        success: a rollout fails if its reward is below this.
 
     Returns:
         Model, vocabulary, simulator and oracle.
@@ -125,7 +127,7 @@ def open_model(
     else:
         own = localizer(sampler, vocabulary)
     simulator = LanguageModelSimulator(
-        sampler, vocabulary, task, form, sampling, localizer=own, chat=chat
+        sampler, vocabulary, task, form, sampling, own, success, chat
     )
     oracle = None
     if isinstance(task, StepChecker):

@@ -8,6 +8,13 @@ from typing import Protocol, runtime_checkable
 
 from cpi_theory.checks import InvalidInput
 
+NO_REFERENCE = "(any that the scorer accepts)"
+"""The answer of a problem that is judged by a scorer and has no reference."""
+
+
+SCORED = "scored"
+"""The kind of problems that a scorer judges: answers are not compared."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -17,7 +24,8 @@ class Problem:
         id: distinguishes the problems of a run; records are joined by it.
         question: the text that the model is shown, without instructions.
         answer: the reference answer, never shown unless a localiser is allowed to see it.
-        kind: how answers are compared, see :mod:`llm.rewards.verify`: "math", "choice" or "exact".
+        kind: how answers are compared, see :mod:`llm.rewards.verify`: "math", "choice" or "exact";
+            or :data:`SCORED`, by a scorer of the task's own.
         alternatives: further answers that are right too, each by itself.
     """
 

@@ -1,4 +1,4 @@
-"""The worlds of `train`: a task, a model that works on it, and how it names its errors."""
+"""The worlds of language models: a task, and how a model writes and localises in it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cpi_theory.checks import check_probability
+from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from experiments.config import check_new_names, named_values
 from experiments.runs.fingerprint import points_to
-from experiments.worlds.writing import Writing
+from experiments.worlds.reasoning_gym import ReasoningGymWorld
+from experiments.worlds.writing import LATER, Writing, check_success
 from llm.data.problems import Duplicates, Fields
 from llm.models.settings import ModelSettings
+from llm.rewards.scorers import Scorer, scorer_source
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
 from llm.tasks.dataset import load_task
 
@@ -52,6 +54,11 @@ class ArithmeticWorld:
         """Format of solutions."""
         return self.task().form if self.writing is None else self.writing.form()
 
+    @property
+    def success(self) -> float:
+        """Answers are right or wrong."""
+        return 1.0
+
 
 @dataclass(frozen=True)
 class DatasetWorld:
@@ -65,8 +72,12 @@ class DatasetWorld:
         fields: which field of a record holds what.
         duplicates: whether a question that comes again is an error ("refuse"), or only its first
             record counts ("first").
+        reward: "module:function" of a scorer, see :class:`llm.rewards.scorers.Scorer`; None:
+            answers are compared with the reference.
+        reward_seconds: how long it may take.
         writing: how the model is asked, writes and localises. Its fields may also stand beside
             those of the world, as in older files.
+        success: a rollout fails if its reward is below this; in (0, 1].
     """
 
     name: str
@@ -75,10 +86,18 @@ class DatasetWorld:
     test_share: float = 0.2
     fields: Fields = field(default_factory=Fields)
     duplicates: Duplicates = "refuse"
+    reward: str | None = field(default=None, metadata=LATER)
+    reward_seconds: float = field(default=10.0, metadata=LATER)
     writing: Writing = field(default_factory=Writing, metadata={"flat": True})
+    success: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_probability("test_share", self.test_share)
+        check_positive("reward_seconds", self.reward_seconds)
+        check_success(self.success)
+        if self.reward is not None and self.fields.kind is not None:
+            remedy = "leave one of them out"
+            raise InvalidInput("fields.kind", self.fields.kind, "a reward is set too", remedy)
 
     def task(self) -> Task:
         """The questions, in words that ask for the world's way of writing."""
@@ -88,6 +107,7 @@ class DatasetWorld:
             self.test_share,
             fields=self.fields,
             duplicates=self.duplicates,
+            scorer=None if self.reward is None else Scorer(self.reward, self.reward_seconds),
             template=self.writing.template(),
             delimiter=self.writing.delimiter,
         )
@@ -100,7 +120,10 @@ class DatasetWorld:
 @points_to.register
 def _(world: DatasetWorld) -> Mapping[str, Path]:
     sources = (world.source, world.test_source)
-    return {source: Path(source) for source in sources if source is not None}
+    found = {source: Path(source) for source in sources if source is not None}
+    if world.reward is not None:
+        found[world.reward] = scorer_source(world.reward)
+    return found
 
 
 @points_to.register
@@ -108,13 +131,13 @@ def _(model: ModelSettings) -> Mapping[str, Path]:
     return {model.path: Path(model.resolved_path)}
 
 
-LanguageWorld = ArithmeticWorld | DatasetWorld
+LanguageWorld = ArithmeticWorld | DatasetWorld | ReasoningGymWorld
 
 WORLDS: Mapping[str, LanguageWorld] = {
     name: ArithmeticWorld(name, task.horizon, task.hard_steps, task.hard_within)
     for name, task in REGIMES.items()
 }
-"""The worlds that `train` knows by name."""
+"""The worlds that every command on language models knows by name."""
 
 
 def choose(

@@ -50,6 +50,7 @@ def open_world(
         False if writing is None else writing.around(lambda q: task.prompt(Problem("-", q, "-"))),
         seed,
         wrap,
+        world.success,
     )
 
 

@@ -30,7 +30,7 @@ from llm.text.boundaries import AnyBoundary, Delimiter
 from llm.text.chat import Chat
 from llm.text.thoughts import ThoughtFormat
 
-_LATER: Mapping[str, Any] = {"later": True}
+LATER: Mapping[str, Any] = {"later": True}
 """Of fields that older settings do not have: stored where they differ from their default."""
 
 
@@ -201,25 +201,25 @@ class Writing:
             nothing to find; None: under a delimiter alone, as older versions did.
     """
 
-    boundary: AnyBoundary = field(default_factory=Delimiter, metadata=_LATER)
-    answer: AnyAnswer = field(default_factory=Box, metadata=_LATER)
-    prompt: Text | None = field(default=None, metadata=_LATER)
-    system: Text | None = field(default=None, metadata=_LATER)
-    examples: tuple[Example, ...] | TextFile = field(default=(), metadata=_LATER)
+    boundary: AnyBoundary = field(default_factory=Delimiter, metadata=LATER)
+    answer: AnyAnswer = field(default_factory=Box, metadata=LATER)
+    prompt: Text | None = field(default=None, metadata=LATER)
+    system: Text | None = field(default=None, metadata=LATER)
+    examples: tuple[Example, ...] | TextFile = field(default=(), metadata=LATER)
     chat: bool | None = None
     # Compared but not hashed: worlds are keys of dictionaries, and tables have no hash.
-    template_arguments: dict[str, Any] = field(default_factory=dict, hash=False, metadata=_LATER)
+    template_arguments: dict[str, Any] = field(default_factory=dict, hash=False, metadata=LATER)
     max_thoughts: int = 20
     max_tokens: int = 5120
     thought_tokens: int | None = None
-    localizer: Locating = field(default_factory=AskSelf, metadata=_LATER)
-    localization_prompt: Text | None = field(default=None, metadata=_LATER)
-    disclosure: Disclosure = field(default=Disclosure.TOLD_WRONG, metadata=_LATER)
-    own: bool | None = field(default=None, metadata=_LATER)
+    localizer: Locating = field(default_factory=AskSelf, metadata=LATER)
+    localization_prompt: Text | None = field(default=None, metadata=LATER)
+    disclosure: Disclosure = field(default=Disclosure.TOLD_WRONG, metadata=LATER)
+    own: bool | None = field(default=None, metadata=LATER)
     localization_temperature: float = 0.3
     localization_tokens: int = 4096
-    readings: tuple[Reading, ...] = field(default=(), metadata=_LATER)
-    ask_single: bool | None = field(default=None, metadata=_LATER)
+    readings: tuple[Reading, ...] = field(default=(), metadata=LATER)
+    ask_single: bool | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_count("localization_tokens", self.localization_tokens)
@@ -319,3 +319,13 @@ def _read_examples(file: TextFile) -> tuple[Example, ...]:
             remedy = 'write {"question": ..., "solution": ...}'
             raise InvalidInput(f"{file.file}, line {number}", line, problem, remedy) from error
     return tuple(examples)
+
+
+def check_success(success: float) -> None:
+    """Refuse a level of success that no reward in [0, 1] could fall short of or reach.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    check_positive("success", success)
+    check_probability("success", success)

@@ -11,7 +11,7 @@ from cpi_theory.checks import InvalidInput, check_probability
 from llm.data.records import Record, read_records
 from llm.rewards import verify as rewards
 from llm.rewards.answers import boxed
-from llm.task import Problem
+from llm.task import SCORED, Problem
 
 Duplicates = Literal["refuse", "first"]
 """A question that comes again is an error, or only its first record counts."""
@@ -29,7 +29,8 @@ class Fields:
             right, each by itself.
         id: name of the field with an id; None: a hash of the question.
         kind: name of the field with the kind of answer; None: all are `default_kind`.
-        default_kind: see :mod:`llm.rewards.verify`.
+        default_kind: see :mod:`llm.rewards.verify`; or "scored": a scorer judges, the reference
+            may be any text, and what is no text becomes one as JSON.
         answer_after: where the field holds a worked solution, what its answer comes after, such
             as "####"; "\\boxed" takes the content of its last box. None: the field is the answer.
     """
@@ -42,7 +43,8 @@ class Fields:
     answer_after: str | None = None
 
     def __post_init__(self) -> None:
-        rewards.check_kind(self.default_kind)
+        if self.default_kind != SCORED:
+            rewards.check_kind(self.default_kind)
 
     def problem(self, record: Record) -> Problem:
         """Read the problem in a record.
@@ -54,9 +56,9 @@ class Fields:
         (2021), arXiv 2103.03874 (answers in a box).
         """
         kind = self.default_kind if self.kind is None else record.text(self.kind)
+        texts = record.texts if kind != SCORED else record.as_text
         answers = [
-            self._answer(record, name, text, kind)
-            for name, text in record.texts(self.answer).items()
+            self._answer(record, name, text, kind) for name, text in texts(self.answer).items()
         ]
         question = record.text(self.question)
         mark = _mark(question)[:12] if self.id is None else record.text(self.id)
@@ -67,6 +69,8 @@ class Fields:
         answer = text
         if self.answer_after is not None:
             answer = self._extract(f"{record.place}, field {name}", text)
+        if kind == SCORED:
+            return answer
         try:
             rewards.check_reference(kind, answer)
         except InvalidInput as error:

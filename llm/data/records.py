@@ -63,6 +63,20 @@ class Record:
             raise self._refusal(name, value)
         return {part: self.text(part) for part in (f"{name}.{i}" for i in range(len(value)))}
 
+    def as_text(self, name: str) -> dict[str, str]:
+        """Return what a field holds as one text by its name; what is no text as JSON.
+
+        Raises:
+            InvalidInput: if it is not there, empty, or JSON cannot hold it.
+        """
+        value = self._value(name)
+        if not isinstance(value, list | dict) or not value:
+            return {name: self.text(name)}
+        try:
+            return {name: json.dumps(value)}
+        except TypeError as error:
+            raise self._refusal(name, value) from error
+
     def _refusal(self, name: str, value: Any) -> InvalidInput:
         if value is None or value == [] or (isinstance(value, str) and not value.strip()):
             problem = "empty"

@@ -6,7 +6,7 @@ in silence, for a data set that lost problems on the way gives numbers about ano
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cpi_theory.checks import InvalidInput, check_count
@@ -14,7 +14,9 @@ from cpi_theory.randomness import Key
 from llm.data.problems import Duplicates, Fields, normalized_question, read_problems, split_problems
 from llm.prompts import Prompt, shipped
 from llm.rewards import verify as rewards
-from llm.task import Problem, Verdict
+from llm.rewards.answers import boxed
+from llm.rewards.scorers import Scorer
+from llm.task import SCORED, Problem, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +28,21 @@ class DatasetTask:
         test: problems held out; they share neither question nor id with `train`.
         template: wording with the placeholder question, and delimiter if it is wanted.
         delimiter: what the model is asked to end thoughts with.
+        scorer: judges texts; None: answers are compared with the references.
     """
 
     train: tuple[Problem, ...]
     test: tuple[Problem, ...] = ()
     template: Prompt = field(default_factory=lambda: shipped("solve"))
     delimiter: str = "</thought>"
+    scorer: Scorer | None = None
 
     def __post_init__(self) -> None:
+        if self.scorer is not None:
+            self.scorer.check()
+        elif any(problem.kind == SCORED for problem in (*self.train, *self.test)):
+            remedy = "give a scorer (reward = 'module:function'), or another kind of answer"
+            raise InvalidInput("kind", SCORED, "nothing scores the answers", remedy)
         for what in ("question", "id"):
             known = {normalized_question(getattr(problem, what)) for problem in self.train}
             for problem in self.test:
@@ -72,15 +81,23 @@ class DatasetTask:
         return self.template.fill(**{name: values[name] for name in self.template.placeholders})
 
     def verify(self, problem: Problem, text: str) -> Verdict:
-        """Judge a text by the kind of the problem's answer; see :func:`llm.rewards.verify.verify`.
+        """Judge a text by the scorer, or else by the kind of the problem's answer.
+
+        See :func:`llm.rewards.verify.verify` and :class:`llm.rewards.scorers.Scorer`.
+
+        Raises:
+            InvalidInput: the scorer fails.
 
         Source: Hendrycks et al. (2021), arXiv 2103.03874 (answers in a box).
         """
+        if self.scorer is not None:
+            return self.scorer.judge(problem, boxed(text), text)
         return rewards.verify(problem.kind, problem.answers, text)
 
     def judge(self, problem: Problem, answer: str | None, text: str) -> Verdict:
         """Judge an answer that was read out of a text; see :class:`llm.task.AnswerJudge`."""
-        del text  # the answer alone counts
+        if self.scorer is not None:
+            return self.scorer.judge(problem, answer, text)
         return rewards.judge(problem.kind, problem.answers, answer)
 
 
@@ -91,6 +108,7 @@ def load_task(
     seed: int = 0,
     fields: Fields | None = None,
     duplicates: Duplicates = "refuse",
+    scorer: Scorer | None = None,
     **wording: Any,
 ) -> DatasetTask:
     """Load the problems of a source as a task.
@@ -103,6 +121,7 @@ def load_task(
         fields: which field of a record holds what, see :class:`~llm.data.problems.Fields`.
         duplicates: whether a question that comes again is an error ("refuse"), or only its first
             record counts ("first").
+        scorer: judges texts in place of comparing answers; any reference will do then.
         wording: template and delimiter of :class:`DatasetTask`.
 
     Raises:
@@ -110,9 +129,12 @@ def load_task(
 
     Source: Lhoest et al. (2021), arXiv 2109.02846 (the library that reads folders and hubs).
     """
+    fields = fields or Fields()
+    if scorer is not None:
+        fields = replace(fields, kind=None, default_kind=SCORED)
     problems = read_problems(source, fields, duplicates)
     if test_source is None:
         train, test = split_problems(problems, test_share, seed)
     else:
         train, test = problems, read_problems(test_source, fields, duplicates)
-    return DatasetTask(tuple(train), tuple(test), **wording)
+    return DatasetTask(tuple(train), tuple(test), scorer=scorer, **wording)
