@@ -2,7 +2,8 @@
 
 Every key must be a field and every value of the field's type; a mistake names the key's full path,
 the value and the nearest key that exists. Where a field allows several classes (one reset policy
-or another), the table says which by ``type = "ClassName"``.
+or another), the table says which by ``type = "ClassName"``. Where one field says most, as the path
+of a model does, its value may stand for the table.
 """
 
 from __future__ import annotations
@@ -134,6 +135,10 @@ def _one_of(options: tuple[Any, ...], value: Any, where: str) -> Any:
     classes: dict[str, Any] = {_name(o): o for o in options if dataclasses.is_dataclass(o)}
     if isinstance(value, dict) and classes:
         return _tagged(classes, value, where)
+    if isinstance(value, str) and str not in options:
+        for option in classes.values():
+            if name := field_alone(option):
+                return build(option, {name: value}, where)
     others = [o for o in options if not dataclasses.is_dataclass(o)]
     for option in others:
         if option is type(None):
@@ -154,6 +159,12 @@ def _tagged(classes: dict[str, Any], value: dict[str, Any], where: str) -> Any:
         problem = f'needs {_TAG} = "..."' if tag is None else "unknown class"
         raise InvalidInput(_join(where, _TAG), tag, problem, f"choose among {', '.join(classes)}")
     return build(classes[tag], values, where)
+
+
+def field_alone(cls: type[Any]) -> str | None:
+    """The field of a dataclass that may be given alone, in place of a table; None: none may."""
+    named = [f.name for f in dataclasses.fields(cls) if f.metadata.get("alone")]
+    return named[0] if named else None
 
 
 def _choice(options: tuple[Any, ...], value: Any, where: str) -> Any:

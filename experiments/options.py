@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
 
 from cpi_theory.checks import InvalidInput
-from experiments.config import load_config
+from experiments.config import field_alone, load_config
 from experiments.execution.settings import Execution
 
 Config = TypeVar("Config")
@@ -38,6 +39,8 @@ def parse_options(
     """
     file = _config_file(arguments)
     values = load_config(cls, file) if file is not None else (default or cls())
+    arguments = _written_out(cls, arguments)
+    values = _filled(cls, values, arguments)
     invocation = _invocation(cls, values)
     parsed: Any = tyro.cli(
         invocation,
@@ -60,6 +63,49 @@ def _config_file(arguments: Sequence[str]) -> Path | None:
             raise InvalidInput("config", None, "--config without a file", "give a TOML file")
         found = Path(value if equals else arguments[i + 1])
     return found
+
+
+def _alone(cls: type[Any]) -> Iterator[tuple[str, type[Any], str]]:
+    """Fields of `cls` whose table may be given as one of its values: name, class and that value."""
+    for name, hint in typing.get_type_hints(cls).items():
+        for option in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(option) and isinstance(option, type):
+                inner = field_alone(option)
+                if inner is not None:
+                    yield name, option, inner
+
+
+def _written_out(cls: type[Any], arguments: Sequence[str]) -> list[str]:
+    """`arguments` with ``--model.path X`` for ``--model X``."""
+    whole = {f"--{name}": f"--{name}.{inner}" for name, _, inner in _alone(cls)}
+    written = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        written.append(whole.get(flag, flag) + equals + value)
+    return written
+
+
+def _filled(cls: type[Any], values: Any, arguments: Sequence[str]) -> Any:
+    """`values` with a table where there is none and options name parts of one.
+
+    Raises:
+        InvalidInput: if they do not name what it is all about, as ``--model.device`` alone does.
+    """
+    for name, option, inner in _alone(cls):
+        named = [a for a in arguments if a.startswith(f"--{name}.")]
+        if getattr(values, name) is not None or not named:
+            continue
+        flag = f"--{name}.{inner}"
+        found = [
+            value if equals else following
+            for a, following in zip(arguments, [*arguments[1:], ""], strict=True)
+            for key, equals, value in [a.partition("=")]
+            if key == flag
+        ]
+        if not found:
+            raise InvalidInput(name, named[0], "none is given", f"give --{name} too")
+        values = dataclasses.replace(values, **{name: option(**{inner: found[-1]})})
+    return values
 
 
 def _invocation(cls: type[Any], values: Any) -> Any:

@@ -113,7 +113,8 @@ def _on_model(
 ) -> tuple[list[Row], list[Row]]:
     from experiments.diagnose import order_model as on_model  # torch, for language models alone
 
-    settings, model = on_model.SETTINGS, config.model_settings()
+    settings, model = on_model.SETTINGS, config.model
+    assert model is not None
     predictions = [
         on_model.ModelPredictionSpec(world, model, config.prompts, config.seed)
         for world in settings

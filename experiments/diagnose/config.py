@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,6 @@ from cpi_theory.diagnosis.diagnose import DiagnosisSettings
 from cpi_theory.randomness import Key
 from experiments.execution.progress import Advance
 from experiments.execution.threads import Kind
-from experiments.runs.fingerprint import points_to
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.language import choose as choose_task
 from experiments.worlds.prepared import PreparedWorld
@@ -63,9 +61,8 @@ class DiagnoseConfig:
         world: a world by name; without `model` a tabular one, such as tree-natural, tree-sparse
             (the default) or tree-early, see ``cpi-resets learn --help``; with it a task: natural
             (the default), sparse, early; or a name from `more`.
-        model: a language model to diagnose, a folder in Hugging Face format or a name on the hub;
-            "tiny" is the one that comes with the package.
-        device: of the model.
+        model: a language model to diagnose, as in ``cpi-resets train``: `--model tiny`,
+            `--model.path DIR --model.device cuda`, or a table; None: a tabular world.
         temperature: of its rollouts.
         accuracy: chance that a tabular world's localiser names the first error, else a uniform
             step.
@@ -86,8 +83,7 @@ class DiagnoseConfig:
 
     name: str = "diagnose"
     world: str | None = None
-    model: str | None = None
-    device: str = "cpu"
+    model: ModelSettings | None = None
     temperature: float = 1.0
     accuracy: float = 1.0
     blind: bool = False
@@ -120,7 +116,7 @@ class DiagnoseConfig:
         """Threads pay for models larger than the tiny one."""
         if self.model is None:
             return "tables"
-        return "tiny" if self.model == TINY_NAME else "model"
+        return "tiny" if self.model.path == TINY_NAME else "model"
 
     def world_with_localizer(self) -> WorldWithLocalizer:
         """The tabular world with its localiser."""
@@ -145,26 +141,17 @@ class DiagnoseConfig:
         Raises:
             InvalidInput: whatever the world or the model refuses.
         """
-        if self.model is None:
+        model = self.model
+        if model is None:
             return prepare(self.world_with_localizer(), self.prompts, key)
         from experiments.worlds.journal import JournalSampler
         from experiments.worlds.open_world import prepare_model  # torch, for language models alone
 
         return prepare_model(
             self.language_world(),
-            self.model_settings(),
+            model,
             self.prompts,
             key,
             self.temperature,
             lambda sampler: JournalSampler(sampler, journal, advance),
         )
-
-    def model_settings(self) -> ModelSettings:
-        """The language model."""
-        assert self.model is not None
-        return ModelSettings(self.model, device=self.device)
-
-
-@points_to.register
-def _(config: DiagnoseConfig) -> Mapping[str, Path]:
-    return {} if config.model is None else points_to(config.model_settings())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -55,7 +55,8 @@ class ModelSettings:
         checkpointing: recompute activations in the backward pass to save memory.
     """
 
-    path: str
+    # In settings files and options the path alone may stand for the whole.
+    path: str = field(metadata={"alone": True})
     device: str = "cpu"
     precision: Precision = "float32"
     lora: LoraSettings | None = None

@@ -46,6 +46,7 @@ from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
 from experiments.worlds.with_localizer import SETTINGS, VALIDATION, WorldWithLocalizer, prepare
+from llm.models.settings import ModelSettings
 from llm.sampling.transformers_sampler import TransformersSampler
 from paper_figs.figures.diagnosis import (
     diagnosis_coverage_figure,
@@ -352,7 +353,7 @@ def test_shares_are_written_with_their_interval() -> None:
 def test_the_tiny_model_is_diagnosed_by_the_same_function(tmp_path: Path) -> None:
     sampling = Sampling(audited=2, traced=1, parents=1, suffixes=2)
     config = DiagnoseConfig(
-        model="tiny", world="short", prompts=8, sampling=sampling, more=(SHORT,)
+        model=ModelSettings("tiny"), world="short", prompts=8, sampling=sampling, more=(SHORT,)
     )
     assert run(config, tmp_path, ONE, quiet()) == 0
     record = Run.existing(tmp_path, "diagnose")
@@ -415,7 +416,6 @@ def test_orders_of_a_language_model_come_in_the_same_rows() -> None:
         model_measured_rows,
         model_predicted_rows,
     )
-    from llm.models.settings import ModelSettings
 
     model = ModelSettings("tiny")
     predicted = model_predicted_rows(ModelPredictionSpec(SHORT, model, 8, 0))

@@ -61,5 +61,5 @@ def test_folders_count_with_names_and_contents(tmp_path: Path) -> None:
 def test_the_model_that_comes_with_the_package_counts_under_its_name() -> None:
     expected = fingerprint(ModelSettings(str(TINY_FOLDER)))[str(TINY_FOLDER)]
     assert fingerprint(TrainConfig()) == {"tiny": expected}
-    assert fingerprint(DiagnoseConfig(model="tiny")) == {"tiny": expected}
+    assert fingerprint(DiagnoseConfig(model=ModelSettings("tiny"))) == {"tiny": expected}
     assert fingerprint(DiagnoseConfig()) == {}

@@ -25,6 +25,7 @@ from experiments.learn.config import LearnConfig
 from experiments.runs.encoding import digest, plain
 from experiments.runs.store import Run
 from experiments.worlds.tabular import FileWorld, LockWorld, build_world
+from llm.models.settings import ModelSettings
 from paper_figs.figures import worlds
 from tabular.evaluation.evaluate import evaluate
 from tabular.mdp.mdp import FiniteHorizonMDP
@@ -262,7 +263,9 @@ def test_diagnose_takes_worlds_and_tasks_from_more(here):
         DiagnoseConfig(world="mine", more=config.more).world_with_localizer().world
         == config.more[0]
     )
-    task = DiagnoseConfig(world="short", model="tiny", more=config.more).language_world()
+    task = DiagnoseConfig(
+        world="short", model=ModelSettings("tiny"), more=config.more
+    ).language_world()
     assert task == config.more[1]
     with pytest.raises(InvalidInput, match="'short': unknown"):
         DiagnoseConfig(world="short", more=config.more)
