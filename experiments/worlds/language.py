@@ -11,6 +11,7 @@ from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from experiments.config import check_new_names, named_values
 from experiments.runs.fingerprint import points_to
 from experiments.worlds.reasoning_gym import ReasoningGymWorld
+from experiments.worlds.verifiers import VerifiersWorld
 from experiments.worlds.writing import LATER, Writing, check_success
 from llm.data.problems import Duplicates, Fields
 from llm.models.settings import ModelSettings
@@ -131,7 +132,7 @@ def _(model: ModelSettings) -> Mapping[str, Path]:
     return {model.path: Path(model.resolved_path)}
 
 
-LanguageWorld = ArithmeticWorld | DatasetWorld | ReasoningGymWorld
+LanguageWorld = ArithmeticWorld | DatasetWorld | ReasoningGymWorld | VerifiersWorld
 
 WORLDS: Mapping[str, LanguageWorld] = {
     name: ArithmeticWorld(name, task.horizon, task.hard_steps, task.hard_within)

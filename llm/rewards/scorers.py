@@ -10,10 +10,23 @@ import sys
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import Protocol
 
 from cpi_theory.checks import InvalidInput, check_positive
 from llm.rewards.function_process import CallFailed, shared_process
 from llm.task import Problem, Verdict
+
+
+class TextScorer(Protocol):
+    """Judges texts in place of a comparison of answers."""
+
+    def check(self) -> None:
+        """Load it, so that what is wrong with it is known before anything is sampled."""
+        ...
+
+    def judge(self, problem: Problem, answer: str | None, text: str) -> Verdict:
+        """Judge a finished rollout; see :class:`llm.task.AnswerJudge`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

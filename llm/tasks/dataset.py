@@ -15,7 +15,7 @@ from llm.data.problems import Duplicates, Fields, normalized_question, read_prob
 from llm.prompts import Prompt, shipped
 from llm.rewards import verify as rewards
 from llm.rewards.answers import boxed
-from llm.rewards.scorers import Scorer
+from llm.rewards.scorers import TextScorer
 from llm.task import SCORED, Problem, Verdict
 
 
@@ -35,7 +35,7 @@ class DatasetTask:
     test: tuple[Problem, ...] = ()
     template: Prompt = field(default_factory=lambda: shipped("solve"))
     delimiter: str = "</thought>"
-    scorer: Scorer | None = None
+    scorer: TextScorer | None = None
 
     def __post_init__(self) -> None:
         if self.scorer is not None:
@@ -108,7 +108,7 @@ def load_task(
     seed: int = 0,
     fields: Fields | None = None,
     duplicates: Duplicates = "refuse",
-    scorer: Scorer | None = None,
+    scorer: TextScorer | None = None,
     **wording: Any,
 ) -> DatasetTask:
     """Load the problems of a source as a task.
