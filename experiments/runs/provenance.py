@@ -14,6 +14,7 @@ from typing import Any
 _PACKAGES = (
     *("cpi-resets", "numpy", "scipy", "numba", "matplotlib", "gymnasium", "joblib"),
     *("torch", "transformers", "tokenizers", "trl", "peft", "vllm", "sympy"),
+    *("reasoning-gym", "verifiers"),
 )
 
 

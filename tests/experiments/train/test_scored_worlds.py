@@ -1,0 +1,91 @@
+"""Training where a scorer judges: graded rewards, levels of success, and scorers that fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+import experiments
+from experiments import cli
+from experiments.config import load_config
+from experiments.train.config import TrainConfig
+from experiments.train.training import Training
+from tests.experiments.train.test_command import BUDGET, spec
+
+EXAMPLE = Path(experiments.__file__).parent / "configs" / "train" / "reasoning-gym.toml"
+
+SETTINGS = """
+worlds = ["mine"]
+methods = ["GRPO"]
+resamples = 20
+[budget]
+prompts = 1
+updates = 1
+held_out = 2
+[[more]]
+type = "DatasetWorld"
+name = "mine"
+source = "rows.jsonl"
+reward = "marks:score"
+success = 0.5
+max_tokens = 12
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"question": f"Q start {i}", "answer": "?"} for i in range(10)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (tmp_path / "mine.toml").write_text(SETTINGS)
+    return tmp_path
+
+
+def test_the_committed_example_with_reasoning_gym_trains_the_tiny_model():
+    pytest.importorskip("reasoning_gym")
+    config = load_config(TrainConfig, EXAMPLE)
+    short = dataclasses.replace(BUDGET, prompts=1, updates=1, held_out=2)
+    for world in config.more:
+        training = Training(spec("GRPO", world=world, budget=short))
+        collection = training.advance()
+        assert [len(group.rollouts) for group in collection] == [8]
+        assert 0 <= training.record()["value"] <= 1
+
+
+def test_graded_rewards_reach_the_groups_and_the_level_decides_what_failed(folder, monkeypatch):
+    (folder / "marks.py").write_text(
+        "def score(problem, text):\n    return len(text) % 7 / 10 if text else 0\n"
+    )
+    (world,) = load_config(TrainConfig, folder / "mine.toml").more
+    # Without a box the tiny model is cut off: all that it writes shall be judged.
+    training = Training(spec("GRPO", world=dataclasses.replace(world, max_thoughts=1)))
+    rollouts = [r for group in training.advance() for r in group.rollouts]
+    ended = [r for r in rollouts if r.text_ending.complete]
+    assert training.simulator.success == 0.5
+    assert all(r.failed == (r.reward < 0.5) for r in rollouts)
+    assert all(r.reward == 0 for r in rollouts if not r.text_ending.complete)
+    texts = [training.simulator.vocabulary.decode(r.tokens) for r in ended]
+    assert [r.reward for r in ended] == [len(text) % 7 / 10 for text in texts]
+
+
+def test_a_scorer_that_fails_in_training_ends_the_command_and_loses_nothing(folder, capsys):
+    marks = folder / "marks.py"
+    arguments = ["train", "--config", "mine.toml", "--workers", "2", "--output", "out"]
+    marks.write_text("def score(problem, text):\n    raise KeyError(problem.id)\n")
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "marks:score" in said
+    assert "KeyError" in said
+    assert not list(folder.rglob("curves.jsonl"))
+    marks.write_text("def score(problem, text):\n    return 0.5\n")
+    assert cli.main(arguments) == 0
+    stored = (folder / "out" / "train" / "curves.jsonl").read_bytes()
+    assert cli.main(arguments) == 0
+    assert (folder / "out" / "train" / "curves.jsonl").read_bytes() == stored
+    # A changed scorer is a changed run.
+    marks.write_text("def score(problem, text):\n    return 0.25\n")
+    assert cli.main(arguments) == 0
+    assert (folder / "out" / "train" / "curves.jsonl").read_bytes() != stored
