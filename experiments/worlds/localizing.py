@@ -17,11 +17,11 @@ from experiments.worlds.writing import (
     Unsure,
     Writing,
 )
+from llm.localizers.base import Localizer
 from llm.task import StepChecker
 
 if TYPE_CHECKING:
     from experiments.worlds.language import LanguageWorld
-    from llm.localizers.base import Localizer
     from llm.sampling.base import Sampler
     from llm.task import Task
     from llm.text.vocabulary import Vocabulary

@@ -106,7 +106,6 @@ name = "sums"
 task_name = "chain_sum"
 parameters = { min_terms = 2, max_terms = 2 }
 success = 0.5
-chat = false
 """
 
 
