@@ -40,6 +40,21 @@ class Ending(enum.Enum):
     """It was ended by request: it has no outcome yet and goes on from its last state."""
 
 
+class Outcome(enum.Enum):
+    """What became of a rollout: success, or why there was none."""
+
+    SUCCESS = "success"
+    WRONG = "wrong outcome"
+    """It came to an end of its own, which the world counts as a failure."""
+    NO_ANSWER = "no answer"
+    """It came to an end of its own without an answer that could be judged."""
+    STEP_LIMIT = "out of steps"
+    TOKEN_LIMIT = "out of tokens"
+    """It had steps left, but they are limited by their size, too."""
+    UNFINISHED = "unfinished"
+    """It was cut by request and has no outcome yet."""
+
+
 class Reason(enum.Enum):
     """Why there is no reset state for a rollout."""
 
@@ -109,6 +124,15 @@ class Rollout:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it; a world that can tell more of its failures overrides it."""
+        if self.ended is Ending.CUT:
+            return Outcome.UNFINISHED
+        if not self.failed:
+            return Outcome.SUCCESS
+        return Outcome.STEP_LIMIT if self.ended is Ending.HORIZON else Outcome.WRONG
 
     def cut(self, begin: int = 0, end: int | None = None) -> Rollout:
         """Return the steps from `begin` to before `end`, as a rollout of their own.

@@ -34,11 +34,11 @@ from cpi_theory.diagnosis.meters import (
     meter_for,
     promising_threshold,
 )
-from cpi_theory.diagnosis.records import Cost, Diagnosis, MethodReport, Prediction, Selection
+from cpi_theory.diagnosis.records import Cost, Diagnosis, MethodReport, Prediction, Seen, Selection
 from cpi_theory.diagnosis.samples import Remembering, Samples, draw_samples, spread_out
 from cpi_theory.diagnosis.signals import Signals, group_signals, order_methods
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Rollout, Simulator, State
+from cpi_theory.seam import Algorithm, Ending, Outcome, Rollout, Simulator, State
 from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, product
 from cpi_theory.statistics.intervals import Interval
 
@@ -98,8 +98,9 @@ class DiagnosisSettings:
         if self.tau is not None:
             check_positive("tau", self.tau)
         check_count("rollouts", self.rollouts, minimum=4)
-        check_count("audited", self.audited, minimum=2)
-        for name in ("parents", "suffixes", "traced", "bins", "reach", "resamples"):
+        check_count("audited", self.audited, minimum=0)
+        check_count("traced", self.traced, minimum=0)
+        for name in ("parents", "suffixes", "bins", "reach", "resamples"):
             check_count(name, getattr(self, name))
         check_positive("reward_bound", self.reward_bound)
         check_in_range("level", self.level, 0.5, 0.9999)
@@ -164,13 +165,15 @@ def diagnose(
             _prediction("random failures", random, coverage, everywhere),
             _prediction("localiser", localizer, coverage, everywhere),
         ),
-        order=order_methods(signals, resampling),
+        order=order_methods(signals, resampling, address),
+        seen=_seen(samples, signals),
         cost=Cost(
             len(starts),
             drawing.rollouts,
             drawing.steps,
             drawing.localizations,
             drawing.rollouts - drawn,
+            audit.judged,
         ),
     )
 
@@ -180,6 +183,28 @@ def answered_share(samples: Samples, level: float) -> Interval:
     asked = [(p, 0.0, 1.0) for p, r in samples.base if r.failed]
     named = [(one.prompt, 1.0, 0.0) for one in samples.named]
     return Counts.of([*asked, *named], samples.prompts).share(level)
+
+
+def _seen(samples: Samples, signals: Mapping[str, Signals]) -> Seen:
+    taught = np.any([one.signal > 0 for one in signals.values()], axis=0)
+    return Seen(
+        prompts=samples.prompts,
+        taught=int(np.count_nonzero(taught)),
+        rollouts=len(samples.base),
+        outcomes=_outcomes([r for _, r in samples.base]),
+        single=sum(len(r) < 2 for _, r in samples.base),
+        refusals=Counter(reason for _, reason in samples.refusals),
+        named=len(samples.named),
+        named_prompts=len({one.prompt for one in samples.named}),
+    )
+
+
+def _outcomes(rollouts: Sequence[Rollout]) -> Counter[Outcome]:
+    found = Counter(r.outcome for r in rollouts)
+    # Where rollouts that use up their steps succeed, too, others do not fail for want of steps.
+    if any(not r.failed and r.ended is Ending.HORIZON for r in rollouts):
+        found[Outcome.WRONG] += found.pop(Outcome.STEP_LIMIT, 0)
+    return +found
 
 
 def _audit(

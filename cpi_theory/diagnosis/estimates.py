@@ -78,6 +78,11 @@ class Audit:
         visits = [labels[:, a:b] for a, b in itertools.pairwise(ends)]
         return cls(prompts, visited, visits, named, labels[:, ends[-1] :], complete)
 
+    @property
+    def judged(self) -> int:
+        """States that were judged, visited and named."""
+        return sum(len(one.steps) for one in self.visited) + len(self.named)
+
     def _labelled(self, records: Sequence[Iterable[Record]]) -> Labelled:
         size = int(self.prompts.max()) + 1
         return Labelled(*(Counts.of(rows, size).at(self.prompts) for rows in records))

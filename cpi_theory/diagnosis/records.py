@@ -8,8 +8,8 @@ from typing import Any
 
 from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.signals import Ordering
-from cpi_theory.seam import Reason
-from cpi_theory.statistics.intervals import Interval
+from cpi_theory.seam import Outcome, Reason
+from cpi_theory.statistics.intervals import Interval, exact_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class Cost:
         prompts: start states.
         rollouts, steps, localizations: drawn and asked for in all.
         measuring: rollouts among them that measured best advantages.
+        measured: states whose best advantages are known, exactly or by those rollouts.
     """
 
     prompts: int
@@ -83,6 +84,46 @@ class Cost:
     steps: int
     localizations: int
     measuring: int
+    measured: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the numbers rest on: plain counts of what was drawn.
+
+    Attributes:
+        prompts: start states.
+        taught: prompts for which any method had a group that is not constant.
+        rollouts: plain rollouts from the start, `rollouts` of each prompt.
+        outcomes: what became of these.
+        single: how many of them have one step or none, which leaves nothing to reset to.
+        refusals: failures among them in which no step was named, by reason.
+        named: failures in which one was.
+        named_prompts: prompts that these belong to.
+    """
+
+    prompts: int
+    taught: int
+    rollouts: int
+    outcomes: Mapping[Outcome, int]
+    single: int
+    refusals: Mapping[Reason, int]
+    named: int
+    named_prompts: int
+
+    @property
+    def failures(self) -> int:
+        """Plain rollouts that failed."""
+        return self.rollouts - self.outcomes.get(Outcome.SUCCESS, 0)
+
+    @property
+    def refused(self) -> int:
+        """Failures in which no step was named."""
+        return sum(self.refusals.values())
+
+    def taught_share(self, level: float = 0.95) -> Interval:
+        """Return the share of prompts that teach anything, with its exact interval."""
+        return exact_interval(self.taught, self.prompts, level)
 
 
 @dataclass(frozen=True)
@@ -104,6 +145,7 @@ class Diagnosis:
         methods: one report per method.
         theory: predictions of T5 and T6.
         order: methods by their predicted short-run gain.
+        seen: what all this rests on.
         cost: what was drawn.
     """
 
@@ -121,6 +163,7 @@ class Diagnosis:
     methods: tuple[MethodReport, ...]
     theory: tuple[Prediction, ...]
     order: Ordering
+    seen: Seen
     cost: Cost
 
     def estimates(self) -> Iterator[tuple[str, str, Interval]]:

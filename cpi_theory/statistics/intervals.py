@@ -1,4 +1,4 @@
-"""Intervals for proportions and means: Wilson, over clusters, Bernstein, Chernoff."""
+"""Intervals for proportions and means: Wilson, exact, over clusters, Bernstein, Chernoff."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from cpi_theory.checks import (
     check_positive,
     check_probability,
 )
-from cpi_theory.statistics.quantiles import normal_quantile, student_quantile
+from cpi_theory.statistics.quantiles import (
+    normal_quantile,
+    student_quantile,
+    tail_probability,
+)
 
 Array = NDArray[np.float64]
 
@@ -66,6 +70,31 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95
     if found.estimate.ndim:
         return found
     return Interval(float(found.estimate), float(found.lower), float(found.upper))
+
+
+def exact_interval(successes: int, trials: int, level: float = 0.95) -> Interval:
+    """Return the exact interval of a proportion from independent trials.
+
+    Statement: it covers the proportion with probability at least `level`, at any number of trials:
+    each end is the proportion under which so many successes, or more (fewer), have probability
+    (1 - level) / 2.
+
+    Args:
+        successes: in [0, trials].
+        trials: >= 1.
+        level: probability with which the interval covers at least.
+
+    Source: C. Clopper and E. Pearson, Biometrika 26 (1934),
+        https://doi.org/10.1093/biomet/26.4.404.
+    """
+    from scipy.special import betaincinv  # imported late: `import cpi_theory` stays quick
+
+    check_count("trials", trials)
+    check_in_range("successes", successes, 0, trials)
+    tail, misses = tail_probability(level), trials - successes
+    low = float(betaincinv(successes, misses + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, misses, 1 - tail)) if misses else 1.0
+    return Interval(successes / trials, low, high)
 
 
 def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> Interval:

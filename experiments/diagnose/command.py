@@ -28,6 +28,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
+from experiments.diagnose.unknown import unknown_sentences, why_unknown
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.execution.derived import Compute
@@ -69,7 +70,9 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
             "summary": lambda: [summary_row(*found())],
             "order": lambda: [_ahead(*pair) for pair in found()[1].order.ahead],
             "corrections": lambda: [correction_row(row) for row in found()[1].corrections],
-            "verdict": lambda: [{"sentence": sentence} for sentence in verdict(found()[1])],
+            "verdict": lambda: [
+                {"sentence": sentence} for sentence in verdict(found()[1], config.model is not None)
+            ],
         }
         tables = {table: record.once(table, compute) for table, compute in parts.items()}
     shutil.rmtree(drawn, ignore_errors=True)
@@ -87,11 +90,17 @@ def _diagnosis(config: DiagnoseConfig, journal: Path, advance: Advance) -> tuple
 
 
 def estimate_rows(world: str, found: Diagnosis) -> list[Row]:
-    """One row per number: `world`, `section`, `name`, `estimate` (null: unknown) and its ends."""
-    return [
-        {"world": world, "section": section, "name": name, **_ends(interval)}
-        for section, name, interval in found.estimates()
-    ]
+    """One row per number: `world`, `section`, `name`, `estimate` (null: unknown) and its ends.
+
+    Where it is unknown, `why` says why.
+    """
+    rows: list[Row] = []
+    for section, name, interval in found.estimates():
+        row = {"world": world, "section": section, "name": name, **_ends(interval)}
+        if row["estimate"] is None:
+            row["why"] = why_unknown(section, name, found)
+        rows.append(row)
+    return rows
 
 
 def _ends(interval: Interval) -> Row:
@@ -136,11 +145,10 @@ def show(tables: Tables, console: Console) -> None:
             continue
         label = "" if section == last else f"[bold]{section}[/bold]"
         last = section
-        # JSON has no infinity: where an estimate is known, an end that is null is infinite.
-        low = -math.inf if row["lower"] is None else row["lower"]
-        high = math.inf if row["upper"] is None else row["upper"]
-        table.add_row(label, row["name"], number(row["estimate"]), ends(low, high))
+        table.add_row(label, row["name"], number(row["estimate"]), _interval(row))
     console.print(table)
+    for sentence in unknown_sentences(tables["estimates"]):
+        console.print(sentence, markup=False)
     _show_corrections(tables["corrections"], console)
     (cost,) = tables["summary"]
     drawn = f"{cost['rollouts']:,} rollouts ({cost['measuring']:,} to measure advantages)"
@@ -150,7 +158,16 @@ def show(tables: Tables, console: Console) -> None:
         console.print(f"- {row['sentence']}", markup=False)
 
 
+def _interval(row: Row) -> str:
+    # Records have no infinity: where an estimate is known, an upper end that is null is infinite.
+    if row["upper"] is None:
+        return f"at least {number(row['lower'] or 0.0)}"
+    return ends(row["lower"], row["upper"])
+
+
 def _show_corrections(rows: Sequence[Row], console: Console) -> None:
+    if not any(row["resets"] for row in rows):
+        return
     console.print("\nSuffixes that succeed, in percent")
     table = Table(
         "", "resets", "named step", "same step of another failure", "difference", box=None

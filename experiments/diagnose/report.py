@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from experiments.diagnose.unknown import unknown_sentences
 from experiments.diagnose.verdict import coverage_sentence, order_sentences
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.runs.store import Run
@@ -15,6 +16,8 @@ def diagnose_section(run: Run) -> list[Block]:
     summary = one(run.read("summary"))
     known = "known exactly" if summary["exact"] else "sampled"
     sentences = tuple(row["sentence"] for row in run.read("verdict"))
+    estimates = run.read("estimates")
+    known_ones = [row for row in estimates if row["estimate"] is not None]
     return [
         Heading(f"Are resets worth it? A diagnosis of {summary['world']}"),
         Paragraph(
@@ -24,7 +27,8 @@ def diagnose_section(run: Run) -> list[Block]:
             "step of another failure of the same prompt."
         ),
         Verdicts(sentences),
-        DataTable.of(run.read("estimates"), ("section", "name", *_ENDS)),
+        DataTable.of(known_ones, ("section", "name", *_ENDS)),
+        *map(Paragraph, unknown_sentences(estimates)),
     ]
 
 

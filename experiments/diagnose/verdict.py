@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
+from cpi_theory.diagnosis.signals import LEAST_PROMPTS
+from cpi_theory.seam import Outcome
 from cpi_theory.statistics.by_prompt import product
+from experiments.diagnose.causes import WRONG_ANSWERS, Cause, causes
+from experiments.diagnose.unknown import why_no_name, why_unknown
 from experiments.documents.numbers import factor, percent, points
 from experiments.runs.files import Row
 
+_PLAIN, _LOCALISED = "GRPO", "SRPO"
+
 _SURE, _LIKELY = 0.975, 0.8
+
+# Rarer causes are listed in the tables alone.
+_LEAST_SHARE = 0.05
 
 # For worlds that hide their advantages, as language models do.
 _CAUTION = (
-    " How sure this is speaks of the drawn prompts alone: on the tiny language model the predicted "
-    "order of GRPO and SRPO was not borne out (docs/measurements/diagnose.md)."
+    " How sure this is speaks of the sampling of prompts alone: on the tiny language model the "
+    "predicted order of GRPO and SRPO was not borne out (docs/measurements/diagnose.md)."
 )
 
 
-def verdict(found: Diagnosis) -> tuple[str, ...]:
-    """Sentences, the answer first."""
+def verdict(found: Diagnosis, language: bool = False) -> tuple[str, ...]:
+    """Sentences, the answer first.
+
+    Where nothing can be learned, or what was seen is too little or mostly refused to judge by, the
+    first sentence says so, and the next ones what is wrong, by the share of rollouts concerned.
+
+    Args:
+        found: the diagnosis.
+        language: whether the world is a language model, whose settings have other names.
+    """
+    reservation, answer = _reservation(found), _answer(found)
+    wrong = [
+        cause for cause in causes(found, language) if cause.rollouts >= _LEAST_SHARE * cause.of
+    ]
+    leading = wrong if reservation or any(map(_grave, wrong)) else []
+    caution = "" if found.exact or not answer else _CAUTION
     return (
-        _answer(found) + ("" if found.exact else _CAUTION),
+        " ".join(part for part in (reservation, answer) if part) + caution,
+        *(f"What is wrong, {n}: {cause}" for n, cause in enumerate(leading, 1)),
         _rarity(found),
         _localiser(found),
         _correcting(found),
@@ -30,51 +56,142 @@ def verdict(found: Diagnosis) -> tuple[str, ...]:
     )
 
 
+def _grave(cause: Cause) -> bool:
+    """Whether it concerns most rollouts; wrong answers are what training is for."""
+    return cause.what != WRONG_ANSWERS and cause.rollouts > cause.of / 2
+
+
+def _judged(found: Diagnosis) -> list[str]:
+    """Methods with resets of which enough was seen, best first."""
+    named = found.seen.named_prompts >= LEAST_PROMPTS
+    judged = (m for m in found.order.methods if m != _PLAIN and (named or m != _LOCALISED))
+    return [m for m in judged if found.order.comparison(m, _PLAIN).differing >= LEAST_PROMPTS]
+
+
+def _reservation(found: Diagnosis) -> str:
+    """Why little or nothing can be said; empty if all is well."""
+    seen = found.seen
+    if not seen.taught:
+        return f"Nothing can be learned here as it is: {_nothing(found)}"
+    if not _judged(found):
+        return f"Too little was seen to judge whether resets are worth it: {_too_little(found)}"
+    few = seen.named_prompts < LEAST_PROMPTS
+    if few or seen.refused > seen.failures / 2:
+        # What was named too rarely is not judged at all.
+        then = (
+            f"too few to judge {_LOCALISED} by, and what follows is about {_judged(found)[0]}."
+            if few
+            else f"{_LOCALISED} is in large part {_PLAIN} here."
+        )
+        return f"{_refused(found)}: {then}"
+    return ""
+
+
+def _nothing(found: Diagnosis) -> str:
+    seen = found.seen
+    successes = seen.outcomes.get(Outcome.SUCCESS, 0)
+    happened = {0: "no rollout succeeds", seen.rollouts: "every rollout succeeds"}.get(
+        successes, f"{successes} of {seen.rollouts} rollouts succeed, in groups that are all alike"
+    )
+    most = seen.taught_share().upper
+    return (
+        f"{happened}, so no group of any method tells one rollout from another. That is seen on "
+        f"{seen.prompts} prompts; up to {most:.0%} of all prompts may be other."
+    )
+
+
+def _too_little(found: Diagnosis) -> str:
+    seen, share = found.seen, found.seen.taught_share()
+    pairs = [
+        found.order.comparison(method, _PLAIN) for method in found.order.methods if method != _PLAIN
+    ]
+    differ = " and ".join(
+        f"{pair.first if pair.second == _PLAIN else pair.second} differs from {_PLAIN} on "
+        f"{pair.differing}"
+        for pair in pairs
+    )
+    found_on = (
+        f"{seen.taught} of {seen.prompts} prompts ({percent(share)}) had a group that teaches "
+        f"anything; {differ}, where {LEAST_PROMPTS} are the least that can tell."
+    )
+    if seen.named_prompts < LEAST_PROMPTS:
+        found_on += f" {_refused(found)}."
+    most = max(pair.differing for pair in pairs)
+    if most:
+        wanted = math.ceil(2 * seen.prompts * LEAST_PROMPTS / most / 8) * 8
+        return f"{found_on} Some {wanted} prompts like these would do, once nothing else is wrong."
+    return found_on
+
+
+def _refused(found: Diagnosis) -> str:
+    seen = found.seen
+    if not seen.failures:
+        return "No rollout failed, so none was localised"
+    return (
+        f"The localiser refused {seen.refused} of {seen.failures} failures "
+        f"({seen.refused / seen.failures:.0%}) and named a step for {seen.named_prompts} of "
+        f"{seen.prompts} prompts"
+    )
+
+
 def _answer(found: Diagnosis) -> str:
-    best, *_ = found.order.methods
-    plain = "GRPO"
-    if best == plain:
-        rival = next(name for name in found.order.methods if name != plain)
-        sure = found.order.certainty(plain, rival)
-        if sure >= _SURE:
-            return f"Resets are not worth it here: {plain} should learn faster per rollout."
-        if sure >= _LIKELY:
-            return (
-                f"Resets are probably not worth it here: {plain} is predicted ahead of {rival} "
-                f"per rollout in {sure:.0%} of resamples of the prompts."
-            )
-        return _open(plain, rival, sure)
-    sure = found.order.certainty(best, plain)
+    """Whether resets are worth it, with the confidence of :class:`Comparison`; "" if too little."""
+    judged = _judged(found) if found.seen.taught else []
+    if not judged:
+        return ""
+    best, order = judged[0], found.order
+    # The best of several was picked by the same prompts: each has its share of the error
+    # (Bonferroni). That all of them are behind needs no such price.
+    better = 1 - len(judged) * (1 - order.confidence(best, _PLAIN))
+    worse = min(order.confidence(_PLAIN, method) for method in judged)
+    if better >= worse:
+        return _said(best, _PLAIN, better, "Resets are", order.comparison(best, _PLAIN).differing)
+    rival = min(judged, key=lambda method: order.confidence(_PLAIN, method))
+    return _said(
+        _PLAIN, rival, worse, "Resets are not", order.comparison(_PLAIN, rival).differing
+    ).replace("are not probably", "are probably not")
+
+
+def _said(first: str, second: str, sure: float, resets: str, differing: int) -> str:
+    # Rounded down, and never to certainty.
+    stated = min(math.floor(100 * max(sure, 0.0)), 99)
+    ground = f"confidence {stated} %, from {differing} prompts on which they differ"
     if sure >= _SURE:
-        return f"Resets are worth it here: {best} should learn faster than {plain} per rollout."
+        return (
+            f"{resets} worth it here: {first} should learn faster than {second} per rollout "
+            f"({ground})."
+        )
     if sure >= _LIKELY:
         return (
-            f"Resets are probably worth it here: {best} is predicted ahead of {plain} per rollout "
-            f"in {sure:.0%} of resamples of the prompts."
+            f"{resets} probably worth it here: {first} is predicted ahead of {second} per rollout "
+            f"({ground})."
         )
-    return _open(best, plain, sure)
-
-
-def _open(first: str, second: str, sure: float) -> str:
     return (
-        f"These rollouts do not decide it: {first} is predicted ahead of {second} in {sure:.0%} "
-        "of resamples of the prompts only. Take more prompts, or choose by the cost of a rollout: "
-        "suffixes are shorter."
+        f"These rollouts do not decide it: {first} is predicted ahead of {second} ({ground}). Take "
+        "more prompts, or choose by the cost of a rollout: suffixes are shorter."
     )
 
 
 def _rarity(found: Diagnosis) -> str:
-    share = percent(found.coverage)
+    succeed = f"plain rollouts succeed in {percent(found.success)}"
+    if math.isnan(found.coverage.estimate):
+        why = why_unknown("states", "coverage", found)
+        return f"How many visited states are improvable is unknown, as {why}; {succeed}."
     how = "chosen on a quarter of the prompts" if found.tau_chosen else "as set beforehand"
     return (
-        f"{share} of the visited states are improvable by at least {found.tau:.3g} ({how}); plain "
-        f"rollouts succeed in {percent(found.success)}."
+        f"{percent(found.coverage)} of the visited states are improvable by at least "
+        f"{found.tau:.3g} ({how}); {succeed}."
     )
 
 
 def _localiser(found: Diagnosis) -> str:
     q, r = found.localizer.precision, found.random.precision
+    if math.isnan(q.estimate):
+        why = why_unknown("localiser", "precision", found)
+        return f"How often the localiser names an improvable state is unknown, as {why}."
     said = f"The localiser names an improvable state in {percent(q)} of its answers"
+    if math.isnan(r.estimate):
+        return f"{said}; of random steps that is unknown."
     beside = f"a random step of a failure is one in {percent(r)}"
     ratio = product((q, 1), (r, -1))
     if ratio.lower > 1:
@@ -87,7 +204,9 @@ def _localiser(found: Diagnosis) -> str:
 def _correcting(found: Diagnosis) -> str:
     row = next((c for c in found.corrections if c.kind == "all"), None)
     if row is None or row.resets == 0:
-        return "No failure was localised, so nothing can be said of corrections."
+        return f"Nothing can be said of corrections, as {why_no_name(found.seen)}."
+    if math.isnan(row.difference.estimate):
+        return _without_control(row)
     gap = row.difference
     rates = f"{percent(row.matched)} of suffixes from the named step succeed"
     beside = f"{percent(row.control)} from the same step of another failure of the same prompt"
@@ -98,13 +217,21 @@ def _correcting(found: Diagnosis) -> str:
     return f"{rates}, {beside}: a difference of {points(gap)} is not shown."
 
 
+def _without_control(row: Correction) -> str:
+    lone = "fewer than two prompts have another failure that reaches the same step to compare with"
+    if math.isnan(row.own.estimate):
+        return f"Little can be said of corrections: {row.resets} resets of one prompt were tried."
+    return f"{percent(row.own)} of suffixes from the named step succeed; {lone}."
+
+
 def _groups(found: Diagnosis) -> str:
     shares = [f"{r.method} {percent(r.informative)}" for r in found.methods]
     steps = [f"{r.method} {r.steps:.0f}" for r in found.methods]
-    return (
+    said = (
         f"Groups that teach anything: {', '.join(shares)}. Steps generated per prompt: "
-        f"{', '.join(steps)}; {_per_step(found)}."
+        f"{', '.join(steps)}"
     )
+    return f"{said}; {_per_step(found)}." if _judged(found) else f"{said}."
 
 
 def _per_step(found: Diagnosis) -> str:
@@ -118,6 +245,9 @@ def _per_step(found: Diagnosis) -> str:
 
 def _theory(found: Diagnosis) -> str:
     row = next(p for p in found.theory if p.resets == "localiser")
+    if not all(math.isfinite(n) for n in (row.samples.estimate, row.gain.estimate)):
+        why = why_unknown("theory", "localiser, samples", found)
+        return f"What the theory (T5, T6) promises of the localiser is unknown, as {why}."
     return (
         f"Against random resets the theory (T5, T6) promises that the localiser saves a factor of "
         f"{factor(row.samples)} in samples and gains a factor of {factor(row.gain)} in guaranteed "

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.checks import InvalidInput
-from cpi_theory.seam import Ending, Rollout
+from cpi_theory.seam import Ending, Outcome, Rollout
 from llm.task import Problem
 from llm.text.answers import Span
 from llm.text.thoughts import TextEnding
@@ -121,6 +121,16 @@ class TextRollout(Rollout):
             raise InvalidInput(
                 "logprobs", len(self.logprobs), f"{len(self.tokens)} tokens", "give one per token"
             )
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of it; see :attr:`cpi_theory.seam.Rollout.outcome`."""
+        if self.failed and self.text_ending is TextEnding.TOKEN_LIMIT:
+            return Outcome.TOKEN_LIMIT
+        if self.failed and self.text_ending.complete and self.answer is None:
+            return Outcome.NO_ANSWER
+        # Named, as a dataclass with slots is another class than the one that this is written in.
+        return super(TextRollout, self).outcome
 
     def cut(self, begin: int = 0, end: int | None = None) -> TextRollout:
         """Return the thoughts from `begin` to before `end`.

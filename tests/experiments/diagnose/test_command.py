@@ -17,8 +17,9 @@ from rich.console import Console
 
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
+from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.diagnosis.samples import Remembering
-from cpi_theory.diagnosis.signals import group_signals
+from cpi_theory.diagnosis.signals import Comparison, group_signals
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
 from experiments import cli
@@ -315,13 +316,22 @@ def test_mistakes_are_explained(
 # --- sentences ------------------------------------------------------------------------------------
 
 
+def with_order(found: Diagnosis, differing: int = 40, **ahead: float) -> Diagnosis:
+    """The diagnosis with one method ahead of the others with this confidence."""
+    ((best, sure),) = ahead.items()
+    rest = [name for name in ("SRPO", "GRPO", "RRPO") if name != best]
+    pairs = tuple(Comparison(best, name, differing, sure, 0.0) for name in rest)
+    pairs += (Comparison(*rest, differing, 0.5, 0.5),)
+    order = dataclasses.replace(found.order, methods=(best, *rest), comparisons=pairs)
+    return dataclasses.replace(found, order=order)
+
+
 def test_the_verdict_follows_the_numbers() -> None:
     prepared = prepare(WorldWithLocalizer(WORLDS["tree-natural"]), 64, Key.of(0))
     found = diagnose(prepared.simulator, prepared.starts, 0, DiagnosisSettings(resamples=200))
     sentences = verdict(found)
     assert sentences[0].startswith("Resets are probably not worth it here: GRPO")
-    sure = dataclasses.replace(found.order, ahead=(("GRPO", "SRPO", 0.99),))
-    assert verdict(dataclasses.replace(found, order=sure))[0].startswith("Resets are not worth it")
+    assert verdict(with_order(found, GRPO=0.99))[0].startswith("Resets are not worth it")
     assert "it knows where to look" in sentences[2]
     assert "per step, too, the predicted order is GRPO, SRPO, RRPO" in sentences[4]
     dear = [dataclasses.replace(r, steps=900 * (r.method == "GRPO") + 1) for r in found.methods]
@@ -331,12 +341,12 @@ def test_the_verdict_follows_the_numbers() -> None:
     assert "it is worse than chance" in verdict(swapped)[2]
     alike = dataclasses.replace(found, localizer=found.random)
     assert "it is not shown to be better" in verdict(alike)[2]
-    order = dataclasses.replace(
-        found.order, methods=("SRPO", "GRPO", "RRPO"), ahead=(("SRPO", "GRPO", 0.99),)
-    )
-    assert verdict(dataclasses.replace(found, order=order))[0].startswith("Resets are worth it")
-    unsure = dataclasses.replace(order, ahead=(("SRPO", "GRPO", 0.6),))
-    assert "do not decide it" in verdict(dataclasses.replace(found, order=unsure))[0]
+    assert verdict(with_order(found, SRPO=0.99))[0].startswith("Resets are worth it")
+    # The better of two methods was picked by the same prompts: 1 - 2 (1 - 0.98) = 0.96.
+    picked = verdict(with_order(found, SRPO=0.98))[0]
+    assert picked.startswith("Resets are probably worth it here: SRPO")
+    assert "confidence 96 %" in picked
+    assert "do not decide it" in verdict(with_order(found, SRPO=0.6))[0]
     assert "not borne out" not in sentences[0]
     assert "not borne out" in verdict(dataclasses.replace(found, exact=False))[0]
 

@@ -1,0 +1,138 @@
+"""What a diagnosis says first: that too little was seen, what is wrong, and what is not known."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import re
+
+import pytest
+from rich.console import Console
+
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
+from cpi_theory.diagnosis.records import Diagnosis
+from cpi_theory.seam import Outcome, Reason
+from experiments.diagnose.causes import causes
+from experiments.diagnose.command import correction_row, estimate_rows, show, summary_row
+from experiments.diagnose.report import diagnose_section
+from experiments.diagnose.verdict import verdict
+from experiments.documents.document import as_markdown
+from paper_figs.figures.diagnosis import diagnosis_figure
+from paper_figs.style import render
+from tests.cpi_theory.chain import Blind, Chain
+
+NAN = re.compile(r"\bnan\b|\binf\b", re.IGNORECASE)
+
+
+def found_in(world: object, prompts: int = 8, seed: int = 0, **settings: object) -> Diagnosis:
+    chosen = DiagnosisSettings(resamples=200, **settings)  # type: ignore[arg-type]
+    return diagnose(world, [(0, 0)] * prompts, seed, chosen)  # type: ignore[arg-type]
+
+
+def test_one_prompt_that_teaches_is_said_first_and_nothing_is_claimed() -> None:
+    """The bootstrap is 82 % sure of what one prompt of eight says."""
+    world = Chain(right=(0.1, 0.3), actions=2, blind=0.85)
+    found = next(
+        one for one in (found_in(world, seed=seed) for seed in range(40)) if one.seen.taught == 1
+    )
+    first = verdict(found)[0]
+    assert first.startswith("Too little was seen to judge whether resets are worth it: 1 of 8 ")
+    assert "refused" in first
+    assert not re.search(r"worth it here|should learn faster|predicted ahead", first)
+
+
+def test_refusals_are_said_first_where_other_resets_can_be_judged() -> None:
+    world = Chain(right=(0.9, 0.6, 0.9, 0.6), actions=2, blind=0.995)
+    first = verdict(found_in(world, 64))[0]
+    assert re.match(r"The localiser refused \d+ of \d+ failures \(99%\)", first)
+    assert "too few to judge SRPO by, and what follows is about RRPO" in first
+    mostly = verdict(found_in(dataclasses.replace(world, blind=0.7), 64))[0]
+    assert re.match(r"The localiser refused \d+ of \d+ failures \(\d+%\)", mostly)
+    assert "SRPO is in large part GRPO here" in mostly
+    assert "refused" not in verdict(found_in(dataclasses.replace(world, blind=0.1), 64))[0]
+
+
+@pytest.mark.parametrize(("chance", "what"), [(0.0, "no rollout"), (1.0, "every rollout")])
+def test_where_nothing_can_be_learned_that_comes_first(chance: float, what: str) -> None:
+    sentences = verdict(found_in(Chain(right=(chance, chance), actions=2)))
+    assert sentences[0].startswith(f"Nothing can be learned here as it is: {what} succeeds")
+    assert "up to 37% of all prompts" in sentences[0]  # 1 - 0.025^(1/8)
+    assert ("use up their steps" in sentences[1]) == (chance == 0)
+
+
+def test_causes_are_ranked_by_the_rollouts_that_they_concern() -> None:
+    found = found_in(Chain(right=(0.5, 0.5), actions=2))
+    seen = dataclasses.replace(
+        found.seen,
+        rollouts=100,
+        taught=0,
+        outcomes={Outcome.NO_ANSWER: 60, Outcome.TOKEN_LIMIT: 35, Outcome.WRONG: 5},
+        single=97,
+        refusals={Reason.UNPARSABLE: 80, Reason.TRUNCATED: 20},
+        named=0,
+        named_prompts=0,
+    )
+    sick = dataclasses.replace(found, seen=seen)
+    assert [c.rollouts for c in causes(sick, True)] == [97, 80, 60, 35, 20, 5]
+    sentences = verdict(sick, True)
+    assert sentences[1].startswith("What is wrong, 1: 97 of 100 rollouts (97%) have one step only")
+    assert "boundary" in sentences[1]
+    remedies = " ".join(sentences[1:7])
+    for setting in ("chat = true", "max_tokens", "localization_tokens", "localiser"):
+        assert setting in remedies
+    # What the tables hold is said there alone if it is rare.
+    rare = dataclasses.replace(seen, outcomes={Outcome.NO_ANSWER: 98, Outcome.WRONG: 2})
+    assert "wrong answer" not in " ".join(verdict(dataclasses.replace(sick, seen=rare), True))
+
+
+def test_every_outcome_and_refusal_has_its_words_and_its_cure() -> None:
+    found = found_in(Chain(right=(0.5, 0.5), actions=2))
+    outcomes = {o: 1 for o in Outcome if o not in (Outcome.SUCCESS, Outcome.UNFINISHED)}
+    seen = dataclasses.replace(found.seen, outcomes=outcomes, refusals=dict.fromkeys(Reason, 1))
+    for language in (True, False):
+        listed = causes(dataclasses.replace(found, seen=seen), language)
+        assert len(listed) == len(outcomes) + len(Reason)
+        assert all(cause.what and cause.remedy for cause in listed)
+
+
+WORLDS = {
+    "hopeless": Chain(right=(0.0, 0.0), actions=2),
+    "solved": Chain(right=(1.0, 1.0), actions=2),
+    "all refused": Chain(right=(0.5, 0.5), actions=2, blind=1.0),
+    "one step": Chain(right=(0.5,), actions=2),
+    "not measured": Blind(Chain(right=(0.5, 0.5), actions=2)),
+    "plain": Chain(right=(0.6, 0.5, 0.6), actions=2),
+}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_nothing_that_is_shown_is_not_a_number(name: str) -> None:
+    settings = {"audited": 0, "traced": 0} if name == "not measured" else {}
+    found = found_in(WORLDS[name], **settings)
+    rows = estimate_rows(name, found)
+    tables = {
+        "estimates": rows,
+        "summary": [summary_row(name, found)],
+        "corrections": [correction_row(row) for row in found.corrections],
+        "verdict": [{"sentence": sentence} for sentence in verdict(found)],
+    }
+    console = Console(file=io.StringIO(), width=200)
+    show(tables, console)
+
+    class Stored:
+        read = staticmethod(tables.__getitem__)
+
+    report = as_markdown(diagnose_section(Stored()))  # type: ignore[arg-type]
+    for text in (console.file.getvalue(), report):  # type: ignore[attr-defined]
+        assert not NAN.search(text)
+        # What is unknown is named, with the reason.
+        for row in rows:
+            if row["estimate"] is None and row["section"] != "correction":
+                assert row["why"]
+                assert row["why"] in text
+    assert render(diagnosis_figure(rows), "png")
+    if name == "not measured":
+        assert math.isnan(found.coverage.estimate)
+        assert found.cost.measuring == 0
+        assert "no advantages were measured" in " ".join(verdict(found))
