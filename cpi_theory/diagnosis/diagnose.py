@@ -1,15 +1,16 @@
 """Are resets worth it for this model and this data? Estimates from rollouts of any simulator.
 
-Before anything is trained, a few thousand rollouts say how rare improvable states are (coverage p),
-how much better than chance the localiser finds them (precision q, recall), whether resetting there
-corrects failures, and which groups would teach anything. T5 and T6 turn p, q and recall into ratios
-of samples and guaranteed gains; :mod:`cpi_theory.diagnosis.signals` predicts the order of methods.
+Before anything is trained, a few thousand rollouts (and as many again where advantages have to be
+sampled) say how rare improvable states are (coverage p), how much better than chance the localiser
+finds them (precision q, recall), whether resetting there corrects failures, and which groups would
+teach anything. T5 and T6 turn p, q and recall into ratios of samples and guaranteed gains;
+:mod:`cpi_theory.diagnosis.signals` predicts the order of methods.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
-from cpi_theory.checks import check_count, check_in_range, check_positive
+from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.diagnosis.branching import Pick
+from cpi_theory.diagnosis.budget import Budget, BudgetSpent, Metered
 from cpi_theory.diagnosis.estimates import (
     Audit,
     GroupCounts,
@@ -29,18 +32,29 @@ from cpi_theory.diagnosis.estimates import (
 )
 from cpi_theory.diagnosis.meters import (
     UNKNOWN_THRESHOLD,
+    Measured,
     Meter,
     all_steps,
     meter_for,
     promising_threshold,
 )
 from cpi_theory.diagnosis.records import Cost, Diagnosis, MethodReport, Prediction, Seen, Selection
-from cpi_theory.diagnosis.samples import Remembering, Samples, draw_samples, spread_out
+from cpi_theory.diagnosis.samples import (
+    Named,
+    Remembering,
+    Samples,
+    draw_samples,
+    joined,
+    spread_out,
+)
 from cpi_theory.diagnosis.signals import Signals, group_signals, order_methods
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Ending, Outcome, Rollout, Simulator, State
 from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, product
 from cpi_theory.statistics.intervals import Interval
+
+_FEWEST = 8
+"""Prompts below which no interval over prompts is worth anything; drawn together in a budget."""
 
 
 def standard_methods(rollouts: int = 8) -> dict[str, Algorithm]:
@@ -85,8 +99,8 @@ class DiagnosisSettings:
     methods: Mapping[str, Algorithm] | None = None
     parents: int = 2
     suffixes: int = 4
-    audited: int = 64
-    traced: int = 8
+    audited: int = 16
+    traced: int = 1
     bins: int = 4
     reach: int = 3
     meter: Meter | None = None
@@ -112,6 +126,7 @@ def diagnose(
     key: Key | int,
     settings: DiagnosisSettings | None = None,
     reference: Simulator | None = None,
+    budget: Budget | None = None,
 ) -> Diagnosis:
     """Estimate from rollouts of `simulator` what resets are worth under its current policy.
 
@@ -126,23 +141,36 @@ def diagnose(
         settings: see :class:`DiagnosisSettings`.
         reference: names first errors that deviations are measured from, such as an exact step
             checker; None leaves deviations out.
+        budget: what may be generated. With it prompts are drawn eight at a time, and then states
+            are measured one by one, until it is spent: the numbers are of the prompts and states
+            that were finished, and ``seen.prompts`` and ``cost.measured`` say how many.
 
     Raises:
-        InvalidInput: if there are too few prompts.
+        InvalidInput: if there are too few prompts, or the budget does not reach for 8 of them.
 
     Source: T5 and T6 of docs/theory.md, on the methods of arXiv 2605.25507.
     """
     plan, address = settings or DiagnosisSettings(), Key.of(key).child("diagnosis")
-    check_count("prompts", len(starts), minimum=8)
-    drawing = Remembering(simulator)
+    check_count("prompts", len(starts), minimum=_FEWEST)
+    metered = None if budget is None else Metered(simulator, budget)
+    drawing = Remembering(metered or simulator)
     methods = plan.methods or standard_methods(plan.rollouts)
-    samples = draw_samples(
-        drawing, starts, address, methods, plan.rollouts, plan.parents, plan.suffixes, reference
+
+    def draw(part: Sequence[State], place: Key, first: int) -> Samples:
+        return draw_samples(
+            drawing, part, place, methods, plan.rollouts, plan.parents, plan.suffixes, reference,
+            first,
+        )  # fmt: skip
+
+    samples = (
+        draw(starts, address, 0)
+        if metered is None
+        else _within(metered, lambda i: draw(starts[i : i + _FEWEST], address.child(i), i), starts)
     )
     # Whatever is drawn from here on measures advantages.
     drawn = drawing.rollouts
-    tau, audit = _audit(drawing, samples, plan, address)
-    resampling = Resampling.of(len(starts), plan.resamples, address)
+    tau, audit = _audit(drawing, simulator, samples, plan, address)
+    resampling = Resampling.of(samples.prompts, plan.resamples, address)
     lengths, level = Lengths.of(samples, audit.prompts), plan.level
     coverage = audit.coverage().share(level)
     localizer, random = _localizer(audit, lengths, level), _random(audit, lengths, level)
@@ -150,7 +178,7 @@ def diagnose(
     signals = {n: group_signals(c, samples.prompts) for n, c in samples.collections.items()}
     return Diagnosis(
         tau=tau,
-        tau_chosen=len(audit.prompts) < len(starts),
+        tau_chosen=len(audit.prompts) < samples.prompts,
         exact=audit.complete,
         success=success_counts(samples).share(level),
         coverage=coverage,
@@ -168,7 +196,7 @@ def diagnose(
         order=order_methods(signals, resampling, address),
         seen=_seen(samples, signals),
         cost=Cost(
-            len(starts),
+            samples.prompts,
             drawing.rollouts,
             drawing.steps,
             drawing.localizations,
@@ -176,6 +204,30 @@ def diagnose(
             audit.judged,
         ),
     )
+
+
+def _within(metered: Metered, draw: Callable[[int], Samples], starts: Sequence[State]) -> Samples:
+    """Draw prompts a few at a time while the budget lasts; those under way are dropped.
+
+    Raises:
+        InvalidInput: if it does not last for the first ones.
+    """
+    parts: list[Samples] = []
+    most = 0
+    for first in range(0, len(starts), _FEWEST):
+        before = metered.left
+        if most > before:  # begun, they would be paid for and probably be dropped
+            break
+        try:
+            parts.append(draw(first))
+        except BudgetSpent:
+            break
+        most = max(most, before - metered.left)
+    if not parts:
+        limit = metered.budget.limit
+        problem = f"spent before {_FEWEST} prompts were done"
+        raise InvalidInput("tokens", limit, problem, "allow more, or make rollouts shorter")
+    return joined(parts)
 
 
 def answered_share(samples: Samples, level: float) -> Interval:
@@ -208,10 +260,9 @@ def _outcomes(rollouts: Sequence[Rollout]) -> Counter[Outcome]:
 
 
 def _audit(
-    simulator: Remembering, samples: Samples, plan: DiagnosisSettings, key: Key
+    simulator: Remembering, world: Simulator, samples: Samples, plan: DiagnosisSettings, key: Key
 ) -> tuple[float, Audit]:
     """Choose tau and judge the states that are counted at it."""
-    world = simulator.simulator
     meter = plan.meter or meter_for(world, plan.reward_bound)
     prompts = np.arange(samples.prompts)
     if meter.exact:
@@ -226,10 +277,47 @@ def _audit(
         visited = _choose_visited(samples, plan, key.child("visited"))
         named = spread_out(samples.named, 1, key.child("audited"))[: plan.audited]
         source = simulator
-    picks = [(one.rollout, step) for one in visited for step in one.steps]
-    picks += [(one.rollout, one.step) for one in named]
-    measured = meter.measure(source, picks, key.child("measure"), tau)
+    place = key.child("measure")
+    if isinstance(simulator.simulator, Metered) and not meter.exact:
+        visited, named, measured = _measure_within(meter, simulator, visited, named, place, tau)
+    else:
+        measured = meter.measure(source, _picks(visited, named), place, tau)
     return tau, Audit.of(prompts, visited, named, measured, tau, meter.exact)
+
+
+def _picks(visited: Sequence[Visited], named: Sequence[Named]) -> list[Pick]:
+    picks = [(one.rollout, step) for one in visited for step in one.steps]
+    return picks + [(one.rollout, one.step) for one in named]
+
+
+def _measure_within(
+    meter: Meter,
+    simulator: Simulator,
+    visited: Sequence[Visited],
+    named: Sequence[Named],
+    key: Key,
+    tau: float,
+) -> tuple[list[Visited], list[Named], Measured]:
+    """Measure visited and named states in turns while the budget lasts."""
+    seen: list[tuple[Visited, Measured]] = []
+    names: list[tuple[Named, Measured]] = []
+    try:
+        for i in range(max(len(visited), len(named))):
+            place = key.child(i)
+            for one in visited[i : i + 1]:
+                picks = _picks([one], [])
+                seen.append((one, meter.measure(simulator, picks, place.child("visited"), tau)))
+            for name in named[i : i + 1]:
+                picks = _picks([], [name])
+                names.append((name, meter.measure(simulator, picks, place.child("named"), tau)))
+    except BudgetSpent:
+        pass  # what was measured until then counts
+    found = [m for _, m in seen] + [m for _, m in names]
+    ends = (
+        np.concatenate([getattr(m, end) for m in found] or [np.zeros(0)])
+        for end in ("lower", "estimate", "upper")
+    )
+    return [one for one, _ in seen], [one for one, _ in names], Measured(*ends)
 
 
 def _whole(prompt: int, rollout: Rollout) -> Visited:

@@ -6,6 +6,7 @@ them and methods are compared on the same luck.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,6 +132,7 @@ def draw_samples(
     parents: int,
     suffixes: int,
     reference: Simulator | None = None,
+    first: int = 0,
 ) -> Samples:
     """Draw everything in a few batched calls.
 
@@ -143,19 +145,47 @@ def draw_samples(
         parents: most failures of a prompt that corrections are tried on.
         suffixes: from each reset state of a correction.
         reference: names first errors as deviations are measured from.
+        first: id of the first prompt; the others follow it.
     """
+    ids = range(first, first + len(starts))
     # One key for all methods: their base rollouts are the same, drawn once by `Remembering`.
     shared = key.child("collect")
-    groups = collect(GRPO(rollouts), simulator, starts, shared)
+    groups = collect(GRPO(rollouts), simulator, starts, shared, ids)
     base = tuple((group.prompt, rollout) for group in groups for rollout in group.rollouts)
     collections = {
-        name: collect(method, simulator, starts, shared) for name, method in methods.items()
+        name: collect(method, simulator, starts, shared, ids) for name, method in methods.items()
     }
     named, refusals = _locate(simulator, base, key.child("locate"))
     trials = _correct(simulator, base, named, parents, suffixes, key.child("correct"))
     if reference is not None:
         trials = _deviations(reference, trials, key.child("reference"))
-    return Samples(len(starts), base, collections, tuple(named), tuple(refusals), tuple(trials))
+    return Samples(ids.stop, base, collections, tuple(named), tuple(refusals), tuple(trials))
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """Put together what was drawn for consecutive prompts."""
+    return Samples(
+        prompts=parts[-1].prompts,
+        base=tuple(row for part in parts for row in part.base),
+        collections={
+            name: _joined_collection([part.collections[name] for part in parts])
+            for name in parts[0].collections
+        },
+        named=tuple(one for part in parts for one in part.named),
+        refusals=tuple(one for part in parts for one in part.refusals),
+        trials=tuple(one for part in parts for one in part.trials),
+    )
+
+
+def _joined_collection(parts: Sequence[Collection]) -> Collection:
+    return Collection(
+        tuple(group for part in parts for group in part),
+        sum(part.generated_rollouts for part in parts),
+        sum(part.generated_steps for part in parts),
+        sum((part.refusals for part in parts), Counter()),
+        sum(part.localizations for part in parts),
+        parts[-1].policy_version,
+    )
 
 
 def _locate(

@@ -1,6 +1,7 @@
 """``cpi-resets diagnose``: are resets worth it for this model and this data?
 
-Tables of the run: ``estimates`` (one row per number with its interval), ``summary`` (one row),
+Tables of the run: ``plan`` (what it takes, said
+before it starts), ``estimates`` (one row per number with its interval), ``summary`` (one row),
 ``order`` (how sure the predicted order of each pair is), ``corrections`` (resets tried beside their
 controls) and ``verdict`` (sentences). While it is under way the folder ``drawn`` holds what a
 language model has written so far. With ``--validate`` the run ``<name>-validate`` holds
@@ -28,6 +29,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
+from experiments.diagnose.cost import Plan, plan, trial
 from experiments.diagnose.unknown import unknown_sentences, why_unknown
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
@@ -37,6 +39,7 @@ from experiments.execution.settings import Execution
 from experiments.runs.encoding import digest
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from experiments.worlds.prepared import PreparedWorld
 
 Tables = Mapping[str, Sequence[Row]]
 
@@ -64,11 +67,15 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
     journal = drawn / digest(dataclasses.asdict(record.origin()))[:32]
     label = "diagnosis" if config.model is None else "diagnosis, completions"
     with progress(console, label) as advance:
-        found = functools.cache(lambda: _diagnosis(config, journal, advance))
+        planned = functools.cache(lambda: _planned(config, journal, advance))
+        found = functools.cache(lambda: _diagnosis(config, *planned()))
+        said = record.once("plan", lambda: [{"sentence": s} for s in planned()[1].sentences])
+        for row in said:
+            console.print(row["sentence"], markup=False)
         parts: dict[str, Compute] = {
-            "estimates": lambda: estimate_rows(*found()),
-            "summary": lambda: [summary_row(*found())],
-            "order": lambda: [_ahead(*pair) for pair in found()[1].order.ahead],
+            "estimates": lambda: estimate_rows(*found()[:2]),
+            "summary": lambda: [{**summary_row(*found()[:2]), "tokens": found()[2]}],
+            "order": lambda: [_ahead(found()[1], *pair) for pair in found()[1].order.ahead],
             "corrections": lambda: [correction_row(row) for row in found()[1].corrections],
             "verdict": lambda: [
                 {"sentence": sentence} for sentence in verdict(found()[1], config.model is not None)
@@ -79,14 +86,32 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
     return tables
 
 
-def _diagnosis(config: DiagnoseConfig, journal: Path, advance: Advance) -> tuple[str, Diagnosis]:
-    """What a world is called and what was found out about it."""
-    key = Key.of(config.seed).child("diagnose", config.world or "")
+def _planned(config: DiagnoseConfig, journal: Path, advance: Advance) -> tuple[PreparedWorld, Plan]:
+    """The world, and what will be drawn of it."""
+    key = _key(config)
     prepared = config.prepared(key, journal, advance)
     settings = config.sampling.settings(prepared.reward_bound)
-    return prepared.label, diagnose(
-        prepared.simulator, prepared.starts, key, settings, prepared.reference
+    return prepared, plan(prepared, settings, trial(prepared, key.child("trial")), config.tokens)
+
+
+def _diagnosis(
+    config: DiagnoseConfig, prepared: PreparedWorld, chosen: Plan
+) -> tuple[str, Diagnosis, int | None]:
+    """What a world is called, what was found out about it, and the tokens that this took."""
+    starts = prepared.starts[: chosen.prompts]
+    found = diagnose(
+        prepared.simulator,
+        starts,
+        _key(config),
+        chosen.settings,
+        prepared.reference,
+        chosen.budget,
     )
+    return prepared.label, found, prepared.tokens()
+
+
+def _key(config: DiagnoseConfig) -> Key:
+    return Key.of(config.seed).child("diagnose", config.world or "")
 
 
 def estimate_rows(world: str, found: Diagnosis) -> list[Row]:
@@ -108,8 +133,15 @@ def _ends(interval: Interval) -> Row:
     return {name: float(end) if math.isfinite(end) else None for name, end in ends.items()}
 
 
-def _ahead(first: str, second: str, sure: float) -> Row:
-    return {"first": first, "second": second, "ahead": sure}
+def _ahead(found: Diagnosis, first: str, second: str, sure: float) -> Row:
+    pair = found.order.comparison(first, second)
+    return {
+        "first": first,
+        "second": second,
+        "ahead": sure,
+        "confidence": found.order.confidence(first, second),
+        "differing": pair.differing,
+    }
 
 
 def correction_row(row: Correction) -> Row:
@@ -153,7 +185,10 @@ def show(tables: Tables, console: Console) -> None:
     (cost,) = tables["summary"]
     drawn = f"{cost['rollouts']:,} rollouts ({cost['measuring']:,} to measure advantages)"
     asked = f"{cost['localizations']:,} localisations"
-    console.print(f"\n{cost['prompts']} prompts, {drawn}, {asked}\n")
+    # Records of before tokens were counted have none, and neither have tabular worlds.
+    tokens = cost.get("tokens")
+    took = "" if tokens is None else f", {tokens:,} tokens"
+    console.print(f"\n{cost['prompts']} prompts, {drawn}, {asked}{took}\n")
     for row in tables["verdict"]:
         console.print(f"- {row['sentence']}", markup=False)
 

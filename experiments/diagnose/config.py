@@ -31,7 +31,8 @@ class Sampling:
         tau: level of improvability, in reward units; by default found from the data.
         parents: most failures of a prompt on which corrections are tried.
         suffixes: from the named step of each, and from the control's.
-        audited: where advantages are sampled, visited and named states that are measured.
+        audited: where advantages are sampled, visited states that are measured, and as many named
+            ones; each takes 56 to 152 rollouts. 0: none.
         traced: and rollouts of which every step is.
         bins: equal parts of a rollout in which corrections are counted.
     """
@@ -39,8 +40,8 @@ class Sampling:
     tau: float | None = None
     parents: int = 2
     suffixes: int = 4
-    audited: int = 64
-    traced: int = 8
+    audited: int = 16
+    traced: int = 1
     bins: int = 4
 
     def __post_init__(self) -> None:
@@ -67,7 +68,10 @@ class DiagnoseConfig:
         accuracy: chance that a tabular world's localiser names the first error, else a uniform
             step.
         blind: hide a tabular world's exact advantages: they are sampled, as a language model's.
-        prompts: start states; 32 rollouts of each, and more in a blind world.
+        prompts: start states; up to 32 rollouts of each, and more to measure advantages where the
+            world does not know them: 2,000 to 8,000 by default.
+        tokens: most tokens that may be generated (steps, in a tabular world); sizes are chosen to
+            fit, what is left out is said, and it is exceeded by one batch at most.
         seed: of all randomness.
         sampling: what is drawn and counted.
         validate: instead, diagnose worlds of which everything is known over and over and count how
@@ -88,6 +92,7 @@ class DiagnoseConfig:
     accuracy: float = 1.0
     blind: bool = False
     prompts: int = 128
+    tokens: int | None = None
     seed: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     validate: bool = False
@@ -101,6 +106,8 @@ class DiagnoseConfig:
         check_probability("accuracy", self.accuracy)
         check_temperature("temperature", self.temperature, greedy=False)
         check_count("prompts", self.prompts, minimum=8)
+        if self.tokens is not None:
+            check_count("tokens", self.tokens)
         check_count("repetitions", self.repetitions)
         check_count("curves", self.curves, minimum=2)
         check_count("updates", self.updates)

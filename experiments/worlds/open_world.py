@@ -78,4 +78,15 @@ def prepare_model(
     opened = open_world(world, settings, temperature, wrap=wrap)
     starts = opened.start_states("test", prompts, key.child("problems"))
     reference = None if opened.oracle is None else opened.with_localizer(opened.oracle)
-    return PreparedWorld(world.name, opened.simulator, starts, reference)
+    form, usage = opened.simulator.form, opened.simulator.usage
+    return PreparedWorld(
+        world.name,
+        opened.simulator,
+        starts,
+        reference,
+        most_steps=form.max_thoughts,
+        most_tokens=form.max_tokens,
+        # A localiser that states no limit of its own is taken to write no more than a solution.
+        most_reply=getattr(opened.simulator.localizer, "max_tokens", form.max_tokens),
+        spent=lambda: usage.generated,
+    )

@@ -69,6 +69,8 @@ def prepare(setting: WorldWithLocalizer, prompts: int, key: Key) -> PreparedWorl
         simulator.start_states(prompts, key.child("starts")),
         reference,
         float(simulator.mdp.reward_bound),
+        most_steps=simulator.mdp.horizon,
+        most_tokens=simulator.mdp.horizon,
     )
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Ending, Numbered, Reason
+from cpi_theory.seam import Ending, Numbered, Outcome, Reason
 from llm.localizers.oracle import OracleLocalizer
 from llm.sampling.base import Request, Sampling
 from llm.sampling.scripted import ScriptedSampler
@@ -69,6 +69,25 @@ def chain(*tokens):
     """A law that can only write these tokens after the question."""
     following = dict(zip((Q, *tokens), (*tokens, EOS), strict=True))
     return {token: {after: 1.0} for token, after in following.items()}
+
+
+@pytest.mark.parametrize(
+    ("written", "limits", "outcome"),
+    [
+        ((B, ONE), {}, Outcome.SUCCESS),
+        ((B, TWO), {}, Outcome.WRONG),
+        ((A,), {}, Outcome.NO_ANSWER),
+        ((A, STOP, B), {"max_thoughts": 1}, Outcome.STEP_LIMIT),
+        ((A, B), {"max_tokens": 2}, Outcome.TOKEN_LIMIT),
+    ],
+)
+def test_a_rollout_tells_why_it_failed(written, limits, outcome):
+    simulator = world(law=chain(*written), **limits)
+    (rollout,) = simulator.rollout(begin(simulator), Key.of(0).integers(1))
+    assert rollout.outcome is outcome
+    if len(rollout) > 1:
+        assert rollout.cut(0, 1).outcome is Outcome.UNFINISHED
+        assert rollout.cut(1).outcome is outcome
 
 
 @dataclasses.dataclass(frozen=True)
