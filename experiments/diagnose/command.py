@@ -1,12 +1,12 @@
 """``cpi-resets diagnose``: are resets worth it for this model and this data?
 
-Tables of the run: ``plan`` (what it takes, said
-before it starts), ``estimates`` (one row per number with its interval), ``summary`` (one row),
-``order`` (how sure the predicted order of each pair is), ``corrections`` (resets tried beside their
-controls) and ``verdict`` (sentences). While it is under way the folder ``drawn`` holds what a
-language model has written so far. With ``--validate`` the run ``<name>-validate`` holds
-``intervals`` and ``coverage`` (see :mod:`experiments.diagnose.validation`), with ``--order`` the
-run ``<name>-order`` holds ``predicted``, ``measured``, ``settings`` and ``agreement`` (see
+Tables of the run: ``limit`` and ``plan`` (what it takes, said before it starts), ``estimates`` (one
+row per number with its interval), ``summary`` (one row), ``order`` (how sure the predicted order of
+each pair is), ``corrections`` (resets tried beside their controls) and ``verdict`` (sentences).
+While it is under way the folder ``drawn`` holds what a language model has written so far. With
+``--validate`` the run ``<name>-validate`` holds ``intervals`` and ``coverage`` (see
+:mod:`experiments.diagnose.validation`), with ``--order`` the run ``<name>-order`` holds
+``predicted``, ``measured``, ``settings`` and ``agreement`` (see
 :mod:`experiments.diagnose.order`).
 """
 
@@ -29,12 +29,12 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
-from experiments.diagnose.cost import Plan, plan, trial
+from experiments.diagnose.cost import Plan, plan, trial, upper_limit
 from experiments.diagnose.unknown import unknown_sentences, why_unknown
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.execution.derived import Compute
-from experiments.execution.progress import Advance, progress
+from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.runs.encoding import digest
 from experiments.runs.files import Row
@@ -67,11 +67,16 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
     journal = drawn / digest(dataclasses.asdict(record.origin()))[:32]
     label = "diagnosis" if config.model is None else "diagnosis, completions"
     with progress(console, label) as advance:
-        planned = functools.cache(lambda: _planned(config, journal, advance))
-        found = functools.cache(lambda: _diagnosis(config, *planned()))
-        said = record.once("plan", lambda: [{"sentence": s} for s in planned()[1].sentences])
-        for row in said:
-            console.print(row["sentence"], markup=False)
+        opened = functools.cache(lambda: config.prepared(_key(config), journal, advance))
+        planned = functools.cache(lambda: _planned(config, opened()))
+        found = functools.cache(lambda: _diagnosis(config, opened(), planned()))
+        before: dict[str, Compute] = {
+            "limit": lambda: [{"sentence": _limit(config, opened())}],
+            "plan": lambda: [{"sentence": sentence} for sentence in planned().sentences],
+        }
+        for table, compute in before.items():
+            for row in record.once(table, compute):
+                console.print(row["sentence"], markup=False)
         parts: dict[str, Compute] = {
             "estimates": lambda: estimate_rows(*found()[:2]),
             "summary": lambda: [{**summary_row(*found()[:2]), "tokens": found()[2]}],
@@ -86,12 +91,16 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
     return tables
 
 
-def _planned(config: DiagnoseConfig, journal: Path, advance: Advance) -> tuple[PreparedWorld, Plan]:
-    """The world, and what will be drawn of it."""
-    key = _key(config)
-    prepared = config.prepared(key, journal, advance)
+def _limit(config: DiagnoseConfig, prepared: PreparedWorld) -> str:
+    """The most that it can take."""
+    return upper_limit(prepared, config.sampling.settings(prepared.reward_bound), config.tokens)
+
+
+def _planned(config: DiagnoseConfig, prepared: PreparedWorld) -> Plan:
+    """What will be drawn."""
     settings = config.sampling.settings(prepared.reward_bound)
-    return prepared, plan(prepared, settings, trial(prepared, key.child("trial")), config.tokens)
+    lengths = trial(prepared, _key(config).child("trial"))
+    return plan(prepared, settings, lengths, config.tokens)
 
 
 def _diagnosis(

@@ -73,6 +73,26 @@ def trial(prepared: PreparedWorld, key: Key) -> Lengths:
     )
 
 
+def upper_limit(prepared: PreparedWorld, settings: DiagnosisSettings, tokens: int | None) -> str:
+    """Say the most that a diagnosis can take, which is known before anything is drawn."""
+    unknown = Lengths(
+        rollout=Amount(prepared.most_tokens, prepared.most_tokens),
+        localization=Amount(prepared.most_reply, prepared.most_reply),
+        steps=Amount(prepared.most_steps, prepared.most_steps),
+        spent=TRIALS * (prepared.most_tokens + prepared.most_reply),
+    )
+    found, cost = _priced(prepared, settings, len(prepared.starts), unknown)
+    kept = "" if tokens is None else f", and stops at {tokens:,}"
+    return (
+        f"It can take up to {found.rollouts.most:,.0f} rollouts and {cost.most:,.0f} "
+        f"{_unit(prepared)}{kept}; {TRIALS} trial rollouts will say how many to expect."
+    )
+
+
+def _unit(prepared: PreparedWorld) -> str:
+    return "steps" if prepared.tokens() is None else "tokens"
+
+
 def plan(
     prepared: PreparedWorld, settings: DiagnosisSettings, lengths: Lengths, tokens: int | None
 ) -> Plan:
@@ -94,7 +114,7 @@ def plan(
         priced = _priced(prepared, chosen, count, lengths)
         sampled = full[0].measuring.most > 0
         left_out = (_left_out(settings, chosen, prompts, count, full[1].expected, tokens, sampled),)
-    unit = "tokens" if prepared.tokens() is not None else "steps"
+    unit = _unit(prepared)
     # Trials of a world that counts its own tokens are among those that it counts.
     limit = None if tokens is None else tokens - (0 if unit == "tokens" else lengths.spent)
     return Plan(

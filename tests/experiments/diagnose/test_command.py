@@ -395,7 +395,7 @@ def test_a_killed_diagnosis_of_a_model_goes_on_to_the_same_records(tmp_path: Pat
     process.kill()
     process.wait()
     assert len(parts) >= 5  # two of them are the trial rollouts
-    assert not list(killed.glob("diagnose/*.jsonl"))
+    assert {path.stem for path in killed.glob("diagnose/*.jsonl")} == {"limit", "plan"}
     config = load_config(DiagnoseConfig, tmp_path / "short.toml")
     assert config.more == (SHORT,)
     assert run(config, whole, ONE, quiet()) == 0
