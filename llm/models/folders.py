@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from llm.models.portable import make_portable
 from llm.text.vocabulary import Vocabulary
 
 
@@ -19,14 +24,71 @@ def save_model(model: Any, vocabulary: Vocabulary, folder: Path) -> None:
         vocabulary: its tokenizer.
         folder: in the Hugging Face format afterwards.
 
+    Raises:
+        OSError: the disk is full or refuses; what was there before is untouched.
+
     Source: Wolf et al. (2020), arXiv 1910.03771 (the format).
+    """
+    with folder_written_whole(folder) as temporary:
+        model.save_pretrained(temporary)
+        vocabulary.tokenizer.save_pretrained(temporary)
+        make_portable(temporary)
+
+
+@contextlib.contextmanager
+def folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Give a new folder for writing that takes the place of `folder` when the block ends well.
+
+    Nothing of it is left behind if the block raises.
+
+    Args:
+        folder: its parents are made where they are not there.
+
+    Raises:
+        OSError: the disk is full or refuses; what was there before is untouched.
     """
     # Beside the folder, where a rename stays within one file system and is one step.
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    vocabulary.tokenizer.save_pretrained(temporary)
-    swap(temporary, folder)
+    try:
+        with disk_errors(folder):
+            temporary.mkdir(parents=True)
+            yield temporary
+            for file in temporary.iterdir():
+                if file.is_file():
+                    file.chmod(0o644)  # weights are written for their owner alone
+        swap(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise what the disk refuses in this block as an OSError, whichever library met it.
+
+    Args:
+        path: named in the error, as what could not be written.
+
+    Raises:
+        OSError: with the system's number, so that a full disk is known as such.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
+        # Its text alone holds the system's number.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
+    except RuntimeError as error:
+        # torch's writer stumbles over its own clean-up after the disk's refusal.
+        if not isinstance(error.__context__, OSError):
+            raise
+        cause = error.__context__
+        raise OSError(cause.errno, cause.strerror, str(path)) from error
 
 
 def swap(temporary: Path, folder: Path) -> None:

@@ -15,7 +15,7 @@ from llm.models.folders import recover
 from llm.models.law import check_right_padding
 from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
-from llm.models.settings import ModelSettings
+from llm.models.settings import SMOLLM2_FOLDER, SMOLLM2_NAME, ModelSettings
 from llm.text.vocabulary import Vocabulary
 
 _UNLIMITED = 1 << 20
@@ -41,6 +41,9 @@ def load_model(
     Source: Wolf et al. (2020), arXiv 1910.03771 (the format and the library).
     """
     device = find_device(settings.device)
+    if settings.path == SMOLLM2_NAME and not recover(SMOLLM2_FOLDER):
+        remedy = "run make real-model, or cpi-resets model smollm2"
+        raise InvalidInput("model.path", settings.path, "has not been written yet", remedy)
     settings = replace(settings, path=settings.resolved_path)
     _check_folder(settings.path)
     with explain_out_of_memory("model.path", settings.path):

@@ -14,6 +14,14 @@ TINY_NAME = "tiny"
 TINY_FOLDER = Path(__file__).parent / "tiny-arithmetic"
 """Folder of that model, in Hugging Face format."""
 
+SMOLLM2_NAME = "smollm2"
+"""Stands for SmolLM2-135M-Instruct, as ``cpi-resets model smollm2`` writes it."""
+
+SMOLLM2_FOLDER = Path.home() / ".cache" / "cpi-resets" / "smollm2"
+"""Where that is by default: 540 MB that all checkouts and projects can share."""
+
+_FOLDERS = {TINY_NAME: TINY_FOLDER, SMOLLM2_NAME: SMOLLM2_FOLDER}
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -46,8 +54,9 @@ class ModelSettings:
     """Which model, where and how it is held.
 
     Attributes:
-        path: a folder in Hugging Face format, the name of a model on the hub, or "tiny": the
-            warm-started model that comes with the package.
+        path: a folder in Hugging Face format, of a model or of adapters, the name of a model on
+            the hub, "tiny": the warm-started model that comes with the package, or "smollm2": what
+            ``cpi-resets model smollm2`` has written.
         device: "cpu", "cuda", "cuda:1", ...; "auto": a GPU if there is one.
         precision: of the weights. Small steps are lost in bfloat16 weights: train all of them in
             float32, or adapters (always float32) on top of bfloat16. float16 cannot be trained.
@@ -71,5 +80,5 @@ class ModelSettings:
 
     @property
     def resolved_path(self) -> str:
-        """What `path` stands for: the folder of the tiny model for its name, else `path`."""
-        return str(TINY_FOLDER) if self.path == TINY_NAME else self.path
+        """What `path` stands for: the folder of a model that has a name here, else `path`."""
+        return str(_FOLDERS.get(self.path, self.path))

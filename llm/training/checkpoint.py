@@ -10,6 +10,7 @@ import torch
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.files import written_whole
+from llm.models.folders import disk_errors
 
 
 def save_state(state: dict[str, Any], file: Path) -> None:
@@ -19,8 +20,11 @@ def save_state(state: dict[str, Any], file: Path) -> None:
         state: tensors, numbers and texts, in dictionaries and lists.
         file: takes the place of what is there, in one step, once all is on the disk. Tensors keep
             their shapes and precision.
+
+    Raises:
+        OSError: the disk is full or refuses; what was there before is untouched.
     """
-    with written_whole(file) as stream:
+    with disk_errors(file), written_whole(file) as stream:
         torch.save(state, stream)
 
 

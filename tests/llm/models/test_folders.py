@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import resource
 import shutil
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cpi_theory.checks import InvalidInput
-from llm.models.folders import recover, save_model
+from llm.models.folders import disk_errors, recover, save_model
 from llm.models.load import check_writes, context_of, find_device, load_model
 from llm.models.memory import OutOfMemory, explain_out_of_memory
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.sampling.base import Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
+from llm.training.checkpoint import load_state, save_state
 from tests.llm.families import family_model
 from tests.llm.rows import logprobs_of, tiny_model, weights
 from tests.llm.words import END, vocabulary
@@ -63,12 +68,49 @@ class Breaks:
             raise OSError("disk full")
 
 
-def test_a_failed_save_leaves_what_was_there(folder):
+def test_a_failed_save_leaves_what_was_there_and_nothing_else(folder):
     with pytest.raises(OSError, match="disk full"):
         save_model(tiny_model(seed=1), Breaks, folder)
+    assert {p.name for p in folder.parent.iterdir()} == {"model"}
     assert torch.equal(weights(load(folder)[0]), weights(tiny_model()))
-    save_model(tiny_model(seed=2), WORDS, folder)  # what it left behind is not in the way
+    save_model(tiny_model(seed=2), WORDS, folder)
     assert torch.equal(weights(load(folder)[0]), weights(tiny_model(seed=2)))
+
+
+@contextlib.contextmanager
+def little_room(size):
+    """No file may grow beyond so many bytes: the system refuses as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_from_a_defect(folder):
+    with little_room(4000), pytest.raises(OSError, match="model") as caught:
+        save_model(tiny_model(seed=1), WORDS, folder)  # its weights take 7 kB
+    assert caught.value.errno == errno.EFBIG
+    assert caught.value.filename == str(folder)
+    assert {p.name for p in folder.parent.iterdir()} == {"model"}
+    assert torch.equal(weights(load(folder)[0]), weights(tiny_model()))
+
+
+def test_a_full_disk_while_a_state_is_stored(tmp_path):
+    save_state({"a": torch.zeros(10)}, tmp_path / "state.pt")
+    with little_room(40_000), pytest.raises(OSError, match=r"state\.pt") as caught:
+        save_state({"a": torch.zeros(20_000)}, tmp_path / "state.pt")
+    assert caught.value.errno == errno.EFBIG
+    assert len(load_state(tmp_path / "state.pt")["a"]) == 10
+    assert {p.name for p in tmp_path.iterdir()} == {"state.pt"}
+
+
+def test_other_errors_of_saving_are_left_alone(tmp_path):
+    with pytest.raises(RuntimeError, match="shape"), disk_errors(tmp_path):
+        raise RuntimeError("shape")
+    with pytest.raises(SafetensorError), disk_errors(tmp_path):
+        raise SafetensorError("header too large")
 
 
 def test_an_end_between_the_renames_is_recovered_from(folder):

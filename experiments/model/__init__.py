@@ -1,0 +1,1 @@
+"""Pretrained models as plain folders."""
