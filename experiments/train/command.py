@@ -28,6 +28,8 @@ from experiments.train.engines import training_curve
 from experiments.train.spec import Checkpoints, check_localizer
 from experiments.worlds.language import choose
 
+_CHECKPOINT_EVERY = 10
+
 
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
@@ -51,13 +53,15 @@ def _checkpoints(config: TrainConfig, record: Run, execution: Execution) -> Chec
     Raises:
         InvalidInput: on a cluster, whose workers need not see this disk.
     """
-    if not config.checkpoint_every:
+    every = config.checkpoint_every
+    if every == 0 or (every is None and execution.cluster is not None):
         return None
     if execution.cluster is not None:
         remedy = "leave it at 0 on a cluster, or train on this machine"
         problem = "workers of a cluster do not share a disk"
-        raise InvalidInput("checkpoint_every", config.checkpoint_every, problem, remedy)
-    return Checkpoints((record.directory / "models").resolve(), config.checkpoint_every)
+        raise InvalidInput("checkpoint_every", every, problem, remedy)
+    folder = (record.directory / "models").resolve()
+    return Checkpoints(folder, every or _CHECKPOINT_EVERY, replace=every is None)
 
 
 def check_tasks(config: TrainConfig) -> None:

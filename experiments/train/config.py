@@ -39,7 +39,9 @@ class TrainConfig:
             trl, for real ones; both give the same curves up to rounding.
         trl: of that engine.
         checkpoint_every: updates between checkpoints, from which an interrupted run goes on, in the
-            folder `models` of the run, with the best and the last model; 0: none.
+            folder `models` of the run, where the best and the last model stay; 0: none. By default
+            every tenth update, and none on a cluster; those of other code are then replaced, and
+            refused where a number is given.
         resamples: bootstrap resamples.
         more: further worlds, in configuration files only.
         more_methods: further methods, in configuration files only: group sizes, layouts and rules
@@ -59,7 +61,7 @@ class TrainConfig:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
-    checkpoint_every: int = 0
+    checkpoint_every: int | None = None
     resamples: int = 1000
     more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
     # Left out of stored settings where there are none, as all fields that came later.
@@ -74,7 +76,8 @@ class TrainConfig:
             check_count(f"seeds_by_world.{name}", count)
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)
-        check_count("checkpoint_every", self.checkpoint_every, minimum=0)
+        if self.checkpoint_every is not None:
+            check_count("checkpoint_every", self.checkpoint_every, minimum=0)
         choose_methods("methods", self.methods, self.more_methods)
         choose("worlds", self.worlds, self.more)
 

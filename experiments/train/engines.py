@@ -1,7 +1,8 @@
 """How a training run takes its updates: the lean loop, or TRL.
 
 Two engines give the same records up to rounding: the lean loop, and TRL, which brings mixed
-precision and trackers. Both store a run every so many updates, and the model where it was best.
+precision and trackers. Both store a run every so many updates, and the model where it was best and
+at the end.
 """
 
 from __future__ import annotations
@@ -32,16 +33,15 @@ def run_lean(curve: Curve) -> None:
     while training.update < training.spec.budget.updates:
         curve.point(training.advance())
         ends = training.update == training.spec.budget.updates
-        if curve.every and (training.update % curve.every == 0 or ends):
+        if curve.every and training.update % curve.every == 0 and not ends:
             _store(curve)
 
 
 def _store(curve: Curve) -> None:
-    """The model for use, then, in one file that appears whole, all that the run needs to go on."""
+    """All that the run needs to go on, in one file that appears whole."""
     from llm.training.checkpoint import save_state
 
     assert curve.folder is not None
-    curve.save("last")
     state = {"curve": json.dumps(curve.state()), "trainer": curve.training.trainer.state_dict()}
     save_state(state, curve.folder / "state.pt")
 
@@ -66,7 +66,6 @@ def run_trl(curve: Curve) -> None:
     """
     if curve.folder is not None:
         _run_trl(curve, curve.folder)
-        curve.save("last")
         return
     with tempfile.TemporaryDirectory() as folder:
         _run_trl(curve, Path(folder))
@@ -83,6 +82,7 @@ def _run_trl(curve: Curve, folder: Path) -> None:
         updates=spec.budget.updates * each,
         prompts=spec.budget.prompts,
         save_every=curve.every * each,
+        save_end=False,
         keep=1,
         trackers=spec.trl.trackers,
         bf16=spec.trl.bf16,
@@ -113,7 +113,8 @@ def _run_trl(curve: Curve, folder: Path) -> None:
 def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> list[Row]:
     """Records of one run, the model before any update first.
 
-    With `checkpoints` the run goes on from what an interrupted one left there.
+    With `checkpoints` the run goes on from what an interrupted one left there, and leaves two
+    models when it has ended: what only an interrupted run needs is deleted.
 
     Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the pass rate on
     held-out problems sampled once each, and at the first and last point `greedy`; until then
@@ -126,5 +127,7 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
     """
     labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
     curve = Curve(Training(spec), checkpoints)
-    (run_trl if spec.engine == "trl" else run_lean)(curve)
+    if not curve.finished():
+        (run_trl if spec.engine == "trl" else run_lean)(curve)
+        curve.finish()
     return [labels | {"point": number} | point for number, point in enumerate(curve.rows)]

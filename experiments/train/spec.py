@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -46,16 +47,19 @@ class Checkpoints:
     """Where runs are stored, so that they can go on and their models be used.
 
     Each run has a folder of its own below `folder`, with the models `best` (where the pass rate on
-    held-out problems was highest after an update) and `last` in Hugging Face format, what the
-    engine needs to go on, and `log.jsonl`, a line per update to follow it by.
+    held-out problems was highest after an update) and, once it has ended, `last` in Hugging Face
+    format; until then what the engine needs to go on; and `log.jsonl`, a line per update to follow
+    it by.
 
     Attributes:
         folder: of all runs.
-        every: updates between checkpoints; a run's end is stored too.
+        every: updates between checkpoints.
+        replace: whether what other code or data have left is deleted rather than refused.
     """
 
     folder: Path
     every: int
+    replace: bool = False
 
     def __post_init__(self) -> None:
         check_count("checkpoint_every", self.every)
@@ -68,7 +72,13 @@ class Checkpoints:
                 a curve of which a part came from there would be no one's.
         """
         folder = self.folder / f"{spec.world.name}-{spec.method.name}-{spec.seed}"
-        claim(folder, spec)
+        try:
+            claim(folder, spec)
+        except InvalidInput:
+            if not self.replace:
+                raise
+            shutil.rmtree(folder)
+            claim(folder, spec)
         return folder
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
+import shutil
 import time
 from collections import Counter
 
@@ -17,7 +19,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
 from experiments.accounts import Account
 from experiments.runs.encoding import canonical
-from experiments.runs.files import Row, cut_log
+from experiments.runs.files import Row, atomic_write, cut_log
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.train.spec import Checkpoints, TrainSpec, check_localizer
 from experiments.worlds.open_world import open_world
@@ -31,6 +33,12 @@ from llm.text.thoughts import TextEnding
 from llm.training.rows import training_rows
 
 _LOG = "log.jsonl"
+
+_FINISHED = "finished.json"
+"""The records of a run that has ended, for a command that was killed before it stored them."""
+
+_ONLY_TO_GO_ON = ("state.pt", "checkpoint-*")
+"""What the engines leave beside the models: mostly the optimiser's averages, twice the weights."""
 
 
 class Curve:
@@ -101,6 +109,30 @@ class Curve:
             from llm.models.folders import save_model
 
             save_model(self.training.model, self.training.simulator.vocabulary, self.folder / name)
+
+    def finish(self) -> None:
+        """Store the last model and the records, then delete what only a run under way needs."""
+        if self.folder is None:
+            return
+        self.save("last")
+        atomic_write(self.folder / _FINISHED, (canonical(self.state()) + "\n").encode())
+        self._tidy()
+
+    def finished(self) -> bool:
+        """Whether the run has ended before; its records are then there again."""
+        if self.folder is None or not (self.folder / _FINISHED).exists():
+            return False
+        self.restore(json.loads((self.folder / _FINISHED).read_text()))
+        self._tidy()
+        return True
+
+    def _tidy(self) -> None:
+        assert self.folder is not None
+        for path in (path for name in _ONLY_TO_GO_ON for path in self.folder.glob(name)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def state(self) -> Row:
         """All but the model that the run needs to go on."""

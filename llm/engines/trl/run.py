@@ -122,6 +122,8 @@ def train_with_trl(
         trainer.remove_callback(PrinterCallback)
         if on_update is not None:
             trainer.add_callback(_UpdateCallback(trainer, on_update))
+        if not settings.save_end:
+            trainer.add_callback(_UnsavedEnd())
         if found is not None and run_state is not None:
             run_state.restore(_stored_run_state(found))
         began = trainer.run(found)
@@ -289,6 +291,16 @@ class _UpdateCallback(TrainerCallback):
             assert self.trainer.collection is not None
             number = state.global_step // self.trainer.per_collection
             self.on_update(number, self.trainer.collection, self.trainer.summarise())
+
+
+class _UnsavedEnd(TrainerCallback):
+    """Keeps transformers from saving the last update, optimiser and all, as it would by itself."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Take back the wish to save, at the end alone."""
+        del args, kwargs  # TRL's signature
+        if state.global_step >= state.max_steps:
+            control.should_save = False
 
 
 def _check_minibatches(settings: TrlSettings, optimizer: OptimizerSettings) -> None:

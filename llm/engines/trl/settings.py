@@ -27,8 +27,8 @@ class TrlSettings:
         updates: optimiser updates in all.
         prompts: problems per collection, over all processes.
         processes: how many share the work; as many as were launched.
-        log_every, evaluate_every, save_every: in updates; 0: never, but a run of which anything is
-            saved also saves its end.
+        log_every, evaluate_every, save_every: in updates; 0: never.
+        save_end: whether the end is saved where anything is; without it the caller keeps the model.
         keep: newest checkpoints that are kept, besides the best one.
         trackers: where metrics are logged besides the console; none by default.
         bf16: compute in bfloat16, on a GPU.
@@ -43,6 +43,7 @@ class TrlSettings:
     log_every: int = 1
     evaluate_every: int = 0
     save_every: int = 0
+    save_end: bool = True
     keep: int = 2
     trackers: tuple[Tracker, ...] = ()
     bf16: bool = False

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.execution.settings import Execution
+from experiments.runs import claims
 from experiments.runs.store import Run
 from experiments.train import training
 from experiments.train.command import run
@@ -152,6 +153,52 @@ def test_best_and_last_models_can_be_loaded(tmp_path, monkeypatch, engine):
         for key, weight in model.state_dict().items():
             assert torch.equal(weight, kept[update][key])
     assert not torch.equal(kept[4]["lm_head.weight"], kept[2]["lm_head.weight"])
+
+
+LEFT = {"best", "last", "finished.json", "log.jsonl", "made-by.json"}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_that_has_ended_leaves_two_models_and_its_records(tmp_path, monkeypatch, engine):
+    one, checkpoints = spec(engine=engine, budget=LONGER), Checkpoints(tmp_path, 1)
+    folder, stored = checkpoints.of(one), []
+    point = training.Curve.point
+
+    def looked_at(self, collection):
+        stored.append({path.name for path in folder.iterdir()} - LEFT)
+        point(self, collection)
+
+    monkeypatch.setattr(training.Curve, "point", looked_at)
+    rows = training_curve(one, checkpoints)
+    names = ["state.pt"] * 3 if engine == "lean" else [f"checkpoint-{i}" for i in (1, 2, 3)]
+    assert stored == [set(), *({name} for name in names)]
+    assert {path.name for path in folder.iterdir()} == LEFT
+    # Killed between the last model and the end of the clean-up.
+    (folder / "state.pt").touch()
+    (folder / "checkpoint-4").mkdir()
+    assert training_curve(one, checkpoints) == rows
+    assert len(stored) == 4
+    assert {path.name for path in folder.iterdir()} == LEFT
+
+
+def test_a_run_is_stored_unless_told_otherwise(tmp_path):
+    for name, changes, left in (
+        ("default", {}, ["short-SRPO-0", "short-SRPO-1"]),
+        ("none", {"checkpoint_every": 0}, []),
+    ):
+        assert run(config(name=name, **changes), tmp_path, Execution(1), Console(quiet=True)) == 0
+        models = Run.existing(tmp_path, name).directory / "models"
+        assert sorted(path.name for path in models.glob("*")) == left
+
+
+def test_checkpoints_that_nobody_asked_for_make_room_for_those_of_other_code(tmp_path, monkeypatch):
+    folder = Checkpoints(tmp_path, 2).of(spec())
+    (folder / "state.pt").write_bytes(b"of other code")
+    monkeypatch.setattr(claims, "code_digest", lambda: "other")
+    with pytest.raises(InvalidInput, match="other settings, data or code"):
+        Checkpoints(tmp_path, 2).of(spec())
+    Checkpoints(tmp_path, 2, replace=True).of(spec())
+    assert [path.name for path in folder.iterdir()] == ["made-by.json"]
 
 
 def test_checkpoints_of_other_settings_are_refused(tmp_path):
