@@ -44,6 +44,9 @@ COMMANDS = {
     "diagnose": Command(
         "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
     ),
+    "export": Command(
+        "experiments.export", "ExportConfig", "write a trained model as a plain folder"
+    ),
     "gpu-check": Command(
         "experiments.gpu_check", "GpuCheckConfig", "train and measure speed on this machine's GPU"
     ),

@@ -14,6 +14,7 @@ from experiments.worlds.reasoning_gym import ReasoningGymWorld
 from experiments.worlds.verifiers import VerifiersWorld
 from experiments.worlds.writing import LATER, Writing, check_success
 from llm.data.problems import Duplicates, Fields
+from llm.models.adapters import base_of
 from llm.models.settings import ModelSettings
 from llm.rewards.scorers import Scorer, scorer_source
 from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
@@ -129,7 +130,11 @@ def _(world: DatasetWorld) -> Mapping[str, Path]:
 
 @points_to.register
 def _(model: ModelSettings) -> Mapping[str, Path]:
-    return {model.path: Path(model.resolved_path)}
+    path = Path(model.resolved_path)
+    found = {model.path: path}
+    while (base := base_of(path.expanduser())) is not None and base not in found:
+        path = found[base] = Path(base)
+    return found
 
 
 LanguageWorld = ArithmeticWorld | DatasetWorld | ReasoningGymWorld | VerifiersWorld

@@ -30,7 +30,9 @@ def save_model(model: Any, vocabulary: Vocabulary, folder: Path) -> None:
     Source: Wolf et al. (2020), arXiv 1910.03771 (the format).
     """
     with folder_written_whole(folder) as temporary:
-        model.save_pretrained(temporary)
+        # PEFT would ask a hub whether the vocabulary has grown, which it never does here.
+        adapters = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+        model.save_pretrained(temporary, **adapters)
         vocabulary.tokenizer.save_pretrained(temporary)
         make_portable(temporary)
 

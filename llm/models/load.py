@@ -11,6 +11,7 @@ import torch
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from llm.models.adapters import CONFIG, base_of, merge, with_adapters
 from llm.models.folders import recover
 from llm.models.law import check_right_padding
 from llm.models.memory import explain_out_of_memory
@@ -67,21 +68,45 @@ def _check_folder(path: str) -> None:
     remedy = "give a folder that a model was saved in, or the name of a model on the hub"
     if local:
         recover(folder)
-    if folder.is_dir() and not (folder / "config.json").is_file():
+    if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", CONFIG)):
         raise InvalidInput("model.path", path, "holds no config.json", remedy)
     if local and not folder.is_dir():
         raise InvalidInput("model.path", path, "no such folder", remedy)
 
 
 def _load(settings: ModelSettings) -> tuple[Any, Any]:
+    """Tokenizer and model; adapters are merged into the model that they stand on."""
+    folder = Path(settings.path).expanduser()
+    base = base_of(folder)
+    if base is None:
+        return _load_whole(settings)
+    below = Path(base).expanduser()
+    if below.is_absolute() and not recover(below):
+        remedy = f"put it there, or name another place as base_model_name_or_path in {CONFIG}"
+        problem = f"the model that its adapters stand on is not there ({base})"
+        raise InvalidInput("model.path", settings.path, problem, remedy)
+    _check_folder(base)
+    tokenizer, model = _load(replace(settings, path=base))
+    if (folder / "tokenizer_config.json").is_file():
+        tokenizer = _tokenizer(str(folder))
+    return tokenizer, merge(with_adapters(model, folder), folder)
+
+
+def _tokenizer(path: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(path)
+
+
+def _load_whole(settings: ModelSettings) -> tuple[Any, Any]:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     quiet: Callable[[], None] = logging.disable_progress_bar
     quiet()  # a bar per load would bury what the commands say
     try:
-        tokenizer = AutoTokenizer.from_pretrained(settings.path)
+        tokenizer = _tokenizer(settings.path)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             settings.path,
             dtype=getattr(torch, settings.precision),
@@ -92,6 +117,9 @@ def _load(settings: ModelSettings) -> tuple[Any, Any]:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise _unusable(settings, f"cannot be loaded ({reason.strip()})") from error
     model, found = loaded
+    if (folder := Path(settings.path).expanduser()).is_dir():
+        # Adapters name the model that they stand on by this, from wherever they are opened.
+        model.name_or_path = model.config._name_or_path = str(folder.resolve())
     # Either kind would be left at random values.
     if missing := sorted(found["missing_keys"]):
         raise _unusable(settings, f"lacks {len(missing)} weights, such as {missing[0]}")

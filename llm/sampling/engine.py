@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from cpi_theory.checks import InvalidInput
+from llm.models.adapters import base_of
 from llm.models.settings import ModelSettings
 from llm.sampling.base import Sampler
 from llm.sampling.settings import SamplerSettings
@@ -31,6 +34,9 @@ def make_sampler(
     """
     if settings.engine == "transformers":
         return TransformersSampler(model, vocabulary, settings.max_batch)
+    if base_of(Path(source.resolved_path).expanduser()) is not None:
+        remedy = "write a plain folder of them first: cpi-resets export FOLDER --to DIR"
+        raise InvalidInput("model.path", source.path, "vLLM cannot open adapters here", remedy)
     engine = VllmSettings(
         source.resolved_path,
         device="cpu" if source.device == "cpu" else "auto",

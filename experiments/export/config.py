@@ -1,0 +1,35 @@
+"""Settings of ``cpi-resets export``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from experiments.execution.threads import Kind
+from llm.models.settings import Precision
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a trained model as a plain Hugging Face folder; adapters are merged into their model.
+
+    Attributes:
+        source: a model's folder, a run of train or warm-start, or the folder of one of its
+            trainings, models/WORLD-METHOD-SEED.
+        to: where the model is written; what is there is replaced.
+        which: of a training, the model that was best on held-out problems, or the last one.
+        precision: of the weights that are written.
+    """
+
+    source: tyro.conf.Positional[str] = ""
+    to: Path | None = None
+    which: Literal["best", "last"] = "best"
+    precision: Precision = "float32"
+
+    @property
+    def computes(self) -> Kind:
+        """Log-probabilities of a few tokens."""
+        return "model"
