@@ -10,9 +10,10 @@ from typing import Any
 from cpi_theory.randomness import Key
 from llm.localizers.base import Localizer
 from llm.localizers.oracle import OracleLocalizer
-from llm.localizers.self_localizer import SelfLocalizer
+from llm.localizers.self_localizer import SelfLocalizer, WrittenLocalizationPrompt
 from llm.models.load import load_model
 from llm.models.settings import ModelSettings
+from llm.prompts import shipped
 from llm.sampling.base import GREEDY, Sampler, Sampling
 from llm.sampling.engine import make_sampler
 from llm.sampling.settings import SamplerSettings
@@ -20,6 +21,7 @@ from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, StepChecker, Task
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.tasks.arithmetic.task import ArithmeticTask
+from llm.tasks.sums.task import SumsTask
 from llm.text.chat import Chat
 from llm.text.rollouts import TextState
 from llm.text.thoughts import ThoughtFormat
@@ -169,4 +171,16 @@ def _(
         GREEDY,
         max_tokens=8 * task.horizon,
         delimiter=form.ends,
+    )
+
+
+@self_localizer.register
+def _(
+    task: SumsTask, sampler: Sampler, vocabulary: Vocabulary, form: ThoughtFormat
+) -> SelfLocalizer:
+    del task  # its class alone chose this function
+    # A reply is a box with a number; the general prompt is longer than question and solution.
+    prompt = WrittenLocalizationPrompt(wording=shipped("locate_sums"))
+    return SelfLocalizer(
+        sampler, vocabulary, prompt, GREEDY, max_tokens=24, delimiter=form.ends
     )

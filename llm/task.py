@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from cpi_theory.checks import InvalidInput
+from cpi_theory.randomness import Key
 
 NO_REFERENCE = "(any that the scorer accepts)"
 """The answer of a problem that is judged by a scorer and has no reference."""
@@ -123,6 +124,38 @@ class StepChecker(Protocol):
 
         Args:
             problem: what was asked.
+            thoughts: texts of the whole solution's thoughts in order, without delimiters.
+        """
+        ...
+
+
+@runtime_checkable
+class Demonstrator(Protocol):
+    """A task that can write solutions itself, right and wrong ones, for a model to learn from."""
+
+    def demonstration(self, problem: Problem, key: Key) -> str:
+        """Return a right solution as the model is to write it, with all boundaries of thoughts.
+
+        Args:
+            problem: what is asked.
+            key: of the draw, where there are several.
+        """
+        ...
+
+    def faulty(self, problem: Problem, key: Key) -> str:
+        """Return a solution in the same format that goes wrong somewhere.
+
+        Args:
+            problem: what is asked.
+            key: of what goes wrong, and where.
+        """
+        ...
+
+    def in_format(self, problem: Problem, thoughts: Sequence[str]) -> bool:
+        """Return whether a solution, right or wrong, is written as demonstrations are.
+
+        Args:
+            problem: what is asked.
             thoughts: texts of the whole solution's thoughts in order, without delimiters.
         """
         ...

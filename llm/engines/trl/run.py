@@ -6,10 +6,9 @@ run keeps beside the model, its records for instance, is stored with every check
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection
 from llm.engines.lean import StepReport, learned_rows
 from llm.engines.trl.checks import last_checkpoint
+from llm.engines.trl.forward import forward_kept
 from llm.engines.trl.settings import TrlSettings, trl_config
 from llm.engines.trl.trainer import Outputs, SimulatorTrainer, pad_batch
 from llm.simulator import LanguageModelSimulator
@@ -114,7 +114,7 @@ def train_with_trl(
     _check_minibatches(settings, optimizer)
     found = _checkpoint(folder, resume)
     args = trl_config(settings, optimizer, algorithm, folder, loss.temperature)
-    with _forward_kept(model):
+    with forward_kept(model):
         trainer = _RunTrainer(
             model, algorithm, simulator, problems_of, args, optimizer, loss, key, run_state
         )
@@ -350,16 +350,3 @@ def _stored_run_state(checkpoint: Path) -> dict[str, Any]:
         raise InvalidInput("folder", checkpoint, f"holds no {file.name}", remedy)
     state: dict[str, Any] = json.loads(file.read_text())
     return state
-
-
-@contextlib.contextmanager
-def _forward_kept(model: Any) -> Iterator[None]:
-    """Take back what TRL puts in the place of a model's forward pass."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    before = inner.__dict__.get("forward")
-    try:
-        yield
-    finally:
-        inner.__dict__.pop("forward", None)
-        if before is not None:
-            inner.forward = before

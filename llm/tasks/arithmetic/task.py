@@ -12,7 +12,6 @@ heals by itself, and slips are such that two do not cancel (see :mod:`llm.tasks.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +22,7 @@ from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key
 from llm.task import Problem, Verdict
 from llm.tasks.arithmetic.facts import FactTable, Slips, apply
+from llm.tasks.splits import ATTEMPTS, check_split, distinct, problem_id, split_of
 from llm.text.answers import boxed_span
 from llm.text.thoughts import ThoughtFormat
 
@@ -30,13 +30,6 @@ DELIMITER = "</thought>"
 FILLERS = ("then", "so", "next", "now", "thus", "and")
 MAX_HORIZON = 20
 OPERATIONS = ("+1", "+2", "+3", "+4", "-1", "-2", "-3", "-4", "*2", "*3", "*4")
-SPLITS = ("train", "test")
-
-_TEST_ONE_IN = 5
-"""About one question in so many is for testing."""
-
-_ATTEMPTS = 20_000
-"""Draws in a row without a new question after which a task counts as exhausted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,17 +196,8 @@ class ArithmeticTask:
             InvalidInput: for an unknown split, or if the task has too few questions.
         """
         check_count("count", count, minimum=0)
-        found: dict[str, Problem] = {}
         stream = self.exercises(split, Key.of(seed).child("arithmetic", split))
-        repeats = 0
-        while len(found) < count:
-            exercise = next(stream)
-            repeats = repeats + 1 if exercise.text in found else 0
-            if repeats > _ATTEMPTS:
-                remedy = "ask for fewer or for longer ones"
-                raise InvalidInput("count", count, f"only {len(found)} questions found", remedy)
-            found.setdefault(exercise.text, self._problem(exercise))
-        return list(found.values())
+        return distinct((exercise.text for exercise in stream), count, self._problem)
 
     def exercises(self, split: str, key: Key) -> Iterator[Exercise]:
         """Yield exercises of a split without end, repeats included.
@@ -221,10 +205,9 @@ class ArithmeticTask:
         Raises:
             InvalidInput: for an unknown split, or if none can be found.
         """
-        if split not in SPLITS:
-            raise InvalidInput("split", split, "unknown", f"choose one of {', '.join(SPLITS)}")
+        check_split(split)
         rng, misses = key.generator(), 0
-        while misses < _ATTEMPTS:
+        while misses < ATTEMPTS:
             exercise = self._draw(rng)
             if exercise is not None and split_of(exercise.text) == split:
                 misses = 0
@@ -254,10 +237,9 @@ class ArithmeticTask:
             now = int(self.facts.answers[chosen[-1], now])
         return Exercise(start, tuple(self.operations[i] for i in chosen))
 
-    def _problem(self, exercise: Exercise) -> Problem:
-        text = exercise.text
-        name = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-        return Problem(name, text, str(exercise.values(self.modulus)[-1]), "exact")
+    def _problem(self, question: str) -> Problem:
+        answer = parse_question(question).values(self.modulus)[-1]
+        return Problem(problem_id(question), question, str(answer), "exact")
 
     def prompt(self, problem: Problem) -> str:
         """Return the question with its sign in front."""
@@ -307,13 +289,6 @@ class ArithmeticTask:
         operations = np.array([[self.operations.index(o) for o in exercise.operations]])
         hard = self.facts.hard_on_path(operations, np.array([exercise.start]))
         return tuple(np.flatnonzero(hard[0]).tolist())
-
-
-def split_of(question: str) -> str:
-    """Return the split that a question belongs to, by a hash of its text."""
-    # The person keeps this hash apart from the ids of problems, which are of the same texts.
-    digest = hashlib.blake2b(question.encode(), digest_size=8, person=b"split").digest()
-    return SPLITS[int.from_bytes(digest, "little") % _TEST_ONE_IN == 0]
 
 
 def _content(text: str) -> list[str] | None:

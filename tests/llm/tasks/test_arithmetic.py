@@ -18,9 +18,9 @@ from llm.tasks.arithmetic.task import (
     REGIMES,
     ArithmeticTask,
     parse_question,
-    split_of,
     thought,
 )
+from llm.tasks.splits import split_of
 
 BY_HAND = Problem("hand", "1: +4 2: *3 3: -2 start 21 ;", "4", "exact")
 SHORT = ArithmeticTask(horizon=3)  # 21 + 4 = 2, 2 * 3 = 6, 6 - 2 = 4 (mod 23)

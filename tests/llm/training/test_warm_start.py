@@ -18,7 +18,8 @@ from cpi_theory.seam import Localization
 from llm.evaluation.arithmetic import Attempts, localization, measure, world
 from llm.localizers.oracle import OracleLocalizer
 from llm.models.tiny import TinyModel, load, save, tokenizer
-from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask, split_of
+from llm.tasks.arithmetic.task import REGIMES, ArithmeticTask
+from llm.tasks.splits import split_of
 from llm.training.demonstrations import IGNORED, Demonstrations, as_tensors
 from llm.training.warm_start import Training, WarmStart, train
 
