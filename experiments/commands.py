@@ -35,7 +35,10 @@ COMMANDS = {
         "experiments.model", "ModelConfig", "write a pretrained model as a plain folder"
     ),
     "warm-start": Command(
-        "experiments.warm_start", "WarmStartConfig", "train the tiny model that RL starts from"
+        "experiments.warm_start", "WarmStartConfig", "teach a model the format of a task"
+    ),
+    "tiny-model": Command(
+        "experiments.tiny_model", "TinyModelConfig", "train the tiny model from nothing"
     ),
     "train": Command("experiments.train", "TrainConfig", "train a language model with them"),
     "anatomy": Command(

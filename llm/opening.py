@@ -181,6 +181,4 @@ def _(
     del task  # its class alone chose this function
     # A reply is a box with a number; the general prompt is longer than question and solution.
     prompt = WrittenLocalizationPrompt(wording=shipped("locate_sums"))
-    return SelfLocalizer(
-        sampler, vocabulary, prompt, GREEDY, max_tokens=24, delimiter=form.ends
-    )
+    return SelfLocalizer(sampler, vocabulary, prompt, GREEDY, max_tokens=24, delimiter=form.ends)

@@ -22,6 +22,7 @@ from llm.opening import OpenModel
 from llm.sampling.base import Completion, Request, Sampling, Work
 from llm.simulator import LanguageModelSimulator, Usage
 from llm.task import Demonstrator, Problem
+from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout, Tokens
 from llm.text.vocabulary import Vocabulary
 from llm.training.supervised import Example, Skill
@@ -168,16 +169,16 @@ def completion_ids(text: str, vocabulary: Vocabulary) -> Tokens:
     return (*vocabulary.encode(text, special=False), min(vocabulary.eos) if own is None else own)
 
 
-def read_examples(source: str, vocabulary: Vocabulary, chat: bool) -> list[Example]:
+def read_examples(source: str, vocabulary: Vocabulary, chat: Chat) -> list[Example]:
     """Read examples from a file in the formats of TRL.
 
-    A record holds "prompt" and "completion", both texts or both lists of messages, or "messages", of
-    which the last is the reply. It may hold "skill": "solve" or "locate".
+    A record holds "prompt" and "completion", both texts or both lists of messages, or "messages",
+    of which the last is the reply. It may hold "skill": "solve" or "locate".
 
     Args:
         source: see :func:`llm.data.records.read_records`.
         vocabulary: the model's tokenizer.
-        chat: whether prompts that are texts are put into the chat template, as the user's message.
+        chat: what stands around prompts that are texts, chat template included, once settled.
 
     Raises:
         InvalidInput: with the file, the line and the field of what is wrong.
@@ -185,15 +186,13 @@ def read_examples(source: str, vocabulary: Vocabulary, chat: bool) -> list[Examp
     return list(_examples(source, vocabulary, chat))
 
 
-def _examples(source: str, vocabulary: Vocabulary, chat: bool) -> Iterator[Example]:
+def _examples(source: str, vocabulary: Vocabulary, chat: Chat) -> Iterator[Example]:
     for record in read_records(source):
         prompt, reply = _conversation(record)
-        if not isinstance(prompt, str):
-            ids = vocabulary.chat(prompt)
-        elif chat:
-            ids = vocabulary.chat([{"role": "user", "content": prompt}])
+        if isinstance(prompt, str):
+            ids = chat.ids(vocabulary, prompt)
         else:
-            ids = vocabulary.encode(prompt)
+            ids = vocabulary.chat(prompt, chat.arguments)
         yield Example(ids, completion_ids(reply, vocabulary), _skill(record))
 
 

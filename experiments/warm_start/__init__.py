@@ -1,1 +1,1 @@
-"""The supervised training that the tiny model starts from."""
+"""The supervised training that teaches a pretrained model the format of a task."""

@@ -1,13 +1,13 @@
-"""``cpi-resets warm-start``: train the tiny model that reinforcement learning starts from.
+"""``cpi-resets warm-start``: teach a pretrained model the format of a task by examples.
 
 Files of the run: ``model/``, the model and its tokenizer in the Hugging Face format, and until it
-is made ``training/``, from which an interrupted run continues. Tables: ``losses`` (mean over every
-20 steps) and ``measurements`` (one row per regime, see :func:`llm.evaluation.arithmetic.measure`).
+is made ``training/``, from which an interrupted run continues. Tables: ``examples`` (one row: how
+many there are of each kind, and whether localisation is taught), ``losses`` (one row per update),
+``before`` and ``after`` (see :func:`llm.evaluation.format.measure`).
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,110 +16,98 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cpi_theory.checks import InvalidInput
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.runs.claims import claim
-from experiments.runs.files import Row, atomic_write, cut_log, rows_as_bytes
+from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.warm_start.config import WarmStartConfig
-from llm.evaluation.arithmetic import measure
-from llm.models.settings import ModelSettings
-from llm.models.tiny import load, save
-from llm.training.warm_start import Training, train
-
-_WINDOW = 20
+from experiments.warm_start.taught import Learner
+from llm.models.settings import TINY_NAME, ModelSettings
 
 
 def run(config: WarmStartConfig, output: Path, _execution: Execution, console: Console) -> int:
-    """Train, measure and save; 0 when done."""
-    decides = replace(config, into=None)
-    record = Run.open(output, config.name, decides, config.recipe.seed)
+    """Measure, teach, measure again and save; 0 when done."""
+    if config.model.path == TINY_NAME:
+        remedy = "name a pretrained model: --model.path FOLDER"
+        raise InvalidInput("model.path", TINY_NAME, "knows its own task alone", remedy)
+    record = Run.open(output, config.name, replace(config, into=None), config.seed)
     folder = record.directory / "model"
     with record.lock():
+        learner = Learner(config)
+        examples = record.once("examples", lambda: [learner.counts()])
+        before, after = config.measured
+        if before:
+            with record.timed("before"):
+                record.once("before", lambda: [learner.measure(before)])
         if not folder.exists():
             record.path("losses").unlink(missing_ok=True)
-        record.once("losses", lambda: _train(config, record, folder, console))
-        of_model = ModelSettings(str(folder))
-        rows = record.once(
-            "measurements", lambda: _measure(config, folder, console), ("losses",), of_model
-        )
+        losses = record.once("losses", lambda: _teach(config, record, learner, folder, console))
+        if after:
+            taught = Learner(replace(config, model=plain_model(config.model, folder)))
+            with record.timed("after"):
+                record.once("after", lambda: [taught.measure(after)], ("losses",))
         shutil.rmtree(record.directory / "training", ignore_errors=True)
-    _print(rows, console)
+    _print(record, examples[0], losses, console)
     if config.into is not None:
-        model, tokens = load(folder)
-        save(model, tokens, config.into)
-        text = json.dumps({row.pop("regime"): row for row in rows}, indent=2) + "\n"
-        atomic_write(config.into / "measurements.json", text.encode())
-    console.print(f"model: {folder}")
+        _copy(folder, config.into)
+    console.print(f"model: {config.into or folder}")
     return 0
 
 
-def _train(config: WarmStartConfig, record: Run, folder: Path, console: Console) -> list[Row]:
-    """Train to the end and save the model; the losses of all steps, in windows."""
-    work, steps = record.directory / "training", config.recipe.steps
-    claim(work, config.recipe)
-    state, log = work / "state.pt", work / "losses.jsonl"
-    with progress(console, "steps", steps) as advance:
-        began = 0
+def plain_model(model: ModelSettings, folder: Path) -> ModelSettings:
+    """The model that was made of another, whose adapters are merged into its weights."""
+    return replace(model, path=str(folder), lora=None)
 
-        def watch(training: Training, loss: float) -> None:
-            nonlocal began
-            if not began:  # those that an interrupted run logged and that are done again go
-                began = training.step
-                cut_log(log, "step", began - 1)
-                advance(began - 1)
-            with open(log, "ab") as file:
-                file.write(rows_as_bytes([{"step": training.step, "loss": loss}]))
-            advance(1)
+
+def _teach(
+    config: WarmStartConfig, record: Run, learner: Learner, folder: Path, console: Console
+) -> list[Row]:
+    """Train to the end and save the model; the loss of every update."""
+    work = record.directory / "training"
+    claim(work, replace(config, into=None))
+    with progress(console, "updates", learner.updates) as advance:
+        done = 0
+
+        def watch(update: int, _loss: float) -> None:
+            nonlocal done
+            advance(update - done)  # the first one after an interruption tells of all before it
+            done = update
 
         with record.timed("train"):
-            training = train(config.recipe, state, config.every, watch)
-    save(training.model, training.tokens, folder)
-    rows = _windows(cut_log(log, "step", steps))
-    console.print(
-        f"step {training.step} of {steps}: loss {rows[-1]['loss']:.3f}, "
-        f"{training.seconds:.0f} CPU s"
-    )
-    return rows
+            losses = learner.teach(work, watch)
+    learner.save(folder)
+    return [{"update": i, "loss": loss} for i, loss in enumerate(losses, 1)]
 
 
-def _windows(losses: Sequence[Row]) -> list[Row]:
-    """Means over every so many steps, each at the last of them."""
-    windows: dict[int, list[Row]] = {}
-    for row in losses:
-        windows.setdefault((row["step"] - 1) // _WINDOW, []).append(row)
-    return [
-        {"step": some[-1]["step"], "loss": sum(row["loss"] for row in some) / len(some)}
-        for some in windows.values()
-    ]
+def _copy(folder: Path, into: Path) -> None:
+    """The model's folder again in another place, whole or not at all."""
+    from llm.models.folders import swap
+
+    into.parent.mkdir(parents=True, exist_ok=True)
+    temporary = into.with_name(f".{into.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(folder, temporary)
+    swap(temporary, into)
 
 
-def _measure(config: WarmStartConfig, folder: Path, console: Console) -> list[Row]:
-    model, tokens = load(folder)
-    seed, rows = config.recipe.seed, []
-    with progress(console, "regimes", len(config.regimes)) as advance:
-        for name in config.regimes:
-            found = measure(model, tokens, config.task(name), config.problems, seed)
-            rows.append({"regime": name, **found})
-            advance(1)
-    return rows
+_COLUMNS = ("in format", "answered", "sampled pass", "greedy pass", "tokens")
 
 
-_COLUMNS = {
-    "sampled": "sampled pass",
-    "no error": "without error",
-    "greedy": "greedy pass",
-    "easy": "right easy",
-    "hard": "right hard",
-}
-
-_LOCATED = {"located": "exact", "within 1": "within one", "1st hard": "first hard step"}
-
-
-def _print(rows: Sequence[Row], console: Console) -> None:
-    table = Table("regime", *_COLUMNS, *_LOCATED)
-    for row in rows:
-        values = [row[name] for name in _COLUMNS.values()]
-        values += [row["localization"][name] for name in _LOCATED.values()]
-        table.add_row(row["regime"], *(f"{value:.3f}" for value in values))
-    console.print(table)
+def _print(record: Run, examples: Row, losses: Sequence[Row], console: Console) -> None:
+    solve, locate, taught = (examples[k] for k in ("solve", "locate", "localization_taught"))
+    console.print(f"{solve} solutions, {locate} localisations, {examples['tokens']:.0f} tokens")
+    first, last = losses[0]["loss"], losses[-1]["loss"]
+    console.print(f"{len(losses)} updates, loss {first:.3f} -> {last:.3f}")
+    console.print(f"localisation was {'' if taught else 'not '}taught")
+    table = Table("", *_COLUMNS, "localised", "named at random", "asked")
+    measured = [when for when in ("before", "after") if record.has(when)]
+    for when in measured:
+        row = record.read(when)[0]
+        located = row["localization"] or {}
+        values = [row[name] for name in _COLUMNS]
+        values += [located.get(name) for name in ("exact", "uniform", "asked")]
+        table.add_row(when, *("" if value is None else f"{value:.3g}" for value in values))
+    if measured:
+        console.print(table)

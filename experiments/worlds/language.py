@@ -11,6 +11,7 @@ from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from experiments.config import check_new_names, named_values
 from experiments.runs.fingerprint import points_to
 from experiments.worlds.reasoning_gym import ReasoningGymWorld
+from experiments.worlds.sums import SUMS, SumsWorld
 from experiments.worlds.verifiers import VerifiersWorld
 from experiments.worlds.writing import LATER, Writing, check_success
 from llm.data.problems import Duplicates, Fields
@@ -137,11 +138,14 @@ def _(model: ModelSettings) -> Mapping[str, Path]:
     return found
 
 
-LanguageWorld = ArithmeticWorld | DatasetWorld | ReasoningGymWorld | VerifiersWorld
+LanguageWorld = ArithmeticWorld | DatasetWorld | SumsWorld | ReasoningGymWorld | VerifiersWorld
 
 WORLDS: Mapping[str, LanguageWorld] = {
-    name: ArithmeticWorld(name, task.horizon, task.hard_steps, task.hard_within)
-    for name, task in REGIMES.items()
+    **{
+        name: ArithmeticWorld(name, task.horizon, task.hard_steps, task.hard_within)
+        for name, task in REGIMES.items()
+    },
+    **SUMS,
 }
 """The worlds that every command on language models knows by name."""
 

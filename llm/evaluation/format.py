@@ -66,7 +66,7 @@ def _in_format(
     task = simulator.task
     if not isinstance(task, Demonstrator):
         return None
-    texts = [whole_solution(r, simulator.vocabulary, simulator.form.delimiter) for r in rollouts]
+    texts = [whole_solution(r, simulator.vocabulary, simulator.form.ends) for r in rollouts]
     return _share([task.in_format(p, lines) for p, lines in zip(problems, texts, strict=True)])
 
 

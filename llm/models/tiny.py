@@ -150,7 +150,7 @@ def load(folder: Path) -> tuple[Any, Any]:
     """
     for name in ("config.json", "tokenizer.json"):
         if not (folder / name).is_file():
-            remedy = "give a folder that a model was saved in, or make one: cpi-resets warm-start"
+            remedy = "give a folder that a model was saved in, or make one: cpi-resets tiny-model"
             raise InvalidInput("model", folder, f"no {name} there", remedy)
     tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model: Any = AutoModelForCausalLM.from_pretrained(

@@ -48,6 +48,7 @@ class SupervisedSettings:
         decay: whether it falls to 0 along a cosine afterwards.
         weight_decay: decoupled, per update and unit of rate.
         max_norm: gradients of a larger norm are scaled down to it.
+        autocast: compute in bfloat16 on float32 weights, faster where the processor has it.
 
     Source: Loshchilov and Hutter (2019), arXiv 1711.05101 (AdamW).
     """
@@ -61,6 +62,7 @@ class SupervisedSettings:
     decay: bool = False
     weight_decay: float = 0.0
     max_norm: float = 1.0
+    autocast: bool = False
 
     def __post_init__(self) -> None:
         for name in ("examples", "epochs", "batch", "micro_batch"):

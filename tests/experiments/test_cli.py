@@ -343,8 +343,8 @@ def test_the_documentation_lists_every_exit_code() -> None:
     assert rows == {str(code): meaning for code, meaning in EXIT_CODES.items()}
 
 
-# The settings of the warm start hold those of llm/training, which load PyTorch.
-LIGHT = [name for name in COMMANDS if name != "warm-start"]
+# The settings of the tiny model hold those of llm/training, which load PyTorch.
+LIGHT = [name for name in COMMANDS if name != "tiny-model"]
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -381,7 +381,7 @@ def test_the_backend_that_a_notebook_names_matters_to_nobody(name: str, tmp_path
         ("frontier", "accuracies = []", "accuracies = (): empty"),
         ("compare", "worlds = []", "worlds = (): empty"),
         ("compare", 'worlds = ["Tacsi"]', "worlds[0] = 'Tacsi': unknown"),
-        ("warm-start", "regimes = []", "regimes = (): empty"),
+        ("tiny-model", "regimes = []", "regimes = (): empty"),
         (
             "train",
             '[[more]]\ntype = "ArithmeticWorld"\nname = "x"\nhorizon = 0',

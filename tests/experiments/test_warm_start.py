@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,123 +13,163 @@ from experiments.cli import main
 from experiments.config import load_config
 from experiments.runs.store import Run
 from experiments.warm_start.config import WarmStartConfig
-from experiments.worlds.language import WORLDS
-from llm.evaluation.arithmetic import measure
-from llm.models.settings import TINY_FOLDER
-from llm.models.tiny import load
-from llm.tasks.arithmetic.task import REGIMES
-from llm.training.warm_start import Training
+from llm.models.load import load_model
+from llm.models.settings import ModelSettings
+from llm.models.taught import localization_taught
+from tests.llm.bytes import byte_folder
 
 SMALL = """
-problems = 8
-regimes = ["natural", "early"]
+held_out = 4
+held_out_before = 2
 every = 2
 
 [recipe]
-steps = 4
-tokens = 300
-
-[recipe.model]
-width = 16
-heads = 2
-layers = 1
-feed_forward = 16
+examples = 16
+batch = 4
+micro_batch = 2
 """
 
 
-def test_the_command_trains_measures_saves_and_does_not_do_it_twice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, into = tmp_path / "small.toml", tmp_path / "models" / "small"
-    file.write_text(SMALL)
-    arguments = ["warm-start", "--config", str(file), "--output", str(tmp_path)]
-    assert main(arguments) == 0
-    assert "step 4 of 4" in capsys.readouterr().out
-    assert main([*arguments, "--into", str(into)]) == 0
-    assert "step 4 of 4" not in capsys.readouterr().out
-    measured = json.loads((into / "measurements.json").read_text())
-    assert list(measured) == ["natural", "early"]
-    assert measured["early"]["problems"] == 8
-    model, _ = load(into)
-    assert model.config.hidden_size == 16
-    record = Run.existing(tmp_path, "warm-start")
-    assert [row["step"] for row in record.read("losses")] == [4]
-    assert [row["regime"] for row in record.read("measurements")] == ["natural", "early"]
-
-
-def test_an_interrupted_warm_start_keeps_all_losses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
     file = tmp_path / "small.toml"
-    file.write_text(SMALL.replace("steps = 4", "steps = 23"))
-    arguments = ["warm-start", "--config", str(file), "--output"]
-    assert main([*arguments, str(tmp_path / "whole")]) == 0
-    update, stopped = Training._update, tmp_path / "stopped"
+    file.write_text(SMALL)
+    model = byte_folder(tmp_path / "bytes")
+    return ["warm-start", "--config", str(file), "--model.path", str(model)]
 
-    def interrupted(self: Training, *batch: object) -> float:
-        if self.step == 13:
-            raise KeyboardInterrupt
-        return update(self, *batch)  # type: ignore[arg-type]
 
+def test_the_command_teaches_measures_and_says_what_was_taught(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    into = tmp_path / "models" / "taught"
+    here = ["--output", str(tmp_path / "runs"), "--into", str(into), "--localization", "0.25"]
+    assert main([*arguments, *here]) == 0
+    printed = capsys.readouterr().out
+    assert "12 solutions, 4 localisations" in printed
+    assert "localisation was taught" in printed
+    record = Run.existing(tmp_path / "runs", "warm-start")
+    assert [row["update"] for row in record.read("losses")] == [1, 2, 3, 4]
+    assert record.read("examples")[0]["localization_taught"] is True
+    before, after = record.read("before")[0], record.read("after")[0]
+    assert (before["problems"], after["problems"]) == (2, 4)
+    assert after["in format"] == 0  # four updates teach no untrained model anything
+    assert after["localization"]["asked"] == 4
+    assert not (record.directory / "training").exists()
+    # What the folder says survives being loaded and saved again, as after training.
+    settings = ModelSettings(str(into))
+    assert localization_taught(settings) is True
+    model, vocabulary = load_model(settings)
+    model.save_pretrained(tmp_path / "later")
+    assert localization_taught(ModelSettings(str(tmp_path / "later"))) is True
+    assert vocabulary.tokenizer.chat_template is not None
+    assert main([*arguments, *here]) == 0  # everything is there
+    assert "updates:" not in capsys.readouterr().err
+
+
+def test_an_interrupted_warm_start_ends_as_a_whole_one(
+    tmp_path: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*arguments, "--output", str(tmp_path / "whole")]) == 0
+    from experiments.warm_start import command
+
+    teach = command.Learner.teach
+
+    def interrupted(self, folder, watch):  # type: ignore[no-untyped-def]
+        def stop(update: int, loss: float) -> None:
+            if update == 3:
+                raise KeyboardInterrupt
+            watch(update, loss)
+
+        return teach(self, folder, stop)
+
+    stopped = [*arguments, "--output", str(tmp_path / "stopped")]
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_update", interrupted)
-        assert main([*arguments, str(stopped)]) == 130
-    assert not list(stopped.glob("*/*.jsonl"))
-    assert main([*arguments, str(stopped)]) == 0
-    for table in ("losses", "measurements"):
+        patch.setattr(command.Learner, "teach", interrupted)
+        assert main(stopped) == 130
+    assert (tmp_path / "stopped" / "warm-start" / "training" / "checkpoint-2").is_dir()
+    assert main(stopped) == 0
+    for table in ("examples", "before", "losses", "after"):
         stored = [
-            (root / "warm-start" / f"{table}.jsonl").read_bytes()
-            for root in (tmp_path / "whole", stopped)
+            (tmp_path / root / "warm-start" / f"{table}.jsonl").read_bytes()
+            for root in ("whole", "stopped")
         ]
         assert stored[0] == stored[1]
-    rows = Run.existing(stopped, "warm-start").read("losses")
-    assert [row["step"] for row in rows] == [20, 23]
-    assert not (stopped / "warm-start" / "training").exists()
+    kept = [
+        (tmp_path / root / "warm-start" / "model" / "model.safetensors").read_bytes()
+        for root in ("whole", "stopped")
+    ]
+    assert kept[0] == kept[1]
 
 
-def test_a_model_of_other_code_is_trained_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_examples_of_a_file_and_adapters_that_are_merged(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "small.toml"
-    file.write_text(SMALL)
-    arguments = ["warm-start", "--config", str(file), "--output", str(tmp_path)]
-    for code, trained in (("before", True), ("before", False), ("after", True)):
-        monkeypatch.setattr("experiments.runs.store.code_digest", lambda code=code: code)
-        assert main(arguments) == 0
-        assert ("step 4 of 4" in capsys.readouterr().out) == trained
-    shutil.rmtree(tmp_path / "warm-start" / "model")
-    assert main(arguments) == 0
-    assert "step 4 of 4" in capsys.readouterr().out
+    data, text = tmp_path / "demos.jsonl", json.dumps({"prompt": "q", "completion": "a"})
+    data.write_text((text + "\n") * 8)
+    file = tmp_path / "data.toml"
+    model = arguments[-1]
+    file.write_text(f'data = "{data}"\n[model]\npath = "{model}"\n[model.lora]\nrank = 2\n')
+    here = ["--output", str(tmp_path / "runs"), "--held-out", "0"]
+    assert main(["warm-start", "--config", str(file), *here]) == 0
+    assert "localisation was not taught" in capsys.readouterr().out
+    record = Run.existing(tmp_path / "runs", "warm-start")
+    assert not record.has("before")
+    folder = record.directory / "model"
+    assert (folder / "config.json").is_file()
+    assert not (folder / "adapter_config.json").exists()
+    assert localization_taught(ModelSettings(str(folder))) is False
+    # Other data, other results: the run is made anew.
+    data.write_text((text + "\n") * 16)
+    shutil.rmtree(folder)
+    assert main(["warm-start", "--config", str(file), *here]) == 0
+    assert len(record.read("losses")) == 2
 
 
-def test_regimes_are_the_worlds_that_are_trained_on() -> None:
-    assert {name: world.task() for name, world in WORLDS.items()} == dict(REGIMES)
-    config = WarmStartConfig()
-    assert {name: config.task(name) for name in REGIMES} == dict(REGIMES)
+def test_of_other_models_nobody_knows_and_the_tiny_one_localises(tmp_path: Path) -> None:
+    assert localization_taught(ModelSettings("tiny")) is True
+    assert localization_taught(ModelSettings("somebody/model")) is None
+    assert localization_taught(ModelSettings(str(byte_folder(tmp_path / "plain")))) is None
 
 
-def test_refuses_unknown_regimes_and_those_that_do_not_fit_the_length() -> None:
-    with pytest.raises(InvalidInput, match=r"regimes\[1\]"):
-        WarmStartConfig(regimes=("natural", "late"))
-    recipe = WarmStartConfig().recipe
-    short = dataclasses.replace(recipe, demonstrations=recipe.demonstrations.of_length(3))
-    with pytest.raises(InvalidInput, match="hard_steps"):
-        WarmStartConfig(recipe=short)
-    WarmStartConfig(recipe=short, regimes=("natural",))
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('world = "natural"', "writes no demonstrations"),
+        ('world = "summs"', r"world\[0\]"),
+        ("localization = 1.5", "localization = 1.5"),
+        ('data = "x.jsonl"\nlocalization = 0.5', "data is given"),
+        ('data = "none.jsonl"', "no such file"),
+        ("[recipe]\nexamples = 4", "batch = 8"),
+    ],
+)
+def test_mistakes_are_refused(
+    tmp_path: Path,
+    arguments: list[str],
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    message: str,
+) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(text)
+    model = ["--model.path", arguments[-1], "--output", str(tmp_path / "runs")]
+    assert main(["warm-start", "--config", str(file), *model]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
-def test_the_committed_model_does_what_its_measurements_say() -> None:
-    recorded = json.loads((TINY_FOLDER / "measurements.json").read_text())
-    assert set(recorded) == set(REGIMES)
-    now = measure(*load(TINY_FOLDER), REGIMES["natural"], problems=150, seed=77)
-    then = recorded["natural"]
-    for name in ("sampled pass", "greedy pass", "without error"):
-        error = (then[name] * (1 - then[name]) * (1 / 150 + 1 / then["problems"])) ** 0.5
-        assert abs(now[name] - then[name]) < 4 * error
-    assert now["localization"]["exact"] > 0.93
-    assert then["localization"]["exact"] > then["localization"]["first hard step"] + 0.1
+def test_what_cannot_be_taught_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["warm-start", "--output", str(tmp_path)]) == 2
+    assert "knows its own task alone" in capsys.readouterr().err
+    with pytest.raises(InvalidInput, match="no examples either"):
+        WarmStartConfig(world=None)
+    with pytest.raises(InvalidInput, match="loses small steps"):
+        WarmStartConfig(model=ModelSettings("x", precision="bfloat16"))
 
 
-def test_the_recipe_that_comes_with_the_package_is_the_default_one() -> None:
-    file = Path(experiments.__file__).parent / "configs" / "warm-start" / "tiny-arithmetic.toml"
-    assert load_config(WarmStartConfig, file).recipe == WarmStartConfig().recipe
+def test_committed_settings_differ_in_what_they_teach() -> None:
+    folder = Path(experiments.__file__).parent / "configs" / "warm-start"
+    configs = {p.stem: load_config(WarmStartConfig, p) for p in folder.glob("smollm2-sums*.toml")}
+    plain, located = configs["smollm2-sums"], configs["smollm2-sums-localization"]
+    assert plain.localization == 0 < located.localization
+    assert plain.name != located.name

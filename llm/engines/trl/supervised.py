@@ -135,7 +135,7 @@ def _arguments(
         report_to="none",
         disable_tqdm=True,
         use_cpu=not torch.cuda.is_available(),
-        bf16=False,
+        bf16=settings.autocast,
         gradient_checkpointing=False,  # the model comes prepared
     )
 

@@ -20,12 +20,17 @@ import numpy as np
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_probability
 from cpi_theory.randomness import Key
+from llm.prompts import Prompt
 from llm.task import Problem, Verdict
 from llm.tasks.splits import ATTEMPTS, check_split, distinct, problem_id, split_of
 from llm.tasks.sums.lines import Line, Terms, combine, first_wrong, read_line
-from llm.text.thoughts import ThoughtFormat, boxed_span
+from llm.text.answers import boxed_span
+from llm.text.boundaries import Line as EachLine
+from llm.text.thoughts import ThoughtFormat
 
 _QUESTION = re.compile(r"What is ([0-9]{1,18}(?: [+-] [0-9]{1,18})+)\?")
+
+_QUESTION_ALONE = Prompt("sums", "{{question}}")
 
 _MISREAD = 0.3
 """Share of corrupted lines in which a number or a sign is misread rather than a digit of the
@@ -62,11 +67,13 @@ class SumsTask:
         numbers: in a sum; a solution has one line less.
         digits: of each number.
         minus: chance that a number after the first is subtracted.
+        template: wording with the placeholder question.
     """
 
     numbers: int = 3
     digits: int = 2
     minus: float = 0.5
+    template: Prompt = _QUESTION_ALONE
 
     def __post_init__(self) -> None:
         check_count("numbers", self.numbers)
@@ -75,13 +82,16 @@ class SumsTask:
         # What comes out of 20 numbers of 15 digits is read as a line, too.
         check_in_range("digits", self.digits, 1, 15)
         check_probability("minus", self.minus)
+        # A trial: a template without its placeholder is refused here, not at the first rollout.
+        self.template.fill(question="")
 
     @property
     def form(self) -> ThoughtFormat:
         """The format of solutions: a line a thought, with room for as many that are malformed."""
         lines = 2 * (self.numbers - 1)
         # A digit a token, the most that tokenizers take: three numbers, signs, blanks and a box.
-        return ThoughtFormat("\n", lines, lines * (3 * self.digits + 20))
+        tokens = lines * (3 * self.digits + 20)
+        return ThoughtFormat(max_thoughts=lines, max_tokens=tokens, boundary=EachLine())
 
     def problems(self, split: str, count: int, seed: int) -> list[Problem]:
         """Draw distinct problems of a split; a longer list begins with the shorter one.
@@ -110,8 +120,8 @@ class SumsTask:
         raise InvalidInput("numbers", self.numbers, f"no sum for {split}", "ask for longer sums")
 
     def prompt(self, problem: Problem) -> str:
-        """Return the question."""
-        return problem.question
+        """Return the whole text that the model replies to."""
+        return self.template.fill(question=problem.question)
 
     def verify(self, problem: Problem, text: str) -> Verdict:
         """Judge a text: 1 for the right number in its last whole box, else 0."""

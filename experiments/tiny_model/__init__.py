@@ -1,0 +1,1 @@
+"""The supervised training that the tiny model starts from."""
