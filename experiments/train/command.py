@@ -2,7 +2,8 @@
 
 Tables of the run: ``curves`` (one row per world, method, seed and point; see
 :func:`experiments.train.engines.training_curve`), and what is made of them: ``bands``, ``pairs``,
-``groups``, ``collections``, ``reach``, ``finals`` and ``localization``.
+``groups``, ``collections``, ``reach``, ``finals`` and ``localization``; and ``model``, one row on
+what was trained.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from experiments.runs.store import Run
 from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
+from experiments.train.report import taught_verdict
 from experiments.train.spec import Checkpoints, check_localizer
 from experiments.worlds.language import choose
 
@@ -42,9 +44,18 @@ def run(config: TrainConfig, output: Path, execution: Execution, console: Consol
         rows = sweep(task, config.specs(), record, "curves", execution, console)
         parts = summaries(rows, config.resamples, Key.of(config.seed))
         tables = derive(record, parts, ("curves",), console)
+        taught = record.once("model", lambda: [_model(config)], inputs=config.model)
     print_tables(tables, console)
+    console.print(taught_verdict(taught[0]))
     console.print(f"records: {record.directory}")
     return 0
+
+
+def _model(config: TrainConfig) -> Row:
+    """What was trained, and whether its own folder says that it was taught to localise."""
+    from llm.models.taught import localization_taught
+
+    return {"path": config.model.path, "localization_taught": localization_taught(config.model)}
 
 
 def _checkpoints(config: TrainConfig, record: Run, execution: Execution) -> Checkpoints | None:

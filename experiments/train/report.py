@@ -44,7 +44,12 @@ def train_section(run: Run) -> list[Block]:
             )
         ),
         Heading("Localisation while the policy learns", 3),
-        Verdicts(localization_verdicts(run.read("localization"))),
+        Verdicts(
+            (
+                *localization_verdicts(run.read("localization")),
+                *(taught_verdict(row) for row in (run.read("model") if run.has("model") else ())),
+            )
+        ),
         Heading("Before and after", 3),
         DataTable.of(run.read("finals"), finals),
         Heading("Until half of what can be gained is gained", 3),
@@ -92,6 +97,16 @@ def localization_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
         found = [r for r in here if known(r)]
         sentences.append(f"{world}, {method}: {_right(found) if found else _unknown(here)}.")
     return tuple(sentences)
+
+
+def taught_verdict(model: Row) -> str:
+    """Whether the model was taught to localise before the run, as far as its folder says."""
+    taught = model["localization_taught"]
+    if taught is None:
+        return "Whether the model was taught to name first errors beforehand is not recorded."
+    if taught:
+        return "The model was taught to name first errors by examples before this run."
+    return "The model was not taught to name first errors before this run."
 
 
 def _right(rows: Sequence[Row]) -> str:

@@ -112,6 +112,7 @@ def test_a_run_is_stored_and_continued(tmp_path):
     assert {"curves", "bands", "pairs", "groups", "collections", "reach", "finals"} <= set(
         record.tables()
     )
+    assert record.read("model") == [{"path": "tiny", "localization_taught": True}]
     before = record.read("curves")
     assert run(config(), tmp_path, Execution(workers=1), quiet) == 0
     assert record.read("curves") == before

@@ -8,6 +8,7 @@ import pytest
 
 from experiments.curve_statistics import Curves
 from experiments.train.localization_meter import LocalizationTally
+from experiments.train.report import taught_verdict
 from experiments.train.summary import localization
 
 
@@ -33,3 +34,10 @@ def test_one_seed_with_failures_left_gives_counts_without_an_interval():
     assert (row["asked"], row["exact"]) == (4, 3)
     assert row["exact_rate"] is row["lower"] is row["upper"] is None
     assert localization([curves((0, 0), (0, 0))]) == []
+
+
+def test_results_say_whether_localisation_was_taught() -> None:
+    said = [taught_verdict({"localization_taught": taught}) for taught in (True, False, None)]
+    assert "was taught" in said[0]
+    assert "was not taught" in said[1]
+    assert "not recorded" in said[2]
