@@ -19,6 +19,7 @@ def test_placeholders_of_the_shipped_prompts():
     assert {name: set(shipped(name).placeholders) for name in SHIPPED} == {
         "locate_answer_shown": LOCATING | {"answer"},
         "locate_not_told": LOCATING,
+        "locate_sums": LOCATING,
         "locate_told_wrong": LOCATING,
         "solve": {"question", "delimiter"},
         "solve_steps": {"question", "steps", "answer"},
