@@ -54,6 +54,11 @@ class SumsWorld:
         """The questions."""
         return SumsTask(self.numbers, self.digits, self.minus, self.writing.template())
 
+    @property
+    def success(self) -> float:
+        """A sum is right or wrong."""
+        return 1.0
+
     def form(self) -> ThoughtFormat:
         """Format of solutions: a line a thought."""
         return self.writing.form()
