@@ -11,12 +11,14 @@ from cpi_theory.algorithms.frontier import FrontierGRPO, FrontierParent
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, check_choice
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.resets.oracle import ImprovableReset
 from cpi_theory.resets.uniform import UniformReset
 from experiments.config import check_new_names, named_values
+from experiments.worlds.localizing import asks_checker
 from experiments.worlds.tabular import SeededWorld
+from experiments.worlds.writing import Locating, Unsure
 
 GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO
 
@@ -128,12 +130,18 @@ class LanguageMethod:
     Attributes:
         name: in records and figures.
         algorithm: what collects.
-        localizer: "self": the model itself; "oracle": the task's exact step checker.
+        localizer: "self": whom the world names, the model itself by default; "oracle": the task's
+            exact step checker; or another localiser.
     """
 
     name: str
     algorithm: GroupAlgorithm
-    localizer: Literal["self", "oracle"] = "self"
+    localizer: Literal["self", "oracle"] | Locating = "self"
+
+    @property
+    def needs_checker(self) -> bool:
+        """Whether it asks the exact step checker of the task."""
+        return self.localizer == "oracle" or asks_checker(self.localizer)
 
 
 # Of the tiny model's localisations about this share is right at first; fewer later in training.
@@ -147,9 +155,13 @@ LANGUAGE_METHODS: Mapping[str, LanguageMethod] = {
         LanguageMethod("SRPO", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY)),
         LanguageMethod("ORACLE", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY), "oracle"),
         LanguageMethod("Frontier", ALGORITHMS["Frontier"](_ASSUMED_ACCURACY)),
+        LanguageMethod("EntropyReset", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY), Unsure()),
     )
 }
 """The methods that `train` knows by name."""
+
+TRAINED = ("GRPO", "RRPO", "SRPO", "ORACLE", "Frontier")
+"""Those that it trains unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +192,7 @@ class MethodVariant:
 
     name: str
     algorithm: Literal["GRPO", "RRPO", "SRPO", "Frontier"]
-    localizer: Literal["self", "oracle"] = "self"
+    localizer: Literal["self", "oracle"] | Locating = "self"
     rollouts: int | None = None
     layout: str | None = None
     base: int | None = None
@@ -199,6 +211,8 @@ class MethodVariant:
         if not self.name.strip() or "/" in self.name or self.name.startswith("."):
             remedy = "choose one without slashes"
             raise InvalidInput("more_methods.name", self.name, "not a name of a folder", remedy)
+        algorithms = ("GRPO", *_BASED)
+        check_choice(f"more_methods.{self.name}.algorithm", self.algorithm, algorithms)
         self.method()
 
     def method(self) -> LanguageMethod:

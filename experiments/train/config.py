@@ -10,7 +10,7 @@ import tyro
 from cpi_theory.checks import check_count
 from experiments.config import named_values
 from experiments.execution.threads import Kind
-from experiments.methods import LANGUAGE_METHODS, MethodVariant, choose_methods
+from experiments.methods import TRAINED, MethodVariant, choose_methods
 from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
 from experiments.worlds.language import LanguageWorld, choose
 from llm.models.settings import TINY_NAME, ModelSettings
@@ -26,8 +26,9 @@ class TrainConfig:
         name: folder of the run below the output folder.
         worlds: names of worlds: natural, sparse, early (chains of arithmetic with hard steps as
             they come, four of them, three early ones), or names from `more`.
-        methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser) and
-            Frontier, or names from `more_methods`.
+        methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser), Frontier
+            and EntropyReset (resets to the first thought in which the model was unsure), or names
+            from `more_methods`.
         seeds: runs per world and method; bands and differences are over them, and one has none.
         seeds_by_world: another number for some worlds, in configuration files only.
         seed: of all randomness.
@@ -50,7 +51,7 @@ class TrainConfig:
 
     name: str = "train"
     worlds: tuple[str, ...] = ("sparse",)
-    methods: tuple[str, ...] = tuple(LANGUAGE_METHODS)
+    methods: tuple[str, ...] = TRAINED
     seeds: int = 2
     seeds_by_world: Annotated[dict[str, int], tyro.conf.Suppress] = field(default_factory=dict)
     seed: int = 0

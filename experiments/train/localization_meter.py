@@ -27,6 +27,7 @@ class LocalizationTally:
         first_hard: those in which the first hard step is the first error: what a localiser that
             looks at the question alone would get right.
         unknown: those whose first error is unknown; they can count as asked and named alone.
+        read: replies that were read leniently, by reading.
     """
 
     asked: int = 0
@@ -36,6 +37,7 @@ class LocalizationTally:
     late: int = 0
     first_hard: int = 0
     unknown: int = 0
+    read: dict[str, int] = field(default_factory=dict)
 
     def add(self, named: int | None, truth: int | None, hard: Sequence[int] = ()) -> None:
         """Count one localisation; steps are 0-based in the whole solution."""
@@ -51,9 +53,15 @@ class LocalizationTally:
             self.late += named > truth
 
     def row(self) -> dict[str, int]:
-        """The counts as a record; `unknown` is left out where there is nothing unknown."""
+        """The counts as a record; `unknown` and lenient readings are left out where there are none.
+
+        Lenient readings stand in it as "read as bare number" and the like.
+        """
         row = dataclasses.asdict(self)
-        return row if self.unknown else {k: v for k, v in row.items() if k != "unknown"}
+        read = {f"read as {reading}": count for reading, count in row.pop("read").items()}
+        if not self.unknown:
+            del row["unknown"]
+        return row | read
 
 
 @dataclass(slots=True)
@@ -78,6 +86,9 @@ class MeteredLocalizer:
         truths = self.oracle.locate(rollouts, keys) if self.oracle else [None] * len(rollouts)
         for rollout, one, truth in zip(rollouts, located, truths, strict=True):
             self._count(rollout, _step(one), _step(truth))
+            if one.reading not in ("", "box"):
+                read = self.tally.read
+                read[one.reading] = read.get(one.reading, 0) + 1
         return located
 
     def _count(self, rollout: TextRollout, named: int | None, truth: int | None) -> None:

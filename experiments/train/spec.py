@@ -12,6 +12,7 @@ from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
+from experiments.worlds.localizing import asks_checker
 from llm.models.settings import ModelSettings
 from llm.models.temperature import check_temperature
 from llm.sampling.settings import SamplerSettings
@@ -140,7 +141,10 @@ def check_localizer(spec: TrainSpec, task: Task) -> None:
     Raises:
         InvalidInput: naming the method.
     """
-    if spec.method.localizer == "oracle" and not isinstance(task, StepChecker):
+    needed, writing = spec.method.needs_checker, spec.world.writing
+    if spec.method.localizer == "self" and writing is not None:
+        needed = asks_checker(writing.localizer)
+    if needed and not isinstance(task, StepChecker):
         remedy = "leave the method out, or use a task with first_error"
         problem = f"the task of {spec.world.name} has no exact step checker"
         raise InvalidInput("method", spec.method.name, problem, remedy)

@@ -22,6 +22,8 @@ CONTRASTS: tuple[tuple[str, str], ...] = (
     ("SRPO", "ORACLE"),
     ("Frontier", "GRPO"),
     ("Frontier", "SRPO"),
+    ("SRPO", "EntropyReset"),
+    ("EntropyReset", "GRPO"),
 )
 """Which methods are compared in pairs: (first, second)."""
 

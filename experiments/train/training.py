@@ -22,6 +22,7 @@ from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.train.spec import Checkpoints, TrainSpec, check_localizer
+from experiments.worlds.localizing import make_localizer
 from experiments.worlds.open_world import open_world
 from llm.engines.lean import LeanTrainer, StepReport
 from llm.localizers.base import Localizer
@@ -263,7 +264,8 @@ class Training:
         if "finishes" in usage:  # the name in older checkpoints
             usage["endings"] = usage.pop("finishes")
         endings = Counter({TextEnding(name): n for name, n in usage["endings"].items()})
-        self.simulator.usage = Usage(**usage | {"endings": endings})
+        readings = Counter(usage.get("readings", {}))  # older checkpoints have none
+        self.simulator.usage = Usage(**usage | {"endings": endings, "readings": readings})
         self.meter.tally = LocalizationTally(**state["tally"])
 
     def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
@@ -280,6 +282,9 @@ class Training:
 def _localizer(spec: TrainSpec, world: OpenModel) -> Localizer:
     """Who names first errors for the method of `spec`."""
     check_localizer(spec, world.simulator.task)
-    chosen = world.oracle if spec.method.localizer == "oracle" else world.simulator.localizer
-    assert chosen is not None
-    return chosen
+    ours, named = world.simulator, spec.method.localizer
+    if isinstance(named, str):
+        chosen = world.oracle if named == "oracle" else ours.localizer
+        assert chosen is not None
+        return chosen
+    return make_localizer(spec.world, ours.task, ours.sampler, ours.vocabulary, named)

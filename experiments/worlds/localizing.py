@@ -61,6 +61,11 @@ class Locators:
         return _make(locating, self)
 
 
+def asks_checker(locating: object) -> bool:
+    """Whether a localiser asks the exact step checker of the task."""
+    return isinstance(locating, AskChecker) or isinstance(getattr(locating, "of", None), AskChecker)
+
+
 def make_localizer(
     world: LanguageWorld,
     task: Task,
@@ -90,7 +95,7 @@ def _make(locating: object, _locators: Locators) -> Localizer:
     raise TypeError(f"nothing localises by a {type(locating).__name__}")
 
 
-@_make.register
+@_make.register(AskSelf)
 def _(_: AskSelf, locators: Locators) -> Localizer:
     from llm.localizers.self_localizer import SelfLocalizer
     from llm.opening import self_localizer
@@ -112,7 +117,7 @@ def _(_: AskSelf, locators: Locators) -> Localizer:
     )
 
 
-@_make.register
+@_make.register(AskEndpoint)
 def _(asked: AskEndpoint, locators: Locators) -> Localizer:
     from llm.localizers.chat_client import ChatClient, Endpoint, read_key
     from llm.localizers.endpoint_localizer import EndpointLocalizer
@@ -136,7 +141,7 @@ def _(asked: AskEndpoint, locators: Locators) -> Localizer:
     )
 
 
-@_make.register
+@_make.register(AskChecker)
 def _(_: AskChecker, locators: Locators) -> Localizer:
     from llm.localizers.oracle import OracleLocalizer
 
@@ -148,21 +153,21 @@ def _(_: AskChecker, locators: Locators) -> Localizer:
     return OracleLocalizer(locators.task, locators.vocabulary, ends, locators.asks_single)
 
 
-@_make.register
+@_make.register(AskSeveral)
 def _(several: AskSeveral, locators: Locators) -> Localizer:
     from llm.localizers.oracle import MajorityLocalizer
 
     return MajorityLocalizer(locators.make(several.of), several.votes, locators.asks_single)
 
 
-@_make.register
+@_make.register(Blurred)
 def _(blurred: Blurred, locators: Locators) -> Localizer:
     from llm.localizers.oracle import BlurredLocalizer
 
     return BlurredLocalizer(locators.make(blurred.of), blurred.accuracy)
 
 
-@_make.register
+@_make.register(Unsure)
 def _(unsure: Unsure, locators: Locators) -> Localizer:
     from llm.localizers.unsure import UnsureLocalizer
 

@@ -150,15 +150,15 @@ class BlankLine(Boundary):
 _END_OF_SENTENCE = re.compile(
     r"""
     \n                                          # a line break always
-    | [!?]["')\]*]*\s | (?<!\d)[!?]["')\]*]*$   # behind a digit ! may be a factorial
-    | (?<![\s(][^\W\d_]) (?<!\d)                # no single letter as in "e.g." and no number ...
+    | \?["')\]*]*$ | (?<!\d)!["')\]*]*$         # behind a digit ! is a factorial
+    | (?<![\s(.][^\W\d_]) (?<!\d)                # no single letter as in "e.g." and no number ...
       (?<!\b(?:vs|cf|Dr|Mr|St|No)) (?<!\b(?:Mrs|etc|Fig)) (?<!\bEqn)
       \.["')\]*]*$
     | \d\.["')\]*]*\s                           # ... unless a blank says that it is over
     """,
     re.VERBOSE,
 )
-_BARE = re.compile(r"[\s\d.()*#\[\]-]*")
+_BARE = re.compile(r"[\s\d.()*#\"'\[\]-]*")
 """What is no sentence yet: blanks, and the number or bullet of a list item."""
 
 
