@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,9 +24,12 @@ from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
+from llm.training.prefix_tree import Prefix
 from llm.training.reference import StartWeights
 from llm.training.rows import PaddedRows, TrainingRow, pad_rows, split_by_prompt
 from llm.training.settings import LossSettings, OptimizerSettings
+from llm.training.shared_prefixes import backward, read_along
+from llm.training.sharing import PrefixSharing, compared
 
 __all__ = ["LeanTrainer", "OptimizerSettings", "StepReport", "TrainingDiverged"]
 
@@ -45,6 +48,7 @@ class StepReport:
         forward_tokens: tokens that went through the model, prompts included, and through the start
             model of a KL term.
         updates: updates made; one in which no row has an advantage counts.
+        notes: further numbers for the log of a run, by name; most batches have none.
     """
 
     loss: float
@@ -54,6 +58,7 @@ class StepReport:
     trained_tokens: int
     forward_tokens: int
     updates: int = 1
+    notes: Mapping[str, float] = field(default_factory=dict)
 
 
 class TrainingDiverged(InvalidInput):
@@ -91,6 +96,8 @@ class LeanTrainer:
             n: p for n, p in model.named_parameters() if p.requires_grad
         }
         check_trainable(self._trained.values())
+        self._sharing = PrefixSharing(model, settings.shared_prefixes)
+        self._notes: dict[str, float] | None = None
         self._parameters = list(self._trained.values())
         self._optimizer = adamw(settings, self._parameters)
         self._start = StartWeights(model) if loss.kl else None
@@ -111,16 +118,20 @@ class LeanTrainer:
         """
         if not rows:
             raise InvalidInput("rows", 0, "nothing to learn from", "collect some")
-        # Before the first update, while the weights are still those that sampled.
-        rows = with_logprobs(self.model, rows, self.loss.temperature, self._size)
-        if self._start is not None:
-            with explain_out_of_memory("optimizer.micro_batch", self._size):
-                rows = with_reference(
-                    self.model, rows, self._start, self.loss.temperature, self._size
+        with explain_out_of_memory("optimizer.micro_batch", self._size):
+            # Before the first update, while the weights are still those that sampled.
+            with computing(self.model, self.settings):
+                every = renews_logprobs(self.settings, self.loss)
+                temperature = self.loss.temperature
+                rows = with_logprobs(self.model, rows, temperature, self._size, every)
+                if self._start is not None:
+                    rows = with_reference(self.model, rows, self._start, temperature, self._size)
+            minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
+            with _learning(self.model):
+                notes = self._notes_on(minibatches[0])
+                report = replace(
+                    _summary([self._update(part) for part in minibatches]), notes=notes
                 )
-        minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
-        with _learning(self.model), explain_out_of_memory("optimizer.micro_batch", self._size):
-            report = _summary([self._update(part) for part in minibatches])
         if self._start is None:
             return report
         return replace(report, forward_tokens=report.forward_tokens + sum(map(len, rows)))
@@ -135,10 +146,11 @@ class LeanTrainer:
         # still count in the totals. Rows of like length together need little padding.
         informative = sorted(learned_rows(rows, self.loss), key=len)
         loss = norm = 0.0
+        read = 0
         if informative:
             # By the number of the update: a resumed run drops what the whole one would have.
             with drawing(self.key.child("dropout", self.updates), self.model.device):
-                loss = self._accumulate(informative, totals)
+                loss, read = self._accumulate(informative, totals)
             # What comes back is the norm before scaling.
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.max_norm))
             self._check_finite(loss, norm)  # before the step: the weights stay the last good ones
@@ -148,20 +160,26 @@ class LeanTrainer:
                 self._optimizer.step()
         self.updates += 1
         tokens = sum(len(row.completion) for row in informative)
-        return StepReport(
-            loss, norm, len(rows), len(informative), tokens, sum(map(len, informative))
-        )
+        return StepReport(loss, norm, len(rows), len(informative), tokens, read)
 
-    def _accumulate(self, rows: Sequence[TrainingRow], totals: Totals) -> float:
-        # One backward pass per micro-batch: gradients add up, and only one graph is held at a time.
+    def _accumulate(self, rows: Sequence[TrainingRow], totals: Totals) -> tuple[float, int]:
+        """Gradients of an update; its loss and the tokens that went through the model."""
         self._optimizer.zero_grad(set_to_none=True)
-        value = 0.0
-        for first in range(0, len(rows), self._size):
-            batch = pad_rows(rows[first : first + self._size], device=self.model.device)
-            part = loss_of(self.model, batch, totals, self.loss)
-            torch.autograd.backward(part)
-            value += float(part.detach())
-        return value
+        tree = self._sharing.tree(rows, self.loss.temperature)
+        with computing(self.model, self.settings):
+            return gradients(
+                self.model, rows, tree, self._size, totals, self.loss, first_ratio(self.settings)
+            )
+
+    def _notes_on(self, rows: Sequence[TrainingRow]) -> dict[str, float]:
+        """How coarse the gradient is in bfloat16, on some rows of the very first batch."""
+        informative = [row for row in rows if row.informative][: self._size]
+        if self.settings.precision != "autocast" or self._notes is not None or not informative:
+            return {}
+        self._optimizer.zero_grad(set_to_none=True)
+        tree = self._sharing.tree(informative, self.loss.temperature)
+        self._notes = autocast_error(self.model, informative, tree, self._size, self.loss)
+        return self._notes
 
     def _check_finite(self, loss: float, norm: float) -> None:
         for name, value in (("loss", loss), ("gradient_norm", norm)):
@@ -229,6 +247,105 @@ def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
     )
 
 
+@contextlib.contextmanager
+def computing(model: Any, settings: OptimizerSettings) -> Iterator[None]:
+    """Work in the precision of the settings; weights are cast once for all that is done in it."""
+    enabled = settings.precision == "autocast"
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=enabled):
+        yield
+
+
+def first_ratio(settings: OptimizerSettings) -> bool:
+    """Whether ratios are 1: those of the only update from a batch, if sampler and learner differ.
+
+    The log-probabilities of rounded products are off those of the sampler by some hundredths of a
+    nat: taken for a ratio, that noise would clip rows that nothing has moved.
+    """
+    return settings.precision == "autocast" and settings.minibatches * settings.epochs == 1
+
+
+def renews_logprobs(settings: OptimizerSettings, loss: LossSettings) -> bool:
+    """Whether ratios need log-probabilities of the learner's own, from before several updates."""
+    several = settings.precision == "autocast" and not first_ratio(settings)
+    return several and loss.kind == "clipped"
+
+
+def gradients(
+    model: Any,
+    rows: Sequence[TrainingRow],
+    tree: Prefix | None,
+    micro_batch: int,
+    totals: Totals,
+    settings: LossSettings,
+    first: bool = False,
+) -> tuple[float, int]:
+    """Add the gradients of some rows of an update to those of the parameters.
+
+    Args:
+        model: a causal language model, in training mode.
+        rows: at least one.
+        tree: to read them along, or None to read each by itself.
+        micro_batch: rows per forward pass.
+        totals: of the whole update.
+        settings: which loss.
+        first: whether its ratios are 1, see :func:`first_ratio`.
+
+    Returns:
+        The loss of these rows, and the tokens that went through the model.
+    """
+    value = 0.0
+
+    def loss(batch: PaddedRows, logprobs: Tensor) -> Tensor:
+        nonlocal value
+        old = logprobs.detach() if first else batch.old_logprobs
+        mask = batch.completion_mask
+        part = policy_loss(logprobs, old, batch.advantages, mask, totals, settings, batch.reference)
+        value += float(part.detach())
+        return part
+
+    if tree is not None:
+        read = read_along(model, rows, tree, micro_batch, settings.temperature, loss)
+        return value, read
+    # One backward pass per micro-batch: gradients add up, and only one graph is held at a time.
+    for begin in range(0, len(rows), micro_batch):
+        batch = pad_rows(rows[begin : begin + micro_batch], device=model.device)
+        backward([loss(batch, completion_logprobs(model, batch, settings.temperature))])
+    return value, sum(map(len, rows))
+
+
+def autocast_error(
+    model: Any,
+    rows: Sequence[TrainingRow],
+    tree: Prefix | None,
+    micro_batch: int,
+    settings: LossSettings,
+) -> dict[str, float]:
+    """Compare the gradient of some rows in bfloat16 with that in the precision of the weights.
+
+    Args:
+        model: in training mode, without gradients; it has none afterwards.
+        rows: at least one, with an advantage.
+        tree: to read them along, or None.
+        micro_batch: rows per forward pass.
+        settings: of the loss.
+
+    Returns:
+        `autocast_gradient_error`, the norm of the difference relative to that of the gradient, and
+        `autocast_gradient_cosine`, of the angle between both.
+    """
+    totals = Totals(len(rows), sum(len(row.completion) for row in rows))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    found: list[list[Tensor]] = []
+    for coarse in (True, False):
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=coarse):
+            gradients(model, rows, tree, micro_batch, totals, settings, first=True)
+        found.append([torch.zeros_like(p) if p.grad is None else p.grad for p in trained])
+        for parameter in trained:
+            parameter.grad = None
+    error, cosine = compared(*found)
+    return {"autocast_gradient_error": error, "autocast_gradient_cosine": cosine}
+
+
 def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSettings) -> Tensor:
     """Return what these rows contribute to an update's loss, with its graph.
 
@@ -272,7 +389,11 @@ def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0)
 
 
 def with_logprobs(
-    model: Any, rows: Sequence[TrainingRow], temperature: float, micro_batch: int
+    model: Any,
+    rows: Sequence[TrainingRow],
+    temperature: float,
+    micro_batch: int,
+    every: bool = False,
 ) -> list[TrainingRow]:
     """Give off-policy rows log-probabilities after the prompt they have now.
 
@@ -281,10 +402,11 @@ def with_logprobs(
         rows: any number.
         temperature: of the sampling.
         micro_batch: rows per forward pass.
+        every: give them to all rows.
     """
     updated = list(rows)
     # The others keep what their sampler gave them.
-    stale = [i for i, row in enumerate(updated) if row.off_policy]
+    stale = [i for i, row in enumerate(updated) if row.off_policy or every]
     for first in range(0, len(stale), micro_batch):
         part = stale[first : first + micro_batch]
         batch = pad_rows([updated[i] for i in part], device=model.device)

@@ -94,9 +94,23 @@ def token_logprobs(
     logits = model(
         input_ids=ids, attention_mask=attention_mask, logits_to_keep=places, use_cache=False
     ).logits[:, -places:-1]  # some models know no `logits_to_keep`
-    laws = torch.log_softmax(logits[kept].float() / temperature, dim=-1)
-    flat = laws.gather(1, ids[:, first:][kept][:, None])[:, 0]
+    flat = logprobs_of_tokens(logits[kept], ids[:, first:][kept], temperature)
     return flat.new_zeros(wanted.shape).masked_scatter(wanted, flat)
+
+
+def logprobs_of_tokens(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return the log-probabilities of m tokens.
+
+    Args:
+        logits: that each was drawn from, shape (m, V).
+        tokens: ids, shape (m,).
+        temperature: of the law.
+
+    Returns:
+        log softmax(logits / temperature) in nats, float32, shape (m,).
+    """
+    laws = torch.log_softmax(logits.float() / temperature, dim=-1)
+    return laws.gather(1, tokens[:, None])[:, 0]
 
 
 def probe_rows(model: Any, context: int) -> list[Row]:

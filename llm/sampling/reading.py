@@ -7,7 +7,6 @@ where its cache is one that rows cannot leave or share, every token is read anew
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from llm.models.caches import cache_argument, takes_dynamic_cache
 from llm.text.rollouts import Tokens
 
 
@@ -67,7 +67,7 @@ class CachedReader:
     def __init__(self, model: Any, pad: int) -> None:
         """Set up an empty batch; `pad` is the id that fills up."""
         self._model, self._pad = model, pad
-        self._name = _cache_argument(model)
+        self._name = cache_argument(model)
         # By the configuration, so that sliding windows and recurrent states get layers of their
         # kind.
         self._cache: Any = DynamicCache(config=model.config)
@@ -178,21 +178,8 @@ def possible_ways(model: Any) -> tuple[Way, ...]:
 
 def _shares_its_cache(model: Any) -> bool:
     """Whether the model takes a cache whose rows can be dropped and repeated."""
-    # What `generate` asks before it makes a cache: RWKV, xLSTM and MiniMax have their own.
-    if not _plain(model)._supports_default_dynamic_cache() or not _cache_argument(model):
+    if not takes_dynamic_cache(model):
         return False
     # Layers that a model brings with it hold more than the methods of the library's own move.
     layers = DynamicCache(config=model.config).layers
     return all(type(layer).__module__ == DynamicCache.__module__ for layer in layers)
-
-
-def _cache_argument(model: Any) -> str:
-    """Name under which the forward pass takes its cache; empty if it takes none."""
-    # The class's: trainers put another forward pass in the place of the object's.
-    known = inspect.signature(type(_plain(model)).forward).parameters
-    return next((name for name in ("past_key_values", "cache_params") if name in known), "")
-
-
-def _plain(model: Any) -> Any:
-    """The model below its adapters."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model

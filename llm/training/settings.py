@@ -13,6 +13,10 @@ Kind = Literal["unclipped", "clipped"]
 
 Aggregation = Literal["sequence-mean", "token-mean", "constant"]
 
+SharedPrefixes = Literal["auto", "always", "off"]
+
+LearningPrecision = Literal["weights", "autocast"]
+
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
@@ -77,6 +81,14 @@ class OptimizerSettings:
             the second on rows are off-policy: the unclipped loss does not correct for it.
         epochs: how often all of a batch's rows are learned from.
         micro_batch: rows per forward pass; it never changes the result.
+        shared_prefixes: "auto": prompts and kept thoughts that rows have in common are read once,
+            if the model is large enough for that to pay; "always": whatever its size; "off": each
+            row is read by itself. All give the same gradient up to rounding. Models that cannot
+            share, see :func:`llm.training.sharing.obstacle`, read rows by themselves and say so.
+        precision: of the arithmetic: "weights": that of the weights; "autocast": matrix products in
+            bfloat16 over float32 weights. Log-probabilities then differ from those of the sampler,
+            so the ratio of the loss "clipped" is to those of this arithmetic, before the first
+            update: it is 1 there.
 
     Source: Kingma and Ba (2015), arXiv 1412.6980 (Adam); Loshchilov and Hutter (2019), arXiv
     1711.05101 (decoupled weight decay).
@@ -93,6 +105,8 @@ class OptimizerSettings:
     minibatches: int = field(default=1, metadata={"stored": "parts"})
     epochs: int = 1
     micro_batch: int = 64
+    shared_prefixes: SharedPrefixes = field(default="auto", metadata={"later": True})
+    precision: LearningPrecision = field(default="weights", metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in ("rate", "max_norm"):
@@ -104,6 +118,8 @@ class OptimizerSettings:
         check_in_range("beta2", self.beta2, 0, 0.999999)
         for name in ("minibatches", "epochs", "micro_batch"):
             check_count(name, getattr(self, name))
+        check_choice("shared_prefixes", self.shared_prefixes, get_args(SharedPrefixes))
+        check_choice("precision", self.precision, get_args(LearningPrecision))
 
     def rate_at(self, update: int) -> float:
         r"""Return the learning rate of an update.

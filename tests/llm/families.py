@@ -213,6 +213,17 @@ FAMILIES = {
     "openai-gpt": ("OpenAIGPT", "OpenAIGPTConfig", _GPT),
 }
 
+FURTHER = {
+    "llama": ("Llama", "LlamaConfig", _ATTENTION),
+    "gpt_neox": ("GPTNeoX", "GPTNeoXConfig", _ATTENTION),
+    "opt": (
+        "OPT",
+        "OPTConfig",
+        _ATTENTION | {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0},
+    ),
+}
+"""More plain attention: what holds for all of it is tested on some of these too."""
+
 REREAD = {"minimax", "nemotron_h", "openai-gpt", "recurrent_gemma", "rwkv", "xlstm", "zamba2"}
 """Those whose cache is one of their own, or goes on otherwise than a forward pass.
 
@@ -223,7 +234,7 @@ and do not where one token is read.
 
 def family_model(name: str, size: int, seed: int = 0):
     """An untrained model with a vocabulary of `size`."""
-    kind, config, shape = FAMILIES[name]
+    kind, config, shape = (FAMILIES | FURTHER)[name]
     if name == "gemma4":
         shape = shape | {"vocab_size_per_layer_input": size}
     ending = "LMHeadModel" if kind in ("GPT2", "OpenAIGPT") else "ForCausalLM"

@@ -235,7 +235,7 @@ def test_a_gpu_that_is_not_there(folder):
     ],
 )
 def test_a_lack_of_memory_names_what_to_lower(error):
-    said = "micro_batch = 64: out of memory; lower it"
+    said = r"micro_batch = 64: out of memory: this process held .* GiB .*; lower it"
     with pytest.raises(OutOfMemory, match=said), explain_out_of_memory("micro_batch", 64):
         raise error
 
