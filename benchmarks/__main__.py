@@ -22,7 +22,7 @@ from experiments.runs.provenance import environment
 
 TABLES = {
     "tabular": ("bench_startup", "bench_evaluation", "bench_rollouts"),
-    "llm": ("bench_llm",),
+    "llm": ("bench_llm", "bench_learning"),
 }
 """Name of each table and what it is made of."""
 

@@ -31,7 +31,7 @@ from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.rollouts import Tokens
 from llm.text.vocabulary import Vocabulary
 from llm.training.rows import TrainingRow
-from llm.training.settings import LossSettings, OptimizerSettings
+from llm.training.settings import LossSettings, OptimizerSettings, SharedPrefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,9 @@ def measure_model(work: Workload, device: str) -> dict[str, Any]:
     """Measure sampling with transformers, with vLLM where it is installed, and training.
 
     Rates are medians over the repeats: `rollouts.<engine>.tokens_per_second` of sampled tokens,
-    `training.seconds_per_step` over all rows; memory in GiB is the peak on a GPU, None on a CPU.
+    `training.seconds_per_step` over all rows, read one by one and, under
+    `training_shared_prefixes`, along what they have in common; memory in GiB is the peak on a GPU,
+    None on a CPU.
 
     Raises:
         InvalidInput: no such device, or too little memory.
@@ -187,7 +189,8 @@ def measure_model(work: Workload, device: str) -> dict[str, Any]:
     found: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "rollouts": {"transformers": _sampling(ours, work, place)},
-        "training": _training(model, work, place),
+        "training": _training(model, work, place, "off"),
+        "training_shared_prefixes": _training(model, work, place, "always"),
     }
     if find_spec("vllm") is not None:
         # vLLM takes its share of the GPU when it starts, so our model has to be gone by then.
@@ -232,14 +235,20 @@ def _sampling(sampler: Sampler, work: Workload, device: torch.device) -> dict[st
     }
 
 
-def _training(model: Any, work: Workload, device: torch.device) -> dict[str, Any]:
-    trainer = LeanTrainer(model, OptimizerSettings(micro_batch=work.micro_batch), LossSettings())
-    rows = work.rows()
-    seconds, memory = _timed(lambda: trainer.step(rows), work.repeats, device)
+def _training(
+    model: Any, work: Workload, device: torch.device, shared: SharedPrefixes
+) -> dict[str, Any]:
+    # So small a rate that every measurement is of the same weights.
+    settings = OptimizerSettings(1e-12, micro_batch=work.micro_batch, shared_prefixes=shared)
+    trainer = LeanTrainer(model, settings, LossSettings())
+    rows, reports = work.rows(), []
+    seconds, memory = _timed(lambda: reports.append(trainer.step(rows)), work.repeats, device)
     step = statistics.median(seconds)
     return {
         "rows": len(rows),
         "tokens": sum(map(len, rows)),
+        "forward_tokens": reports[-1].forward_tokens,
+        "gradient_norm": reports[-1].gradient_norm,
         "seconds_per_step": round(step, 4),
         "tokens_per_second": round(sum(map(len, rows)) / step, 1),
         "memory_gib": memory,

@@ -55,7 +55,8 @@ def run(config: GpuCheckConfig, _output: Path, _execution: Execution, console: C
         found["model"] = measure_model(config.workload, config.device)
     for engine, rate in found["model"]["rollouts"].items():
         console.print(f"rollouts, {engine}: {_line(rate)}")
-    console.print(f"training: {_line(found['model']['training'])}")
+    for name in ("training", "training_shared_prefixes"):
+        console.print(f"{name.replace('_', ' ')}: {_line(found['model'][name])}")
     console.print(f"written: {_write(config, found)}")
     return 0
 

@@ -95,6 +95,7 @@ class Curve:
             "tokens_per_second": self.training.tokens_per_second,
             "seconds_left": None if each is None else round(each * left, 1),
             **self.training.losses,
+            **self.training.notes,
         }
         with open(self.folder / _LOG, "a") as file:
             file.write(canonical(line) + "\n")
@@ -160,6 +161,7 @@ class Training:
         problems: draws problems of a split by a key.
         key: of all randomness.
         losses: loss and gradient norm of the last update.
+        notes: what else was measured in it, for the log.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
@@ -181,6 +183,7 @@ class Training:
         self.model, self.problems = world.model, world.problems
         self._account = Account(more=dict.fromkeys(_TOKENS, 0) | {"seconds": 0.0})
         self.losses: dict[str, float] = {}
+        self.notes: dict[str, float] = {}
         self._began, self._work = time.perf_counter(), 0
 
     @functools.cached_property
@@ -216,6 +219,7 @@ class Training:
         totals["forward_tokens"] += report.forward_tokens
         totals["seconds"] += time.perf_counter() - self._began
         self.losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
+        self.notes = dict(report.notes)
 
     @property
     def tokens(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
@@ -250,9 +251,26 @@ def diverged(name: str, value: float, updates: int) -> TrainingDiverged:
 @contextlib.contextmanager
 def computing(model: Any, settings: OptimizerSettings) -> Iterator[None]:
     """Work in the precision of the settings; weights are cast once for all that is done in it."""
-    enabled = settings.precision == "autocast"
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=enabled):
+    device, enabled = model.device.type, settings.precision == "autocast"
+    attention = _FloatAttention() if enabled and device == "cpu" else contextlib.nullcontext()
+    with torch.autocast(device, torch.bfloat16, enabled=enabled), attention:
         yield
+
+
+class _FloatAttention(TorchFunctionMode):
+    """Keeps attention in float32: on CPUs its backward pass in bfloat16 takes twice as long."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.nn.functional.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        given = [_as_float(a) for a in args]
+        named = {name: _as_float(a) for name, a in (kwargs or {}).items()}
+        with torch.autocast("cpu", enabled=False):
+            return func(*given, **named).to(args[0].dtype)
+
+
+def _as_float(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
 def first_ratio(settings: OptimizerSettings) -> bool:
@@ -336,8 +354,9 @@ def autocast_error(
     totals = Totals(len(rows), sum(len(row.completion) for row in rows))
     trained = [p for p in model.parameters() if p.requires_grad]
     found: list[list[Tensor]] = []
+    exact = OptimizerSettings()
     for coarse in (True, False):
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=coarse):
+        with computing(model, replace(exact, precision="autocast") if coarse else exact):
             gradients(model, rows, tree, micro_batch, totals, settings, first=True)
         found.append([torch.zeros_like(p) if p.grad is None else p.grad for p in trained])
         for parameter in trained:

@@ -34,6 +34,10 @@ def test_the_check_itself_works_on_a_cpu(tmp_path: Path) -> None:
     assert found["tiny"]["gradient_norm"] > 0
     rollouts, training = found["model"]["rollouts"]["transformers"], found["model"]["training"]
     assert rollouts["requests"] == training["rows"] == 4
-    assert 4 <= rollouts["tokens"] <= 32
-    assert training["tokens"] == 4 * 16
+    assert 4 <= rollouts["tokens"] <= 64
+    assert training["tokens"] == 4 * 80
     assert training["seconds_per_step"] > 0
+    shared = found["model"]["training_shared_prefixes"]
+    assert training["forward_tokens"] == 4 * 80
+    assert shared["forward_tokens"] == 2 * 64 + 4 * 15
+    assert shared["gradient_norm"] == pytest.approx(training["gradient_norm"], rel=1e-3)

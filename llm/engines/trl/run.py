@@ -234,6 +234,7 @@ class _RunTrainer(SimulatorTrainer):
     def _count(self, collection: Collection, rows: Sequence[TrainingRow]) -> None:
         self.collection, self._rows = collection, rows
         self._losses, self._norms = [], []
+        self._shared.spared = 0
         super()._count(collection, rows)
 
     def _compute_loss(self, model: Any, inputs: Outputs) -> Tensor:
@@ -260,8 +261,9 @@ class _RunTrainer(SimulatorTrainer):
             len(self._rows) * epochs,
             len(informative) * epochs,
             sum(len(row.completion) for row in informative) * epochs,
-            sum(map(len, informative)) * epochs + read,
+            sum(map(len, informative)) * epochs - self._shared.spared + read,
             updates,
+            dict(self.notes),
         )
         return self.report
 

@@ -24,13 +24,22 @@ from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection, Reason
-from llm.engines.lean import check_trainable, diverged, with_logprobs, with_reference
+from llm.engines.lean import (
+    check_trainable,
+    computing,
+    diverged,
+    first_ratio,
+    renews_logprobs,
+    with_logprobs,
+    with_reference,
+)
 from llm.engines.trl.checks import (
     check_clipping,
     check_layout,
     check_one_world,
     last_checkpoint,
 )
+from llm.engines.trl.sharing import FLOAT16, PROCESSES, SharedUpdates
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
 from llm.models.memory import explain_out_of_memory
@@ -67,6 +76,7 @@ class CollectingTrainer(GRPOTrainer):
             brings up to date before each collection, or uses TRL's own engine
             (:class:`llm.sampling.trl_sampler.TrlSampler`).
         loss: which loss.
+        notes: numbers for the log that were measured since the last collection.
         key: of all randomness; what is drawn for a batch hangs on it and the number of updates
             made, so a resumed run draws the same.
     """
@@ -79,7 +89,11 @@ class CollectingTrainer(GRPOTrainer):
     simulator: LanguageModelSimulator
     loss: LossSettings
     key: Key
+    notes: dict[str, float]
     _buffered_inputs: Any
+    _shared: SharedUpdates
+    # Where TRL's own settings say how to optimise, these say how gradients are computed.
+    _settings: OptimizerSettings = OptimizerSettings()
     # No update has this number, so the first collection synchronises.
     _synced: int = -1
     _start: StartWeights | None = None
@@ -100,6 +114,16 @@ class CollectingTrainer(GRPOTrainer):
                 problem = "needs the start weights, which no process holds whole"
                 raise InvalidInput("kl", self.loss.kl, problem, "set it to 0, or train without")
             self._start = StartWeights(self.model)
+        inner = self.accelerator.unwrap_model(self.model)
+        self._shared = SharedUpdates(inner, self._settings, self.loss, self._unshared())
+        self.notes = {}
+
+    def _unshared(self) -> str | None:
+        """Why prefixes cannot be shared, if they cannot."""
+        if self.accelerator.num_processes > 1 or self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            # Weights that are spread over processes are gathered in TRL's own passes as well.
+            return PROCESSES
+        return FLOAT16 if self.args.fp16 else None
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Run the training; see ``transformers.Trainer.train``.
@@ -166,10 +190,12 @@ class CollectingTrainer(GRPOTrainer):
             self.accelerator.unwrap_model(self.model),
             self.args.per_device_train_batch_size,
         )
-        rows = with_logprobs(model, rows, self.loss.temperature, size)
-        if self._start is not None:
-            with self.accelerator.autocast():  # as the loss works out its own
-                rows = with_reference(model, rows, self._start, self.loss.temperature, size)
+        with computing(model, self._settings):
+            every = renews_logprobs(self._settings, self.loss)
+            rows = with_logprobs(model, rows, self.loss.temperature, size, every)
+            if self._start is not None:
+                with self.accelerator.autocast():  # as the loss works out its own
+                    rows = with_reference(model, rows, self._start, self.loss.temperature, size)
         prompts = [torch.tensor(row.prompt) for row in rows]
         completions = [torch.tensor(row.completion) for row in rows]
         old = [torch.as_tensor(row.logprobs, dtype=torch.float32) for row in rows]
@@ -192,14 +218,26 @@ class CollectingTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: Outputs) -> Tensor:
         """The project's loss of one micro-batch, with averages over its whole update."""
         totals = self._totals()
-        part = self._informative_rows(inputs)
         micro_batch = self._step % self.args.gradient_accumulation_steps
+        with self.accelerator.autocast(), computing(self.model, self._settings):
+            size = self.args.per_device_train_batch_size
+            if micro_batch == 0:
+                self.notes |= self._shared.notes(self._window(), size)
+            shared = self._shared.learn(self._window(), micro_batch, totals, size)
+        if shared is not None:
+            if not math.isfinite(float(shared.detach())):
+                self.model.zero_grad(set_to_none=True)
+                raise diverged("loss", float(shared.detach()), self.state.global_step)
+            return shared
+        part = self._informative_rows(inputs)
         key = self.key.child("dropout", self.state.global_step, micro_batch)
         with drawing(key, self.accelerator.device):
             logprobs = self._logprobs(model, part)
         # Rows that fill up have no advantage, but would have a KL term.
         mask = part["completion_mask"].bool() & part["counted"].bool()[:, None]
         old, gains = part["old_per_token_logps"], part["advantages"]
+        if first_ratio(self._settings):
+            old = logprobs.detach()
         # Processes average their gradients, while each of these is a share of one sum.
         processes = int(self.accelerator.num_processes)
         reference = part.get("reference")
@@ -212,11 +250,7 @@ class CollectingTrainer(GRPOTrainer):
 
     def _totals(self) -> Totals:
         """Rows and tokens of the update that the current micro-batch belongs to."""
-        assert self._buffered_inputs is not None
-        # A collection is buffered whole; the micro-batches of one update follow one another in it.
-        size = self.args.gradient_accumulation_steps
-        first = self._step % self.args.steps_per_generation // size * size
-        window = self._buffered_inputs[first : first + size]
+        window = self._window()
         counted = [part["counted"] for part in window]
         lengths = [part["completion_mask"].sum(dim=1) for part in window]
         # Rows that only fill up count neither as rows nor with their tokens.
@@ -228,6 +262,15 @@ class CollectingTrainer(GRPOTrainer):
         )
         rows, tokens = self.accelerator.reduce(own, reduction="sum").tolist()
         return Totals(rows, tokens)
+
+    def _window(self) -> list[Any]:
+        """The micro-batches of the update that the current one belongs to."""
+        assert self._buffered_inputs is not None
+        # A collection is buffered whole; the micro-batches of one update follow one another in it.
+        size = self.args.gradient_accumulation_steps
+        first = self._step % self.args.steps_per_generation // size * size
+        window: list[Any] = self._buffered_inputs[first : first + size]
+        return window
 
     def _informative_rows(self, inputs: Outputs) -> Outputs:
         """The rows of a micro-batch that have a gradient, or one that has none; no margins."""
@@ -261,7 +304,7 @@ class CollectingTrainer(GRPOTrainer):
         places = torch.arange(ids.shape[1], device=ids.device)
         # Each row is turned left by its margin, and what comes out is turned back below.
         moved = (places + margins) % ids.shape[1]
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), computing(self.model, self._settings):
             output = model(
                 input_ids=ids.gather(1, moved),
                 attention_mask=mask.gather(1, moved),
@@ -282,7 +325,8 @@ class CollectingTrainer(GRPOTrainer):
         with evaluating(self.model), torch.no_grad():
             found = self._logprobs(self.model, self._outputs(probes, len(probes)))
         own = [line[: len(row.completion)] for line, row in zip(found, probes, strict=True)]
-        precision = torch.bfloat16 if self.args.bf16 else None
+        coarse = self.args.bf16 or self._settings.precision == "autocast"
+        precision = torch.bfloat16 if coarse else None
         difference = Difference.of(self.model, rows, own, precision)
         if not difference.may_be_rounding:
             raise other_law(
@@ -311,6 +355,7 @@ class CollectingTrainer(GRPOTrainer):
         metrics |= {f"refusals/{reason.value}": number for reason, number in refused}
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
+        self.notes = {}
 
 
 class SimulatorTrainer(CollectingTrainer):

@@ -27,8 +27,10 @@ from llm.engines.trl.settings import TrlSettings, trl_config
 from llm.engines.trl.trainer import SimulatorTrainer, batch_indices
 from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
+from llm.training import sharing
 from llm.training.rows import training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
+from llm.training.shared_prefixes import tree_of
 from tests.llm.engines import trl_processes
 from tests.llm.families import family_model
 from tests.llm.lengths import simulator
@@ -122,6 +124,45 @@ def test_an_update_is_the_lean_one(tmp_path, algorithm, loss):
     assert relative(trl - start(), lean - start()) < 1e-3
     assert curve(ours)[0]["loss"] == pytest.approx(report.loss, rel=1e-4, abs=1e-6)
     assert curve(ours)[0]["grad_norm"] == pytest.approx(report.gradient_norm, rel=1e-4)
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Short prompts are worth sharing as well."""
+    monkeypatch.setattr(sharing, "tree_of", lambda rows, worth=3: tree_of(rows, worth))
+
+
+@pytest.mark.parametrize("kind", ["unclipped", "clipped"])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_shared_prefixes_give_the_same_update(tmp_path, cheap, caplog, kind, epochs):
+    """In one go for all micro-batches, of which the others have nothing left to do."""
+
+    def trained(way):
+        optimizer = dataclasses.replace(OPTIMIZER, shared_prefixes=way, epochs=epochs)
+        loss = LossSettings(kind, "sequence-mean")
+        ours = trainer(tmp_path / way, RESETS, loss, optimizer, updates=2)
+        ours.train()
+        return ours
+
+    plain, shared = trained("off"), trained("always")
+    assert relative(weights(shared.model) - start(), weights(plain.model) - start()) < 1e-3
+    for one, other in zip(curve(shared), curve(plain), strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+    assert shared._shared.spared > 0 == plain._shared.spared
+    assert "each row is read by itself" not in caplog.text
+
+
+def test_autocast_under_trl_is_that_of_the_lean_loop(tmp_path, cheap):
+    optimizer = dataclasses.replace(OPTIMIZER, precision="autocast")
+    results = []
+    for way in ("off", "always"):
+        chosen = dataclasses.replace(optimizer, shared_prefixes=way)
+        loss = LossSettings("clipped", "sequence-mean")
+        ours = trainer(tmp_path / way, RESETS, loss, chosen, kind=Watched)
+        ours.train()
+        assert 1e-4 < ours.notes["autocast_gradient_error"] < 0.2
+        results.append(curve(ours)[0]["grad_norm"])
+    assert results[0] == pytest.approx(results[1], rel=0.03)
 
 
 def of_family(name):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from llm.engines.lean import LeanTrainer, autocast_error, completion_logprobs, gradients
+from llm.engines.lean import LeanTrainer, autocast_error, completion_logprobs, computing, gradients
 from llm.models.load import prepare
 from llm.models.memory import OutOfMemory
 from llm.models.settings import LoraSettings, ModelSettings
@@ -307,7 +307,7 @@ def test_the_error_of_autocast_is_that_of_two_gradients_worked_out_apart():
     model, rows, loss = tiny_model(), long_rows(), LossSettings()
     plain = gradient_of(model, rows, None, 64, loss)[2]
     model.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16):
+    with computing(model, OptimizerSettings(precision="autocast")):
         logprobs = completion_logprobs(model, pad_rows(rows))
     batch = pad_rows(rows)
     tokens = sum(len(row.completion) for row in rows)
