@@ -106,7 +106,10 @@ def _failures(seen: Seen) -> Iterator[tuple[Outcome | Reason, int]]:
     for outcome, count in seen.outcomes.items():
         if outcome in _WHAT:
             yield outcome, count
-    yield from seen.refusals.items()
+    for reason, count in seen.refusals.items():
+        # Those of one step are counted among all rollouts of one step, failures or not.
+        if reason is not Reason.SINGLE_STEP:
+            yield reason, count
 
 
 def _remedy(kind: Outcome | Reason, language: bool) -> str:

@@ -19,6 +19,7 @@ from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS
 from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
+from llm.models.settings import ModelSettings
 
 ONE = Execution(workers=1)
 
@@ -78,7 +79,9 @@ def test_the_cost_is_printed_first_and_kept_to(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_model_keeps_to_its_tokens(tmp_path: Path) -> None:
     short = ArithmeticWorld("short", horizon=4, hard_steps=1)
-    config = DiagnoseConfig(model="tiny", world="short", prompts=64, tokens=12_000, more=(short,))
+    config = DiagnoseConfig(
+        model=ModelSettings("tiny"), world="short", prompts=64, tokens=12_000, more=(short,)
+    )
     assert run(config, tmp_path, ONE, Console(quiet=True)) == 0
     record = Run.existing(tmp_path, "diagnose")
     (summary,) = record.read("summary")

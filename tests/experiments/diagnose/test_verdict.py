@@ -89,7 +89,8 @@ def test_causes_are_ranked_by_the_rollouts_that_they_concern() -> None:
 def test_every_outcome_and_refusal_has_its_words_and_its_cure() -> None:
     found = found_in(Chain(right=(0.5, 0.5), actions=2))
     outcomes = {o: 1 for o in Outcome if o not in (Outcome.SUCCESS, Outcome.UNFINISHED)}
-    seen = dataclasses.replace(found.seen, outcomes=outcomes, refusals=dict.fromkeys(Reason, 1))
+    refusals = dict.fromkeys(Reason, 1)
+    seen = dataclasses.replace(found.seen, outcomes=outcomes, refusals=refusals, single=1)
     for language in (True, False):
         listed = causes(dataclasses.replace(found, seen=seen), language)
         assert len(listed) == len(outcomes) + len(Reason)

@@ -102,7 +102,7 @@ path = "tiny"
 
 [[more]]
 type = "ReasoningGymWorld"
-name = "sums"
+name = "chains"
 task_name = "chain_sum"
 parameters = { min_terms = 2, max_terms = 2 }
 success = 0.5
@@ -116,13 +116,13 @@ def test_one_world_table_and_one_model_table_for_all_commands(tmp_path):
     anatomy = load_config(AnatomyConfig, file)
     diagnose = load_config(DiagnoseConfig, file)
     expected = ReasoningGymWorld(
-        "sums", "chain_sum", parameters={"min_terms": 2, "max_terms": 2}, success=0.5
+        "chains", "chain_sum", parameters={"min_terms": 2, "max_terms": 2}, success=0.5
     )
     assert train.more == anatomy.more == diagnose.more == (expected,)
     assert train.model == anatomy.model == diagnose.model
-    assert dataclasses.replace(train, worlds=("sums",)).specs()[0].world == expected
-    assert dataclasses.replace(anatomy, worlds=("sums",)).specs()[0].world == expected
-    assert dataclasses.replace(diagnose, world="sums").language_world() == expected
+    assert dataclasses.replace(train, worlds=("chains",)).specs()[0].world == expected
+    assert dataclasses.replace(anatomy, worlds=("chains",)).specs()[0].world == expected
+    assert dataclasses.replace(diagnose, world="chains").language_world() == expected
 
 
 @pytest.mark.parametrize("cls", [TrainConfig, AnatomyConfig, DiagnoseConfig])

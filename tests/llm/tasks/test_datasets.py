@@ -246,7 +246,7 @@ def test_a_test_source_must_not_overlap(tmp_path):
 
 
 def test_a_template_without_the_question_is_refused():
-    with pytest.raises(InvalidInput, match="'question'"):
+    with pytest.raises(InvalidInput, match="question"):
         DatasetTask((), (), Prompt("mine", "Solve it. {{delimiter}}"))
-    with pytest.raises(InvalidInput, match="'hint'"):
+    with pytest.raises(InvalidInput, match="hint"):
         DatasetTask((), (), Prompt("mine", "{{question}} {{hint}} {{delimiter}}"))

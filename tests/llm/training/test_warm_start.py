@@ -48,7 +48,7 @@ def test_the_trace_names_the_first_error_that_the_checker_finds(seed: int) -> No
     for one in demonstrations(seed, 10):
         question, chain, reply = one.parts
         thoughts = [t.strip() for t in chain.split("</thought>")]
-        problem = TASK._problem(one.exercise)
+        problem = TASK._problem(one.exercise.text)
         assert question == TASK.prompt(problem)
         error = TASK.first_error(problem, thoughts)
         assert reply.endswith(f"\\boxed{{{0 if error is None else error + 1}}}")
