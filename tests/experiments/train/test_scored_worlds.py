@@ -61,7 +61,8 @@ def test_graded_rewards_reach_the_groups_and_the_level_decides_what_failed(folde
     )
     (world,) = load_config(TrainConfig, folder / "mine.toml").more
     # Without a box the tiny model is cut off: all that it writes shall be judged.
-    training = Training(spec("GRPO", world=dataclasses.replace(world, max_thoughts=1)))
+    short = dataclasses.replace(world.writing, max_thoughts=1)
+    training = Training(spec("GRPO", world=dataclasses.replace(world, writing=short)))
     rollouts = [r for group in training.advance() for r in group.rollouts]
     ended = [r for r in rollouts if r.text_ending.complete]
     assert training.simulator.success == 0.5
