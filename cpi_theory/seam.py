@@ -4,8 +4,9 @@ A world, be it a finite MDP or a language model, implements :class:`Simulator`. 
 frozen value whose :meth:`Algorithm.plan` is a generator over one prompt: it yields what it wants
 next, rollouts from some state or the steps that a reset policy names, is sent the answers, and
 returns groups of samples with their advantages. It never sees a backend or a batch, so the value
-that was verified on an MDP is the value that trains a language model. A driver such as
-:func:`cpi_theory.algorithms.collecting.collect` runs the plans of many prompts at once.
+that was verified on an MDP is the value that trains a language model. A driver,
+:func:`cpi_theory.algorithms.collecting.collect` or
+:func:`cpi_theory.algorithms.streaming.stream`, runs the plans of many prompts at once.
 
 A *reset* is a rollout from a later state and nothing else.
 """
@@ -240,6 +241,58 @@ class RevisingSimulator(Simulator, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Localize:
+    """A request to say where each rollout first went wrong, see `locate_first_error`.
+
+    Attributes:
+        rollouts: at least one.
+        keys: of the answers, shape (len(rollouts),).
+    """
+
+    rollouts: Sequence[Rollout]
+    keys: Keys
+
+
+class Stream(Protocol):
+    """Requests that a world works on side by side, each handed over as soon as it is done.
+
+    Law, checked by :func:`cpi_theory.testing.check_simulator`: a request has the answer that
+    `rollout_cut` or `locate_first_error` would have given, whatever else was under way and in
+    whatever order requests came and went.
+    """
+
+    def submit(self, request: Draw | Localize) -> int:
+        """Take a request; returns its ticket, a number that no other request has here.
+
+        Nothing is computed yet, so that requests that come one after the other begin together.
+        """
+        ...
+
+    def finished(self) -> Sequence[tuple[int, Sequence[Any]]]:
+        """Work until at least one request is done, if any is open.
+
+        Returns:
+            (ticket, answer) of each that is done and was not handed over yet: a list with a rollout
+            for each key of a :class:`Draw` (cut where the world can), or with an answer about each
+            rollout of a :class:`Localize`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Drop what is not done."""
+        ...
+
+
+@runtime_checkable
+class StreamingSimulator(Simulator, Protocol):
+    """A simulator that can begin new requests while it is still busy with earlier ones."""
+
+    def stream(self) -> Stream:
+        """Begin an empty stream; the policy must not change until it is closed."""
+        ...
+
+
 # What a world can do is asked by attribute. `isinstance` of a protocol does not see what a wrapper
 # passes on through `__getattr__` from Python 3.12 on, and the wrapped world would be refused.
 
@@ -257,6 +310,11 @@ def can_cut(simulator: Simulator) -> TypeGuard[CuttingSimulator]:
 def can_revise(simulator: Simulator) -> TypeGuard[RevisingSimulator]:
     """Tell whether a simulator, or what it wraps, is a :class:`RevisingSimulator`."""
     return hasattr(simulator, "revise")
+
+
+def can_stream(simulator: Simulator) -> TypeGuard[StreamingSimulator]:
+    """Tell whether a simulator, or what it wraps, is a :class:`StreamingSimulator`."""
+    return hasattr(simulator, "stream")
 
 
 class ResetPolicy(ABC):

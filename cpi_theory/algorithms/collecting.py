@@ -61,17 +61,35 @@ def collect(
         InvalidInput: if prompt ids repeat or do not match the starts in number, a plan wants
             what the simulator cannot do, or is no generator that returns groups.
     """
-    if isinstance(algorithm, type):
-        remedy = f"make a value of it: {algorithm.__name__}(...)"
-        raise InvalidInput("algorithm", algorithm, "a class and no algorithm", remedy)
     address, batcher = Key.of(key), Batcher(simulator)
-    todo = _prompts(starts, prompts)
-    running = [Running(algorithm.plan(p, address.child(p.id)), batcher) for p in todo]
+    running = begin(algorithm, batcher, starts, address, prompts)
     # A plan that is not done has an open wish, so every round brings some plan forward.
     while any(not plan.done for plan in running):
         _serve(running, batcher)
     # In the order of the prompts, whichever plan ended first.
     return batcher.collection([group for plan in running for group in plan.groups])
+
+
+def begin(
+    algorithm: Algorithm,
+    batcher: Batcher,
+    starts: Sequence[State],
+    key: Key,
+    prompts: Sequence[int] | None = None,
+) -> list[Running]:
+    """Begin the plan of each prompt, up to its first wish; arguments are those of :func:`collect`.
+
+    Raises:
+        InvalidInput: if prompt ids repeat or do not match the starts in number, or a plan is no
+            generator that returns groups.
+    """
+    if isinstance(algorithm, type):
+        remedy = f"make a value of it: {algorithm.__name__}(...)"
+        raise InvalidInput("algorithm", algorithm, "a class and no algorithm", remedy)
+    return [
+        Running(algorithm.plan(prompt, key.child(prompt.id)), batcher)
+        for prompt in _prompts(starts, prompts)
+    ]
 
 
 def _prompts(starts: Sequence[State], ids: Sequence[int] | None) -> list[Prompt]:
@@ -109,7 +127,7 @@ def _serve(running: Sequence[Running], batcher: Batcher) -> None:
             return
 
 
-_KINDS = (Draw, NameSteps, Revise, Barrier)
+KINDS = (Draw, NameSteps, Revise, Barrier)
 """Wishes that take a call."""
 
 _OPEN = object()
@@ -150,9 +168,14 @@ class Running:
             if answer is _OPEN and isinstance(wish, kinds):
                 yield i
 
+    @property
+    def waits(self) -> bool:
+        """Whether any wish has no answer yet."""
+        return any(answer is _OPEN for answer in self.answers)
+
     def go_on(self) -> None:
         """Send the answers once all of them are there."""
-        if not any(answer is _OPEN for answer in self.answers):
+        if not self.waits:
             self._send(self.answers if self._several else self.answers[0])
 
     def _send(self, answers: Any) -> None:
@@ -172,7 +195,7 @@ class Running:
         if isinstance(wish, Refusal):
             self.batcher.refusals[wish.reason] += 1
             return None
-        if not isinstance(wish, _KINDS):
+        if not isinstance(wish, KINDS):
             remedy = "yield Draw, NameSteps, Revise, Barrier or Refusal, or a list of these"
             raise InvalidInput("wish", wish, "not one that a plan may have", remedy)
         return [] if isinstance(wish, Draw) and not len(wish.keys) else _OPEN
@@ -216,18 +239,28 @@ class Batcher:
 
     def _rollouts(
         self, states: list[State], keys: NDArray[np.uint64], cuts: list[int | None]
-    ) -> Sequence[Rollout]:
-        # A world that cannot cut runs to the end; what is cut off below was generated all the same
-        # and is counted.
+    ) -> list[Rollout]:
         cutting = any(steps is not None for steps in cuts)
         if cutting and can_cut(self.simulator):
-            drawn = self.simulator.rollout_cut(states, keys, cuts)
-        else:
-            drawn = self.simulator.rollout(states, keys)
-        if len(drawn) != len(states):
+            return self.take(self.simulator.rollout_cut(states, keys, cuts), cuts)
+        return self.take(self.simulator.rollout(states, keys), cuts)
+
+    def take(self, drawn: Sequence[Rollout], cuts: Sequence[int | None]) -> list[Rollout]:
+        """Count rollouts that were drawn, and cut those that a world could not cut itself.
+
+        Args:
+            drawn: whatever a simulator returned.
+            cuts: after how many steps each was to be cut; None: not at all.
+
+        Raises:
+            InvalidInput: if there are more or fewer rollouts than asked for.
+        """
+        if len(drawn) != len(cuts):
             raise InvalidInput(
-                "rollouts", len(drawn), f"{len(states)} states given", "return one for each"
+                "rollouts", len(drawn), f"{len(cuts)} states given", "return one for each"
             )
+        # A world that cannot cut runs to the end; what is cut off here was generated all the same
+        # and is counted.
         self.rollouts += len(drawn)
         self.steps += sum(map(len, drawn))
         return [
@@ -235,8 +268,16 @@ class Batcher:
             for r, steps in zip(drawn, cuts, strict=True)
         ]
 
-    def answer(self, wishes: Sequence[NameSteps | Revise]) -> list[Any]:
-        """Name steps, one call per reset policy, and find states of second attempts in one."""
+    def answer(
+        self, wishes: Sequence[NameSteps | Revise], world: Simulator | None = None
+    ) -> list[Any]:
+        """Name steps, one call per reset policy, and find states of second attempts in one.
+
+        Args:
+            wishes: any number.
+            world: what reset policies are given instead of the simulator.
+        """
+        asked = self.simulator if world is None else world
         answers: list[Any] = [None] * len(wishes)
         # Reset policies are frozen values: equal ones of different plans share a call.
         named: dict[ResetPolicy, list[int]] = {}
@@ -245,7 +286,7 @@ class Batcher:
                 named.setdefault(wish.reset, []).append(i)
         revised = [i for i, wish in enumerate(wishes) if isinstance(wish, Revise)]
         for reset, indices in named.items():
-            self._fill(answers, wishes, indices, lambda r, k, reset=reset: self._name(reset, r, k))
+            self._fill(answers, wishes, indices, lambda r, k, p=reset: self._name(p, asked, r, k))
         self._fill(answers, wishes, revised, self._revise)
         return answers
 
@@ -266,9 +307,13 @@ class Batcher:
             answers[i] = [next(given) for _ in wishes[i].rollouts]
 
     def _name(
-        self, reset: ResetPolicy, rollouts: list[Rollout], keys: NDArray[np.uint64]
+        self,
+        reset: ResetPolicy,
+        world: Simulator,
+        rollouts: list[Rollout],
+        keys: NDArray[np.uint64],
     ) -> list[NDArray[np.float64] | Refusal]:
-        answers = reset.step_probabilities(rollouts, self.simulator, keys)
+        answers = reset.step_probabilities(rollouts, world, keys)
         self.localizations += len(rollouts) if reset.localizes else 0
         self.refusals.update(a.reason for a in answers if isinstance(a, Refusal))
         return answers

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cpi_theory.algorithms.collecting import collect
+from cpi_theory.algorithms.streaming import stream
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Collection, Group, Simulator, State
+from cpi_theory.seam import Algorithm, Collection, Group, Simulator, State, can_stream
 from cpi_theory.testing.comparing import Watched, check_world, law, same_group
+from cpi_theory.testing.streams import drawn, out_of_order
 
 
 def check_algorithm(
@@ -60,11 +62,12 @@ def check_algorithm(
     ):
         some = [ids[i] for i in chosen]
         part = collect(algorithm, make(), [begin[i] for i in chosen], key, some)
-        found = _by_prompt(part)
-        for prompt in some:
-            one, other = found.get(prompt, []), whole.get(prompt, [])
-            equal = len(one) == len(other) and all(map(same_group, one, other))
-            law(equal, f"prompt {prompt} is to give the same groups {name}", one, other)
+        _check_same(part, whole, some, name)
+    worlds = [out_of_order(make(), drawn(key.child("stream")), slots=3)]
+    for streaming in [*worlds, *[w for w in [make()] if can_stream(w)]]:
+        part = stream(algorithm, streaming, begin, key, ids)
+        _check_same(part, whole, ids, "in a stream")
+        law(_account(part) == _account(collection), "a stream is to cost the same", part)
     law(len(collect(algorithm, make(), [], key)) == 0, "no prompts are to give no groups")
     law(algorithm == before, "collecting is not to change the algorithm", algorithm, before)
 
@@ -78,6 +81,25 @@ def _check_value(algorithm: Algorithm) -> None:
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         law(False, f"{remedy}: it cannot be pickled", str(error))
     law(again == algorithm, f"{remedy}: it differs from what was pickled", again, algorithm)
+
+
+def _check_same(
+    part: Collection, whole: dict[int, list[Group]], prompts: Sequence[int], how: str
+) -> None:
+    found = _by_prompt(part)
+    for prompt in prompts:
+        one, other = found.get(prompt, []), whole.get(prompt, [])
+        equal = len(one) == len(other) and all(map(same_group, one, other))
+        law(equal, f"prompt {prompt} is to give the same groups {how}", one, other)
+
+
+def _account(collection: Collection) -> tuple[object, ...]:
+    return (
+        collection.generated_rollouts,
+        collection.generated_steps,
+        collection.refusals,
+        collection.localizations,
+    )
 
 
 def _by_prompt(collection: Collection) -> dict[int, list[Group]]:

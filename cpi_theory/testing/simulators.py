@@ -12,17 +12,21 @@ from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import (
     CuttingSimulator,
+    Draw,
     Ending,
     FailedLocalization,
     Localization,
+    Localize,
     OracleSimulator,
     Reason,
     RevisingSimulator,
     Rollout,
     Simulator,
     State,
+    StreamingSimulator,
     can_cut,
     can_revise,
+    can_stream,
     knows_advantages,
 )
 from cpi_theory.testing.comparing import check_world, law, same, same_rollout
@@ -71,6 +75,8 @@ def check_simulator(
         _check_cutting(world, states, keys, rollouts)
     if can_revise(world):
         _check_revision(world, rollouts, keys)
+    if can_stream(world):
+        _check_streaming(world, states, keys, rollouts)
 
 
 def _check_form(rollouts: Sequence[Rollout], states: Sequence[State]) -> None:
@@ -187,6 +193,48 @@ def _check_revision(world: RevisingSimulator, rollouts: Sequence[Rollout], keys:
     states = world.revise(rollouts, keys[: len(rollouts)])
     law(len(states) == len(rollouts), "revise is to give one state per rollout", len(states))
     _check_form(list(world.rollout(states, keys[: len(states)])), states)
+
+
+def _check_streaming(
+    world: StreamingSimulator, states: Sequence[State], keys: Keys, rollouts: Sequence[Rollout]
+) -> None:
+    """Requests that begin while others are under way, cut ones and localisations among them."""
+    answers = world.locate_first_error(rollouts, keys)
+    stream = world.stream()
+    law(not stream.finished(), "a stream without requests is to have nothing done")
+    cuts = [None if i % 3 else 1 + i % 2 for i in range(len(states))]
+    half = len(states) // 2
+    wanted = {i: Draw(states[i], keys[i : i + 1], cuts[i]) for i in range(len(states))}
+    tickets = {stream.submit(wanted[i]): i for i in range(half)}
+    found: dict[int, Rollout] = {}
+    located: dict[int, object] = {}
+    asked: dict[int, int] = {}
+    begun = half
+    while len(found) < len(states) or len(located) < len(states):
+        done = stream.finished()
+        law(len(done) > 0, "finished is to work until something is done", len(found))
+        for ticket, answer in done:
+            law(ticket in tickets or ticket in asked, "a ticket is handed over once", ticket)
+            law(len(answer) == 1, "a request has as many answers as keys", answer)
+            if ticket in asked:
+                located[asked.pop(ticket)] = answer[0]
+                continue
+            i = tickets.pop(ticket)
+            found[i] = answer[0]
+            # The whole rollout: of one that was cut it is not known yet whether it failed.
+            asked[stream.submit(Localize([rollouts[i]], keys[i : i + 1]))] = i
+            if begun < len(states):
+                tickets[stream.submit(wanted[begun])] = begun
+                begun += 1
+    for i, whole in enumerate(rollouts):
+        steps = cuts[i]
+        short = steps is None or len(whole) <= steps
+        expected = whole if short or len(found[i]) == len(whole) else whole.cut(0, steps)
+        statement = f"rollout {i} is to be the same in a stream"
+        law(same_rollout(found[i], expected), statement, found[i], expected)
+        same_answer = located[i] == answers[i]
+        law(same_answer, f"answer {i} is to be the same in a stream", located[i], answers[i])
+    stream.close()
 
 
 def check_resets(

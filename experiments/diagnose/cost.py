@@ -9,7 +9,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.budget import Amount, Budget, Forecast, forecast
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, standard_methods
 from cpi_theory.randomness import Key
-from cpi_theory.seam import OracleSimulator
+from cpi_theory.seam import knows_advantages
 from experiments.worlds.prepared import PreparedWorld
 
 TRIALS = 8
@@ -147,7 +147,7 @@ def _states(
     prepared: PreparedWorld, settings: DiagnosisSettings, prompts: int, lengths: Lengths
 ) -> Amount:
     """States whose advantages are sampled."""
-    if isinstance(prepared.simulator, OracleSimulator):
+    if knows_advantages(prepared.simulator):
         return Amount(0, 0)
     # One named state per prompt at most.
     single = settings.audited + min(settings.audited, prompts)

@@ -30,13 +30,14 @@ from cpi_theory import (
     collect,
     relative_group,
 )
-from cpi_theory.seam import can_cut, can_revise, knows_advantages
+from cpi_theory.seam import can_cut, can_revise, can_stream, knows_advantages
 from cpi_theory.testing import (
     check_algorithm,
     check_reset_policy,
     check_resets,
     check_simulator,
 )
+from cpi_theory.testing.streams import out_of_order
 
 
 class Words:
@@ -451,6 +452,8 @@ def test_what_a_world_can_do_is_seen_through_a_wrapper():
     for can in (knows_advantages, can_cut, can_revise):
         assert can(Wrapper(Words()))
         assert not can(Wrapper(Bare()))
+    assert can_stream(Wrapper(out_of_order(Words(), lambda count: 0)))
+    assert not can_stream(Wrapper(Words()))
 
 
 def test_a_step_is_an_integer():
