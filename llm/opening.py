@@ -131,6 +131,7 @@ def open_model(
     simulator = LanguageModelSimulator(
         sampler, vocabulary, task, form, sampling, own, success, chat
     )
+    simulator.streaming = engine is not None and engine.streaming
     oracle = None
     if isinstance(task, StepChecker):
         oracle = OracleLocalizer(task, vocabulary, form.ends)

@@ -6,18 +6,21 @@ import itertools
 import math
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cpi_theory.algorithms.collecting import collect
+from cpi_theory.algorithms.streaming import stream
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Key, Keys, as_keys
-from cpi_theory.seam import FailedLocalization, Localization, Reason
-from llm.localizers.base import Localizer
+from cpi_theory.seam import Collection, Draw, FailedLocalization, Localization, Localize, Reason
+from llm.localizers.base import Localizer, asking
 from llm.sampling.base import Completion, Request, Sampler, Sampling
+from llm.sampling.streaming import Questions, ask, batches_continuously, open_stream
 from llm.task import AnswerJudge, Problem, Task, Verdict
 from llm.text.answers import Box, Span, WholeText
 from llm.text.chat import Chat
@@ -70,7 +73,10 @@ class LanguageModelSimulator:
         success: a rollout fails if its reward is below this.
         chat: what stands around the task's prompts, chat template included.
         usage: what was generated so far.
+        streaming: whether trainers collect in a stream; see :func:`driver_of`.
     """
+
+    streaming: bool = False
 
     def __init__(
         self,
@@ -141,18 +147,22 @@ class LanguageModelSimulator:
             keys: the randomness of each, uint64 (len(states),).
             steps: most thoughts of each; None: as many as the format allows.
         """
+        return ask(self._continuing(states, keys, steps), self.sampler)
+
+    def _continuing(
+        self, states: Sequence[Any], keys: Keys, steps: Sequence[int | None]
+    ) -> Questions[list[TextRollout]]:
+        """Yield what is sampled for rollouts; arguments are those of `rollout_cut`."""
         # One key per state: a rollout does not depend on the batch that it is sampled in.
         keys = as_keys(keys, len(states))
-        rows = list(zip(states, steps, strict=True))
-        written = [_Written(state, most) for state, most in rows]
-        going = list(range(len(rows)))
+        written = [_Written(state, most) for state, most in zip(states, steps, strict=True)]
+        going = list(range(len(written)))
         # Once through, unless an end of sequence ends a thought alone: then the text goes on in
         # another request.
         for turn in itertools.count():
             requests = [self._request(written[i], _key_of_turn(keys[i], turn)) for i in going]
-            for i, completion in zip(
-                going, self.sampler.generate(requests, self.sampling), strict=True
-            ):
+            completions = yield requests, self.sampling
+            for i, completion in zip(going, completions, strict=True):
                 self._take(written[i], completion)
             going = [i for i in going if written[i].ended is None]
             if not going:
@@ -169,6 +179,20 @@ class LanguageModelSimulator:
         Raises:
             InvalidInput: if there is no localiser.
         """
+        return ask(self._locating(rollouts, keys), self.sampler)
+
+    def stream(self) -> TextStream:
+        """Begin an empty stream of rollouts and localisations.
+
+        With a sampler that batches continuously they are sampled side by side; with any other the
+        requests that are open are sampled batch by batch.
+        """
+        return TextStream(self)
+
+    def _locating(
+        self, rollouts: Sequence[Any], keys: Keys
+    ) -> Questions[list[Localization | FailedLocalization]]:
+        """Yield what the localiser asks the model."""
         if self.localizer is None:
             raise InvalidInput(
                 "localizer", None, "this world cannot name errors", "give the simulator a localizer"
@@ -180,7 +204,8 @@ class LanguageModelSimulator:
         asked = [i for i, rollout in enumerate(rollouts) if rollout.failed]
         # Keys go by place among all rollouts: who else failed does not change what is drawn for
         # one.
-        located = self.localizer.locate([rollouts[i] for i in asked], keys[asked])
+        failed = [rollouts[i] for i in asked]
+        located = yield from asking(self.localizer, failed, keys[asked], self.sampler)
         for i, one in zip(asked, located, strict=True):
             answers[i] = one.answer
             self.usage.localization_tokens += one.generated
@@ -362,6 +387,102 @@ def _check_answers(task: Task, form: ThoughtFormat) -> None:
         f"the verify of {type(task).__name__} reads answers by itself and need not see this one",
         "give the task a method judge(problem, answer, text), or let answers stand in a box",
     )
+
+
+def driver_of(simulator: LanguageModelSimulator) -> Callable[..., Collection]:
+    """Return what runs an algorithm's plans: `stream` where the simulator is set to, or `collect`.
+
+    Both give the same groups. Engines that do not batch continuously stay in lock-step, as do those
+    of several processes, which have to agree on their calls.
+    """
+    return stream if simulator.streaming and batches_continuously(simulator.sampler) else collect
+
+
+class TextStream:
+    """Rollouts and localisations of a language model, sampled side by side.
+
+    See :class:`cpi_theory.seam.Stream`.
+    """
+
+    def __init__(self, simulator: LanguageModelSimulator) -> None:
+        self._simulator = simulator
+        self._engine = open_stream(simulator.sampler)
+        self._submitted = 0
+        # Of each request that is open: what its completions are made into.
+        self._open: dict[int, _Pending] = {}
+        # Of each completion under way: its request, and its place in it.
+        self._places: dict[int, tuple[int, int]] = {}
+        # Answered without sampling anything.
+        self._done: list[tuple[int, Sequence[Any]]] = []
+
+    def submit(self, request: Draw | Localize) -> int:
+        """Take a request; see :class:`cpi_theory.seam.Stream`.
+
+        Raises:
+            InvalidInput: if a state leaves no room, or there is no localiser.
+        """
+        self._submitted += 1
+        if isinstance(request, Draw):
+            count = len(request.keys)
+            states, cuts = [request.state] * count, [request.steps] * count
+            questions: Questions[Any] = self._simulator._continuing(states, request.keys, cuts)
+        else:
+            questions = self._simulator._locating(request.rollouts, request.keys)
+        self._go_on(self._submitted, questions, None)
+        return self._submitted
+
+    def finished(self) -> list[tuple[int, Sequence[Any]]]:
+        """Work until a request is done; see :class:`cpi_theory.seam.Stream`.
+
+        Raises:
+            InvalidInput: if the task gives a reward outside [0, 1].
+        """
+        while not self._done and self._places:
+            for ticket, completion in self._engine.finished():
+                number, place = self._places.pop(ticket)
+                pending = self._open[number]
+                pending.completions[place] = completion
+                if len(pending.completions) == pending.wanted:
+                    del self._open[number]
+                    ordered = [pending.completions[i] for i in range(pending.wanted)]
+                    self._go_on(number, pending.questions, ordered)
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """Drop what is not done."""
+        self._engine.close()
+        self._open.clear()
+        self._places.clear()
+        self._done.clear()
+
+    def _go_on(self, number: int, questions: Questions[Any], completions: Any) -> None:
+        """Submit what comes next of a request, or keep its answer."""
+        try:
+            requests, sampling = questions.send(completions)
+            while not requests:  # nobody has to be asked, and nothing is waited for
+                requests, sampling = questions.send([])
+        except StopIteration as end:
+            self._done.append((number, end.value))
+            return
+        self._open[number] = _Pending(questions, len(requests))
+        for place, request in enumerate(requests):
+            self._places[self._engine.submit(request, sampling)] = (number, place)
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request under way.
+
+    Attributes:
+        questions: goes on with the completions.
+        wanted: how many those are.
+        completions: so far, by place.
+    """
+
+    questions: Questions[Any]
+    wanted: int
+    completions: dict[int, Completion] = field(default_factory=dict)
 
 
 def _check_reward(task: Task, problem: Problem, reward: float) -> None:

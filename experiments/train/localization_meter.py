@@ -9,7 +9,9 @@ from typing import Any
 
 from cpi_theory.randomness import Keys
 from cpi_theory.seam import Localization
-from llm.localizers.base import Localizer, Located
+from llm.localizers.base import Localizer, Located, asking, by_itself
+from llm.sampling.base import Sampler
+from llm.sampling.streaming import Questions
 from llm.text.rollouts import TextRollout
 
 
@@ -82,7 +84,13 @@ class MeteredLocalizer:
 
     def locate(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[Located]:
         """See :class:`llm.localizers.base.Localizer`."""
-        located = self.inner.locate(rollouts, keys)
+        return by_itself(self.asking(rollouts, keys, None))
+
+    def asking(
+        self, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+    ) -> Questions[list[Located]]:
+        """See :class:`llm.localizers.base.AskingLocalizer`."""
+        located = yield from asking(self.inner, rollouts, keys, sampler)
         truths = self.oracle.locate(rollouts, keys) if self.oracle else [None] * len(rollouts)
         for rollout, one, truth in zip(rollouts, located, truths, strict=True):
             self._count(rollout, _step(one), _step(truth))

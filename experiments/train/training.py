@@ -14,7 +14,6 @@ import shutil
 import time
 from collections import Counter
 
-from cpi_theory.algorithms.collecting import collect
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection
 from experiments.accounts import Account
@@ -28,7 +27,7 @@ from llm.engines.lean import LeanTrainer, StepReport
 from llm.localizers.base import Localizer
 from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
-from llm.simulator import LanguageModelSimulator, Usage
+from llm.simulator import LanguageModelSimulator, Usage, driver_of
 from llm.task import Problem
 from llm.text.thoughts import TextEnding
 from llm.training.rows import training_rows
@@ -202,7 +201,7 @@ class Training:
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
         self.simulator.sampler.sync(self.model)
-        collection = collect(
+        collection = driver_of(self.simulator)(
             self.spec.method.algorithm, self.simulator, starts, self.key.child("collect", update)
         )
         self.learned(update, collection, self.trainer.step(training_rows(collection)))

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from cpi_theory.randomness import Keys
 from cpi_theory.seam import FailedLocalization, Localization, Reason
+from llm.sampling.base import Sampler
+from llm.sampling.streaming import Questions
 from llm.text.boundaries import Boundary, Delimiter
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
@@ -58,6 +60,65 @@ class Localizer(Protocol):
             keys: the randomness of each answer, uint64 (len(rollouts),).
         """
         ...
+
+
+class AskingLocalizer(Localizer, Protocol):
+    """A localiser that leaves the sampling to whoever runs it.
+
+    Law: ``locate(rollouts, keys)`` is what ``asking(rollouts, keys, sampler)`` returns, whatever
+    the sampler that completes what it yields.
+    """
+
+    def asking(
+        self, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+    ) -> Questions[list[Located]]:
+        """Yield what `sampler` is asked about the rollouts; return one answer for each.
+
+        Args:
+            rollouts: any number.
+            keys: the randomness of each answer, uint64 (len(rollouts),).
+            sampler: whose completions are sent. What is asked of another engine is not yielded: the
+                localiser has it answered itself; None: all that it asks.
+        """
+        ...
+
+
+def leaves_sampling(localizer: Localizer) -> TypeGuard[AskingLocalizer]:
+    """Tell whether a localiser is an :class:`AskingLocalizer`.
+
+    Its class has to be: a wrapper that passes other attributes through would be passed by.
+    """
+    return hasattr(type(localizer), "asking")
+
+
+def asking(
+    localizer: Localizer, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+) -> Questions[list[Located]]:
+    """Ask any localiser; one that samples nothing, or by itself, yields nothing.
+
+    Args:
+        localizer: who is asked.
+        rollouts: any number.
+        keys: of the answers, uint64 (len(rollouts),).
+        sampler: whose completions are sent, see :meth:`AskingLocalizer.asking`.
+    """
+    if leaves_sampling(localizer):
+        return (yield from localizer.asking(rollouts, keys, sampler))
+    return localizer.locate(rollouts, keys)
+
+
+def by_itself(questions: Questions[list[Located]]) -> list[Located]:
+    """Return the answers of a localiser that was given no sampler, and so yields nothing.
+
+    Args:
+        questions: of :func:`asking` without a sampler, not begun yet.
+    """
+    try:
+        next(questions)
+    except StopIteration as end:
+        answers: list[Located] = end.value
+        return answers
+    raise RuntimeError("a localiser yielded requests although nobody completes them")
 
 
 def whole_solution(

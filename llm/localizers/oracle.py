@@ -15,10 +15,14 @@ from llm.localizers.base import (
     Answer,
     Localizer,
     Located,
+    asking,
+    by_itself,
     own_step,
     refusal_unasked,
     whole_solution,
 )
+from llm.sampling.base import Sampler
+from llm.sampling.streaming import Questions
 from llm.task import StepChecker
 from llm.text.boundaries import Boundary
 from llm.text.rollouts import TextRollout
@@ -87,22 +91,30 @@ class MajorityLocalizer:
 
         Source: Wang et al. (2023), arXiv 2203.11171 (a majority over sampled answers).
         """
+        return by_itself(self.asking(rollouts, keys, None))
+
+    def asking(
+        self, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+    ) -> Questions[list[Located]]:
+        """Ask for all votes at once; see :class:`~llm.localizers.base.AskingLocalizer`."""
         refusals = [refusal_unasked(rollout, self.ask_single) for rollout in rollouts]
         asked = [i for i, refusal in enumerate(refusals) if refusal is None]
-        ballots = self._ballots([rollouts[i] for i in asked], keys[asked])
+        ballots = yield from self._ballots([rollouts[i] for i in asked], keys[asked], sampler)
         by_rollout = dict(zip(asked, ballots, strict=True))
         return [
             _elect(by_rollout[i]) if refusal is None else Located(refusal)
             for i, refusal in enumerate(refusals)
         ]
 
-    def _ballots(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[list[Located]]:
+    def _ballots(
+        self, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+    ) -> Questions[list[list[Located]]]:
         repeated = [rollout for rollout in rollouts for _ in range(self.votes)]
         # From the rollout's own key, so that its votes depend on no other rollout.
         streams = [Key.of(int(k)).child("votes").integers(self.votes) for k in keys]
         # numpy concatenates no empty list.
         flat = np.concatenate(streams) if streams else keys
-        located = self.inner.locate(repeated, flat)
+        located = yield from asking(self.inner, repeated, flat, sampler)
         return [located[i : i + self.votes] for i in range(0, len(located), self.votes)]
 
 
@@ -147,7 +159,13 @@ class BlurredLocalizer:
         With its step s, a rollout of H steps and the accuracy a, step t is named with probability
         :math:`a [t = s] + (1 - a) / H`.
         """
-        located = self.inner.locate(rollouts, keys)
+        return by_itself(self.asking(rollouts, keys, None))
+
+    def asking(
+        self, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+    ) -> Questions[list[Located]]:
+        """Ask the inner localiser; see :class:`~llm.localizers.base.AskingLocalizer`."""
+        located = yield from asking(self.inner, rollouts, keys, sampler)
         return [
             self._blur(one, len(rollout), int(key))
             for one, rollout, key in zip(located, rollouts, keys, strict=True)

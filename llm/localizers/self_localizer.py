@@ -10,10 +10,11 @@ from typing import Any, Protocol
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Keys
 from cpi_theory.seam import FailedLocalization, Reason
-from llm.localizers.base import Located, refusal_unasked, whole_solution
+from llm.localizers.base import Located, by_itself, refusal_unasked, whole_solution
 from llm.localizers.reading import Reading, check_readings, read_reply
 from llm.prompts import Prompt, shipped
 from llm.sampling.base import Completion, Request, Sampler, Sampling
+from llm.sampling.streaming import Questions
 from llm.task import Problem
 from llm.text.boundaries import Boundary
 from llm.text.rollouts import TextRollout, Tokens
@@ -125,6 +126,12 @@ class SelfLocalizer:
 
         Source: arXiv 2605.25507 (self-localisation).
         """
+        return by_itself(self.asking(rollouts, keys, None))
+
+    def asking(
+        self, rollouts: Sequence[TextRollout], keys: Keys, sampler: Sampler | None
+    ) -> Questions[list[Located]]:
+        """Yield all requests at once; see :class:`~llm.localizers.base.AskingLocalizer`."""
         located: list[Located | None] = [None] * len(rollouts)
         requests: dict[int, Request] = {}
         for i, (rollout, key) in enumerate(zip(rollouts, keys, strict=True)):
@@ -133,7 +140,11 @@ class SelfLocalizer:
                 requests[i] = asked
             else:
                 located[i] = Located(asked)
-        completions = self.sampler.generate(list(requests.values()), self.sampling)
+        wanted = list(requests.values())
+        if sampler is self.sampler:
+            completions = yield wanted, self.sampling
+        else:  # the rollouts are of one model, and the answers of another
+            completions = self.sampler.generate(wanted, self.sampling)
         for (i, request), completion in zip(requests.items(), completions, strict=True):
             located[i] = self._read(rollouts[i], request, completion)
         return [one for one in located if one is not None]

@@ -98,6 +98,16 @@ class CachedReader:
         self._cache.reorder_cache(rows)
         self._mask, self._position = self._mask[rows], self._position[rows]
 
+    def row(self, index: int, length: int) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values of a row's last tokens, per layer, each (heads, length, size).
+
+        For models all of whose layers hold keys and values of every token.
+        """
+        return [
+            (layer.keys[index, :, -length:], layer.values[index, :, -length:])
+            for layer in self._cache.layers
+        ]
+
     def add(self, tokens: Tensor) -> Tensor:
         """Read ids of shape (m,); logits of shape (m, V), see :class:`Reader`."""
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)

@@ -20,12 +20,16 @@ class SamplerSettings:
         max_batch: most completions decoded at a time.
         memory_share: share of a GPU's memory that vLLM may take beside the model that is trained.
         eager: run vLLM without compiling: starts at once, decodes slower.
+        streaming: let each prompt go on as soon as its own rollouts are done, where the engine
+            batches continuously; pays where there are more rollouts than `max_batch` and some are
+            much longer than others.
     """
 
     engine: Engine = "transformers"
     max_batch: int = 256
     memory_share: float = 0.4
     eager: bool = False
+    streaming: bool = False
 
     def __post_init__(self) -> None:
         if self.engine not in get_args(Engine):

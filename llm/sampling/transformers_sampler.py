@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,10 +21,12 @@ from torch import Tensor
 from cpi_theory.checks import InvalidInput, check_count
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
-from llm.sampling.base import Completion, CompletionEnding, Request, Sampling, Work, check_requests
+from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
+from llm.sampling.drawing import Row, begin_row, check_finite, draw
 from llm.sampling.noise import uniforms
 from llm.sampling.reading import PADDED, REREAD, Way, possible_ways
-from llm.text.stop_rules import StopTracker
+from llm.sampling.slots import SlotStream, keeps_slots
+from llm.sampling.streaming import CompletionStream, WholeBatches
 from llm.text.vocabulary import Vocabulary
 
 _COMPACT_AT = 0.75
@@ -73,6 +73,8 @@ class TransformersSampler:
         self.eos = vocabulary.eos
         self.work = Work()
         self.way = self._right_way()
+        # Found out by the first stream.
+        self._slots: bool | None = None
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Sample one completion per request; see :class:`llm.sampling.base.Sampler`.
@@ -98,6 +100,40 @@ class TransformersSampler:
                 batch = _Batch(self, [requests[i] for i in part], sampling)
                 done.update(zip(part, batch.run(), strict=True))
         return [done[i] for i in range(len(requests))]
+
+    def stream(self, slots: int | None = None) -> CompletionStream:
+        """Begin a stream of requests in which finished rows make room for new ones.
+
+        A model of another kind than plain attention has batches that nothing can enter; there a
+        stream waits for each batch to end.
+
+        Args:
+            slots: most completions decoded at a time, by default `max_batch`.
+        """
+        slots = self.max_batch if slots is None else slots
+        check_count("slots", slots)
+        if self._slots is None:
+            self._slots = self._keeps_slots()
+        return SlotStream(self, slots) if self._slots else WholeBatches(self)
+
+    def _keeps_slots(self) -> bool:
+        """Whether rows that enter a batch under way are sampled right."""
+        if self.way != PADDED or not keeps_slots(self.model):
+            return False
+        asked, work = self._probes(), self.work
+        try:
+            self.work = Work()  # probes do not count as work
+            stream, done = SlotStream(self, 2), dict[int, Completion]()
+            tickets = [stream.submit(request, Sampling()) for request in asked]
+            while len(done) < len(asked):
+                done.update(stream.finished())
+        finally:
+            self.work = work
+        found = self._compared(asked, [done[ticket] for ticket in tickets])
+        if not found.is_rounding:
+            kind = self.model.config.model_type
+            _log.warning("%s is sampled batch by batch; streams are slower so", kind)
+        return found.is_rounding
 
     def _parts(self, order: Sequence[int], requests: Sequence[Request]) -> Iterator[Sequence[int]]:
         """Which requests share a batch."""
@@ -136,43 +172,21 @@ class TransformersSampler:
     def _difference(self, way: Way) -> Difference:
         """Sample in a way: unequal prompts, some of them twice, that end at different times."""
         self.way, work = way, self.work
-        rows = probe_rows(self.model, self.context)
-        asked = [Request(prompt, len(end), i) for i, (prompt, end) in enumerate(rows)]
+        asked = self._probes()
         try:
             self.work = Work()  # probes do not count as work
             done = self.generate(asked, Sampling())
         finally:
             self.work = work
+        return self._compared(asked, done)
+
+    def _probes(self) -> list[Request]:
+        rows = probe_rows(self.model, self.context)
+        return [Request(prompt, len(end), i) for i, (prompt, end) in enumerate(rows)]
+
+    def _compared(self, asked: Sequence[Request], done: Sequence[Completion]) -> Difference:
         sampled = [(r.tokens, c.tokens) for r, c in zip(asked, done, strict=True)]
         return Difference.of(self.model, sampled, [torch.from_numpy(c.logprobs) for c in done])
-
-
-@dataclass(slots=True)
-class _Row:
-    """A completion in the making."""
-
-    request: Request
-    tracker: StopTracker
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    ended: CompletionEnding | None = None
-
-    def push(self, token: int, logprob: float, eos: frozenset[int]) -> bool:
-        """Take a token; whether the completion goes on."""
-        self.tokens.append(token)
-        self.logprobs.append(logprob)
-        over = self.tracker(token, logprob)
-        if token in eos:
-            self.ended = "eos"
-        elif over:
-            self.ended = "stop"
-        elif len(self.tokens) >= self.request.max_tokens:
-            self.ended = "length"
-        return self.ended is None
-
-    def completion(self) -> Completion:
-        assert self.ended is not None
-        return Completion(tuple(self.tokens), np.array(self.logprobs, np.float32), self.ended)
 
 
 class _Batch:
@@ -184,15 +198,7 @@ class _Batch:
         self.sampler, self.sampling = sampler, sampling
         self.device = sampler.model.device
         self.reader = sampler.way.reader(sampler.model, sampler.vocabulary.pad)
-        limit = sampler.context
-        self.rows = [
-            # A row ends at its own limit or at the end of the context, whichever comes first.
-            _Row(
-                Request(r.tokens, min(r.max_tokens, limit - len(r.tokens)), r.key),
-                r.track(sampler.vocabulary),
-            )
-            for r in requests
-        ]
+        self.rows = [begin_row(r, sampler.context, sampler.vocabulary) for r in requests]
 
     def run(self) -> list[Completion]:
         """Run until every row has ended; completions in the order of the requests."""
@@ -229,13 +235,10 @@ class _Batch:
         self.reader.keep(index)
         return logits[index]
 
-    def _push(self, live: Sequence[_Row], tokens: Tensor, logprobs: Tensor) -> list[bool]:
+    def _push(self, live: Sequence[Row], tokens: Tensor, logprobs: Tensor) -> list[bool]:
         eos, going = self.sampler.eos, []
         for row, token, logprob in zip(live, tokens.tolist(), logprobs.tolist(), strict=True):
-            if not math.isfinite(logprob):
-                kind = self.sampler.model.config.model_type
-                remedy = "take weights from before they went wrong"
-                raise InvalidInput("model", kind, "its log-probabilities are not finite", remedy)
+            check_finite(self.sampler.model, logprob)
             if row.ended is None:
                 self.sampler.work.decoded += 1
                 going.append(row.push(token, logprob, eos))
@@ -243,54 +246,3 @@ class _Batch:
                 # It has ended but still stands in the batch; what is drawn for it is thrown away.
                 going.append(False)
         return going
-
-
-def draw(
-    logits: Tensor, sampling: Sampling, uniform: np.ndarray[Any, np.dtype[np.float64]]
-) -> tuple[Tensor, Tensor]:
-    """Draw one token per row by inverting the distribution function.
-
-    Args:
-        logits: shape (n, V).
-        sampling: temperature and top-p.
-        uniform: in [0, 1), shape (n,).
-
-    Returns:
-        Ids, shape (n,), and their log-probabilities, shape (n,), as
-        :class:`llm.sampling.base.Completion` has them.
-
-    Source: Holtzman et al. (2020), arXiv 1904.09751 (top-p, or nucleus, sampling).
-    """
-    greedy = sampling.temperature == 0
-    # In float32 whatever the model computes in: bfloat16 holds two to three digits.
-    scaled = logits.float() if greedy else logits.float() / sampling.temperature
-    logprobs = torch.log_softmax(scaled, dim=-1)
-    if greedy:
-        tokens = logprobs.argmax(dim=-1)
-    else:
-        weights = _nucleus(logprobs.exp(), sampling.top_p)
-        # In double: a sum of float32 over a vocabulary loses the tail's small probabilities.
-        cumulative = weights.double().cumsum(dim=-1)
-        total = cumulative[:, -1:].contiguous()
-        u = torch.from_numpy(uniform).to(logits.device)[:, None] * total
-        # From the right: at u = 0 the left would take the first id even if its weight is 0.
-        index = torch.searchsorted(cumulative, u, right=True)
-        # A u that rounds up to the total would fall beyond the last id that can be drawn, and one
-        # that is not a number beyond them all.
-        last = torch.searchsorted(cumulative, total).clamp(max=weights.shape[1] - 1)
-        tokens = torch.minimum(index, last)[:, 0]
-    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
-
-
-def _nucleus(weights: Tensor, top_p: float) -> Tensor:
-    """The weights with those outside the likeliest `top_p` set to 0, shape (n, V)."""
-    if top_p >= 1:
-        return weights
-    ranked, order = weights.sort(dim=-1, descending=True)
-    # What likelier ids hold. An id is in while that is below top_p, so the likeliest always is; the
-    # tolerance is for sums that miss top_p by rounding.
-    before = ranked.cumsum(dim=-1) - ranked
-    return weights.masked_fill(
-        torch.zeros_like(weights, dtype=torch.bool).scatter(1, order, before >= top_p * (1 - 1e-6)),
-        0.0,
-    )

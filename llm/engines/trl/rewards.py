@@ -21,6 +21,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Keys
 from llm.localizers.base import Localizer
 from llm.sampling.base import Sampler, Sampling
+from llm.sampling.streaming import Questions
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
 from llm.text.rollouts import TextRollout, TextState
@@ -278,15 +279,15 @@ class RewardSimulator(LanguageModelSimulator):
             )
         return TextState(problem, tuple(int(i) for i in ids))
 
-    def rollout_cut(
+    def _continuing(
         self, states: Sequence[Any], keys: Keys, steps: Sequence[int | None]
-    ) -> list[TextRollout]:
+    ) -> Questions[list[TextRollout]]:
         """Continue from each state and judge what has ended, all of it in one call.
 
         Raises:
             InvalidInput: whatever states or rewards are refused for.
         """
-        rollouts = super().rollout_cut(states, keys, steps)
+        rollouts = yield from super()._continuing(states, keys, steps)
         ended = [i for i, r in enumerate(rollouts) if r.text_ending is not TextEnding.CUT]
         if ended:
             scored = self._scored([rollouts[i] for i in ended])

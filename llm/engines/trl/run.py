@@ -18,7 +18,6 @@ from torch import Tensor
 from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.utils import split_tensor_dict
 
-from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection
@@ -27,7 +26,7 @@ from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.forward import forward_kept
 from llm.engines.trl.settings import TrlSettings, trl_config
 from llm.engines.trl.trainer import Outputs, SimulatorTrainer, pad_batch
-from llm.simulator import LanguageModelSimulator
+from llm.simulator import LanguageModelSimulator, driver_of
 from llm.task import Problem
 from llm.training.rows import TrainingRow, split_by_prompt, training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
@@ -221,7 +220,7 @@ class _RunTrainer(SimulatorTrainer):
         ids = list(range(len(problems)))[rank::processes]
         starts = self.simulator.start_states([problems[i] for i in ids])
         key = self.key.child("collect", self.number)
-        return collect(self.algorithm, self.simulator, starts, key, ids)
+        return driver_of(self.simulator)(self.algorithm, self.simulator, starts, key, ids)
 
     def _problems(self, number: int) -> list[Problem]:
         problems = list(self._problems_of(number))

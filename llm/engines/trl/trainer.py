@@ -20,7 +20,6 @@ from transformers import TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection, Reason
@@ -45,7 +44,7 @@ from llm.models.load import context_of
 from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
 from llm.sampling.trl_sampler import TrlSampler
-from llm.simulator import LanguageModelSimulator
+from llm.simulator import LanguageModelSimulator, driver_of
 from llm.task import Problem
 from llm.text.rollouts import TextState
 from llm.training.losses import Totals, policy_loss
@@ -171,7 +170,8 @@ class CollectingTrainer(GRPOTrainer):
     def _collect(self, places: list[int]) -> Collection:
         self._sync()
         key = self.key.child("collect", self.state.global_step)
-        return collect(self.algorithm, self.simulator, self._starts(places), key, places)
+        driver = driver_of(self.simulator)
+        return driver(self.algorithm, self.simulator, self._starts(places), key, places)
 
     def _sync(self) -> None:
         """Bring an engine with weights of its own up to date."""
