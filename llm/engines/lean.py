@@ -169,7 +169,13 @@ class LeanTrainer:
         tree = self._sharing.tree(rows, self.loss.temperature)
         with computing(self.model, self.settings):
             return gradients(
-                self.model, rows, tree, self._size, totals, self.loss, first_ratio(self.settings)
+                self.model,
+                rows,
+                tree,
+                self._size,
+                totals,
+                self.loss,
+                first_ratio(self.settings, self.loss),
             )
 
     def _notes_on(self, rows: Sequence[TrainingRow]) -> dict[str, float]:
@@ -273,18 +279,20 @@ def _as_float(value: Any) -> Any:
     return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value
 
 
-def first_ratio(settings: OptimizerSettings) -> bool:
+def first_ratio(settings: OptimizerSettings, loss: LossSettings) -> bool:
     """Whether ratios are 1: those of the only update from a batch, if sampler and learner differ.
 
     The log-probabilities of rounded products are off those of the sampler by some hundredths of a
     nat: taken for a ratio, that noise would clip rows that nothing has moved.
+    The loss "corrected" is for what a sampler's law is off by, and clips nothing.
     """
-    return settings.precision == "autocast" and settings.minibatches * settings.epochs == 1
+    alone = settings.minibatches * settings.epochs == 1
+    return settings.precision == "autocast" and alone and loss.kind != "corrected"
 
 
 def renews_logprobs(settings: OptimizerSettings, loss: LossSettings) -> bool:
     """Whether ratios need log-probabilities of the learner's own, from before several updates."""
-    several = settings.precision == "autocast" and not first_ratio(settings)
+    several = settings.precision == "autocast" and not first_ratio(settings, loss)
     return several and loss.kind == "clipped"
 
 

@@ -40,7 +40,7 @@ def make_sampler(
     engine = VllmSettings(
         source.resolved_path,
         device="cpu" if source.device == "cpu" else "auto",
-        dtype=source.precision,
+        dtype=source.precision if settings.precision == "model" else settings.precision,
         # The model that is trained lies on the same GPU, and vLLM's own default takes nearly all.
         memory_share=settings.memory_share,
         batch=settings.max_batch,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from cpi_theory.checks import InvalidInput, check_choice, check_count, check_in_range
 
 Engine = Literal["transformers", "vllm"]
+
+Precision = Literal["model", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +25,29 @@ class SamplerSettings:
         streaming: let each prompt go on as soon as its own rollouts are done, where the engine
             batches continuously; pays where there are more rollouts than `max_batch` and some are
             much longer than others.
+        precision: of vLLM's copy; "bfloat16" beside a model that is trained in float32 samples
+            faster, from another law: its log-probabilities are kept as those of the policy that
+            sampled, and a loss with ratios has to correct for them: "corrected", or "clipped" where
+            learning computes in the precision of the weights.
     """
 
     engine: Engine = "transformers"
     max_batch: int = 256
     memory_share: float = 0.4
     eager: bool = False
-    streaming: bool = False
+    # Left out where they have their defaults: settings stored before there were these keep their
+    # names.
+    streaming: bool = field(default=False, metadata={"later": True})
+    precision: Precision = field(default="model", metadata={"later": True})
 
     def __post_init__(self) -> None:
         if self.engine not in get_args(Engine):
             raise InvalidInput(
                 "sampler.engine", self.engine, "unknown", "choose transformers or vllm"
             )
+        check_choice("sampler.precision", self.precision, get_args(Precision))
+        if self.precision != "model" and self.engine != "vllm":
+            problem = f"{self.engine} samples from the very model that is trained"
+            raise InvalidInput("sampler.precision", self.precision, problem, "choose model or vllm")
         check_count("sampler.max_batch", self.max_batch)
         check_in_range("sampler.memory_share", self.memory_share, 0.01, 1)

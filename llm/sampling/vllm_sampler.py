@@ -12,6 +12,7 @@ computed in.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -128,6 +129,7 @@ class VllmSampler:
         self._vllm, self._temperature, self._asked = vllm, 1.0, 0
         self.context = int(self._llm.model_config.max_model_len)
         self.work, self.cached = Work(), 0
+        self._rows: dict[str, _Row] = {}  # under way, streams and calls alike
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
         """Sample one completion per request; see :class:`llm.sampling.base.Sampler`.
@@ -136,18 +138,56 @@ class VllmSampler:
         """
         check_requests(requests, self.context)
         self.work.calls += bool(requests)
-        # At temperature 0 the likeliest token is taken and log-probabilities are those at 1.
-        self._at(sampling.temperature or 1.0)
         # In the order of the requests, which the engine's steps do not keep.
-        rows = {self._add(r, sampling): _Row(r, r.track(self.vocabulary)) for r in requests}
-        engine = self._llm.llm_engine
+        names = [self.begin(request, sampling) for request in requests]
+        rows = [self._rows[name] for name in names]
         try:
-            while engine.has_unfinished_requests():
-                over = [o.request_id for o in engine.step() if self._take(rows[o.request_id], o)]
-                engine.abort_request(over)
+            while any(row.reason is None for row in rows):
+                self.step()
         finally:  # nothing of an interrupted call may turn up in the next one
-            engine.abort_request(list(rows))
-        return [self._completion(row) for row in rows.values()]
+            self.drop(names)
+        return [self.completion(row) for row in rows]
+
+    def stream(self) -> VllmStream:
+        """Begin a stream of requests, which the engine takes in whenever it has room."""
+        return VllmStream(self)
+
+    def begin(self, request: Request, sampling: Sampling, temperature: float | None = None) -> str:
+        """Queue a request; returns its name, by which :meth:`drop` knows it.
+
+        Args:
+            request: what is wanted.
+            sampling: how it is drawn.
+            temperature: at which log-probabilities are known from here on, if nothing else is under
+                way; by default the request's own.
+        """
+        if not self._rows:
+            self._at(temperature or _temperature_of(sampling))
+        # The workers divide by one temperature for all: what is drawn at another beside them is
+        # drawn right, but its log-probabilities would be those of theirs.
+        known = _temperature_of(sampling) == self._temperature
+        name = self._add(request, sampling)
+        self._rows[name] = _Row(request, request.track(self.vocabulary), known=known)
+        return name
+
+    def step(self) -> None:
+        """Sample a token for every request under way."""
+        engine = self._llm.llm_engine
+        engine.abort_request(
+            [o.request_id for o in engine.step() if self._take(self._rows[o.request_id], o)]
+        )
+
+    def has_ended(self, name: str) -> bool:
+        """Tell whether a request that is under way has its completion."""
+        return self._rows[name].reason is not None
+
+    def drop(self, names: Sequence[str]) -> list[Completion]:
+        """Forget requests; returns completions of those that have ended."""
+        rows = [self._rows.pop(name) for name in names]
+        self._llm.llm_engine.abort_request(
+            [name for name, row in zip(names, rows, strict=True) if row.reason is None]
+        )
+        return [self.completion(row) for row in rows if row.reason is not None]
 
     def _at(self, temperature: float) -> None:
         if temperature != self._temperature:
@@ -158,8 +198,9 @@ class VllmSampler:
         """Queue a request; its name there."""
         kinds = self._vllm.sampling_params.RequestOutputKind
         params = self._vllm.SamplingParams(
-            # The workers divide by the temperature: 1 samples from that, 0 takes the likeliest.
-            temperature=float(sampling.temperature > 0),
+            # The workers have divided by a temperature: what is left to divide by is 1, or the
+            # ratio of both beside rows that are drawn at another; 0 takes the likeliest.
+            temperature=sampling.temperature / self._temperature,
             top_p=sampling.top_p,
             seed=request.key & _SEEDS,  # vLLM's seeds are signed
             max_tokens=min(request.max_tokens, self.context - len(request.tokens)),
@@ -189,7 +230,8 @@ class VllmSampler:
         self.work.decoded += len(part.token_ids)
         return row.take(part.token_ids, part.logprobs, part.finish_reason)
 
-    def _completion(self, row: _Row) -> Completion:
+    def completion(self, row: _Row) -> Completion:
+        """Return the completion of a row that has ended."""
         # vLLM knows ends of sequences as stop tokens here, so the last id tells the two apart.
         ended: CompletionEnding = "length" if row.reason == "length" else "stop"
         if row.tokens[-1] in self.eos:
@@ -213,6 +255,53 @@ class VllmSampler:
         self._llm.reset_prefix_cache()
 
 
+def _temperature_of(sampling: Sampling) -> float:
+    """The one of log-probabilities: where the likeliest token is taken, they are those at 1."""
+    return sampling.temperature or 1.0
+
+
+class VllmStream:
+    """Requests under way in vLLM, which batches continuously by itself.
+
+    All run beside each other. A request that is drawn at another temperature than the first (the
+    reply of a localiser beside rollouts) has log-probabilities that are not numbers.
+    """
+
+    def __init__(self, sampler: VllmSampler) -> None:
+        """Begin empty; see :class:`~llm.sampling.streaming.CompletionStream`."""
+        self._sampler, self._names = sampler, set[str]()
+        self._temperature: float | None = None
+
+    def submit(self, request: Request, sampling: Sampling) -> int:
+        """Take a request; see :class:`~llm.sampling.streaming.CompletionStream`."""
+        check_requests([request], self._sampler.context)
+        # That of the first request for the whole stream: replies of a localiser alone may be under
+        # way when rollouts come again, whose log-probabilities are learned from.
+        if self._temperature is None:
+            self._temperature = _temperature_of(sampling)
+        name = self._sampler.begin(request, sampling, self._temperature)
+        self._names.add(name)
+        return int(name)
+
+    def finished(self) -> list[tuple[int, Completion]]:
+        """Work until a request is done; see :class:`~llm.sampling.streaming.CompletionStream`."""
+        if self._names:
+            self._sampler.work.calls += 1
+        ended: list[str] = []
+        while self._names and not ended:
+            # Before the first step: a call made meanwhile may have ended some of them.
+            ended = sorted(filter(self._sampler.has_ended, self._names), key=int)
+            if not ended:
+                self._sampler.step()
+        self._names.difference_update(ended)
+        return list(zip(map(int, ended), self._sampler.drop(ended), strict=True))
+
+    def close(self) -> None:
+        """Drop what is not done."""
+        self._sampler.drop(sorted(self._names))
+        self._names.clear()
+
+
 @dataclass(slots=True)
 class _Row:
     """A completion in the making."""
@@ -223,13 +312,15 @@ class _Row:
     logprobs: list[float] = field(default_factory=list)
     reason: str | None = None
     counted: bool = False
+    known: bool = True
 
     def take(self, tokens: Sequence[int], logprobs: Any, reason: str | None) -> bool:
         """Add tokens up to where the stop rule ends it; whether it does."""
         self.reason = reason
         for token, ranked in zip(tokens, logprobs, strict=True):
             self.tokens.append(token)
-            self.logprobs.append(ranked[token].logprob)
+            # What is not known is not a number: nobody can learn from it unawares.
+            self.logprobs.append(ranked[token].logprob if self.known else math.nan)
             if self.tracker(token, self.logprobs[-1]):
                 self.reason = "stop"
                 # With a reason vLLM has ended it itself, and there is nothing to abort.

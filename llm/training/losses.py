@@ -77,15 +77,19 @@ def policy_loss(
     :math:`\sum_{i,t} v_{it} \ell_{it}`, where :math:`\ell_{it}` is
 
     - "unclipped": :math:`-A_{it} \log \pi(y_{it})`;
+    - "corrected": :math:`-\min(\rho_{it}, c) A_{it} \log \pi(y_{it})` with `most_ratio` for
+      :math:`c`, the factor before :math:`A_{it}` being a constant to the gradient;
     - "clipped": :math:`-\min(\rho_{it} A_{it}, \mathrm{clip}(\rho_{it}, 1 - c_l, 1 + c_h) A_{it})`
-      with the ratio :math:`\rho_{it} = \pi(y_{it}) / \pi_{old}(y_{it})`, and `clip_low` and
-      `clip_high` for :math:`c_l` and :math:`c_h`.
+      with `clip_low` and `clip_high` for :math:`c_l` and :math:`c_h`,
 
-    In the first update after sampling, :math:`\rho_{it} = 1`, and both have the same gradient.
+    and the ratio is :math:`\rho_{it} = \pi(y_{it}) / \pi_{old}(y_{it})`.
+
+    In the first update after sampling, :math:`\rho_{it} = 1`, and all have the same gradient,
+    unless the sampler computed in another precision.
 
     With `kl` = b above 0, :math:`b \, w_{it} (e^{d_{it}} - d_{it} - 1)` is added to each term,
     where :math:`d_{it} = \log \pi_{ref}(y_{it}) - \log \pi(y_{it})`, and :math:`w_{it}` is 1, or
-    :math:`\rho_{it}` if the term is weighted.
+    :math:`\rho_{it}`, truncated by no kind of loss, if the term is weighted.
 
     Args:
         logprobs: of completion tokens under the policy that learns, in nats, shape (n, T).
@@ -104,12 +108,19 @@ def policy_loss(
         InvalidInput: if there is no `reference` where one is needed.
 
     Source: arXiv 2605.25507 (unclipped, sequence-mean); Schulman et al. (2017), arXiv 1707.06347
-    (clipped); Shao et al. (2024), arXiv 2402.03300 (with advantages relative to a group, and the KL
-    term); arXiv 2512.02556 (its weight).
+    (clipped); Espeholt et al. (2018), arXiv 1802.01561 (truncated ratios); Shao et al. (2024),
+    arXiv 2402.03300 (with advantages relative to a group, and the KL term); arXiv 2512.02556 (its
+    weight).
     """
     if settings.kind == "unclipped":
         # REINFORCE: without a ratio it is right only while the policy is the one that sampled.
         terms = -advantages * logprobs
+    elif settings.kind == "corrected":
+        with torch.no_grad():
+            ratio = torch.exp(torch.where(mask, logprobs - old_logprobs, 0.0))
+            # Truncated above: a token that the sampler all but ruled out would outweigh the rest.
+            ratio = ratio.clamp(max=settings.most_ratio)
+        terms = -ratio * advantages * logprobs
     else:
         # Masked before the exponential: infinity times 0 further down would have a NaN gradient.
         ratio = torch.exp(torch.where(mask, logprobs - old_logprobs, 0.0))

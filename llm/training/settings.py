@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from cpi_theory.checks import check_choice, check_count, check_in_range, check_positive
 from llm.models.temperature import check_temperature
 
-Kind = Literal["unclipped", "clipped"]
+Kind = Literal["unclipped", "corrected", "clipped"]
 
 Aggregation = Literal["sequence-mean", "token-mean", "constant"]
 
@@ -24,8 +24,10 @@ class LossSettings:
 
     Attributes:
         kind: "unclipped": -A log pi, as published for SRPO, right only for the first update from
-            a batch; "clipped": PPO's, on the ratio to the policy that sampled. See
-            :func:`llm.training.losses.policy_loss` for both.
+            a batch; "corrected": the same, each token weighed by its ratio to the policy that
+            sampled, at most `most_ratio`, for samplers that compute in another precision than the
+            model that learns; "clipped": PPO's, on the ratio to the policy that sampled. See
+            :func:`llm.training.losses.policy_loss` for all.
         aggregation: "sequence-mean": mean over rows of each row's mean over its tokens, as
             published for GRPO and SRPO: a token of a short suffix then weighs more than one of a
             long rollout; "token-mean": mean over all tokens (DAPO); "constant": sum over all
@@ -39,6 +41,7 @@ class LossSettings:
             sampled token and averaged as the other terms are; 0: none, and no start model is kept.
         kl_weighted: weight that estimate by the ratio to the policy that sampled, which makes its
             gradient that of the KL divergence itself; False: as first published for GRPO.
+        most_ratio: largest weight of a token in "corrected", in [1, 100].
 
     Source: Shao et al. (2024), arXiv 2402.03300 (GRPO and its KL term); Liu et al. (2025), arXiv
     2503.20783 (Dr. GRPO); Yu et al. (2025), arXiv 2503.14476 (DAPO); arXiv 2512.02556 (the weighted
@@ -51,16 +54,18 @@ class LossSettings:
     clip_high: float = 0.2
     constant: float = 1000.0
     temperature: float = 1.0
-    # Left out where they have their defaults: settings stored before there was a KL term keep
-    # their names.
+    # Left out where they have their defaults: settings stored before there were these keep their
+    # names.
     kl: float = field(default=0.0, metadata={"later": True})
     kl_weighted: bool = field(default=True, metadata={"later": True})
+    most_ratio: float = field(default=2.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, get_args(Kind))
         check_choice("aggregation", self.aggregation, get_args(Aggregation))
         check_in_range("clip_low", self.clip_low, 0, 1)
         check_in_range("clip_high", self.clip_high, 0, 100)
+        check_in_range("most_ratio", self.most_ratio, 1, 100)
         check_positive("constant", self.constant)
         check_temperature("temperature", self.temperature, greedy=False)
         check_in_range("kl", self.kl, 0, 1000)
@@ -88,7 +93,7 @@ class OptimizerSettings:
         precision: of the arithmetic: "weights": that of the weights; "autocast": matrix products in
             bfloat16 over float32 weights. Log-probabilities then differ from those of the sampler,
             so the ratio of the loss "clipped" is to those of this arithmetic, before the first
-            update: it is 1 there.
+            update: it is 1 there. That of "corrected" is to the sampler's all the same.
 
     Source: Kingma and Ba (2015), arXiv 1412.6980 (Adam); Loshchilov and Hutter (2019), arXiv
     1711.05101 (decoupled weight decay).

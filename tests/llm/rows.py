@@ -74,6 +74,9 @@ def slow_loss(model, rows, settings):
         for logprob, old, advantage in rows_tokens:
             if settings.kind == "unclipped":
                 term = -advantage * logprob
+            elif settings.kind == "corrected":
+                ratio = min(float(torch.exp(logprob.detach() - old)), settings.most_ratio)
+                term = -ratio * advantage * logprob
             else:
                 ratio = torch.exp(logprob - old)
                 low, high = 1 - settings.clip_low, 1 + settings.clip_high

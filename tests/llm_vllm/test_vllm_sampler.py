@@ -219,3 +219,81 @@ def test_heads_that_the_engine_cannot_compute_are_refused_at_once(tmp_path):
     save(TinyModel(width=32, heads=2).build(WORDS.tokenizer, seed=0), WORDS.tokenizer, tmp_path)
     with pytest.raises(InvalidInput, match="heads have size 16"):
         VllmSampler(VllmSettings(str(tmp_path), context=512, eager=True), WORDS)
+
+
+def drained(stream, tickets):
+    done = {}
+    while len(done) < len(tickets):
+        done.update(stream.finished())
+    assert stream.finished() == []
+    return [done[ticket] for ticket in tickets]
+
+
+def test_streams_give_the_completions_of_a_call(untied):
+    engine, model = untied
+    asked = requests(16, most=20, stop=CountStop(9))
+    expected = engine.generate(asked, Sampling(0.7))
+    stream = engine.stream()
+    tickets = [stream.submit(request, Sampling(0.7)) for request in asked[:10]]
+    early = stream.finished()
+    tickets += [stream.submit(request, Sampling(0.7)) for request in asked[10:]]
+    # A call of its own in between, as of a localiser that does not know of streams.
+    engine.generate(requests(3), Sampling(0.7))
+    found = dict(early)
+    while len(found) < 16:
+        found.update(stream.finished())
+    for ticket, request, other in zip(tickets, asked, expected, strict=True):
+        assert found[ticket].tokens == other.tokens
+        assert found[ticket].ended == other.ended
+        np.testing.assert_allclose(
+            found[ticket].logprobs, reference(model, request, other, 0.7), atol=1e-3
+        )
+    stream.close()
+    assert gap(engine, model) < 1e-3
+
+
+def test_replies_at_another_temperature_are_drawn_beside_rollouts(untied):
+    engine, model = untied
+    count = 2000
+    stream = engine.stream()
+    rollouts = [stream.submit(request, Sampling(1.5)) for request in requests(8)]
+    keys = Key.of(19).integers(count)
+    replies = [stream.submit(Request((3, 4, 5), 1, int(k)), Sampling(0.5)) for k in keys]
+    greedy = stream.submit(Request((3, 4, 5), 4, 1), GREEDY)
+    done = drained(stream, [*rollouts, *replies, greedy])
+    for request, completion in zip(requests(8), done[:8], strict=True):
+        expected = reference(model, request, completion, 1.5)
+        np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)
+    drawn = np.bincount([c.tokens[0] for c in done[8:-1]], minlength=64)
+    with torch.no_grad():
+        law = torch.softmax(model(input_ids=torch.tensor([[3, 4, 5]])).logits[0, -1] / 0.5, -1)
+    error = np.sqrt(law.numpy() * (1 - law.numpy()) / count)
+    assert np.all(np.abs(drawn / count - law.numpy()) <= 4.5 * error + 1e-3)
+    assert np.isnan(done[8].logprobs).all()
+    (alone,) = engine.generate([Request((3, 4, 5), 4, 1)], GREEDY)
+    assert done[-1].tokens == alone.tokens
+
+
+def test_what_is_dropped_does_not_turn_up_again(untied):
+    engine, model = untied
+    stream = engine.stream()
+    for request in requests(8, most=50):
+        stream.submit(request, Sampling(0.7))
+    stream.finished()
+    stream.close()
+    assert gap(engine, model) < 1e-3
+
+
+def test_rollouts_are_known_when_replies_alone_were_under_way(untied):
+    """All rollouts are done, and their localisations begin, before the next rollouts come."""
+    engine, model = untied
+    stream = engine.stream()
+    drained(stream, [stream.submit(request, Sampling(0.7)) for request in requests(4)])
+    replies = [stream.submit(Request((3, 4, 5), 40, 1), Sampling(0.3))]
+    later = requests(6)
+    tickets = [stream.submit(request, Sampling(0.7)) for request in later]
+    done = drained(stream, [*replies, *tickets])
+    for request, completion in zip(later, done[1:], strict=True):
+        expected = reference(model, request, completion, 0.7)
+        np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)
+    assert np.isnan(done[0].logprobs).all()

@@ -77,7 +77,7 @@ class SharedUpdates:
                     micro_batch,
                     totals,
                     self._loss,
-                    first_ratio(self._settings),
+                    first_ratio(self._settings, self._loss),
                 )
                 self.spared += sum(map(len, rows)) - read
         if not self._learned:

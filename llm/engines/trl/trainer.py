@@ -236,7 +236,7 @@ class CollectingTrainer(GRPOTrainer):
         # Rows that fill up have no advantage, but would have a KL term.
         mask = part["completion_mask"].bool() & part["counted"].bool()[:, None]
         old, gains = part["old_per_token_logps"], part["advantages"]
-        if first_ratio(self._settings):
+        if first_ratio(self._settings, self.loss):
             old = logprobs.detach()
         # Processes average their gradients, while each of these is a share of one sum.
         processes = int(self.accelerator.num_processes)

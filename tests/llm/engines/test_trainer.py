@@ -104,7 +104,7 @@ def lean_update(trained, world, algorithm, loss):
 
 EACH_LOSS = [
     (RESETS, LossSettings(kind, aggregation, constant=100.0))
-    for kind in ("unclipped", "clipped")
+    for kind in ("unclipped", "corrected", "clipped")
     for aggregation in ("sequence-mean", "token-mean", "constant")
 ]
 
@@ -132,7 +132,7 @@ def cheap(monkeypatch):
     monkeypatch.setattr(sharing, "tree_of", lambda rows, worth=3: tree_of(rows, worth))
 
 
-@pytest.mark.parametrize("kind", ["unclipped", "clipped"])
+@pytest.mark.parametrize("kind", ["unclipped", "corrected", "clipped"])
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_shared_prefixes_give_the_same_update(tmp_path, cheap, caplog, kind, epochs):
     """In one go for all micro-batches, of which the others have nothing left to do."""

@@ -91,7 +91,7 @@ def lean(algorithm=RESETS, loss=LossSettings(), optimizer=OPTIMIZER, updates=3, 
     return world, diary
 
 
-@pytest.mark.parametrize("kind", ["unclipped", "clipped"])
+@pytest.mark.parametrize("kind", ["unclipped", "corrected", "clipped"])
 @pytest.mark.parametrize("algorithm", [GRPO(6), RESETS], ids=["grpo", "resets"])
 def test_a_run_is_that_of_the_lean_loop(tmp_path, kind, algorithm):
     loss = LossSettings(kind)

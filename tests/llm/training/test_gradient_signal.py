@@ -35,7 +35,7 @@ def closed_form(one, weight):
     return found
 
 
-@pytest.mark.parametrize("kind", ["unclipped", "clipped"])
+@pytest.mark.parametrize("kind", ["unclipped", "corrected", "clipped"])
 @pytest.mark.parametrize("aggregation", ["token-mean", "sequence-mean"])
 def test_norms_have_their_closed_form_whatever_the_padding(kind, aggregation):
     rows = [row((3, 20, 4), (30, 41, 6, 12), 1.5), row((3,), (50, 7), -0.5), row((3,), (9,), 0.0)]

@@ -19,7 +19,7 @@ from llm.training.settings import LossSettings
 from tests.llm.rows import gradient, logprobs_of, random_rows, relative, slow_loss, tiny_model
 
 torch.set_num_threads(1)
-KINDS = ("unclipped", "clipped")
+KINDS = ("unclipped", "corrected", "clipped")
 AGGREGATIONS = ("sequence-mean", "token-mean", "constant")
 LOSSES = [
     LossSettings(kind, aggregation, 0.1, 0.3, 70.0)
@@ -88,10 +88,31 @@ def test_opposite_advantages_give_opposite_gradients_on_policy(loss):
     assert relative(found, -gradient(model, whole(model, rows, loss))) < 1e-5
 
 
-def test_both_kinds_agree_on_policy():
+def test_all_kinds_agree_on_policy():
     model, rows = tiny_model(), random_rows()
     ours = [gradient(model, whole(model, rows, LossSettings(kind))) for kind in KINDS]
     assert relative(ours[0], ours[1]) < 1e-5
+    assert relative(ours[0], ours[2]) < 1e-5
+
+
+def test_ratios_undo_what_a_sampler_in_another_precision_does():
+    """Over all tokens that it could have drawn, the mean gradient is that of the exact sampler."""
+    exact = torch.tensor([0.2, -0.4, 1.0, 0.1], requires_grad=True)
+    rough = (exact.detach() + torch.tensor([0.3, -0.2, -0.1, 0.2])).log_softmax(0)
+    advantages = torch.tensor([1.0, -0.5, 0.25, 2.0])
+
+    def mean_gradient(kind, drawn_from):
+        total = torch.zeros(4)
+        for token in range(4):
+            new = exact.log_softmax(0)[token].view(1, 1)
+            args = rough[token].view(1, 1), advantages[token].view(1, 1), torch.tensor([[True]])
+            loss = policy_loss(new, *args, Totals(1, 1), LossSettings(kind))
+            total += drawn_from[token].exp() * torch.autograd.grad(loss, exact)[0]
+        return total
+
+    wanted = mean_gradient("unclipped", exact.detach().log_softmax(0))
+    assert relative(mean_gradient("corrected", rough), wanted) < 1e-5
+    assert relative(mean_gradient("unclipped", rough), wanted) > 0.05
 
 
 def hand(kind="unclipped", aggregation="sequence-mean", **options):
@@ -111,6 +132,10 @@ def test_losses_worked_by_hand():
     assert hand(aggregation="constant", constant=8.0) == pytest.approx((1 + 2 - 1) / 8)
     # Ratios 1, e^0.5 (clipped to 1.2) and e^-0.25 = 0.779 (clipped to 0.8, advantage negative).
     assert hand("clipped", "token-mean") == pytest.approx((-1 - 1.2 + 2 * 0.8) / 10)
+    # The same ratios as weights, the second at most 1.5; e^-0.25 = 0.7788.
+    assert hand("corrected", "token-mean", most_ratio=1.5) == pytest.approx(
+        (1 + 1.5 * 2 - 0.778801) / 10
+    )
     loose = {"clip_low": 0.9, "clip_high": 9.0}
     terms = -1 - 2.718281828**0.5 + 2 * 2.718281828**-0.25
     assert hand("clipped", "token-mean", **loose) == pytest.approx(terms / 10)
@@ -125,6 +150,16 @@ def test_a_kl_term_worked_by_hand():
         loss = LossSettings(kl=0.25, kl_weighted=weighted)
         found = policy_loss(new, old, gain, place, Totals(1, 2), loss, start)
         assert float(found) == pytest.approx(0.25 * weight * (math.exp(-1) + 1 - 1) / 2)
+
+
+def test_the_kl_term_is_added_to_a_corrected_loss():
+    """As to any other: what it adds is what it is alone, its weight not truncated at 1.2."""
+    place, new, old = torch.tensor([[True]]), torch.tensor([[-1.0]]), torch.tensor([[-1.5]])
+    start, gain = torch.tensor([[-2.0]]), torch.tensor([[2.0]])
+    loss = LossSettings("corrected", kl=0.25, most_ratio=1.2)
+    found = policy_loss(new, old, gain, place, Totals(1, 1), loss, start)
+    expected = 1.2 * 2.0 * 1.0 + 0.25 * math.exp(0.5) * math.exp(-1)
+    assert float(found) == pytest.approx(expected)
 
 
 def test_the_weighted_kl_term_has_the_gradient_of_the_divergence():
@@ -244,6 +279,7 @@ def test_logprobs_are_those_of_unpadded_rows(shortest):
         ("clip_low", 1.5),
         ("clip_high", -0.1),
         ("constant", 0.0),
+        ("most_ratio", 0.9),
         ("temperature", 0.0),
     ],
 )

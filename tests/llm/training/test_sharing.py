@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from llm.engines.lean import LeanTrainer, autocast_error, completion_logprobs, computing, gradients
+from llm.engines.lean import (
+    LeanTrainer,
+    autocast_error,
+    completion_logprobs,
+    computing,
+    gradients,
+    with_logprobs,
+)
 from llm.models.load import prepare
 from llm.models.memory import OutOfMemory
 from llm.models.settings import LoraSettings, ModelSettings
@@ -102,11 +109,16 @@ def test_sinks_and_experts_whose_kernels_know_no_float64():
     assert compared(found, plain)[0] < 1e-4
 
 
-@given(seed=st.integers(0, 99), worth=st.integers(1, 20), micro_batch=st.integers(1, 9))
+@given(
+    seed=st.integers(0, 99),
+    worth=st.integers(1, 20),
+    micro_batch=st.integers(1, 9),
+    kind=st.sampled_from(["corrected", "clipped"]),
+)
 @settings(max_examples=6, deadline=None)
-def test_neither_the_tree_nor_the_micro_batch_changes_it(seed, worth, micro_batch):
+def test_neither_the_tree_nor_the_micro_batch_changes_it(seed, worth, micro_batch, kind):
     model, rows = tiny_model().double(), rows_with_resets(seed, VOCABULARY)
-    tree, loss = tree_of(rows, worth), LossSettings("clipped")
+    tree, loss = tree_of(rows, worth), LossSettings(kind)
     found, plain = (gradient_of(model, rows, t, micro_batch, loss)[2] for t in (tree, None))
     assert compared(found, plain)[0] < 1e-6
 
@@ -289,6 +301,24 @@ def test_autocast_has_a_ratio_of_one_where_the_policy_is_the_one_that_sampled():
     # Of several updates from a batch the later ones have the ratio to the weights before the first.
     (one, _), (other, _) = (step(given, "clipped", epochs=2) for given in (rows, off))
     assert torch.equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("way", ["always", "off"])
+def test_autocast_leaves_the_corrected_loss_its_ratio_to_the_sampler(way, epochs):
+    """Tokens that the sampler gave half of their probability weigh twice, or at most so much."""
+    rows = with_logprobs(tiny_model(), long_rows(), 1.0, 64, every=True)
+
+    def step(given, kind, **options):
+        model = tiny_model()
+        settings = OptimizerSettings(1e-9, precision="autocast", shared_prefixes=way, epochs=epochs)
+        return LeanTrainer(model, settings, LossSettings(kind, **options)).step(given)
+
+    off = [dataclasses.replace(r, logprobs=r.logprobs - np.float32(np.log(2))) for r in rows]
+    for most, weight in ((100.0, 2.0), (1.5, 1.5)):
+        found = step(off, "corrected", most_ratio=most)
+        expected = weight * step(rows, "unclipped").gradient_norm
+        assert found.gradient_norm == pytest.approx(expected, rel=0.05)
 
 
 @pytest.mark.parametrize("way", ["always", "off"])
