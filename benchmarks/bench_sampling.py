@@ -1,0 +1,176 @@
+"""Tokens per second of one model by several engines: ours, ``model.generate``, and vLLM.
+
+Batches of 1, 8 and 64 requests with distinct prompts, and 64 that share 8. Every request has
+as many tokens as it may, whatever it says: no end-of-sequence token ends one. vLLM runs in its own
+environment (``make test-vllm`` makes it), once by its own ``LLM.generate`` and once by our sampler,
+in float32 and bfloat16. Rates are per second of the processor over all threads and of the clock; on
+a machine with other work only the former mean anything.
+
+Run as ``python -m benchmarks.bench_sampling [--model DIR] [--tokens N] [--threads N] [--vllm]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cpi_theory.randomness import Key
+
+MODEL = Path("models/smollm2")
+VLLM = Path(".venv-vllm/bin/python")
+PROMPT = 85
+"""Tokens of a prompt: those of a sum in SmolLM2's chat template with a system prompt."""
+CASES = {"1": (1, 1), "8 distinct": (8, 1), "64 distinct": (64, 1), "8 x 8": (8, 8)}
+
+
+def requests(prompts: int, each: int) -> list[tuple[tuple[int, ...], int]]:
+    """Random ids with a key for each request."""
+    drawn = Key.of(0).child("prompts").integers(prompts * PROMPT).reshape(prompts, PROMPT)
+    keys = iter(Key.of(0).child("keys").integers(prompts * each))
+    # Ids below 100 have special meanings in many tokenizers.
+    ids = [tuple(100 + int(i) % 20_000 for i in row) for row in drawn]
+    return [(prompt, int(next(keys))) for prompt in ids for _ in range(each)]
+
+
+def with_transformers(model: str, tokens: int) -> dict[str, Callable[[list[Any]], int]]:
+    """Our sampler, its stream, and ``generate``."""
+    import torch
+
+    from llm.models.load import load_model
+    from llm.models.settings import ModelSettings
+    from llm.sampling.base import Request, Sampling
+    from llm.sampling.transformers_sampler import TransformersSampler
+
+    network, vocabulary = load_model(ModelSettings(model))
+    sampler = TransformersSampler(network, vocabulary)
+    sampler.eos = frozenset()
+
+    def ours(asked: list[Any]) -> int:
+        found = sampler.generate([Request(p, tokens, k) for p, k in asked], Sampling())
+        return sum(len(c.tokens) for c in found)
+
+    def streamed(asked: list[Any]) -> int:
+        stream, count = sampler.stream(), 0
+        for prompt, key in asked:
+            stream.submit(Request(prompt, tokens, key), Sampling())
+        while done := stream.finished():
+            count += sum(len(c.tokens) for _, c in done)
+        return count
+
+    def generate(asked: list[Any]) -> int:
+        ids = torch.tensor([prompt for prompt, _ in asked])
+        options = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+        with torch.inference_mode():
+            out = network.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=tokens,
+                min_new_tokens=tokens,
+                **options,
+            )
+        return int(out[:, ids.shape[1] :].numel())
+
+    return {"ours": ours, "ours, streaming": streamed, "generate": generate}
+
+
+def with_vllm(model: str, tokens: int, precision: str) -> dict[str, Callable[[list[Any]], int]]:
+    """Our sampler on vLLM, and ``LLM.generate``."""
+    import vllm
+    from transformers import AutoTokenizer
+
+    from llm.sampling.base import Request, Sampling
+    from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+    from llm.text.vocabulary import Vocabulary
+
+    settings = VllmSettings(model, dtype=precision, context=512, eager=True)  # type: ignore[arg-type]
+    sampler = VllmSampler(settings, Vocabulary(AutoTokenizer.from_pretrained(model)))
+    sampler.eos = frozenset()
+    engine: Any = sampler._llm
+
+    def ours(asked: list[Any]) -> int:
+        engine.reset_prefix_cache()
+        found = sampler.generate([Request(p, tokens, k) for p, k in asked], Sampling())
+        return sum(len(c.tokens) for c in found)
+
+    def raw(asked: list[Any]) -> int:
+        engine.reset_prefix_cache()
+        given = [{"prompt_token_ids": list(prompt)} for prompt, _ in asked]
+        params = [
+            vllm.SamplingParams(
+                seed=key & (1 << 63) - 1,
+                max_tokens=tokens,
+                logprobs=0,
+                ignore_eos=True,
+                detokenize=False,
+            )
+            for _, key in asked
+        ]
+        outputs = engine.generate(given, params, use_tqdm=False)
+        return sum(len(o.outputs[0].token_ids) for o in outputs)
+
+    return {f"ours on vLLM, {precision}": ours, f"vLLM, {precision}": raw}
+
+
+def measure(engines: dict[str, Callable[[list[Any]], int]], rounds: int) -> None:
+    """Print a line per engine and case: medians of interleaved runs."""
+    for case, (prompts, each) in CASES.items():
+        asked = requests(prompts, each)
+        rates: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
+        for turn in range(rounds + 1):
+            for name in list(engines)[:: 1 if turn % 2 else -1]:
+                begin = (time.process_time(), time.perf_counter())
+                count = engines[name](asked)
+                spent = (time.process_time() - begin[0], time.perf_counter() - begin[1])
+                if turn:  # the first run warms up
+                    rates[name].append((count / spent[0], count / spent[1]))
+        for name, found in rates.items():
+            busy, passed = (statistics.median(column) for column in zip(*found, strict=True))
+            line = {"engine": name, "batch": case}
+            line |= {
+                "tokens_per_cpu_second": round(busy, 1),
+                "tokens_per_second": round(passed, 1),
+            }
+            print(json.dumps(line), flush=True)
+
+
+def main() -> None:
+    """Print the table; the rows of vLLM come from its own environment, where there is one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--vllm", choices=("none", "float32", "bfloat16"), default=None)
+    given = parser.parse_args()
+    if given.vllm in ("float32", "bfloat16"):
+        measure(with_vllm(given.model, given.tokens, given.vllm), given.rounds)
+        return
+    import torch
+
+    torch.set_num_threads(given.threads)
+    measure(with_transformers(given.model, given.tokens), given.rounds)
+    if given.vllm == "none" or not VLLM.exists():
+        print("vLLM is left out", file=sys.stderr)
+        return
+    for precision in ("float32", "bfloat16"):
+        command = [str(VLLM), "-m", "benchmarks.bench_sampling", "--vllm", precision]
+        command += ["--model", given.model, "--tokens", str(given.tokens)]
+        command += ["--rounds", str(given.rounds)]
+        surroundings = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True, env=surroundings
+        )
+        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+        print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    main()
