@@ -45,6 +45,7 @@ def drained(stream, tickets, done=None):
 
 def streamed(engine, asked, sampling=Sampling(), slots=4):
     stream = engine.stream(slots)
+    assert isinstance(stream, SlotStream)  # not what stands in where probes find it wrong
     return drained(stream, [stream.submit(r, sampling) for r in asked])
 
 
@@ -64,7 +65,7 @@ def test_any_number_of_slots_gives_the_completions_of_a_batch(slots, sampling):
 def test_requests_may_enter_at_any_time_and_be_drawn_in_any_way(data, slots):
     asked = requests(15, most=12)
     kinds = [data.draw(st.sampled_from(KINDS)) for _ in asked]
-    stream, done, tickets = ENGINE.stream(slots), {}, []
+    stream, done, tickets = SlotStream(ENGINE, slots), {}, []
     while len(tickets) < len(asked):
         for i in range(len(tickets), min(len(asked), len(tickets) + data.draw(st.integers(1, 6)))):
             tickets.append(stream.submit(asked[i], kinds[i]))
