@@ -78,6 +78,7 @@ class OpenModel:
             localizer,
             ours.success,
             ours.chat,
+            ours.streaming,
         )
 
 
@@ -120,7 +121,8 @@ def open_model(
     its own first error).
     """
     model, vocabulary = load_model(settings, seed=seed)
-    sampler = make_sampler(engine or SamplerSettings(), model, vocabulary, settings)
+    engine = engine or SamplerSettings()
+    sampler = make_sampler(engine, model, vocabulary, settings)
     # Before the localiser is made: its replies go through the wrapper, a journal for instance, too.
     sampler = sampler if wrap is None else wrap(sampler)
     form = getattr(task, "form", None) or ThoughtFormat() if form is None else form
@@ -129,9 +131,8 @@ def open_model(
     else:
         own = localizer(sampler, vocabulary)
     simulator = LanguageModelSimulator(
-        sampler, vocabulary, task, form, sampling, own, success, chat
+        sampler, vocabulary, task, form, sampling, own, success, chat, engine.streaming
     )
-    simulator.streaming = engine is not None and engine.streaming
     oracle = None
     if isinstance(task, StepChecker):
         oracle = OracleLocalizer(task, vocabulary, form.ends)

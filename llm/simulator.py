@@ -72,11 +72,9 @@ class LanguageModelSimulator:
         localizer: names first errors; None: nothing can, and asking is an error.
         success: a rollout fails if its reward is below this.
         chat: what stands around the task's prompts, chat template included.
-        usage: what was generated so far.
         streaming: whether trainers collect in a stream; see :func:`driver_of`.
+        usage: what was generated so far.
     """
-
-    streaming: bool = False
 
     def __init__(
         self,
@@ -88,6 +86,7 @@ class LanguageModelSimulator:
         localizer: Localizer | None = None,
         success: float = 1.0,
         chat: bool | Chat | None = False,
+        streaming: bool = False,
     ) -> None:
         """Set up the world.
 
@@ -104,7 +103,7 @@ class LanguageModelSimulator:
         self.sampling = Sampling() if sampling is None else sampling
         self.localizer, self.success = localizer, success
         self.chat = (chat if isinstance(chat, Chat) else Chat(chat)).settled(vocabulary)
-        self.usage = Usage()
+        self.streaming, self.usage = streaming, Usage()
         self._boundaries = BoundaryWatch(self.form)
         _check_answers(task, self.form)
 

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from cpi_theory import SRPO, collect
+from cpi_theory.algorithms.streaming import stream
 from cpi_theory.checks import InvalidInput
 from llm import ArithmeticTask, ModelSettings, Sampling, SelfLocalizer, load_model, open_model
 from llm.models.settings import TINY_FOLDER
 from llm.sampling.base import GREEDY
+from llm.sampling.settings import SamplerSettings
 from llm.sampling.transformers_sampler import TransformersSampler
-from llm.simulator import LanguageModelSimulator
+from llm.simulator import LanguageModelSimulator, driver_of
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.text.thoughts import ThoughtFormat
 from tests.llm.words import Boxes
@@ -59,6 +61,15 @@ def test_the_oracle_can_take_the_place_of_the_model():
     assert (exact.localizer, exact.sampler) == (opened.oracle, opened.simulator.sampler)
     exact.rollout(opened.start_states("test", 2, key=0), [1, 2])
     assert (exact.usage.rollouts, opened.simulator.usage.rollouts) == (2, 0)
+
+
+def test_a_world_that_streams_does_so_with_another_localiser():
+    for streaming, driver in ((True, stream), (False, collect)):
+        opened = open_model(
+            TASK, ModelSettings("tiny"), engine=SamplerSettings(streaming=streaming)
+        )
+        for world in (opened.simulator, opened.with_localizer(opened.oracle)):
+            assert driver_of(world) is driver
 
 
 def test_what_a_task_does_not_declare_has_defaults():

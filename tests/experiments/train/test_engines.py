@@ -22,6 +22,9 @@ from experiments.train.spec import Checkpoints, TrlOptions
 from experiments.train.training import Training
 from llm.models.load import load_model
 from llm.models.settings import LoraSettings, ModelSettings
+from llm.sampling.settings import SamplerSettings
+from llm.sampling.slots import SlotStream
+from llm.sampling.transformers_sampler import TransformersSampler
 from llm.training.settings import LossSettings, OptimizerSettings
 from tests.experiments.train.test_command import BUDGET, SHORT, spec, without_seconds
 
@@ -52,6 +55,22 @@ def test_both_engines_give_the_same_curve_with_a_kl_term():
     free = training_curve(spec("SRPO", loss=LossSettings("clipped"), optimizer=optimizer))
     # Every row has a gradient, twice, and the start model has read it once.
     assert lean[-1]["forward_tokens"] > free[-1]["forward_tokens"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_that_streams_has_the_curve_of_lock_step(monkeypatch, engine):
+    streams, begin = [], TransformersSampler.stream
+    monkeypatch.setattr(
+        TransformersSampler, "stream", lambda self: streams.append(begin(self)) or streams[-1]
+    )
+    expected = training_curve(spec("SRPO", engine=engine))
+    assert not streams
+    found = training_curve(spec("SRPO", engine=engine, sampler=SamplerSettings(streaming=True)))
+    assert [type(one) for one in streams] == [SlotStream] * BUDGET.updates
+    for a, b in zip(found, expected, strict=True):
+        for field in ("loss", "gradient_norm"):
+            assert a.pop(field, 0.0) == pytest.approx(b.pop(field, 0.0), rel=1e-3, abs=1e-6)
+    assert without_seconds(found) == without_seconds(expected)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
