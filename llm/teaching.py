@@ -41,7 +41,7 @@ def solving_examples(
     Raises:
         InvalidInput: if the task writes no solutions.
     """
-    task = _demonstrator(simulator.task)
+    task = demonstrator(simulator.task)
     starts = simulator.start_states(problems)
     return [
         Example(state.tokens, _reply(task.demonstration(problem, key.child(i)), simulator))
@@ -64,7 +64,7 @@ def locating_examples(opened: OpenModel, problems: Sequence[Problem], key: Key) 
         InvalidInput: if the task writes no faulty solutions or has no step checker, or the model
             does not localise by itself.
     """
-    task = _demonstrator(opened.simulator.task)
+    task = demonstrator(opened.simulator.task)
     texts = [task.faulty(problem, key.child(i)) for i, problem in enumerate(problems)]
     return localizations(opened, replayed(opened.simulator, problems, texts))
 
@@ -147,7 +147,12 @@ class _Replay:
         del model
 
 
-def _demonstrator(task: object) -> Demonstrator:
+def demonstrator(task: object) -> Demonstrator:
+    """Return a task that writes demonstrations.
+
+    Raises:
+        InvalidInput: it writes none.
+    """
     if not isinstance(task, Demonstrator):
         remedy = "give examples in a file, or take a task with demonstrations such as sums"
         raise InvalidInput("world", type(task).__name__, "writes no demonstrations", remedy)

@@ -25,6 +25,7 @@ from experiments.runs.store import Run
 from experiments.warm_start.config import WarmStartConfig
 from experiments.warm_start.taught import Learner
 from llm.models.settings import TINY_NAME, ModelSettings
+from llm.teaching import demonstrator
 
 
 def run(config: WarmStartConfig, output: Path, _execution: Execution, console: Console) -> int:
@@ -32,6 +33,9 @@ def run(config: WarmStartConfig, output: Path, _execution: Execution, console: C
     if config.model.path == TINY_NAME:
         remedy = "name a pretrained model: --model.path FOLDER"
         raise InvalidInput("model.path", TINY_NAME, "knows its own task alone", remedy)
+    world = config.language_world()
+    if config.data is None and world is not None:
+        demonstrator(world.task())  # before anything is loaded or written
     record = Run.open(output, config.name, replace(config, into=None), config.seed)
     folder = record.directory / "model"
     with record.lock():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from experiments.curve_statistics import Curves
@@ -14,10 +12,10 @@ from experiments.train.summary import localization
 
 def curves(*seeds):
     """One seed per argument, whose later record has (asked, exact)."""
-    nothing = {"rollouts": 0, "localization": dataclasses.asdict(LocalizationTally())}
+    nothing = {"rollouts": 0, "localization": LocalizationTally().row()}
     rows = []
     for asked, exact in seeds:
-        tally = dataclasses.asdict(LocalizationTally(asked=asked, named=asked, exact=exact))
+        tally = LocalizationTally(asked=asked, named=asked, exact=exact).row()
         rows.append((nothing, {"rollouts": 64, "localization": tally}))
     return Curves("w", "SRPO", tuple(range(len(seeds))), tuple(rows))
 
