@@ -55,7 +55,7 @@ real-model: $(RUNTIME)
 
 # A real model from a package to a report: it learns the format by examples, then by rewards.
 real: real-model
-	$(BIN)/cpi-resets warm-start --config experiments/configs/warm-start/smollm2-sums-localization.toml \
+	$(BIN)/cpi-resets warm-start --config experiments/configs/warm-start/smollm2-quick.toml \
 		--name warm-start --model smollm2 --output results/real
 	$(BIN)/cpi-resets train --config experiments/configs/train/smollm2-quick.toml --name train \
 		--workers 1 --output results/real

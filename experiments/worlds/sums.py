@@ -66,6 +66,7 @@ class SumsWorld:
 
 SUMS: Mapping[str, SumsWorld] = {
     "sums": SumsWorld("sums"),
+    "sums-easy": SumsWorld("sums-easy", digits=1),
     "sums-hard": SumsWorld("sums-hard", numbers=5),
 }
 """The worlds of sums that commands know by name."""
