@@ -26,8 +26,8 @@ from experiments.runs.fingerprint import fingerprint
 from experiments.runs.provenance import ALL_PACKAGES, code_digest
 from experiments.runs.store import Run
 
-# Files that say when and where something ran, not what came out.
-_UNSTABLE = {"timings.jsonl", "run.json", ".lock"}
+# Files that say when and where something ran or how fast, not what came out.
+_UNSTABLE = {"timings.jsonl", "log.jsonl", "finished.json", "run.json", ".lock"}
 
 
 def run(config: ReproduceConfig, output: Path, execution: Execution, console: Console) -> int:

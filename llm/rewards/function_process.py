@@ -194,6 +194,7 @@ def shared_process(
     seconds: float,
     memory: int | None = None,
     environment: tuple[tuple[str, str], ...] = (),
+    version: str = "",
 ) -> FunctionProcess:
     """Return the process for a function that all tasks of this process share.
 
@@ -202,7 +203,9 @@ def shared_process(
         seconds: how long a call may take.
         memory: bytes of address space; None: no limit.
         environment: more environment variables.
+        version: tells functions of one name apart, such as those before and after an edit.
     """
+    del version  # a part of what the cache looks up
     process = FunctionProcess(target, seconds, memory, dict(environment))
     atexit.register(process.close)
     return process

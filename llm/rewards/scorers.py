@@ -7,13 +7,13 @@ mistake in a program.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Protocol
 
 from cpi_theory.checks import InvalidInput, check_positive
-from llm.rewards.function_process import CallFailed, shared_process
+from llm.rewards.function_process import CallFailed, FunctionProcess, shared_process
 from llm.task import Problem, Verdict
 
 
@@ -42,10 +42,16 @@ class Scorer:
 
     function: str
     seconds: float = 10.0
+    # Which file the name meant when this was made: a process that holds another one is not shared,
+    # and an edit while it is in use changes nothing under way.
+    _version: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_positive("reward_seconds", self.seconds)
-        scorer_source(self.function)
+        source = scorer_source(self.function)
+        stat = source.stat()
+        version = f"{Path.cwd()}\n{source}\n{stat.st_mtime_ns} {stat.st_size}"
+        object.__setattr__(self, "_version", version)
 
     def check(self) -> None:
         """Load the function, so that what is wrong with it is known before anything is sampled.
@@ -53,7 +59,7 @@ class Scorer:
         Raises:
             InvalidInput: if it cannot be loaded.
         """
-        shared_process(self.function, self.seconds).start()
+        self._process().start()
 
     def judge(self, problem: Problem, answer: str | None, text: str) -> Verdict:
         """Judge a text; `answer` is what is reported as its answer.
@@ -63,13 +69,16 @@ class Scorer:
                 takes too long, ends its process, or returns no number from 0 to 1.
         """
         try:
-            reward = shared_process(self.function, self.seconds)(problem=problem, text=text)
+            reward = self._process()(problem=problem, text=text)
         except CallFailed as failure:
             raise self._refusal(problem, text, str(failure)) from failure
         # NaN is in no order.
         if not isinstance(reward, int | float) or not 0 <= reward <= 1:
             raise self._refusal(problem, text, f"returned {reward!r}")
         return Verdict(float(reward), answer)
+
+    def _process(self) -> FunctionProcess:
+        return shared_process(self.function, self.seconds, version=self._version)
 
     def _refusal(self, problem: Problem, text: str, what: str) -> InvalidInput:
         return InvalidInput(

@@ -92,7 +92,7 @@ resamples = 20
 [figures]
 vector = "none"
 """
-UNSTABLE = {"timings.jsonl", ".lock"}
+UNSTABLE = {"timings.jsonl", "log.jsonl", "finished.json", ".lock"}
 
 pytestmark = pytest.mark.slow
 

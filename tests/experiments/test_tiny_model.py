@@ -131,5 +131,5 @@ def test_the_committed_model_does_what_its_measurements_say() -> None:
 
 
 def test_the_recipe_that_comes_with_the_package_is_the_default_one() -> None:
-    file = Path(experiments.__file__).parent / "configs" / "warm-start" / "tiny-arithmetic.toml"
+    file = Path(experiments.__file__).parent / "configs" / "tiny-model" / "tiny-arithmetic.toml"
     assert load_config(TinyModelConfig, file).recipe == TinyModelConfig().recipe

@@ -57,6 +57,21 @@ def test_a_scorer_of_ones_own_judges_and_gets_the_record_s_answer_as_json(files)
     assert list(json.loads(problem.answer)) == ["in"]
 
 
+def test_an_edited_scorer_is_used_from_the_next_world_on(files):
+    (files / "rows.jsonl").write_text(
+        '{"question": "a", "answer": "1"}\n{"question": "b", "answer": "1"}'
+    )
+    rewards, tasks = [], []
+    for value in (0.25, 0.5):
+        (files / "marks.py").write_text(
+            f"def score(problem, text):\n    return {value}  # {value:.9f}"
+        )
+        tasks.append(DatasetWorld("x", "rows.jsonl", reward="marks:score").task())
+        (problem,) = tasks[0].problems("train", 1, 0)
+        rewards.append([task.verify(problem, "text").reward for task in tasks])
+    assert rewards == [[0.25], [0.25, 0.5]]
+
+
 def test_all_files_behind_a_world_are_digested_the_scorer_included(files):
     world = DatasetWorld("x", "train.jsonl", "test.jsonl", reward="marks:score")
     first = fingerprint(world)
