@@ -32,13 +32,12 @@ import torch
 from cpi_theory.randomness import Key
 from llm.engines.lean import LeanTrainer, computing, gradients
 from llm.models.load import load_model
-from llm.models.settings import LoraSettings, ModelSettings
+from llm.models.settings import SMOLLM2_FOLDER, LoraSettings, ModelSettings
 from llm.training.losses import Totals
 from llm.training.rows import TrainingRow
 from llm.training.settings import LossSettings, OptimizerSettings
 from llm.training.shared_prefixes import tree_of
 
-MODEL = Path("models/smollm2")
 GROUP = 8
 RANK = 16
 WAYS = {
@@ -179,7 +178,7 @@ def main() -> None:
     """Measure and print one JSON object per row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, short completions only")
-    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--model", type=Path, default=SMOLLM2_FOLDER)
     parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)

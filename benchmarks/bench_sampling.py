@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from cpi_theory.randomness import Key
+from llm.models.settings import SMOLLM2_FOLDER
 
-MODEL = Path("models/smollm2")
 VLLM = Path(".venv-vllm/bin/python")
 PROMPT = 85
 """Tokens of a prompt: those of a sum in SmolLM2's chat template with a system prompt."""
@@ -144,7 +144,7 @@ def measure(engines: dict[str, Callable[[list[Any]], int]], rounds: int) -> None
 def main() -> None:
     """Print the table; the rows of vLLM come from its own environment, where there is one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--model", default=str(SMOLLM2_FOLDER))
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

@@ -28,7 +28,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,7 +43,7 @@ from cpi_theory.testing.comparing import same_group
 from llm.engines.lean import LeanTrainer
 from llm.localizers.self_localizer import SelfLocalizer
 from llm.models.load import load_model
-from llm.models.settings import TINY_NAME, ModelSettings
+from llm.models.settings import SMOLLM2_FOLDER, TINY_NAME, ModelSettings
 from llm.sampling.base import Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
@@ -53,7 +52,6 @@ from llm.text.thoughts import ThoughtFormat
 from llm.training.rows import training_rows
 from llm.training.settings import LossSettings, OptimizerSettings
 
-MODEL = Path("models/smollm2")
 ROLLOUTS = 8
 METHODS = {"GRPO": GRPO(ROLLOUTS), "SRPO": SRPO(on_refusal="fresh")}
 DRIVERS: dict[str, Callable[..., Collection]] = {"lock-step": collect, "streaming": stream}
@@ -190,7 +188,9 @@ def rows(
 def main() -> None:
     """Print the table, a line each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(MODEL) if MODEL.exists() else TINY_NAME)
+    parser.add_argument(
+        "--model", default=str(SMOLLM2_FOLDER) if SMOLLM2_FOLDER.exists() else TINY_NAME
+    )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--learn", action="store_true", help="learn from the groups as well")

@@ -373,30 +373,6 @@ def autocast_error(
     return {"autocast_gradient_error": error, "autocast_gradient_cosine": cosine}
 
 
-def loss_of(model: Any, batch: PaddedRows, totals: Totals, settings: LossSettings) -> Tensor:
-    """Return what these rows contribute to an update's loss, with its graph.
-
-    Args:
-        model: a causal language model, in training mode.
-        batch: some rows of the update, tensors of shape (n, W).
-        totals: of the whole update.
-        settings: which loss, see :func:`llm.training.losses.policy_loss`.
-
-    Returns:
-        A scalar; over all rows of the update these add up to its loss.
-    """
-    logprobs = completion_logprobs(model, batch, settings.temperature)
-    return policy_loss(
-        logprobs,
-        batch.old_logprobs,
-        batch.advantages,
-        batch.completion_mask,
-        totals,
-        settings,
-        batch.reference,
-    )
-
-
 def completion_logprobs(model: Any, batch: PaddedRows, temperature: float = 1.0) -> Tensor:
     """Return the log-probabilities of completion tokens under the model, with their graph.
 

@@ -12,11 +12,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cpi_theory.randomness import Key
+from llm.models.settings import SMOLLM2_FOLDER
 from llm.sampling.base import Request, Sampling
 from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
 from llm.text.vocabulary import Vocabulary
 
-FOLDER = Path(os.environ.get("CPI_REAL_MODEL", "models/smollm2"))
+FOLDER = Path(os.environ.get("CPI_REAL_MODEL", SMOLLM2_FOLDER))
 
 pytestmark = pytest.mark.skipif(
     not (FOLDER / "config.json").exists(),

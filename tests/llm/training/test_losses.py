@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from llm.engines.lean import completion_logprobs, loss_of
+from llm.engines.lean import completion_logprobs
 from llm.training.losses import Totals, policy_loss
 from llm.training.rows import pad_rows
 from llm.training.settings import LossSettings
@@ -31,6 +31,13 @@ every_loss = pytest.mark.parametrize("loss", LOSSES, ids=LOSS_NAMES)
 
 def totals(rows):
     return Totals(len(rows), sum(len(row.completion) for row in rows))
+
+
+def loss_of(model, batch, of, loss):
+    """What some rows contribute to an update's loss, as the engines put it together."""
+    logprobs = completion_logprobs(model, batch, loss.temperature)
+    old, gains, mask = batch.old_logprobs, batch.advantages, batch.completion_mask
+    return policy_loss(logprobs, old, gains, mask, of, loss, batch.reference)
 
 
 def whole(model, rows, loss):
