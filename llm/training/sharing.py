@@ -187,6 +187,7 @@ def _cut(row: TrainingRow, length: int) -> TrainingRow:
         completion=row.completion[:kept],
         logprobs=row.logprobs[:kept],
         advantages=row.advantages[:kept],
+        reference=None,  # of a KL term, which the comparison leaves out
     )
 
 

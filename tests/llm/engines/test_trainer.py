@@ -132,14 +132,16 @@ def cheap(monkeypatch):
     monkeypatch.setattr(sharing, "tree_of", lambda rows, worth=3: tree_of(rows, worth))
 
 
-@pytest.mark.parametrize("kind", ["unclipped", "corrected", "clipped"])
+@pytest.mark.parametrize(
+    ("kind", "kl"), [("unclipped", 0.0), ("corrected", 0.0), ("clipped", 0.0), ("clipped", 0.5)]
+)
 @pytest.mark.parametrize("epochs", [1, 2])
-def test_shared_prefixes_give_the_same_update(tmp_path, cheap, caplog, kind, epochs):
+def test_shared_prefixes_give_the_same_update(tmp_path, cheap, caplog, kind, kl, epochs):
     """In one go for all micro-batches, of which the others have nothing left to do."""
 
     def trained(way):
         optimizer = dataclasses.replace(OPTIMIZER, shared_prefixes=way, epochs=epochs)
-        loss = LossSettings(kind, "sequence-mean")
+        loss = LossSettings(kind, "sequence-mean", kl=kl)
         ours = trainer(tmp_path / way, RESETS, loss, optimizer, updates=2)
         ours.train()
         return ours

@@ -100,6 +100,23 @@ def test_the_gradient_is_that_of_rows_read_one_by_one(name):
     assert read < 0.7 * whole
 
 
+@pytest.mark.parametrize("kind", ["clipped", "corrected"])
+def test_a_kl_term_and_ratios_are_the_same_along_the_tree(kind):
+    model, rng = family_model("qwen2", SIZE).double().train(), np.random.default_rng(1)
+    rows = [
+        dataclasses.replace(row, reference=row.logprobs + rng.normal(0, 0.3, len(row.completion)))
+        for row in rows_with_resets()
+    ]
+    loss = LossSettings(kind, "sequence-mean", kl=0.5, kl_weighted=True)
+    tree = tree_of(rows, worth=3)
+    value, _, found = gradient_of(model, rows, tree, 2, loss)
+    expected, _, plain = gradient_of(model, rows, None, 64, loss)
+    assert compared(found, plain)[0] < 1e-5
+    assert value == pytest.approx(expected, rel=1e-6)
+    without = gradient_of(model, rows, tree, 2, dataclasses.replace(loss, kl=0.0))[2]
+    assert compared(found, without)[0] > 0.01  # the term is there
+
+
 def test_sinks_and_experts_whose_kernels_know_no_float64():
     """GPT-OSS; a rounding that chose another expert would be off by far more."""
     model = family_model("gpt_oss", SIZE).train()
