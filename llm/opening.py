@@ -18,7 +18,7 @@ from llm.sampling.base import GREEDY, Sampler, Sampling
 from llm.sampling.engine import make_sampler
 from llm.sampling.settings import SamplerSettings
 from llm.simulator import LanguageModelSimulator
-from llm.task import Problem, StepChecker, Task
+from llm.task import Problem, Task, checks_steps
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
 from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.tasks.sums.task import SumsTask
@@ -134,7 +134,7 @@ def open_model(
         sampler, vocabulary, task, form, sampling, own, success, chat, engine.streaming
     )
     oracle = None
-    if isinstance(task, StepChecker):
+    if checks_steps(task):
         oracle = OracleLocalizer(task, vocabulary, form.ends)
     return OpenModel(model, vocabulary, simulator, oracle)
 

@@ -21,7 +21,7 @@ from cpi_theory.seam import Collection, Draw, FailedLocalization, Localization, 
 from llm.localizers.base import Localizer, asking
 from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.sampling.streaming import Questions, ask, batches_continuously, open_stream
-from llm.task import AnswerJudge, Problem, Task, Verdict
+from llm.task import Problem, Task, Verdict, judges_answers
 from llm.text.answers import Box, Span, WholeText
 from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout, TextState, ThoughtStates
@@ -291,7 +291,7 @@ class LanguageModelSimulator:
         # With the kept thoughts: the solution is judged as a whole, whoever wrote its beginning.
         text = self.vocabulary.decode(state.kept + tokens)
         rule = self.form.answer
-        if isinstance(rule, Box) or not isinstance(self.task, AnswerJudge):
+        if isinstance(rule, Box) or not judges_answers(self.task):
             verdict = self.task.verify(state.problem, text)
         else:
             answer = rule.read(self.form.ends.unmarked(text))
@@ -378,7 +378,7 @@ def _check_answers(task: Task, form: ThoughtFormat) -> None:
     Raises:
         InvalidInput: naming the rule.
     """
-    if isinstance(form.answer, Box | WholeText) or isinstance(task, AnswerJudge):
+    if isinstance(form.answer, Box | WholeText) or judges_answers(task):
         return
     raise InvalidInput(
         "answer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
@@ -159,3 +159,22 @@ class Demonstrator(Protocol):
             thoughts: texts of the whole solution's thoughts in order, without delimiters.
         """
         ...
+
+
+# Asked by attribute, as in cpi_theory.seam: from Python 3.12 on `isinstance` of a protocol does not
+# see what a wrapper passes on through `__getattr__`.
+
+
+def judges_answers(task: object) -> TypeGuard[AnswerJudge]:
+    """Tell whether a task, or what it wraps, is an :class:`AnswerJudge`."""
+    return hasattr(task, "judge")
+
+
+def checks_steps(task: object) -> TypeGuard[StepChecker]:
+    """Tell whether a task, or what it wraps, is a :class:`StepChecker`."""
+    return hasattr(task, "first_error")
+
+
+def demonstrates(task: object) -> TypeGuard[Demonstrator]:
+    """Tell whether a task, or what it wraps, is a :class:`Demonstrator`."""
+    return all(hasattr(task, name) for name in ("demonstration", "faulty", "in_format"))

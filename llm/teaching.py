@@ -21,7 +21,7 @@ from llm.localizers.self_localizer import SelfLocalizer
 from llm.opening import OpenModel
 from llm.sampling.base import Completion, Request, Sampling, Work
 from llm.simulator import LanguageModelSimulator, Usage
-from llm.task import Demonstrator, Problem
+from llm.task import Demonstrator, Problem, demonstrates
 from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout, Tokens
 from llm.text.vocabulary import Vocabulary
@@ -153,7 +153,7 @@ def demonstrator(task: object) -> Demonstrator:
     Raises:
         InvalidInput: it writes none.
     """
-    if not isinstance(task, Demonstrator):
+    if not demonstrates(task):
         remedy = "give examples in a file, or take a task with demonstrations such as sums"
         raise InvalidInput("world", type(task).__name__, "writes no demonstrations", remedy)
     return task

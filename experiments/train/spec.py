@@ -16,7 +16,7 @@ from experiments.worlds.localizing import asks_checker
 from llm.models.settings import ModelSettings
 from llm.models.temperature import check_temperature
 from llm.sampling.settings import SamplerSettings
-from llm.task import StepChecker, Task
+from llm.task import Task, checks_steps
 from llm.training.settings import LossSettings, OptimizerSettings
 
 Engine = Literal["lean", "trl"]
@@ -144,7 +144,7 @@ def check_localizer(spec: TrainSpec, task: Task) -> None:
     needed, writing = spec.method.needs_checker, spec.world.writing
     if spec.method.localizer == "self" and writing is not None:
         needed = asks_checker(writing.localizer)
-    if needed and not isinstance(task, StepChecker):
+    if needed and not checks_steps(task):
         remedy = "leave the method out, or use a task with first_error"
         problem = f"the task of {spec.world.name} has no exact step checker"
         raise InvalidInput("method", spec.method.name, problem, remedy)

@@ -18,7 +18,7 @@ from experiments.worlds.writing import (
     Writing,
 )
 from llm.localizers.base import Localizer
-from llm.task import StepChecker
+from llm.task import checks_steps
 
 if TYPE_CHECKING:
     from experiments.worlds.language import LanguageWorld
@@ -145,7 +145,7 @@ def _(asked: AskEndpoint, locators: Locators) -> Localizer:
 def _(_: AskChecker, locators: Locators) -> Localizer:
     from llm.localizers.oracle import OracleLocalizer
 
-    if not isinstance(locators.task, StepChecker):
+    if not checks_steps(locators.task):
         problem = f"the task of {locators.world.name} has no exact step checker"
         remedy = "choose another localizer, or give the task a method first_error"
         raise InvalidInput("localizer", "AskChecker", problem, remedy)

@@ -11,7 +11,7 @@ from llm.localizers.base import whole_solution
 from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator
-from llm.task import Demonstrator, Problem
+from llm.task import Problem, demonstrates
 from llm.text.rollouts import TextRollout
 from llm.text.thoughts import TextEnding
 
@@ -64,7 +64,7 @@ def _in_format(
     simulator: LanguageModelSimulator, problems: Sequence[Problem], rollouts: Sequence[TextRollout]
 ) -> float | None:
     task = simulator.task
-    if not isinstance(task, Demonstrator):
+    if not demonstrates(task):
         return None
     texts = [whole_solution(r, simulator.vocabulary, simulator.form.ends) for r in rollouts]
     return _share([task.in_format(p, lines) for p, lines in zip(problems, texts, strict=True)])

@@ -14,7 +14,9 @@ from llm.sampling.base import GREEDY
 from llm.sampling.settings import SamplerSettings
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator, driver_of
+from llm.task import checks_steps, demonstrates, judges_answers
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt
+from llm.tasks.sums.task import SumsTask
 from llm.text.thoughts import ThoughtFormat
 from tests.llm.words import Boxes
 
@@ -107,6 +109,21 @@ def test_a_task_without_a_step_checker_has_no_oracle():
         problems, prompt, verify = Boxes.problems, Boxes.prompt, Boxes.verify
 
     assert open_model(Plain(), ModelSettings("tiny")).oracle is None
+
+
+def test_what_a_task_can_do_is_seen_through_a_wrapper():
+    class Wrapper:
+        def __init__(self, task):
+            self.task = task
+
+        def __getattr__(self, name):
+            return getattr(self.task, name)
+
+    sums = Wrapper(SumsTask())
+    assert checks_steps(sums)
+    assert demonstrates(sums)
+    assert not any(can(Wrapper(object())) for can in (checks_steps, demonstrates, judges_answers))
+    assert open_model(Wrapper(TASK), ModelSettings("tiny")).oracle is not None
 
 
 def test_a_model_that_is_not_there_is_refused():
