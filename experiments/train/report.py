@@ -112,11 +112,11 @@ def taught_verdict(model: Row) -> str:
 def _right(rows: Sequence[Row]) -> str:
     first, last = rows[0], rows[-1]
     rates = [_rate(row) for row in (first, last)]
+    named = f"the first error was named in {rates[0]} of failures at first and {rates[1]} at last"
+    if not any(row["first_hard"] for row in rows):
+        return named  # a task without hard steps, of which nothing can be guessed so
     guesses = " and ".join(f"{r['first_hard'] / known(r):.0%}" for r in (first, last))
-    return (
-        f"the first error was named in {rates[0]} of failures at first and {rates[1]} at last; the "
-        f"first hard step of the question alone is right in {guesses} of the same"
-    )
+    return f"{named}; the first hard step of the question alone is right in {guesses} of the same"
 
 
 def _rate(row: Row) -> str:

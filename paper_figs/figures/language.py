@@ -88,7 +88,8 @@ def _accuracy_line(ax: Axes, rows: Sequence[Row], method: str, index: int) -> No
     rates = [r["exact"] / _known(r) for r in rows]
     guess = [r["first_hard"] / _known(r) for r in rows]
     ax.plot(x, rates, color=style.color, marker=style.marker, ms=3.5, label=style.label)
-    ax.plot(x, guess, color=style.color, ls=":", lw=1.2)
+    if any(guess):  # nothing can be guessed so of a task without hard steps
+        ax.plot(x, guess, color=style.color, ls=":", lw=1.2)
 
 
 @styled

@@ -177,6 +177,13 @@ def test_localization_beside_the_fixed_guess():
     assert "50% and 50% of the same" in sentence
 
 
+def test_tasks_without_hard_steps_have_no_fixed_guess():
+    rows = [localization_row(64, first_hard=0), localization_row(128, first_hard=0)]
+    assert len(localization_figure(rows).axes[0].get_lines()) == 1
+    (sentence,) = localization_verdicts(rows)
+    assert sentence.endswith("75% [60%, 90%] at last.")
+
+
 def pair(world, lower, upper, axis="rollouts", seeds=20):
     labels = {"world": world, "first": "SRPO", "second": "GRPO", "axis": axis, "seeds": seeds}
     return labels | {"difference": (lower + upper) / 2, "lower": lower, "upper": upper}
