@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from experiments.worlds.writing import Writing
 from llm.prompts import shipped
@@ -67,6 +67,10 @@ class SumsWorld:
 SUMS: Mapping[str, SumsWorld] = {
     "sums": SumsWorld("sums"),
     "sums-easy": SumsWorld("sums-easy", digits=1),
+    # A solution takes about 25 tokens; without the limit a looping one holds up a whole batch.
+    "sums-four": SumsWorld(
+        "sums-four", numbers=4, digits=1, writing=replace(sums_writing(), max_tokens=64)
+    ),
     "sums-hard": SumsWorld("sums-hard", numbers=5),
 }
 """The worlds of sums that commands know by name."""
