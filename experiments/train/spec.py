@@ -134,6 +134,26 @@ class TrainSpec:
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
 
+    def __post_init__(self) -> None:
+        check_corrected(self.sampler, self.model, self.optimizer, self.loss)
+
+
+def check_corrected(
+    sampler: SamplerSettings, model: ModelSettings, optimizer: OptimizerSettings, loss: LossSettings
+) -> None:
+    """Refuse a sampler in another precision than the model where the loss does not correct for it.
+
+    Raises:
+        InvalidInput: naming the precision.
+    """
+    if sampler.precision in ("model", model.precision):
+        return
+    renewed = loss.kind == "clipped" and optimizer.precision == "autocast"
+    if loss.kind == "unclipped" or renewed:
+        problem = f"another law than the model's, and the loss {loss.kind!r} takes no ratio to it"
+        remedy = 'set loss.kind = "corrected"'
+        raise InvalidInput("sampler.precision", sampler.precision, problem, remedy)
+
 
 def check_localizer(spec: TrainSpec, task: Task) -> None:
     """Refuse a method that asks the exact step checker of a task that has none.

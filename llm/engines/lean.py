@@ -23,6 +23,7 @@ from cpi_theory.randomness import Key
 from llm.models.law import evaluating, token_logprobs
 from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
+from llm.training.logprob_gap import LogprobGap
 from llm.training.losses import Totals, policy_loss
 from llm.training.optimizer import adamw
 from llm.training.prefix_tree import Prefix
@@ -49,7 +50,8 @@ class StepReport:
         forward_tokens: tokens that went through the model, prompts included, and through the start
             model of a KL term.
         updates: updates made; one in which no row has an advantage counts.
-        notes: further numbers for the log of a run, by name; most batches have none.
+        notes: further numbers for the log of a run, by name; see
+            :class:`~llm.training.logprob_gap.LogprobGap` and :func:`autocast_error`.
     """
 
     loss: float
@@ -99,6 +101,7 @@ class LeanTrainer:
         check_trainable(self._trained.values())
         self._sharing = PrefixSharing(model, settings.shared_prefixes)
         self._notes: dict[str, float] | None = None
+        self._gap = LogprobGap()
         self._parameters = list(self._trained.values())
         self._optimizer = adamw(settings, self._parameters)
         self._start = StartWeights(model) if loss.kl else None
@@ -130,9 +133,8 @@ class LeanTrainer:
             minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
             with _learning(self.model):
                 notes = self._notes_on(minibatches[0])
-                report = replace(
-                    _summary([self._update(part) for part in minibatches]), notes=notes
-                )
+                report = _summary([self._update(part) for part in minibatches])
+                report = replace(report, notes={**notes, **self._gap.take()})
         if self._start is None:
             return report
         return replace(report, forward_tokens=report.forward_tokens + sum(map(len, rows)))
@@ -176,6 +178,7 @@ class LeanTrainer:
                 totals,
                 self.loss,
                 first_ratio(self.settings, self.loss),
+                self._gap,
             )
 
     def _notes_on(self, rows: Sequence[TrainingRow]) -> dict[str, float]:
@@ -304,6 +307,7 @@ def gradients(
     totals: Totals,
     settings: LossSettings,
     first: bool = False,
+    gap: LogprobGap | None = None,
 ) -> tuple[float, int]:
     """Add the gradients of some rows of an update to those of the parameters.
 
@@ -315,6 +319,7 @@ def gradients(
         totals: of the whole update.
         settings: which loss.
         first: whether its ratios are 1, see :func:`first_ratio`.
+        gap: is told how far the log-probabilities are from the sampler's.
 
     Returns:
         The loss of these rows, and the tokens that went through the model.
@@ -325,6 +330,8 @@ def gradients(
         nonlocal value
         old = logprobs.detach() if first else batch.old_logprobs
         mask = batch.completion_mask
+        if gap is not None:
+            gap.add(logprobs, batch.old_logprobs, mask)
         part = policy_loss(logprobs, old, batch.advantages, mask, totals, settings, batch.reference)
         value += float(part.detach())
         return part

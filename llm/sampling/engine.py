@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cpi_theory.checks import InvalidInput
 from llm.models.adapters import base_of
 from llm.models.settings import ModelSettings
 from llm.sampling.base import Sampler
+from llm.sampling.rounded_sampler import RoundedSampler
 from llm.sampling.settings import SamplerSettings
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
@@ -33,7 +36,13 @@ def make_sampler(
     2309.06180 (vLLM).
     """
     if settings.engine == "transformers":
-        return TransformersSampler(model, vocabulary, settings.max_batch)
+        precision = model.dtype
+        if settings.precision != "model":
+            precision = getattr(torch, settings.precision)
+        # A copy of what the weights are already would only cost memory.
+        if precision == model.dtype:
+            return TransformersSampler(model, vocabulary, settings.max_batch)
+        return RoundedSampler(model, vocabulary, settings.max_batch, precision)
     if base_of(Path(source.resolved_path).expanduser()) is not None:
         remedy = "write a plain folder of them first: cpi-resets export FOLDER --to DIR"
         raise InvalidInput("model.path", source.path, "vLLM cannot open adapters here", remedy)

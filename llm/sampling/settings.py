@@ -25,10 +25,11 @@ class SamplerSettings:
         streaming: let each prompt go on as soon as its own rollouts are done, where the engine
             batches continuously; pays where there are more rollouts than `max_batch` and some are
             much longer than others.
-        precision: of vLLM's copy; "bfloat16" beside a model that is trained in float32 samples
-            faster, from another law: its log-probabilities are kept as those of the policy that
-            sampled, and a loss with ratios has to correct for them: "corrected", or "clipped" where
-            learning computes in the precision of the weights.
+        precision: of the weights that are sampled from; "model": as the model is held. "bfloat16"
+            beside a model that is trained in float32 samples faster, from a copy (vLLM has one
+            anyhow) and so from another law: its log-probabilities are kept as those of the policy
+            that sampled, and a loss with ratios has to correct for them: "corrected", or "clipped"
+            where learning computes in the precision of the weights.
     """
 
     engine: Engine = "transformers"
@@ -46,8 +47,5 @@ class SamplerSettings:
                 "sampler.engine", self.engine, "unknown", "choose transformers or vllm"
             )
         check_choice("sampler.precision", self.precision, get_args(Precision))
-        if self.precision != "model" and self.engine != "vllm":
-            problem = f"{self.engine} samples from the very model that is trained"
-            raise InvalidInput("sampler.precision", self.precision, problem, "choose model or vllm")
         check_count("sampler.max_batch", self.max_batch)
         check_in_range("sampler.memory_share", self.memory_share, 0.01, 1)

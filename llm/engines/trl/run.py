@@ -262,7 +262,7 @@ class _RunTrainer(SimulatorTrainer):
             sum(len(row.completion) for row in informative) * epochs,
             sum(map(len, informative)) * epochs - self._shared.spared + read,
             updates,
-            dict(self.notes),
+            {**self.notes, **self._shared.gap.take()},
         )
         return self.report
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from llm.engines.lean import autocast_error, first_ratio, gradients, learned_rows
+from llm.training.logprob_gap import LogprobGap
 from llm.training.losses import Totals
 from llm.training.rows import TrainingRow
 from llm.training.settings import LossSettings, OptimizerSettings
@@ -31,6 +32,7 @@ class SharedUpdates:
 
     Attributes:
         spared: tokens that did not have to be read again; whoever reads it may set it to 0.
+        gap: between learner and sampler, of all that is learned from, here or by TRL itself.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class SharedUpdates:
         self._model, self._settings, self._loss = model, settings, loss
         self._sharing = PrefixSharing(model, settings.shared_prefixes, refused)
         self._learned = self._measured = False
-        self.spared = 0
+        self.spared, self.gap = 0, LogprobGap()
 
     def learn(
         self, update: Sequence[Outputs], place: int, totals: Totals, micro_batch: int
@@ -78,6 +80,7 @@ class SharedUpdates:
                     totals,
                     self._loss,
                     first_ratio(self._settings, self._loss),
+                    self.gap,
                 )
                 self.spared += sum(map(len, rows)) - read
         if not self._learned:

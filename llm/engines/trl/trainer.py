@@ -236,6 +236,7 @@ class CollectingTrainer(GRPOTrainer):
         # Rows that fill up have no advantage, but would have a KL term.
         mask = part["completion_mask"].bool() & part["counted"].bool()[:, None]
         old, gains = part["old_per_token_logps"], part["advantages"]
+        self._shared.gap.add(logprobs, old, mask)
         if first_ratio(self._settings, self.loss):
             old = logprobs.detach()
         # Processes average their gradients, while each of these is a share of one sum.
@@ -353,6 +354,7 @@ class CollectingTrainer(GRPOTrainer):
         }
         refused = zip(Reason, total[8:], strict=True)
         metrics |= {f"refusals/{reason.value}": number for reason, number in refused}
+        metrics |= self._shared.gap.take()  # of what was learned since the last collection
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
         self.notes = {}

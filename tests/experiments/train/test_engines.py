@@ -43,6 +43,28 @@ def test_both_engines_give_the_same_curve(method):
     assert any(row["informative"] for row in lean)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sampler_in_half_the_precision_is_corrected_and_reported(engine, tmp_path):
+    half = SamplerSettings(precision="bfloat16")
+    held = {"engine": engine, "sampler": half, "loss": LossSettings("corrected")}
+    checkpoints = Checkpoints(tmp_path, every=1)
+    rows = training_curve(spec("GRPO", **held), checkpoints)
+    assert any(row["informative"] for row in rows)
+    lines = next(tmp_path.rglob("log.jsonl")).read_text().splitlines()
+    log = [json.loads(line) for line in lines]
+    gaps = [line["logprob_gap"] for line in log if "logprob_gap" in line]
+    assert gaps
+    assert all(1e-4 < gap < 0.1 for gap in gaps)
+
+
+@pytest.mark.parametrize("loss", ["unclipped", "clipped"])
+def test_a_sampler_of_another_law_that_nothing_corrects_is_refused(loss):
+    half, autocast = SamplerSettings(precision="bfloat16"), OptimizerSettings(precision="autocast")
+    with pytest.raises(InvalidInput, match=r"sampler\.precision.*corrected"):
+        spec("GRPO", sampler=half, loss=LossSettings(loss), optimizer=autocast)
+    spec("GRPO", sampler=half, loss=LossSettings("clipped"))
+
+
 def test_both_engines_give_the_same_curve_with_a_kl_term():
     loss = LossSettings("clipped", kl=0.5)
     optimizer = OptimizerSettings(rate=1e-3, epochs=2)

@@ -11,6 +11,7 @@ import torch
 
 from cpi_theory.checks import InvalidInput
 from llm.engines.lean import LeanTrainer, TrainingDiverged
+from llm.models.law import plain_logprobs
 from llm.models.load import prepare
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.training.settings import LossSettings, OptimizerSettings
@@ -54,6 +55,22 @@ def test_an_update_is_adamw_on_the_slow_gradient(max_norm):
     assert relative(weights(model), weights(reference)) < 1e-5
     assert report.loss == pytest.approx(loss.item(), rel=1e-5)
     assert report.gradient_norm == pytest.approx(float(slow.norm()), rel=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.2])
+def test_a_report_tells_how_far_the_sampler_is(shift):
+    """`random_rows` has the model's own log-probabilities, moved by the shift at each token."""
+    model, rows = tiny_model(), random_rows(shift=shift)
+    with torch.no_grad():
+        gaps = [
+            (plain_logprobs(model, row.prompt, row.completion) - torch.tensor(row.logprobs)).abs()
+            for row in rows
+            if row.informative
+        ]
+    notes = trainer(model).step(rows).notes
+    assert notes["logprob_gap"] == pytest.approx(float(torch.cat(gaps).mean()), abs=1e-5)
+    assert notes["logprob_gap_largest"] == pytest.approx(float(torch.cat(gaps).max()), abs=1e-5)
+    assert (notes["logprob_gap"] > 0.05) == bool(shift)
 
 
 def test_a_report_counts_what_went_through_the_model():

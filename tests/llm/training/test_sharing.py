@@ -346,7 +346,7 @@ def test_autocast_tells_how_coarse_it_is(way):
     notes = trainer.step(long_rows()).notes
     assert 1e-4 < notes["autocast_gradient_error"] < 0.1
     assert 0.99 < notes["autocast_gradient_cosine"] < 1
-    assert trainer.step(long_rows()).notes == {}
+    assert not [n for n in trainer.step(long_rows()).notes if n.startswith("autocast")]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
