@@ -1,10 +1,11 @@
 """Tokens per second of one model by several engines: ours, ``model.generate``, and vLLM.
 
 Batches of 1, 8 and 64 requests with distinct prompts, and 64 that share 8. Every request has
-as many tokens as it may, whatever it says: no end-of-sequence token ends one. vLLM runs in its own
-environment (``make test-vllm`` makes it), once by its own ``LLM.generate`` and once by our sampler,
-in float32 and bfloat16. Rates are per second of the processor over all threads and of the clock; on
-a machine with other work only the former mean anything.
+as many tokens as it may, whatever it says: no end-of-sequence token ends one. Each engine runs in
+float32 and in bfloat16; ours in bfloat16 is a copy beside the float32 model. vLLM runs in its own
+environment (``make test-vllm`` makes it), once by its own ``LLM.generate`` and once by our sampler.
+Rates are per second of the processor over all threads and of the clock; on a machine with other
+work only the former mean anything.
 
 Run as ``python -m benchmarks.bench_sampling [--model DIR] [--tokens N] [--threads N] [--vllm]``.
 """
@@ -41,21 +42,28 @@ def requests(prompts: int, each: int) -> list[tuple[tuple[int, ...], int]]:
 
 
 def with_transformers(model: str, tokens: int) -> dict[str, Callable[[list[Any]], int]]:
-    """Our sampler, its stream, and ``generate``."""
+    """Our samplers, a stream, and ``generate``."""
     import torch
 
     from llm.models.load import load_model
     from llm.models.settings import ModelSettings
     from llm.sampling.base import Request, Sampling
+    from llm.sampling.rounded_sampler import RoundedSampler
     from llm.sampling.transformers_sampler import TransformersSampler
 
     network, vocabulary = load_model(ModelSettings(model))
+    rounded_network, _ = load_model(ModelSettings(model, precision="bfloat16"))
+    # Without ends of sequences, every request has all its tokens.
+    vocabulary.eos = frozenset()
     sampler = TransformersSampler(network, vocabulary)
-    sampler.eos = frozenset()
+    rounded = RoundedSampler(network, vocabulary, 256, torch.bfloat16)
 
-    def ours(asked: list[Any]) -> int:
-        found = sampler.generate([Request(p, tokens, k) for p, k in asked], Sampling())
-        return sum(len(c.tokens) for c in found)
+    def batches(engine: TransformersSampler | RoundedSampler) -> Callable[[list[Any]], int]:
+        def run(asked: list[Any]) -> int:
+            found = engine.generate([Request(p, tokens, k) for p, k in asked], Sampling())
+            return sum(len(c.tokens) for c in found)
+
+        return run
 
     def streamed(asked: list[Any]) -> int:
         stream, count = sampler.stream(), 0
@@ -65,20 +73,30 @@ def with_transformers(model: str, tokens: int) -> dict[str, Callable[[list[Any]]
             count += sum(len(c.tokens) for _, c in done)
         return count
 
-    def generate(asked: list[Any]) -> int:
-        ids = torch.tensor([prompt for prompt, _ in asked])
+    def generate(held: Any) -> Callable[[list[Any]], int]:
         options = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
-        with torch.inference_mode():
-            out = network.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=tokens,
-                min_new_tokens=tokens,
-                **options,
-            )
-        return int(out[:, ids.shape[1] :].numel())
 
-    return {"ours": ours, "ours, streaming": streamed, "generate": generate}
+        def run(asked: list[Any]) -> int:
+            ids = torch.tensor([prompt for prompt, _ in asked])
+            with torch.inference_mode():
+                out = held.generate(
+                    input_ids=ids,
+                    attention_mask=torch.ones_like(ids),
+                    max_new_tokens=tokens,
+                    min_new_tokens=tokens,
+                    **options,
+                )
+            return int(out[:, ids.shape[1] :].numel())
+
+        return run
+
+    return {
+        "ours": batches(sampler),
+        "ours, streaming": streamed,
+        "generate": generate(network),
+        "ours, bfloat16": batches(rounded),
+        "generate, bfloat16": generate(rounded_network),
+    }
 
 
 def with_vllm(model: str, tokens: int, precision: str) -> dict[str, Callable[[list[Any]], int]]:
