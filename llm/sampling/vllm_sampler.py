@@ -406,13 +406,18 @@ def _check_device(settings: VllmSettings, found: str) -> None:
 
 
 def _start(vllm: Any, settings: VllmSettings) -> Any:
+    on_cpu, arguments = vllm.platforms.current_platform.is_cpu(), settings.arguments()
+    if on_cpu:
+        # A prompt that is read in two parts draws a token too many, which vLLM undoes by setting
+        # the stream of a seeded request back: torch's streams for the CPU cannot.
+        arguments["enable_chunked_prefill"] = False
     try:
-        engine = vllm.LLM(**settings.arguments())
+        engine = vllm.LLM(**arguments)
     except (ValueError, OSError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         remedy = "check the folder, the context and the memory that the engine may take"
         raise InvalidInput("vllm.model", settings.model, reason.strip(), remedy) from error
-    if vllm.platforms.current_platform.is_cpu():
+    if on_cpu:
         _check_head_size(settings, engine.model_config.get_head_size())
     return engine
 

@@ -93,6 +93,18 @@ def test_logprobs_are_those_at_the_temperature_before_top_p(untied, sampling):
         np.testing.assert_allclose(completion.logprobs, expected, atol=1e-3)
 
 
+def test_more_prompt_tokens_than_the_engine_reads_at_once(untied):
+    """A prompt in two parts would draw between them, and break a seeded stream on the CPU."""
+    engine, _ = untied
+    limit = engine._llm.llm_engine.vllm_config.scheduler_config.max_num_batched_tokens
+    ids = 3 + Key.of(2).integers(2 * limit) % np.uint64(61)
+    long = [tuple(map(int, row)) for row in ids[: 2 * limit // 401 * 401].reshape(-1, 401)]
+    asked = [Request(prompt, 2, 7 + i) for i, prompt in enumerate(long)]
+    done = engine.generate(asked, Sampling())
+    alone = [engine.generate([request], Sampling())[0] for request in asked[::8]]
+    assert [c.tokens for c in alone] == [c.tokens for c in done[::8]]
+
+
 def test_frequencies_are_the_models_at_its_temperature_cut_at_top_p(untied):
     engine, model = untied
     sampling, count = Sampling(0.7, 0.8), 4000
