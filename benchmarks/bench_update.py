@@ -1,8 +1,8 @@
 """Seconds of one whole update of a real model: sampling, learning, and handing the weights over.
 
 Each update has 4 prompts of 85 tokens with 8 rollouts of exactly 40 tokens, through the simulator.
-Advantages are set afterwards, so that every row has one. Precisions and engines run in processes of their
-own; vLLM in its own environment (``make test-vllm`` makes it). Times are of the clock, so the
+Advantages are set afterwards, so that every row has one. Precisions and engines run in processes of
+their own; vLLM in its own environment (``make test-vllm`` makes it). Times are of the clock, so the
 machine has to be quiet.
 
 Run as ``python -m benchmarks.bench_update [--model DIR] [--rounds N] [--threads N] [--vllm none]``.
@@ -23,6 +23,8 @@ from typing import Any
 from benchmarks.bench_sampling import PROMPT, VLLM
 from cpi_theory.randomness import Key
 from llm.models.settings import SMOLLM2_FOLDER
+from llm.sampling.settings import Engine, Precision
+from llm.training.settings import LearningPrecision
 
 PROMPTS, ROLLOUTS, TOKENS = 4, 8, 40
 
@@ -38,9 +40,9 @@ class Way:
         goal: most seconds per update; None: none.
     """
 
-    engine: str
-    sampling: str
-    learning: str
+    engine: Engine
+    sampling: Precision
+    learning: LearningPrecision
     goal: float | None = None
 
 
@@ -91,11 +93,11 @@ def measure(model: str, way: Way, rounds: int) -> dict[str, Any]:
     settings = ModelSettings(model)
     network, vocabulary = load_model(settings)
     vocabulary.eos = frozenset()  # every rollout has all its tokens
-    chosen = SamplerSettings(way.engine, precision=way.sampling, eager=True)  # type: ignore[arg-type]
+    chosen = SamplerSettings(way.engine, eager=True, precision=way.sampling)
     sampler = make_sampler(chosen, network, vocabulary, settings)
     form = ThoughtFormat(max_tokens=TOKENS)
     world = LanguageModelSimulator(sampler, vocabulary, Parity(), form)
-    optimizer = OptimizerSettings(rate=1e-6, micro_batch=8, precision=way.learning)  # type: ignore[arg-type]
+    optimizer = OptimizerSettings(1e-6, micro_batch=8, precision=way.learning)
     trainer = LeanTrainer(network, optimizer, LossSettings("corrected"))
     found: list[dict[str, float]] = []
     for turn in range(rounds + 1):

@@ -22,6 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.diagnose import diagnose
 from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
@@ -68,7 +69,7 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
     label = "diagnosis" if config.model is None else "diagnosis, completions"
     with progress(console, label) as advance:
         opened = functools.cache(lambda: config.prepared(_key(config), journal, advance))
-        planned = functools.cache(lambda: _planned(config, opened()))
+        planned = functools.cache(lambda: _planned(config, opened(), record, drawn))
         found = functools.cache(lambda: _diagnosis(config, opened(), planned()))
         before: dict[str, Compute] = {
             "limit": lambda: [{"sentence": _limit(config, opened())}],
@@ -96,11 +97,17 @@ def _limit(config: DiagnoseConfig, prepared: PreparedWorld) -> str:
     return upper_limit(prepared, config.sampling.settings(prepared.reward_bound), config.tokens)
 
 
-def _planned(config: DiagnoseConfig, prepared: PreparedWorld) -> Plan:
+def _planned(config: DiagnoseConfig, prepared: PreparedWorld, record: Run, drawn: Path) -> Plan:
     """What will be drawn."""
     settings = config.sampling.settings(prepared.reward_bound)
     lengths = trial(prepared, _key(config).child("trial"))
-    return plan(prepared, settings, lengths, config.tokens)
+    try:
+        return plan(prepared, settings, lengths, config.tokens)
+    except InvalidInput:
+        # A trial is no result: it must not stand in the way of the settings that are tried next.
+        shutil.rmtree(drawn, ignore_errors=True)
+        record.remove("limit")
+        raise
 
 
 def _diagnosis(

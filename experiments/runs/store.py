@@ -239,6 +239,11 @@ class Run:
             atomic_write(path, data)
         return path
 
+    def remove(self, table: str) -> None:
+        """Delete a table, if it is there."""
+        self.path(table).unlink(missing_ok=True)
+        self.manifest.forget([self.path(table).name])
+
     def keep_only(self, folder: str, names: Collection[str]) -> None:
         """Delete what an earlier making left in a folder of this run and this one did not make."""
         files = (path for path in (self.directory / folder).glob("*") if path.is_file())

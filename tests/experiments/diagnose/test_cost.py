@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -74,6 +75,21 @@ def test_the_cost_is_printed_first_and_kept_to(tmp_path: Path) -> None:
     )
     (summary,) = Run.existing(tmp_path, "diagnose").read("summary")
     assert summary["steps"] < 12_000 + BATCH * 10
+
+
+@pytest.mark.parametrize("model", [None, ModelSettings("tiny")], ids=["tabular", "model"])
+def test_a_limit_that_was_too_low_does_not_stand_in_the_way_of_another(
+    model: ModelSettings | None, tmp_path: Path
+) -> None:
+    world = "tree-natural" if model is None else "early"
+    config = DiagnoseConfig(model=model, world=world, prompts=8, tokens=100)
+    quiet = Console(quiet=True)
+    with pytest.raises(InvalidInput, match="allow"):
+        run(config, tmp_path, ONE, quiet)
+    assert not Run.existing(tmp_path, "diagnose").has_records()
+    # What was refused is another configuration than this one, which goes on to the same refusal.
+    with pytest.raises(InvalidInput, match="tokens = 101"):
+        run(dataclasses.replace(config, tokens=101), tmp_path, ONE, quiet)
 
 
 @pytest.mark.slow
