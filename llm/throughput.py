@@ -24,7 +24,7 @@ from llm.engines.lean import LeanTrainer
 from llm.models.load import find_device
 from llm.models.settings import Precision
 from llm.models.tiny import tokenizer
-from llm.sampling.base import Request, Sampler, Sampling
+from llm.sampling.base import Completion, Request, Sampling
 from llm.sampling.transformers_sampler import TransformersSampler
 from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
 from llm.tasks.arithmetic.task import ArithmeticTask
@@ -49,6 +49,11 @@ class Qwen2Shape:
     key_heads: int = 2
     feed_forward: int = 4864
     words: int = 151_936
+
+    @classmethod
+    def smollm2(cls) -> Qwen2Shape:
+        """The sizes of SmolLM2 with 135 million parameters (whose projections have no biases)."""
+        return cls(576, layers=30, heads=9, key_heads=3, feed_forward=1536, words=49_152)
 
     def build(self, device: torch.device, precision: Precision, seed: int = 0) -> Any:
         """Build an untrained model on a device.
@@ -173,7 +178,8 @@ def describe(name: str) -> dict[str, Any]:
 def measure_model(work: Workload, device: str) -> dict[str, Any]:
     """Measure sampling with transformers, with vLLM where it is installed, and training.
 
-    Rates are medians over the repeats: `rollouts.<engine>.tokens_per_second` of sampled tokens,
+    Rates are medians over the repeats: `rollouts.<engine>.tokens_per_second` of sampled tokens, in
+    batches and, under `transformers_streaming`, through half as many slots as there are requests;
     `training.seconds_per_step` over all rows, read one by one and, under
     `training_shared_prefixes`, along what they have in common; memory in GiB is the peak on a GPU,
     None on a CPU.
@@ -188,7 +194,10 @@ def measure_model(work: Workload, device: str) -> dict[str, Any]:
     ours = TransformersSampler(model, words, context=context)
     found: dict[str, Any] = {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "rollouts": {"transformers": _sampling(ours, work, place)},
+        "rollouts": {
+            "transformers": _sampling(ours.generate, work, place),
+            "transformers_streaming": _sampling(_streaming(ours), work, place),
+        },
         "training": _training(model, work, place, "off"),
         "training_shared_prefixes": _training(model, work, place, "always"),
     }
@@ -214,14 +223,32 @@ def _vllm(
         context=work.prompt_tokens + work.completion_tokens,
         eager=device.type != "cuda",
     )
-    return _sampling(VllmSampler(settings, words), work, device)
+    return _sampling(VllmSampler(settings, words).generate, work, device)
 
 
-def _sampling(sampler: Sampler, work: Workload, device: torch.device) -> dict[str, Any]:
+Generate = Callable[[Sequence[Request], Sampling], Sequence[Completion]]
+
+
+def _streaming(sampler: TransformersSampler) -> Generate:
+    """Through a stream in which finished rows make room."""
+
+    def generate(requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        stream = sampler.stream(slots=max(1, len(requests) // 2))
+        for request in requests:
+            stream.submit(request, sampling)
+        done: list[Completion] = []
+        while len(done) < len(requests):
+            done.extend(completion for _, completion in stream.finished())
+        return done
+
+    return generate
+
+
+def _sampling(generate: Generate, work: Workload, device: torch.device) -> dict[str, Any]:
     requests, counted = work.requests(), []
 
     def run() -> None:
-        completions = sampler.generate(requests, Sampling())
+        completions = generate(requests, Sampling())
         counted.append(sum(len(c.tokens) for c in completions))
 
     seconds, memory = _timed(run, work.repeats, device)

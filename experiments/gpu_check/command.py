@@ -1,9 +1,10 @@
 """``cpi-resets gpu-check``: does all of this run on my GPU, and how fast?
 
-Trains the tiny model for some steps with the project's own simulator and trainer, then measures
-rollouts and training steps of an untrained model of the shape of Qwen2 with 0.5 billion
-parameters. Nothing is downloaded. Writes ``gpu-DATE-DEVICE.json`` with hardware and versions. It
-can also be run as ``python -m experiments.gpu_check``, in vLLM's environment too.
+Trains the tiny model for some steps with the project's own simulator and trainer, measures rollouts
+(in batches, streaming, with vLLM) and training steps (with shared prefixes and without) of
+untrained models of the shapes of SmolLM2-135M and Qwen2-0.5B, and trains the first of them with
+TRL's trainer, vLLM beside it. Nothing is downloaded. Writes ``gpu-DATE-DEVICE.json`` with hardware
+and versions. It can also be run as ``python -m experiments.gpu_check``, in vLLM's environment too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rich.console import Console
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.gpu_check.config import GpuCheckConfig
+from experiments.gpu_check.drop_in import measure_drop_in
 from experiments.methods import LANGUAGE_METHODS
 from experiments.runs.files import Row, atomic_write
 from experiments.runs.provenance import environment
@@ -51,12 +53,17 @@ def run(config: GpuCheckConfig, _output: Path, _execution: Execution, console: C
         "tiny": _train(config, console),
     }
     console.print(f"tiny model: {_line(found['tiny'])}")
-    with progress(console, "model of the shape of Qwen2-0.5B"):
-        found["model"] = measure_model(config.workload, config.device)
-    for engine, rate in found["model"]["rollouts"].items():
-        console.print(f"rollouts, {engine}: {_line(rate)}")
-    for name in ("training", "training_shared_prefixes"):
-        console.print(f"{name.replace('_', ' ')}: {_line(found['model'][name])}")
+    found["models"] = {}
+    for name, work in config.workloads.items():
+        with progress(console, f"model of the shape of {name}"):
+            found["models"][name] = measured = measure_model(work, config.device)
+        for engine, rate in measured["rollouts"].items():
+            console.print(f"{name}, rollouts, {engine}: {_line(rate)}")
+        for part in ("training", "training_shared_prefixes"):
+            console.print(f"{name}, {part.replace('_', ' ')}: {_line(measured[part])}")
+    work = next(iter(config.workloads.values()))
+    found["drop_in"] = measure_drop_in(work, config.device)
+    console.print(f"TRL's trainer with resets: {_line(found['drop_in'])}")
     console.print(f"written: {_write(config, found)}")
     return 0
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GpuCheckConfig:
-    """Train the tiny model on a GPU and measure one of the shape of Qwen2-0.5B there.
+    """Train on a GPU, and measure models of the shapes of SmolLM2-135M and Qwen2-0.5B there.
 
     Attributes:
         device: cuda, cuda:1, ...; cpu only together with `smoke`.
@@ -41,12 +41,13 @@ class GpuCheckConfig:
         return "model"
 
     @property
-    def workload(self) -> Workload:
-        """What is measured on the larger model."""
+    def workloads(self) -> dict[str, Workload]:
+        """What is measured on larger models, by the name of their shape."""
         from llm.throughput import Qwen2Shape, Workload  # torch, for the measurement alone
 
         if not self.smoke:
-            return Workload(Qwen2Shape())
+            shapes = {"SmolLM2-135M": Qwen2Shape.smollm2(), "Qwen2-0.5B": Qwen2Shape()}
+            return {name: Workload(shape) for name, shape in shapes.items()}
         shape = Qwen2Shape(64, layers=2, heads=2, key_heads=1, feed_forward=96, words=128)
         # Prompts of 64 tokens: two rows that share one spare as many as sharing has to.
-        return Workload(shape, "float32", 2, 2, 64, 16, 2, 1)
+        return {"toy": Workload(shape, "float32", 2, 2, 64, 16, 2, 1)}

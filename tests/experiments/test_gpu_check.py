@@ -32,12 +32,18 @@ def test_the_check_itself_works_on_a_cpu(tmp_path: Path) -> None:
     assert found["packages"]["torch"] == metadata.version("torch")
     assert found["tiny"]["steps"] == 2
     assert found["tiny"]["gradient_norm"] > 0
-    rollouts, training = found["model"]["rollouts"]["transformers"], found["model"]["training"]
+    toy = found["models"]["toy"]
+    rollouts, training = toy["rollouts"]["transformers"], toy["training"]
+    assert toy["rollouts"]["transformers_streaming"]["tokens"] == rollouts["tokens"]
     assert rollouts["requests"] == training["rows"] == 4
     assert 4 <= rollouts["tokens"] <= 64
     assert training["tokens"] == 4 * 80
     assert training["seconds_per_step"] > 0
-    shared = found["model"]["training_shared_prefixes"]
+    shared = toy["training_shared_prefixes"]
     assert training["forward_tokens"] == 4 * 80
     assert shared["forward_tokens"] == 2 * 64 + 4 * 15
     assert shared["gradient_norm"] == pytest.approx(training["gradient_norm"], rel=1e-3)
+    drop_in = found["drop_in"]
+    assert (drop_in["vllm"], drop_in["steps"]) == (False, 2)
+    assert drop_in["tokens"] > 2 * 16
+    assert 0 <= drop_in["reward"] <= 1
