@@ -19,7 +19,7 @@ def normal_quantile(level: float) -> float:
     return float(ndtri(1 - tail_probability(level)))
 
 
-def student_quantile(level: float, freedom: int) -> float:
+def student_quantile(level: float, freedom: float) -> float:
     """Return the t of a two-sided interval with so many degrees of freedom."""
     from scipy.special import stdtrit
 

@@ -1,0 +1,169 @@
+r"""Comparing methods that were evaluated on the same problems, from several seeds each.
+
+Both seeds and problems are drawn: a claim about a *method* has to hold for other seeds and for
+other problems. So the differences :math:`d_{sp}` of two methods on problem p under seed s are
+analysed as a two-way table with random rows and columns: seeds that agree on few problems say
+little, and so do many problems under three seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cpi_theory.checks import InvalidInput, check_count, check_probability
+from cpi_theory.randomness import Key
+from cpi_theory.statistics.intervals import Array, Interval
+from cpi_theory.statistics.quantiles import student_quantile
+
+_EXACT = 12
+"""Largest number of units whose sign changes are all gone through: 4,096 of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairedComparison:
+    """How far one method is ahead of another.
+
+    Attributes:
+        difference: of the mean scores, with its interval for other seeds and problems.
+        p_value: of the sign-flip test over seeds (over problems, if there is one seed), two-sided.
+        detectable: the smallest true difference that would be shown in 80 % of such comparisons.
+        seeds, problems: how many there are.
+        freedom: degrees of freedom behind the interval.
+    """
+
+    difference: Interval
+    p_value: float
+    detectable: float
+    seeds: int
+    problems: int
+    freedom: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether the interval excludes 0."""
+        return 0 not in self.difference
+
+
+def compare_paired(
+    first: ArrayLike, second: ArrayLike, level: float = 0.95, key: Key | int = 0
+) -> PairedComparison:
+    r"""Compare two methods by their scores on the same problems under the same seeds.
+
+    With the mean squares of seeds A (times the number of problems), of problems B (times that of
+    seeds) and of what is left E, the variance of the mean difference over S seeds and P problems is
+    estimated by :math:`\max(A + B - E, A, B) / (S P)`, with
+    :math:`(A + B)^2 / (A^2 / (S - 1) + B^2 / (P - 1))` degrees of freedom. Where the seeds alone
+    vary this is Student's interval over seeds. With one seed the interval is over problems, and
+    speaks of the two evaluated models rather than of the methods.
+
+    Args:
+        first: scores of a method, such as pass rates, shape (S, P); P >= 2.
+        second: of the other, of the same shape; entry [s, p] is of the same seed and problem.
+        level: probability with which the interval covers.
+        key: of the sign changes, where there are too many to go through.
+
+    Raises:
+        InvalidInput: the shapes do not pair, or there are fewer than two problems.
+
+    Source: Searle, Casella and McCulloch (1992), Variance Components (two-way random model);
+    Satterthwaite (1946), https://doi.org/10.2307/3002019 (degrees of freedom).
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if a.ndim != 2 or a.shape != b.shape or a.shape[0] < 1 or a.shape[1] < 2:
+        remedy = "give two (seeds, problems) arrays, of two problems or more"
+        raise InvalidInput("second", b.shape, f"does not pair with {a.shape}", remedy)
+    gaps = a - b
+    seeds, problems = gaps.shape
+    error, freedom = _standard_error(gaps)
+    mean = float(gaps.mean())
+    half = student_quantile(level, freedom) * error
+    # The one-sided quantile of 80 % is the two-sided one of 60 %.
+    detectable = (student_quantile(level, freedom) + student_quantile(0.6, freedom)) * error
+    units = gaps.mean(axis=1) if seeds > 1 else gaps[0]
+    return PairedComparison(
+        Interval(mean, mean - half, mean + half),
+        sign_flip_p_value(units, key=key),
+        detectable,
+        seeds,
+        problems,
+        freedom,
+    )
+
+
+def _standard_error(gaps: Array) -> tuple[float, float]:
+    """Of the mean of a two-way table, and its degrees of freedom."""
+    seeds, problems = gaps.shape
+    of_problems = seeds * float(gaps.mean(axis=0).var(ddof=1))
+    if seeds == 1:
+        return float(np.sqrt(of_problems / problems)), problems - 1.0
+    of_seeds = problems * float(gaps.mean(axis=1).var(ddof=1))
+    rest = gaps - gaps.mean(axis=0) - gaps.mean(axis=1, keepdims=True) + gaps.mean()
+    left = float((rest**2).sum()) / ((seeds - 1) * (problems - 1))
+    # The unbiased estimate may fall below either part, which it cannot be in truth.
+    variance = max(of_seeds + of_problems - left, of_seeds, of_problems) / gaps.size
+    total = of_seeds**2 / (seeds - 1) + of_problems**2 / (problems - 1)
+    freedom = (of_seeds + of_problems) ** 2 / total if total > 0 else seeds - 1.0
+    return float(np.sqrt(variance)), freedom
+
+
+def sign_flip_p_value(differences: ArrayLike, draws: int = 10_000, key: Key | int = 0) -> float:
+    """Test that differences of independent units are symmetric about 0, two-sided.
+
+    The share of sign changes whose mean is at least as far from 0 as the one found. All are gone
+    through up to 12 units; n units reach no less than 2 / 2^n, so three seeds never show
+    anything at 5 %.
+
+    Args:
+        differences: shape (n,).
+        draws: sign changes drawn where there are more units.
+        key: of the draw.
+
+    Raises:
+        InvalidInput: there are none.
+
+    Source: Fisher (1935), The Design of Experiments, section 21.
+    """
+    values = np.asarray(differences, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise InvalidInput("differences", values.shape, "not (n,)", "give one per unit")
+    check_count("draws", draws)
+    if len(values) <= _EXACT:
+        signs = np.array(list(product((1.0, -1.0), repeat=len(values))))
+        extra = 0
+    else:
+        rng = Key.of(key).child("sign flips").generator()
+        signs = rng.choice((1.0, -1.0), size=(draws, len(values)))
+        extra = 1  # the unchanged signs are one of them: a p-value is never 0
+    # A sum that equals the one found in exact arithmetic must not fall below it by rounding.
+    least = abs(values.sum()) * (1 - 1e-12) - 1e-15
+    reached = int((np.abs(signs @ values) >= least).sum())
+    return (reached + extra) / (len(signs) + extra)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of several tests, so that the chance of any false alarm is held.
+
+    Args:
+        p_values: each in [0, 1], in any order.
+
+    Returns:
+        Adjusted ones in the same order: a test is shown at a level if its value is at most that.
+
+    Raises:
+        InvalidInput: one is not a probability.
+
+    Source: Holm (1979), https://www.jstor.org/stable/4615733.
+    """
+    for p in p_values:
+        check_probability("p_values", p)
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, (len(p_values) - rank) * p_values[i])
+        adjusted[i] = min(1.0, highest)
+    return adjusted

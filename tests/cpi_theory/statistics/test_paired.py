@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from cpi_theory.checks import InvalidInput
+from cpi_theory.statistics.bootstrap import paired_difference
+from cpi_theory.statistics.paired import compare_paired, holm, sign_flip_p_value
+
+
+def table(rng, seeds, problems, of_seed, of_problem, noise, mean=0.0):
+    """Differences with random rows and columns."""
+    return (
+        mean
+        + of_seed * rng.standard_normal((seeds, 1))
+        + of_problem * rng.standard_normal((1, problems))
+        + noise * rng.standard_normal((seeds, problems))
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_seed", "of_problem"), [(0.0, 0.0), (0.3, 0.0), (0.0, 0.3), (0.2, 0.3)]
+)
+def test_intervals_cover_whatever_varies(of_seed: float, of_problem: float) -> None:
+    rng, covered, runs = np.random.default_rng(0), 0, 2000
+    for _ in range(runs):
+        gaps = table(rng, 5, 30, of_seed, of_problem, 0.5, mean=0.1)
+        found = compare_paired(gaps, np.zeros_like(gaps))
+        covered += 0.1 in found.difference
+    # Within 3.5 standard errors of 95 % at least; where nothing varies it is conservative.
+    assert covered / runs > 0.95 - 3.5 * (0.05 * 0.95 / runs) ** 0.5
+    if of_seed or of_problem:
+        assert covered / runs < 0.995
+
+
+def test_treating_every_answer_as_a_trial_would_not_cover() -> None:
+    """The control: the interval over all S x P differences, as if they were independent."""
+    rng, covered = np.random.default_rng(1), 0
+    for _ in range(500):
+        gaps = table(rng, 5, 30, 0.3, 0.0, 0.5)
+        covered += 0 in paired_difference(gaps.ravel(), np.zeros(gaps.size))
+    assert covered / 500 < 0.7
+
+
+def test_where_seeds_alone_vary_it_is_students_interval_over_seeds() -> None:
+    gaps = np.repeat(np.array([[0.3], [0.1], [-0.1]]), 7, axis=1)
+    found = compare_paired(gaps, np.zeros_like(gaps))
+    over_seeds = paired_difference(gaps[:, 0], np.zeros(3))
+    assert found.difference.lower == pytest.approx(over_seeds.lower)
+    assert found.difference.upper == pytest.approx(over_seeds.upper)
+    assert found.freedom == 2
+
+
+def test_one_seed_speaks_of_problems() -> None:
+    gaps = np.array([[0.0, 1.0, 1.0, 0.0, 1.0]])
+    found = compare_paired(gaps, np.zeros_like(gaps))
+    expected = stats.ttest_1samp(gaps[0], 0).confidence_interval()
+    assert (found.difference.lower, found.difference.upper) == pytest.approx(tuple(expected))
+
+
+def test_three_noisy_seeds_show_no_headline() -> None:
+    """The published curves' last step: 29.8 and 23.1 %, with their spread over three runs.
+
+    Source: arXiv 2605.25507; means and standard errors as drawn there.
+    """
+    rng, problems = np.random.default_rng(0), 1000
+    difficulty = rng.standard_normal(problems)
+
+    def passes(rates: list[float]) -> np.ndarray:
+        rows = np.zeros((3, problems))
+        for row, rate in zip(rows, rates, strict=True):
+            order = np.argsort(difficulty + 0.5 * rng.standard_normal(problems))
+            row[order[: round(rate * problems)]] = 1
+        return rows
+
+    ours = passes([0.2983 - 0.0895, 0.2983, 0.2983 + 0.0895])
+    theirs = passes([0.2312, 0.2312 - 0.0195, 0.2312 + 0.0195])
+    welch = stats.ttest_ind(ours.mean(axis=1), theirs.mean(axis=1), equal_var=False).pvalue
+    assert welch == pytest.approx(0.32, abs=0.01)
+    found = compare_paired(ours, theirs)
+    assert found.difference.estimate == pytest.approx(0.067, abs=1e-3)
+    assert not found.shown
+    assert found.p_value >= 0.25  # the least that three seeds can reach
+    assert found.detectable > 2 * found.difference.estimate
+
+
+def test_what_is_called_detectable_is_shown_in_four_of_five() -> None:
+    rng, runs = np.random.default_rng(4), 1500
+    shape = {"of_seed": 0.1, "of_problem": 0.3, "noise": 0.5}
+    size = np.median(
+        [
+            compare_paired(t, 0 * t).detectable
+            for t in (table(rng, 8, 40, **shape) for _ in range(300))
+        ]
+    )
+    shown = [
+        compare_paired(t, 0 * t).shown
+        for t in (table(rng, 8, 40, **shape, mean=size) for _ in range(runs))
+    ]
+    assert 0.74 < np.mean(shown) < 0.88
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=8))
+def test_sign_flips_are_scipys_exact_permutation_test(units: list[int]) -> None:
+    values = np.array(units, float)
+    expected = 1.0
+    if len(values) > 1:
+        expected = stats.permutation_test(
+            (values, np.zeros_like(values)),
+            lambda a, b, axis: abs((a - b).sum(axis=axis)),
+            permutation_type="samples",
+            alternative="greater",
+            n_resamples=np.inf,
+            vectorized=True,
+        ).pvalue
+    assert sign_flip_p_value(values) == pytest.approx(expected)
+
+
+def test_many_units_are_drawn_and_never_give_zero() -> None:
+    assert sign_flip_p_value(np.ones(40), draws=1000) == pytest.approx(1 / 1001)
+    rng = np.random.default_rng(0)
+    found = [sign_flip_p_value(rng.standard_normal(30), draws=400, key=i) for i in range(400)]
+    assert stats.kstest(found, "uniform").pvalue > 1e-3
+
+
+def test_holm_worked_by_hand() -> None:
+    # .01 x 3, .02 x 2, .04 x 1, each at least the one before.
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+    with pytest.raises(InvalidInput, match="p_values"):
+        holm([1.2])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_holm_lies_between_each_and_bonferroni(values: list[float]) -> None:
+    for p, adjusted in zip(values, holm(values), strict=True):
+        assert p <= adjusted <= min(1, len(values) * p) + 1e-12
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 1)])
+def test_what_does_not_pair_is_refused(shape) -> None:
+    with pytest.raises(InvalidInput, match="pair"):
+        compare_paired(np.zeros(shape), np.zeros(shape))
+    with pytest.raises(InvalidInput, match="pair"):
+        compare_paired(np.zeros((3, 4)), np.zeros((3, 5)))
