@@ -47,6 +47,9 @@ COMMANDS = {
     "diagnose": Command(
         "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
     ),
+    "evaluate": Command(
+        "experiments.evaluate", "EvaluateConfig", "compare models on held-out problems"
+    ),
     "export": Command(
         "experiments.export", "ExportConfig", "write a trained model as a plain folder"
     ),

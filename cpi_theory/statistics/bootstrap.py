@@ -65,6 +65,33 @@ def bootstrap_interval(
     return _percentiles(statistic(data, axis=0), np.concatenate(drawn), level)
 
 
+def stratified_interquartile_mean(
+    values: ArrayLike, level: float = 0.95, resamples: int = 2000, key: Key | int = 0
+) -> Interval:
+    """Average the middle half of all scores, with seeds resampled within each benchmark.
+
+    Args:
+        values: scores, shape (seeds, benchmarks), two seeds at least.
+        level: probability with which the interval covers, for other seeds on these benchmarks.
+        resamples: number of resamples.
+        key: of the resampling; the same key gives the same interval.
+
+    Raises:
+        InvalidInput: naming the argument outside its range.
+
+    Source: Agarwal et al. (2021), arXiv 2108.13264.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim != 2 or len(data) < 2 or not data.shape[1]:
+        problem = "not (seeds, benchmarks) with two seeds or more"
+        raise InvalidInput("values", data.shape, problem, "run more seeds")
+    check_count("resamples", resamples)
+    rng = Key.of(key).child("stratified bootstrap").generator()
+    picks = rng.integers(len(data), size=(resamples, *data.shape))
+    drawn = np.take_along_axis(data[None], picks, axis=1).reshape(resamples, -1)
+    return _percentiles(interquartile_mean(data.ravel()), interquartile_mean(drawn, axis=1), level)
+
+
 def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
     """Estimate the mean of first - second over pairs, with a Student interval.
 

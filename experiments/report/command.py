@@ -18,6 +18,7 @@ from experiments.compare.report import compare_section
 from experiments.diagnose.report import diagnose_section, order_section, validate_section
 from experiments.documents.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
 from experiments.errors import MissingTable, StaleTable
+from experiments.evaluate.report import evaluate_section
 from experiments.execution.progress import Advance, progress
 from experiments.execution.settings import Execution
 from experiments.frontier.report import frontier_section
@@ -40,6 +41,7 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("learn", learn_section),
     ("frontier", frontier_section),
     ("train", train_section),
+    ("evaluate", evaluate_section),
     ("anatomy", anatomy_section),
     ("diagnose", diagnose_section),
     ("diagnose-validate", validate_section),
@@ -84,7 +86,7 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
     names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
     names += [("compare", config.compare), ("learn", config.learn)]
     names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
-    names += [("train", config.train), ("anatomy", config.anatomy)]
+    names += [("train", config.train), ("evaluate", config.evaluate), ("anatomy", config.anatomy)]
     names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
     runs = {
         kind: Run.existing(output, name)

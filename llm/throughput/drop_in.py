@@ -10,17 +10,16 @@ from typing import Any
 
 import torch
 
-from experiments.runs.files import Row
 from llm.models.load import find_device
 from llm.models.tiny import tokenizer
 from llm.tasks.arithmetic.task import ArithmeticTask
-from llm.throughput import Workload
+from llm.throughput.models import Workload
 
 _ROLLOUTS = 8
 """Per prompt, as the default algorithm has them."""
 
 
-def measure_drop_in(work: Workload, device: str, steps: int = 2) -> Row:
+def measure_drop_in(work: Workload, device: str, steps: int = 2) -> dict[str, Any]:
     """Train an untrained model with :class:`llm.ResetTrainer`.
 
     On a GPU vLLM samples from a colocated copy that follows the weights, if it is installed.
@@ -47,7 +46,8 @@ def measure_drop_in(work: Workload, device: str, steps: int = 2) -> Row:
 
 def _train(
     source: str, work: Workload, device: torch.device, steps: int, beside: bool, folder: str
-) -> Row:
+) -> dict[str, Any]:
+    # TRL may be missing where this is imported.
     from datasets import Dataset
     from trl.trainer.grpo_config import GRPOConfig
 

@@ -1,0 +1,1 @@
+"""Models on held-out problems: several attempts each, methods compared in pairs."""

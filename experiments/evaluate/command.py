@@ -1,0 +1,74 @@
+"""``cpi-resets evaluate``: models on held-out problems, and methods compared in pairs.
+
+Tables of the run: ``attempts`` (a row per model, problem and attempt; see
+:func:`experiments.evaluate.samples.attempt_rows`), and what is made of them: ``models``,
+``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cpi_theory.randomness import Key
+from experiments.documents.numbers import number, with_ends
+from experiments.evaluate import summary
+from experiments.evaluate.config import EvaluateConfig
+from experiments.evaluate.report import comparison_verdicts
+from experiments.evaluate.samples import attempt_rows
+from experiments.execution.derived import Compute, derive
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+
+_RESAMPLES = 2000
+
+
+def run(config: EvaluateConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Attempt all problems, compare the methods and print what is shown and what is not."""
+    record = Run.open(output, config.name, config, config.seed)
+    specs = config.specs()
+    for spec in specs:
+        spec.world.task()  # refuses what is wrong with it before anything is stored
+    with record.lock(), record.timed("evaluate"):
+        attempts = sweep(attempt_rows, specs, record, "attempts", execution, console)
+        parts = summaries(attempts, config)
+        tables = derive(record, parts, ("attempts",), console)
+    print_tables(tables, console)
+    console.print(f"records: {record.directory}")
+    return 0
+
+
+def summaries(attempts: Sequence[Row], config: EvaluateConfig) -> dict[str, Compute]:
+    """What makes each table that follows from the attempts."""
+    scores = summary.scores_by_problem(attempts, config.attempts.ks)
+    key = Key.of(config.seed).child("evaluate", "summary")
+    return {
+        "models": lambda: summary.models(attempts, scores),
+        "comparisons": lambda: summary.comparisons(scores, key),
+        "aggregates": lambda: summary.aggregates(scores, _RESAMPLES, key),
+    }
+
+
+def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
+    """Print means over seeds, and a sentence per comparison."""
+    models = tables["models"]
+    names = [n for n in models[0] if n in summary.MEASURES or n.startswith("pass@")]
+    table = Table("benchmark", "method", "seeds", *names, "tokens", box=None)
+    for benchmark, method in dict.fromkeys((r["benchmark"], r["method"]) for r in models):
+        rows = [r for r in models if (r["benchmark"], r["method"]) == (benchmark, method)]
+        means = [number(sum(r[name] for r in rows) / len(rows), ".3f") for name in names]
+        tokens = number(sum(r["tokens"] for r in rows) / len(rows), ".0f")
+        table.add_row(benchmark, method, str(len(rows)), *means, tokens)
+    console.print(table)
+    for sentence in comparison_verdicts(tables["comparisons"]):
+        console.print(f"- {sentence}", markup=False)
+    for row in tables["aggregates"]:
+        value = with_ends(row["value"], row["lower"], row["upper"], ".3f")
+        scope = f"{row['benchmarks']} benchmarks x {row['seeds']} seeds"
+        line = f"{row['method']}, {row['measure']}: interquartile mean {value} over {scope}"
+        console.print(line, markup=False)

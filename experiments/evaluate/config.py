@@ -1,0 +1,134 @@
+"""Settings of ``cpi-resets evaluate``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from cpi_theory.checks import InvalidInput, check_count
+from experiments.evaluate.spec import Attempts, EvaluatedModel, EvaluateSpec
+from experiments.execution.threads import Kind
+from experiments.runs.store import Run
+from experiments.worlds.language import LanguageWorld, choose
+from llm.models.settings import TINY_NAME, ModelSettings
+from llm.sampling.settings import SamplerSettings
+
+START = "start"
+"""The method of the model that trainings began with."""
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Evaluate models on held-out problems, and compare methods in pairs.
+
+    Attributes:
+        name: folder of the run below the output folder.
+        benchmarks: names of worlds, as in train, or from `more`.
+        trained: the folder of a run of train: all its models are evaluated, and the one that they
+            began with.
+        which: of each training, the model that was best on its own held-out problems (an optimistic
+            choice if they are those of the benchmark), or the last one.
+        model: a model by itself.
+        models: several, with what trained them, in configuration files only.
+        problems: of each benchmark, held out from training.
+        attempts: at each problem.
+        part: problems between two points from which an interrupted evaluation goes on.
+        seed: of problems and attempts.
+        sampler: the engine.
+        more: further worlds, in configuration files only.
+    """
+
+    name: str = "evaluate"
+    benchmarks: tuple[str, ...] = ("natural",)
+    trained: str | None = None
+    which: Literal["best", "last"] = "last"
+    model: ModelSettings | None = None
+    models: Annotated[tuple[EvaluatedModel, ...], tyro.conf.Suppress] = ()
+    problems: int = 128
+    attempts: Attempts = field(default_factory=Attempts)
+    part: int = 128
+    seed: int = 0
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+
+    def __post_init__(self) -> None:
+        check_count("problems", self.problems, minimum=2)
+        check_count("part", self.part)
+        check_count("seed", self.seed, minimum=0)
+        choose("benchmarks", self.benchmarks, self.more)
+        names = [(one.method, one.seed) for one in self.models]
+        for name in names:
+            if names.count(name) > 1:
+                remedy = "give each model of a method a seed of its own"
+                raise InvalidInput("models", name, "comes twice", remedy)
+
+    @property
+    def computes(self) -> Kind:
+        """Threads pay for models larger than the tiny one."""
+        paths = {one.model.path for one in self.models} | {self.model and self.model.path}
+        return "tiny" if not self.trained and paths <= {None, TINY_NAME} else "model"
+
+    def evaluated(self) -> list[EvaluatedModel]:
+        """All models; the tiny one where none is named.
+
+        Raises:
+            InvalidInput: the run of trainings is not there, or one of them has not ended.
+        """
+        found = list(self.models)
+        if self.model is not None:
+            found.append(EvaluatedModel("model", self.model))
+        if self.trained is not None:
+            found += models_of(Path(self.trained).expanduser(), self.which)
+        return found or [EvaluatedModel("model", ModelSettings(TINY_NAME))]
+
+    def specs(self) -> list[EvaluateSpec]:
+        """One per model, benchmark and part of its problems."""
+        models = self.evaluated()
+        return [
+            EvaluateSpec(
+                world,
+                one,
+                self.attempts,
+                self.problems,
+                first,
+                min(self.part, self.problems - first),
+                self.seed,
+                self.sampler,
+            )
+            for one in models
+            for world in choose("benchmarks", self.benchmarks, self.more)
+            for first in range(0, self.problems, self.part)
+        ]
+
+
+def models_of(folder: Path, which: str) -> list[EvaluatedModel]:
+    """Return the models of a run of train, the one that they began with first.
+
+    Methods that were trained in several worlds are named with theirs.
+
+    Raises:
+        InvalidInput: it is none, or one of its trainings has not stored the model.
+    """
+    if not (folder / "run.json").is_file():
+        remedy = "give the folder of a run of train, such as results/train"
+        raise InvalidInput("trained", str(folder), "holds no run", remedy)
+    config = Run.existing(folder.parent, folder.name).config
+    stamps = sorted(folder.glob("models/*/made-by.json"))
+    if not isinstance(config, dict) or config.get("type") != "TrainConfig" or not stamps:
+        remedy = "give the folder of a run of train that kept its models (checkpoint_every)"
+        raise InvalidInput("trained", str(folder), "holds no trained models", remedy)
+    start = ModelSettings(**{name: config["model"][name] for name in ("path", "device")})
+    found = []
+    for stamp in stamps:
+        spec, model = json.loads(stamp.read_text())["spec"], stamp.parent / which
+        if not model.is_dir():
+            remedy = "run the same command of train again until it ends, or choose the other model"
+            raise InvalidInput("trained", str(stamp.parent), f"has no {which} model", remedy)
+        world, method = spec["world"]["name"], spec["method"]["name"]
+        label = method if len(config["worlds"]) == 1 else f"{method} ({world})"
+        found.append(EvaluatedModel(label, replace(start, path=str(model)), spec["seed"]))
+    return [EvaluatedModel(START, start), *found]

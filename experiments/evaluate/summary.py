@@ -1,0 +1,179 @@
+"""What attempts say: scores per model and benchmark, and which method is ahead of which."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.randomness import Key
+from cpi_theory.statistics.attempts import majority_accuracy, pass_at_k
+from cpi_theory.statistics.bootstrap import stratified_interquartile_mean
+from cpi_theory.statistics.paired import PairedComparison, compare_paired, holm
+from experiments.runs.files import Row
+
+MEASURES = {"sampled": "mean of the samples", "greedy": "greedy attempt", "majority": "majority"}
+"""What methods are compared by."""
+
+Scores = dict[tuple[str, str, int | None], dict[str, dict[str, float]]]
+"""By benchmark, method and seed: measures by problem."""
+
+
+def scores_by_problem(attempts: Iterable[Row], ks: Sequence[int] = ()) -> Scores:
+    """Score each model on each problem: "sampled", "majority", "pass@k" and "greedy"."""
+    grouped: dict[Any, list[Row]] = defaultdict(list)
+    for row in attempts:
+        model = (row["benchmark"], row["method"], row["seed"])
+        grouped[model, row["problem"], row["kind"]].append(row)
+    scores: Scores = defaultdict(lambda: defaultdict(dict))
+    for (model, problem, kind), rows in grouped.items():
+        right = [row["right"] for row in rows]
+        score = scores[model][problem]
+        if kind == "greedy":
+            score["greedy"] = float(right[0])
+            continue
+        score["sampled"] = sum(right) / len(right)
+        score["majority"] = majority_accuracy([row["answer"] for row in rows], right)
+        score |= {f"pass@{k}": pass_at_k(sum(right), len(right), k) for k in ks}
+    return {model: dict(problems) for model, problems in scores.items()}
+
+
+def models(attempts: Sequence[Row], scores: Scores) -> list[Row]:
+    """One row per benchmark, method and seed: means of its scores, lengths and endings.
+
+    Rows: `benchmark`, `method`, `seed`, `problems`, the measures by name, `tokens` (mean of a
+    sample, or of a greedy attempt where there are none) and `endings`, shares by name.
+    """
+    rows = []
+    for (benchmark, method, seed), by_problem in scores.items():
+        measures = next(iter(by_problem.values()))
+        own = [
+            row
+            for row in attempts
+            if (row["benchmark"], row["method"], row["seed"]) == (benchmark, method, seed)
+        ]
+        own = [row for row in own if row["kind"] == "sampled"] or own
+        endings = Counter(row["ending"] for row in own)
+        rows.append(
+            {
+                "benchmark": benchmark,
+                "method": method,
+                "seed": seed,
+                "problems": len(by_problem),
+                **{m: float(np.mean([s[m] for s in by_problem.values()])) for m in measures},
+                "tokens": float(np.mean([row["tokens"] for row in own])),
+                "endings": {name: count / len(own) for name, count in sorted(endings.items())},
+            }
+        )
+    return rows
+
+
+def comparisons(scores: Scores, key: Key | int = 0) -> list[Row]:
+    """Compare all methods in pairs on each benchmark, paired by problem and seed.
+
+    Rows: `benchmark`, `measure`, `first`, `second`, `difference` with `lower` and `upper` (for
+    other seeds and problems, see :func:`cpi_theory.statistics.paired.compare_paired`), its `p` and
+    `holm`, the same adjusted over the benchmarks of this pair and measure; `sign_flips`,
+    `detectable`, `seeds`, `problems`, and `shown`: whether `holm` is below .05.
+    """
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _, _ in scores))
+    methods = list(dict.fromkeys(method for _, method, _ in scores))
+    rows: list[Row] = []
+    # The later one is usually the one that is to be ahead: the start model and GRPO come first.
+    for second, first in itertools.combinations(methods, 2):
+        for measure in MEASURES:
+            found: dict[str, PairedComparison] = {}
+            for benchmark in benchmarks:
+                pair = _paired(scores, benchmark, first, second, measure)
+                if pair is not None:
+                    found[benchmark] = compare_paired(*pair, key=key)
+            adjusted = holm([one.p_value for one in found.values()])
+            for (benchmark, one), p in zip(found.items(), adjusted, strict=True):
+                rows.append(
+                    {
+                        "benchmark": benchmark,
+                        "measure": measure,
+                        "first": first,
+                        "second": second,
+                        "difference": one.difference.estimate,
+                        "lower": one.difference.lower,
+                        "upper": one.difference.upper,
+                        "p": one.p_value,
+                        "holm": p,
+                        "sign_flips": one.sign_flips,
+                        "detectable": one.detectable,
+                        "seeds": one.seeds,
+                        "problems": one.problems,
+                        "shown": p < 0.05,
+                    }
+                )
+    return rows
+
+
+def _paired(
+    scores: Scores, benchmark: str, first: str, second: str, measure: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Scores of two methods, (seeds, problems) each; None where nothing pairs."""
+    seeds = [
+        {seed for b, m, seed in scores if (b, m) == (benchmark, method)}
+        for method in (first, second)
+    ]
+    # A model without a seed stands for all of the other's.
+    common = seeds[0] & seeds[1] or (
+        seeds[1] if seeds[0] == {None} else seeds[0] if seeds[1] == {None} else set()
+    )
+    order = sorted(common, key=lambda seed: -1 if seed is None else seed)
+    if not order:
+        return None
+    tables = []
+    for method, own in zip((first, second), seeds, strict=True):
+        by_seed = [scores[benchmark, method, None if own == {None} else seed] for seed in order]
+        problems = list(by_seed[0])
+        if len(problems) < 2 or any(measure not in s[p] for s in by_seed for p in problems):
+            return None
+        tables.append(np.array([[s[p][measure] for p in problems] for s in by_seed]))
+    return tables[0], tables[1]
+
+
+def aggregates(scores: Scores, resamples: int, key: Key) -> list[Row]:
+    """The interquartile mean of each method's scores over benchmarks and seeds.
+
+    Rows: `method`, `measure`, `value` with `lower` and `upper` (seeds resampled within each
+    benchmark), `benchmarks` and `seeds`. Methods with fewer than two seeds, or seeds missing in
+    some benchmark, have none.
+
+    Source: Agarwal et al. (2021), arXiv 2108.13264.
+    """
+    benchmarks = list(dict.fromkeys(benchmark for benchmark, _, _ in scores))
+    rows = []
+    for method in dict.fromkeys(method for _, method, _ in scores):
+        seeds = sorted({s for _, m, s in scores if m == method and s is not None})
+        cells = [[scores.get((b, method, s)) for b in benchmarks] for s in seeds]
+        if len(seeds) < 2 or any(cell is None for row in cells for cell in row):
+            continue
+        for measure in MEASURES:
+            known = [[cell for cell in row if cell is not None] for row in cells]
+            if not all(measure in s for row in known for cell in row for s in cell.values()):
+                continue
+            values = np.array(
+                [[np.mean([s[measure] for s in cell.values()]) for cell in row] for row in known]
+            )
+            found = stratified_interquartile_mean(
+                values, resamples=resamples, key=key.child(method, measure)
+            )
+            rows.append(
+                {
+                    "method": method,
+                    "measure": measure,
+                    "value": found.estimate,
+                    "lower": found.lower,
+                    "upper": found.upper,
+                    "benchmarks": len(benchmarks),
+                    "seeds": len(seeds),
+                }
+            )
+    return rows

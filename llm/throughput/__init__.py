@@ -1,0 +1,1 @@
+"""How fast a device samples from and trains models of given shapes."""

@@ -1,0 +1,128 @@
+"""Evaluations from the command line to the sentences, with the tiny model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cpi_theory.checks import InvalidInput
+from experiments.cli import main
+from experiments.evaluate.config import EvaluateConfig, models_of
+from experiments.evaluate.samples import attempt_rows
+from experiments.evaluate.spec import Attempts, EvaluatedModel, EvaluateSpec
+from experiments.runs.store import Run
+from experiments.worlds.language import ArithmeticWorld
+from llm.models.settings import TINY_NAME, ModelSettings
+
+SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
+WORLD = """
+[[more]]
+type = "ArithmeticWorld"
+name = "short"
+horizon = 4
+hard_steps = 2
+"""
+
+
+def rows(first: int = 0, count: int = 9, **attempts: object) -> list[dict[str, object]]:
+    tiny = EvaluatedModel("tiny", ModelSettings(TINY_NAME), 3)
+    how = Attempts(**({"samples": 2} | attempts))  # type: ignore[arg-type]
+    return attempt_rows(EvaluateSpec(SHORT, tiny, how, 9, first, count, seed=0))
+
+
+def test_an_attempt_hangs_on_its_model_problem_and_number_alone() -> None:
+    whole = rows()
+    parts = [*rows(0, 4), *rows(4, 5)]
+
+    def by_name(some: list[dict[str, object]]) -> dict[object, object]:
+        return {(r["problem"], r["kind"], r["attempt"]): r for r in some}
+
+    assert len(whole) == 9 * 3
+    assert by_name(whole) == by_name(parts)
+    more = by_name(rows(samples=4))
+    assert all(more[name] == row for name, row in by_name(whole).items())
+
+
+def test_rows_say_what_became_of_an_attempt() -> None:
+    found = rows()
+    assert {row["kind"] for row in found} == {"sampled", "greedy"}
+    for row in found:
+        assert row["right"] == (row["reward"] == 1.0)
+        assert row["tokens"] > 0  # type: ignore[operator]
+        assert (row["ending"] == "answered") or not row["right"]
+    assert any(row["right"] for row in found)
+
+
+def test_a_trained_run_is_evaluated_and_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = tmp_path / "world.toml"
+    world.write_text(WORLD)
+    trained = ["train", "--config", str(world), "--worlds", "short", "--seeds", "2"]
+    trained += ["--methods", "GRPO", "SRPO", "--budget.prompts", "2", "--budget.updates", "2"]
+    trained += ["--budget.every", "2", "--budget.held-out", "8", "--workers", "1"]
+    assert main([*trained, "--output", str(tmp_path)]) == 0
+    run = str(tmp_path / "train")
+    asked = ["evaluate", "--config", str(world), "--benchmarks", "short", "natural"]
+    asked += ["--trained", run, "--problems", "6", "--attempts.samples", "2", "--workers", "1"]
+    capsys.readouterr()
+    assert main([*asked, "--output", str(tmp_path)]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "short, mean of the samples: SRPO - GRPO" in text
+    assert "(2 seeds x 6 problems" in text
+    assert "GRPO, sampled: interquartile mean" in text
+    record = Run.existing(tmp_path, "evaluate")
+    models = record.read("models")
+    assert {(r["method"], r["seed"]) for r in models} == {
+        ("start", None),
+        *((method, seed) for method in ("GRPO", "SRPO") for seed in (0, 1)),
+    }
+    assert len(record.read("attempts")) == 2 * 5 * 6 * 3
+    # Again: nothing is attempted anew.
+    before = (tmp_path / "evaluate" / "attempts.jsonl").read_bytes()
+    assert main([*asked, "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "evaluate" / "attempts.jsonl").read_bytes() == before
+    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    report = (tmp_path / "report" / "report.md").read_text()
+    assert "Evaluation on held-out problems" in report
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trained", "nowhere"], "trained = 'nowhere': holds no run"),
+        (["--attempts.ks", "5"], "attempts.ks = 5"),
+        (["--attempts.samples", "0", "--attempts.no-greedy"], "nothing is attempted"),
+        (["--problems", "1"], "problems = 1"),
+        (["--benchmarks", "natrual"], "natural"),
+    ],
+)
+def test_bad_input_is_named(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *options, "--output", str(tmp_path)]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_training_without_its_model_is_named(tmp_path: Path) -> None:
+    config = {
+        "type": "TrainConfig",
+        "worlds": ["short"],
+        "model": {"path": "tiny", "device": "cpu"},
+    }
+    folder = tmp_path / "train"
+    (folder / "models" / "short-SRPO-0").mkdir(parents=True)
+    about = {"format": 1, "config": config, "seed": 0, "environments": []}
+    (folder / "run.json").write_text(json.dumps(about))
+    spec = {"world": {"name": "short"}, "method": {"name": "SRPO"}, "seed": 0}
+    (folder / "models" / "short-SRPO-0" / "made-by.json").write_text(json.dumps({"spec": spec}))
+    with pytest.raises(InvalidInput, match=r"short-SRPO-0.*has no last model"):
+        models_of(folder, "last")
+
+
+def test_two_models_of_one_name_are_refused() -> None:
+    one = EvaluatedModel("SRPO", ModelSettings(TINY_NAME), 0)
+    with pytest.raises(InvalidInput, match="comes twice"):
+        EvaluateConfig(models=(one, one))

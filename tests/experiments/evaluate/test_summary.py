@@ -1,0 +1,104 @@
+"""Scores and comparisons worked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from cpi_theory.randomness import Key
+from experiments.evaluate.report import comparison_verdicts
+from experiments.evaluate.summary import aggregates, comparisons, models, scores_by_problem
+
+ENDINGS = {True: "answered", False: "token limit"}
+
+
+def attempts(method, seed, right, benchmark="b", kind="sampled", answers=None):
+    """`right`: per problem, a text of 1 and 0 per attempt."""
+    return [
+        {
+            "benchmark": benchmark,
+            "method": method,
+            "seed": seed,
+            "problem": f"p{p}",
+            "kind": kind,
+            "attempt": i,
+            "reward": float(hit),
+            "right": hit == "1",
+            "answer": answers[p][i] if answers else hit,
+            "tokens": 10 + i,
+            "ending": ENDINGS[hit == "1"],
+        }
+        for p, hits in enumerate(right)
+        for i, hit in enumerate(hits)
+    ]
+
+
+def test_scores_worked_by_hand() -> None:
+    rows = attempts("A", 0, ["110", "000"], answers=["xxy", "uvw"])
+    rows += attempts("A", 0, ["1", "0"], kind="greedy")
+    (found,) = models(rows, scores_by_problem(rows, ks=(1, 2)))
+    assert (found["sampled"], found["pass@1"]) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert found["pass@2"] == pytest.approx(1 / 2)
+    assert found["majority"] == 1 / 2
+    assert found["greedy"] == 1 / 2
+    assert found["tokens"] == 11
+    assert found["endings"] == {
+        "answered": pytest.approx(1 / 3),
+        "token limit": pytest.approx(2 / 3),
+    }
+
+
+def test_pairs_share_seed_and_problem() -> None:
+    # In every seed B solves what A does and one problem more; the seeds are far apart.
+    rows = attempts("A", 0, "0000") + attempts("B", 0, "0001")
+    rows += attempts("A", 1, "0110") + attempts("B", 1, "0111")
+    rows += attempts("A", 2, "1110") + attempts("B", 2, "1111")
+    (found,) = (r for r in comparisons(scores_by_problem(rows)) if r["measure"] == "sampled")
+    assert (found["first"], found["second"], found["seeds"], found["problems"]) == ("B", "A", 3, 4)
+    assert found["difference"] == 0.25
+    assert found["sign_flips"] == 0.25
+
+
+def test_seeds_that_only_one_method_has_are_left_out() -> None:
+    rows = attempts("A", 0, "01") + attempts("A", 1, "00") + attempts("B", 1, "11")
+    (found,) = (r for r in comparisons(scores_by_problem(rows)) if r["measure"] == "sampled")
+    assert (found["seeds"], found["difference"]) == (1, 1.0)
+    assert "One seed" in comparison_verdicts([found])[0]
+    apart = attempts("A", 0, "01") + attempts("B", 1, "11")
+    assert comparisons(scores_by_problem(apart)) == []
+
+
+def test_a_model_without_a_seed_stands_for_all() -> None:
+    rows = attempts("start", None, "0100") + attempts("B", 0, "0110") + attempts("B", 1, "1111")
+    (found,) = (r for r in comparisons(scores_by_problem(rows)) if r["measure"] == "sampled")
+    assert (found["seeds"], found["difference"]) == (2, 0.5)
+
+
+def test_several_benchmarks_are_adjusted() -> None:
+    rows = []
+    for benchmark, ours in (("b", "111111110111"), ("c", "001100110011")):
+        for seed in range(3):
+            rows += attempts("A", seed, "001100000100", benchmark)
+            rows += attempts("B", seed, ours, benchmark)
+    found = [r for r in comparisons(scores_by_problem(rows)) if r["measure"] == "sampled"]
+    first, second = sorted(found, key=lambda row: row["p"])
+    assert first["holm"] == pytest.approx(2 * first["p"])
+    assert second["holm"] == max(first["holm"], second["p"])
+    for row, sentence in zip(found, comparison_verdicts(found), strict=True):
+        assert ("B is ahead" in sentence) == row["shown"] == (row["holm"] < 0.05)
+
+
+def test_aggregates_need_seeds_in_every_benchmark() -> None:
+    rows = [
+        row
+        for method, seeds in (("A", 3), ("B", 1))
+        for seed in range(seeds)
+        for benchmark in ("b", "c")
+        for row in attempts(method, seed, ["1" * seed + "0" * (3 - seed)] * 2, benchmark)
+    ]
+    found = aggregates(scores_by_problem(rows), 500, Key.of(0))
+    assert {row["method"] for row in found} == {"A"}
+    (sampled,) = (row for row in found if row["measure"] == "sampled")
+    # Of 0, 0, 1/3, 1/3, 2/3, 2/3 the middle half.
+    assert sampled["value"] == pytest.approx(1 / 3)
+    assert sampled["lower"] <= sampled["value"] <= sampled["upper"]
+    assert (sampled["benchmarks"], sampled["seeds"]) == (2, 3)
