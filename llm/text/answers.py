@@ -188,8 +188,9 @@ class WholeText(AnswerRule):
 class CodeBlock(AnswerRule):
     """The answer is the content of the last whole fenced block, which holds a program.
 
-    A block begins with a line of three backticks, perhaps with the language, and ends with a line
-    of three backticks alone. Blocks of other languages, such as examples of output, do not count.
+    A block begins at the end of a line, with three backticks and perhaps the language, and ends at
+    the beginning of one, with three backticks: marks of thoughts may stand before and behind it.
+    Blocks of other languages, such as examples of output, do not count.
 
     Attributes:
         language: of the block.
@@ -218,15 +219,14 @@ class CodeBlock(AnswerRule):
         block: list[str] | None = None
         counts = False
         for line in text.split("\n"):
-            fence = _FENCE.fullmatch(line.strip())
-            if block is not None and fence and not fence[1]:
+            if block is not None and _CLOSING.match(line):
                 content = "\n".join(block)
                 found = content if counts and content.strip() else found
                 block = None
             elif block is not None:
                 block.append(line)
-            elif fence:
-                block, counts = [], fence[1].lower() in ("", self.language.lower(), "py")
+            elif opening := _OPENING.search(line):
+                block, counts = [], opening[1].lower() in ("", self.language.lower(), "py")
         return found
 
     def asked(self) -> str:
@@ -238,8 +238,8 @@ class CodeBlock(AnswerRule):
         )
 
 
-_FENCE = re.compile(r"```\s*(\w*)")
-"""A line that begins or ends a block."""
+_OPENING = re.compile(r"```[ \t]*(\w*)\s*$")
+_CLOSING = re.compile(r"\s*```(?!\w)")
 
 AnyAnswer = Box | AnswerLine | AnswerPattern | WholeText | CodeBlock
 """The rules that there are."""

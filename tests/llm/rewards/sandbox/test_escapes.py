@@ -116,17 +116,12 @@ def test_the_environment_is_empty_and_no_descriptor_is_inherited(monkeypatch):
 
 
 def test_all_that_it_sees():
-    source = (
-        "import os\nfor place in ('/', '/dev', '/box', '/python'): print(sorted(os.listdir(place)))"
-    )
+    source = "import os\nfor p in ('/', '/dev', '/box', '/python'): print(sorted(os.listdir(p)))"
     seen = "['null', 'urandom']\n['inside.py', 'program.py']\n['bin', 'lib']"
-    found = judge_program(
-        source, prints(f"['box', 'dev', 'lib', 'lib64', 'python']\n{seen}"), QUICK
-    )
-    other = judge_program(
-        source, prints(f"['box', 'dev', 'lib', 'lib64', 'python', 'usr']\n{seen}"), QUICK
-    )
-    assert found.all_passed or other.all_passed
+    # Where a machine keeps its shared libraries differs.
+    places = (["lib", "lib64", "python"], ["lib", "lib64", "python", "usr"])
+    tests = [prints(f"{['box', 'dev', *more]}\n{seen}") for more in places]
+    assert any(judge_program(source, one, QUICK).all_passed for one in tests)
 
 
 CHEATS = {
