@@ -81,7 +81,7 @@ def _champ(record: Record) -> Problem:
 
 NUMINAMATH = Recipe(
     "numinamath_olympiads",
-    "NuminaMath-CoT, olympiads: the paper's training set, with the release's 400 and 100 problems",
+    "NuminaMath-CoT, olympiads: the paper's training set, shuffled as in its release",
     Hub("AI-MO/NuminaMath-CoT"),
     Licence("Apache-2.0", True),
     ("source", "problem", "solution"),

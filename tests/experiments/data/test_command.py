@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import pytest
 
 from experiments.cli import main
@@ -9,7 +13,29 @@ from experiments.config import load_config
 from experiments.train.config import TrainConfig
 from llm.data.recipes.catalogue import CATALOGUE
 from tests.llm.data.sources import ROWS, TWO_SPLITS
-from tests.llm.data.test_recipes import jsonl
+from tests.llm.data.test_recipes import carried, jsonl
+
+PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+DOCUMENTED = re.findall(r"^    cpi-resets (data .*)$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", DOCUMENTED)
+def test_the_documented_commands_run(command, tmp_path, monkeypatch):
+    if command.endswith("champ"):
+        carried("champ")
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)) == 0
+
+
+def test_the_documentation_names_every_recipe_and_a_world_that_loads(tmp_path):
+    assert len(DOCUMENTED) == 3
+    named = set(re.findall(r"`([a-z_0-9*]+)`", PAGE))
+    names = {"sciknoweval_*" if name.startswith("sciknoweval_") else name for name in CATALOGUE}
+    assert names <= named
+    (table,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "x.toml").write_text(table)
+    (world,) = load_config(TrainConfig, tmp_path / "x.toml").more
+    assert world.scoring == "all passed"
 
 
 def test_list_names_every_recipe(capsys):

@@ -19,7 +19,7 @@ from tests.llm.rewards.sandbox.sandboxed import checks, needs_sandbox, prints, r
 
 pytestmark = needs_sandbox
 
-QUICK = Limits(cpu_seconds=1, wall_seconds=3.0, total_seconds=10.0, memory=512 << 20)
+QUICK = Limits(cpu_seconds=1, wall_seconds=3.0, total_seconds=8.0, memory=512 << 20)
 LIBC = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 ATTACKS = {
