@@ -31,6 +31,7 @@ COMMANDS = {
     "frontier": Command(
         "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"
     ),
+    "data": Command("experiments.data", "DataConfig", "list, show and prepare benchmarks"),
     "model": Command(
         "experiments.model", "ModelConfig", "write a pretrained model as a plain folder"
     ),

@@ -30,6 +30,8 @@ from .task import StepChecker as StepChecker
 from .task import Task as Task
 from .task import Verdict as Verdict
 from .tasks.arithmetic.task import ArithmeticTask as ArithmeticTask
+from .tasks.code import CodeTask as CodeTask
+from .tasks.code import load_code as load_code
 from .tasks.dataset import DatasetTask as DatasetTask
 from .tasks.dataset import load_task as load_task
 from .text.rollouts import TextRollout as TextRollout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,8 +21,14 @@ from cpi_theory.randomness import Key, Keys, as_keys
 from cpi_theory.seam import Collection, Draw, FailedLocalization, Localization, Localize, Reason
 from llm.localizers.base import Localizer, asking
 from llm.sampling.base import Completion, Request, Sampler, Sampling
-from llm.sampling.streaming import Questions, ask, batches_continuously, open_stream
-from llm.task import Problem, Task, Verdict, judges_answers
+from llm.sampling.streaming import (
+    PATIENCE,
+    Questions,
+    ask,
+    batches_continuously,
+    open_stream,
+)
+from llm.task import Judging, Problem, Task, Verdict, judges_ahead, judges_answers
 from llm.text.answers import Box, Span, WholeText
 from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout, TextState, ThoughtStates
@@ -166,6 +173,10 @@ class LanguageModelSimulator:
             going = [i for i in going if written[i].ended is None]
             if not going:
                 break
+        # Judged side by side; in a stream, other rollouts are written meanwhile.
+        judging = [begun for one in written if (begun := self._begin(one)) is not None]
+        while not all(begun.done() for begun in judging):
+            yield None, self.sampling
         rollouts = [self._as_rollout(one) for one in written]
         self._boundaries.check()
         return rollouts
@@ -280,6 +291,17 @@ class LanguageModelSimulator:
             last=states.after if ended is TextEnding.CUT else None,
         )
 
+    def _begin(self, written: _Written) -> Judging | None:
+        """Have what was written judged, where that takes time; None where it does not."""
+        task, ended = self.task, written.ended
+        if not judges_ahead(task) or ended is None or not ended.complete:
+            return None
+        return task.begin(written.state.problem, self._text(written.state, written.tokens))
+
+    def _text(self, state: TextState, tokens: tuple[int, ...]) -> str:
+        # With the kept thoughts: the solution is judged as a whole, whoever wrote its beginning.
+        return self.vocabulary.decode(state.kept + tokens)
+
     def _judge(self, state: TextState, tokens: tuple[int, ...], ending: TextEnding) -> Verdict:
         """A text that was cut off has not answered, whatever stands in it."""
         if ending is TextEnding.CUT:
@@ -288,8 +310,7 @@ class LanguageModelSimulator:
             return Verdict(math.nan, None)
         if not ending.complete:
             return Verdict(0.0, None)
-        # With the kept thoughts: the solution is judged as a whole, whoever wrote its beginning.
-        text = self.vocabulary.decode(state.kept + tokens)
+        text = self._text(state, tokens)
         rule = self.form.answer
         if isinstance(rule, Box) or not judges_answers(self.task):
             verdict = self.task.verify(state.problem, text)
@@ -411,6 +432,8 @@ class TextStream:
         self._open: dict[int, _Pending] = {}
         # Of each completion under way: its request, and its place in it.
         self._places: dict[int, tuple[int, int]] = {}
+        # What waits for something else than completions, such as programs that are judged.
+        self._waiting: list[tuple[int, Questions[Any]]] = []
         # Answered without sampling anything.
         self._done: list[tuple[int, Sequence[Any]]] = []
 
@@ -436,7 +459,10 @@ class TextStream:
         Raises:
             InvalidInput: if the task gives a reward outside [0, 1].
         """
-        while not self._done and self._places:
+        while not self._done and (self._places or self._waiting):
+            self._ask_again()
+            if self._done or not self._places:
+                continue
             for ticket, completion in self._engine.finished():
                 number, place = self._places.pop(ticket)
                 pending = self._open[number]
@@ -448,21 +474,33 @@ class TextStream:
         done, self._done = self._done, []
         return done
 
+    def _ask_again(self) -> None:
+        """Go on with what waited for something else than completions."""
+        waiting, self._waiting = self._waiting, []
+        if waiting and not self._places:
+            time.sleep(PATIENCE)  # nothing is written meanwhile
+        for number, questions in waiting:
+            self._go_on(number, questions, [])
+
     def close(self) -> None:
         """Drop what is not done."""
         self._engine.close()
         self._open.clear()
         self._places.clear()
+        self._waiting.clear()
         self._done.clear()
 
     def _go_on(self, number: int, questions: Questions[Any], completions: Any) -> None:
         """Submit what comes next of a request, or keep its answer."""
         try:
             requests, sampling = questions.send(completions)
-            while not requests:  # nobody has to be asked, and nothing is waited for
+            while requests is not None and not requests:  # nobody has to be asked
                 requests, sampling = questions.send([])
         except StopIteration as end:
             self._done.append((number, end.value))
+            return
+        if requests is None:
+            self._waiting.append((number, questions))
             return
         self._open[number] = _Pending(questions, len(requests))
         for place, request in enumerate(requests):

@@ -115,6 +115,31 @@ class AnswerJudge(Protocol):
         ...
 
 
+class Judging(Protocol):
+    """A judgement under way."""
+
+    def done(self) -> bool:
+        """Tell whether it is there."""
+        ...
+
+
+@runtime_checkable
+class JudgesAhead(Protocol):
+    """A task whose judgements take time and are begun while other rollouts are still written."""
+
+    def begin(self, problem: Problem, text: str) -> Judging | None:
+        """Begin to judge a finished text, for which `verify` or `judge` will be asked later.
+
+        Args:
+            problem: what was asked.
+            text: the whole solution, as `verify` is given it.
+
+        Returns:
+            The judgement under way; None if there is nothing to wait for.
+        """
+        ...
+
+
 @runtime_checkable
 class StepChecker(Protocol):
     """A task that knows exactly where a chain of thoughts first goes wrong."""
@@ -168,6 +193,11 @@ class Demonstrator(Protocol):
 def judges_answers(task: object) -> TypeGuard[AnswerJudge]:
     """Tell whether a task, or what it wraps, is an :class:`AnswerJudge`."""
     return hasattr(task, "judge")
+
+
+def judges_ahead(task: object) -> TypeGuard[JudgesAhead]:
+    """Tell whether a task, or what it wraps, is one that :class:`JudgesAhead`."""
+    return hasattr(task, "begin")
 
 
 def checks_steps(task: object) -> TypeGuard[StepChecker]:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/language_models.md", "docs/trl.md")
+PAGES = (
+    *("README.md", "CONTRIBUTING.md"),
+    *("docs/language_models.md", "docs/trl.md", "docs/data.md"),
+)
 EXAMPLES = [
     pytest.param(code, id=f"{page}-{i}")
     for page in PAGES

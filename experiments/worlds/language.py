@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from experiments.config import check_new_names, named_values
 from experiments.runs.fingerprint import points_to
+from experiments.worlds.code import CodeWorld
 from experiments.worlds.reasoning_gym import ReasoningGymWorld
 from experiments.worlds.sums import SUMS, SumsWorld
 from experiments.worlds.verifiers import VerifiersWorld
@@ -138,7 +139,9 @@ def _(model: ModelSettings) -> Mapping[str, Path]:
     return found
 
 
-LanguageWorld = ArithmeticWorld | DatasetWorld | SumsWorld | ReasoningGymWorld | VerifiersWorld
+LanguageWorld = (
+    ArithmeticWorld | DatasetWorld | SumsWorld | ReasoningGymWorld | VerifiersWorld | CodeWorld
+)
 
 WORLDS: Mapping[str, LanguageWorld] = {
     **{

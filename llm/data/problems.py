@@ -61,7 +61,7 @@ class Fields:
             self._answer(record, name, text, kind) for name, text in texts(self.answer).items()
         ]
         question = record.text(self.question)
-        mark = _mark(question)[:12] if self.id is None else record.text(self.id)
+        mark = question_digest(question)[:12] if self.id is None else record.text(self.id)
         return Problem(mark, question, answers[0], kind, tuple(answers[1:]))
 
     def _answer(self, record: Record, name: str, text: str, kind: str) -> str:
@@ -168,12 +168,13 @@ def split_problems(
             "problems", len(problems), "too few to split", "give more or set test_share to 0 or 1"
         )
     # By a hash of the question, so that the order of the records does not matter.
-    ranked = sorted(problems, key=lambda problem: _mark(problem.question, seed))
+    ranked = sorted(problems, key=lambda problem: question_digest(problem.question, seed))
     test = {problem.id for problem in ranked[:held]}
     return [p for p in problems if p.id not in test], [p for p in problems if p.id in test]
 
 
-def _mark(question: str, seed: int = 0) -> str:
+def question_digest(question: str, seed: int = 0) -> str:
+    """Return what tells questions apart: a hash of their words; other seeds give other hashes."""
     # JSON may hold lone surrogates, which have no bytes in UTF-8.
     text = f"{seed}|{normalized_question(question)}".encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).hexdigest()

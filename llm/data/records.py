@@ -1,4 +1,4 @@
-"""Records of JSONL files, parquet files and Hugging Face data sets, with where each came from."""
+"""Records of files (JSONL, parquet, Arrow) and data sets, with where each came from."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def read_records(source: str) -> Iterator[Record]:
     """Yield the records of a source in their order.
 
     Args:
-        source: a file ending in ".jsonl" or ".parquet"; or, read by the `datasets` library, a
-            directory or the name of a data set, such as "openai/gsm8k:main@train", where the
-            configuration and the split may be left out.
+        source: a file ending in ".jsonl", ".parquet" or ".arrow"; or, read by the `datasets`
+            library, a directory or the name of a data set, such as "openai/gsm8k:main@train", where
+            the configuration and the split may be left out.
 
     Raises:
         InvalidInput: if it is not there or cannot be read, with the line where there is one.
@@ -159,7 +159,30 @@ def _read_parquet(path: Path) -> Iterator[Record]:
         yield Record(str(path), "row", position, values)
 
 
-_FILES = {".jsonl": _read_jsonl, ".parquet": _read_parquet}
+def _read_arrow(path: Path) -> Iterator[Record]:
+    """Records of an Arrow file, of either format: `datasets` writes streams."""
+    import pyarrow
+    from pyarrow import ipc
+
+    try:
+        with pyarrow.memory_map(str(path)) as file:
+            try:
+                table = ipc.open_stream(file).read_all()
+            except pyarrow.ArrowInvalid:
+                file.seek(0)
+                table = ipc.open_file(file).read_all()
+            rows = table.to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InvalidInput(
+            "source", path, f"not an Arrow file: {error}", "write the file again"
+        ) from error
+    for position, values in enumerate(rows, 1):
+        yield Record(str(path), "row", position, values)
+
+
+_FILES = {".jsonl": _read_jsonl, ".parquet": _read_parquet, ".arrow": _read_arrow}
+READABLE = frozenset(_FILES)
+"""Endings of the files that are read."""
 
 
 def _read_dataset(source: str) -> Iterator[Record]:
@@ -176,7 +199,7 @@ def _read_dataset(source: str) -> Iterator[Record]:
             "source",
             source,
             f"cannot be loaded as a data set: {error}",
-            "give a .jsonl or .parquet file, or name[:configuration][@split] of a data set",
+            "give a .jsonl, .parquet or .arrow file, or name[:configuration][@split] of a data set",
         ) from error
     for position, values in enumerate(table, 1):
         yield Record(source, "row", position, values)

@@ -5,15 +5,19 @@ An engine with continuous batching has a stream of its own; any other is asked f
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from typing import Protocol, TypeGuard, TypeVar
 
 from llm.sampling.base import Completion, Request, Sampler, Sampling, check_requests
 
 Answer = TypeVar("Answer")
-Questions = Generator[tuple[Sequence[Request], Sampling], Sequence[Completion], Answer]
+PATIENCE = 0.002
+"""Seconds between two looks at what is waited for."""
+
+Questions = Generator[tuple[Sequence[Request] | None, Sampling], Sequence[Completion], Answer]
 """Yields requests and how they are drawn, is sent their completions in order, and so on until it
-returns what it made of them."""
+returns what it made of them. While it waits for something else, it yields None and no requests."""
 
 
 def ask(questions: Questions[Answer], sampler: Sampler) -> Answer:
@@ -26,6 +30,11 @@ def ask(questions: Questions[Answer], sampler: Sampler) -> Answer:
     try:
         requests, sampling = next(questions)
         while True:
+            if requests is None:
+                time.sleep(PATIENCE)
+                requests, sampling = questions.send([])
+                continue
+            # Also where nobody has to be asked: several processes have to agree on their calls.
             requests, sampling = questions.send(sampler.generate(requests, sampling))
     except StopIteration as end:
         answer: Answer = end.value

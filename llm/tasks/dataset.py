@@ -6,6 +6,7 @@ in silence, for a data set that lost problems on the way gives numbers about ano
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,18 +63,7 @@ class DatasetTask:
         Raises:
             InvalidInput: if there is no such split or it holds fewer problems.
         """
-        check_count("count", count, minimum=0)
-        splits = {"train": self.train, "test": self.test}
-        if split not in splits:
-            raise InvalidInput("split", split, "no such split", "choose train or test")
-        pool = splits[split]
-        if count > len(pool):
-            raise InvalidInput(
-                "count", count, f"the {split} split holds {len(pool)} problems", "ask for fewer"
-            )
-        # All of them are ordered, whatever the count: a longer list begins with the shorter one.
-        order = Key.of(seed).child("problems", split).generator().permutation(len(pool))
-        return [pool[i] for i in order[:count]]
+        return draw({"train": self.train, "test": self.test}, split, count, seed)
 
     def prompt(self, problem: Problem) -> str:
         """Return the whole text that the model continues."""
@@ -99,6 +89,33 @@ class DatasetTask:
         if self.scorer is not None:
             return self.scorer.judge(problem, answer, text)
         return rewards.judge(problem.kind, problem.answers, answer)
+
+
+def draw(
+    splits: Mapping[str, Sequence[Problem]], split: str, count: int, seed: int
+) -> list[Problem]:
+    """Draw distinct problems of a split; a longer list begins with the shorter one.
+
+    Args:
+        splits: name -> problems.
+        split: that is drawn from.
+        count: how many.
+        seed: of the draw.
+
+    Raises:
+        InvalidInput: if there is no such split or it holds fewer problems.
+    """
+    check_count("count", count, minimum=0)
+    if split not in splits:
+        raise InvalidInput("split", split, "no such split", f"choose {' or '.join(splits)}")
+    pool = splits[split]
+    if count > len(pool):
+        raise InvalidInput(
+            "count", count, f"the {split} split holds {len(pool)} problems", "ask for fewer"
+        )
+    # All of them are ordered, whatever the count: a longer list begins with the shorter one.
+    order = Key.of(seed).child("problems", split).generator().permutation(len(pool))
+    return [pool[i] for i in order[:count]]
 
 
 def load_task(

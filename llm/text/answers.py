@@ -184,7 +184,64 @@ class WholeText(AnswerRule):
         return text.strip() or None
 
 
-AnyAnswer = Box | AnswerLine | AnswerPattern | WholeText
+@dataclass(frozen=True, slots=True)
+class CodeBlock(AnswerRule):
+    """The answer is the content of the last whole fenced block, which holds a program.
+
+    A block begins at the end of a line, with three backticks and perhaps the language, and ends at
+    the beginning of one, with three backticks: marks of thoughts may stand before and behind it.
+    Blocks of other languages, such as examples of output, do not count.
+
+    Attributes:
+        language: of the block.
+        stops: whether the first such block ends the text; otherwise the end-of-sequence token alone
+            does.
+    """
+
+    kind: ClassVar[str] = "code block"
+
+    language: str = "python"
+    stops: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.language.isalnum():
+            remedy = "give a name such as python"
+            raise InvalidInput("answer.language", self.language, "not a language", remedy)
+
+    def over(self, text: str, piece: str) -> bool:
+        """See :meth:`AnswerRule.over`."""
+        # A line is whole with its end: a fence may go on as the beginning of another block.
+        return self.stops and "\n" in piece and self.read(text[: text.rindex("\n")]) is not None
+
+    def read(self, text: str) -> str | None:
+        """See :meth:`AnswerRule.read`; blanks at the beginning of lines are kept."""
+        found: str | None = None
+        block: list[str] | None = None
+        counts = False
+        for line in text.split("\n"):
+            if block is not None and _CLOSING.match(line):
+                content = "\n".join(block)
+                found = content if counts and content.strip() else found
+                block = None
+            elif block is not None:
+                block.append(line)
+            elif opening := _OPENING.search(line):
+                block, counts = [], opening[1].lower() in ("", self.language.lower(), "py")
+        return found
+
+    def asked(self) -> str:
+        """See :meth:`AnswerRule.asked`."""
+        return (
+            "Once the steps have settled how it works, write the whole program in one fenced block"
+            f" that begins with a line ```{self.language} and ends with a line ``` alone, write"
+            " nothing but the program in it, and stop."
+        )
+
+
+_OPENING = re.compile(r"```[ \t]*(\w*)\s*$")
+_CLOSING = re.compile(r"\s*```(?!\w)")
+
+AnyAnswer = Box | AnswerLine | AnswerPattern | WholeText | CodeBlock
 """The rules that there are."""
 
 

@@ -1,0 +1,1 @@
+"""Recipes of benchmarks as values: source, split, filters, licence, and columns to problems."""

@@ -1,0 +1,1 @@
+"""Programs written by models: run in a sandbox of bubblewrap and judged by tests."""

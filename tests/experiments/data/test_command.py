@@ -1,0 +1,111 @@
+"""``cpi-resets data`` lists, shows and prepares; its settings work as they are printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import main
+from experiments.config import load_config
+from experiments.train.config import TrainConfig
+from llm.data.recipes.catalogue import CATALOGUE
+from tests.llm.data.sources import ROWS, TWO_SPLITS
+from tests.llm.data.test_recipes import carried, jsonl
+
+PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+DOCUMENTED = re.findall(r"^    cpi-resets (data .*)$", PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", DOCUMENTED)
+def test_the_documented_commands_run(command, tmp_path, monkeypatch):
+    if command.endswith("champ"):
+        carried("champ")
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)) == 0
+
+
+def test_the_documentation_names_every_recipe_and_a_world_that_loads(tmp_path):
+    assert len(DOCUMENTED) == 3
+    named = set(re.findall(r"`([a-z_0-9*]+)`", PAGE))
+    names = {"sciknoweval_*" if name.startswith("sciknoweval_") else name for name in CATALOGUE}
+    assert names <= named
+    (table,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "x.toml").write_text(table)
+    (world,) = load_config(TrainConfig, tmp_path / "x.toml").more
+    assert world.scoring == "all passed"
+
+
+def test_list_names_every_recipe(capsys):
+    assert main(["data", "list"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in said] == list(CATALOGUE)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_show_says_source_licence_split_and_rules(name, capsys):
+    assert main(["data", "show", name]) == 0
+    said = capsys.readouterr().out
+    recipe = CATALOGUE[name]
+    for part in (recipe.source.describe(), recipe.licence.name, "split: ", *recipe.needs):
+        assert part in said
+    for rule in (*recipe.filters, *recipe.answers):
+        assert f"filter {rule.name}: {rule.about}" in said
+
+
+def settings(said):
+    """The settings that a command printed."""
+    _, _, table = said.partition("use it, in a settings file:\n")
+    return "\n".join(line.strip() for line in table.splitlines())
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "hmmt_nov_2025"])
+def test_prepare_from_an_export(tmp_path, capsys, name):
+    source = tmp_path / "export"
+    splits = TWO_SPLITS.get(name) or {"train": ROWS[name]}
+    for split, rows in splits.items():
+        jsonl(source / f"{split}.jsonl", rows)
+    asked = ["data", "prepare", name, "--from", str(source), "--output", str(tmp_path)]
+    assert main(asked) == 0
+    said = capsys.readouterr().out
+    assert "test: 1 problems, test.parquet\nuse it" in said
+    file = tmp_path / "settings.toml"
+    file.write_text(settings(said))
+    (world,) = load_config(TrainConfig, file).more
+    assert len(world.task().problems("test", 1, 0)) == 1
+
+
+def test_what_is_left_out_is_told(tmp_path, capsys):
+    row = ROWS["hmmt_nov_2025"][0]
+    odd = {**row, "problem_idx": 2, "problem": "Which?", "answer": "5++"}
+    source = jsonl(tmp_path / "x.jsonl", [row, odd, {**row, "problem_idx": 3}])
+    to = tmp_path / "here"
+    assert main(["data", "prepare", "hmmt_nov_2025", "--from", str(source), "--to", str(to)]) == 0
+    said = capsys.readouterr().out
+    assert "left out, hmmt-nov-2025-2: cannot be read as mathematics" in said
+    assert "dropped, question came before: 1" in said
+    assert (to / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show"], "no benchmark is named"),
+        (["prepare", "gpq"], "did you mean 'gpqa'?"),
+        (["show", "nothing like it"], "see cpi-resets data list"),
+        (["prepare", "gsm8k", "--from", "nowhere"], "no such file or folder"),
+        (["prepare", "gsm8k", "--similarity", "2"], "similarity = 2"),
+    ],
+)
+def test_mistakes(arguments, message, capsys):
+    assert main(["data", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, capsys):
+    source = jsonl(tmp_path / "x.jsonl", ROWS["hmmt_nov_2025"])
+    asked = ["data", "prepare", "hmmt_nov_2025", "--from", str(source), "--to", str(source)]
+    assert main(asked) == 74
+    assert str(source) in capsys.readouterr().err
