@@ -23,6 +23,13 @@ from cpi_theory.bounds.finite_horizon import (
     sharp_improvement_lower_bound,
     uniform_deviation_probabilities,
 )
+from cpi_theory.bounds.layers import (
+    LayeredStep,
+    layered_best_step,
+    layered_improvement_lower_bound,
+    undeviated_discounted_improvement_lower_bound,
+    undeviated_improvement_lower_bound,
+)
 from cpi_theory.bounds.plans import (
     Plan,
     PlanRatios,
@@ -34,6 +41,7 @@ from cpi_theory.bounds.plans import (
 
 __all__ = [
     "DiscountedResetStep",
+    "LayeredStep",
     "Plan",
     "PlanRatios",
     "ResetStep",
@@ -46,6 +54,8 @@ __all__ = [
     "greedy_improvement_lower_bound",
     "imperfect_oracle_plan",
     "improvement_lower_bound",
+    "layered_best_step",
+    "layered_improvement_lower_bound",
     "oracle_reset_plan",
     "random_reset_plan",
     "samples_for",
@@ -53,6 +63,8 @@ __all__ = [
     "sharp_discounted_best_step",
     "sharp_discounted_improvement_lower_bound",
     "sharp_improvement_lower_bound",
+    "undeviated_discounted_improvement_lower_bound",
+    "undeviated_improvement_lower_bound",
     "uniform_accuracy",
     "uniform_deviation_probabilities",
     "uniform_discounted_deviation",

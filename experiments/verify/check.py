@@ -88,7 +88,8 @@ def _hunts(config: VerifyConfig) -> Iterator[Hunt]:
     for theorem, horizon in (
         *(("T1", h) for h in (2, 3)),
         *(("T2", h) for h in (2, 3)),
-        *((t, 3) for t in ("T1s", "T2s", "T3", "T6", "T8", "T8s", "T8 step", "T8s step")),
+        *((t, 3) for t in ("T1s", "T1h", "T1e", "T2h", "T2s", "T3", "T6")),
+        *((t, 3) for t in ("T8", "T8s", "T8e", "T8 step", "T8s step")),
     ):
         yield Hunt(theorem, horizon, config.search, config.seed)
 

@@ -23,7 +23,10 @@ from experiments.verify.mutation.targets import TARGETS
 _ORDER = (
     "T1",
     "T1s",
+    "T1h",
+    "T1e",
     "T2",
+    "T2h",
     "T2s",
     "T3",
     "T4",
@@ -32,6 +35,7 @@ _ORDER = (
     "T7",
     "T8",
     "T8s",
+    "T8e",
     "T8 step",
     "T8s step",
 )

@@ -12,6 +12,7 @@ from cpi_theory import bounds
 from cpi_theory.bounds import chooser, plans, rounding
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
+from cpi_theory.bounds.layers import LayeredStep
 from experiments.verify import claims, sampling
 from experiments.verify.claims import Claim
 
@@ -60,6 +61,30 @@ def _discounted(draw: random.Random) -> DiscountedResetStep:
 def _with_deviations(draw: random.Random) -> tuple[Any, ...]:
     step = _step(draw)
     return step, _share(draw), [_share(draw) for _ in range(step.horizon)]
+
+
+def _layered(draw: random.Random) -> LayeredStep:
+    layers = range(draw.randint(1, 5))
+    return LayeredStep(
+        tuple(_share(draw) for _ in layers),
+        tuple(_share(draw) * 2 - 1 for _ in layers),
+        tuple(_share(draw) * 3 - 1 for _ in layers),
+    )
+
+
+def _with_layers(draw: random.Random) -> tuple[Any, ...]:
+    step = _layered(draw)
+    return step, _share(draw), [_share(draw) for _ in range(step.horizon)]
+
+
+def _undeviated(draw: random.Random) -> tuple[Any, ...]:
+    layers = range(draw.randint(1, 5))
+    gains, chances, least = ([_share(draw) for _ in layers] for _ in range(3))
+    return _share(draw), gains, chances, [m * 2 - 1 for m in least]
+
+
+# A property has no name of its own in the class' module; its function has.
+_curvature: Any = LayeredStep.curvature.fget  # type: ignore[attr-defined]
 
 
 def _visit_law(draw: random.Random) -> tuple[Any, ...]:
@@ -123,6 +148,14 @@ TARGETS: dict[str, Target] = {
         (claims.improvement,),
         lambda draw: (draw.randint(1, 5), _share(draw)),
     ),
+    "T1h": Target(
+        bounds.layered_improvement_lower_bound, (claims.layered_improvement,), _with_layers
+    ),
+    "T1e": Target(
+        bounds.undeviated_improvement_lower_bound, (claims.layered_improvement,), _undeviated
+    ),
+    "T2h": _of_steps(bounds.layered_best_step, claims.layered_best_step, _layered),
+    "T2h, penalty": Target(_curvature, (claims.layered_best_step,), lambda draw: (_layered(draw),)),
     "T2": _of_steps(bounds.best_step, claims.best_step),
     "T2 and T8, step": Target(
         rounding.capped,
@@ -152,6 +185,11 @@ TARGETS: dict[str, Target] = {
         bounds.sharp_discounted_improvement_lower_bound,
         (claims.discounted_improvement,),
         _with_deviation,
+    ),
+    "T8e": Target(
+        bounds.undeviated_discounted_improvement_lower_bound,
+        (claims.discounted_improvement,),
+        lambda draw: (_share(draw), _share(draw) * 2 - 1, _share(draw), _share(draw) * 2 - 1),
     ),
     "T8s, w = 1": Target(
         bounds.uniform_discounted_deviation,
