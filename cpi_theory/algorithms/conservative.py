@@ -19,6 +19,7 @@ import numpy as np
 from cpi_theory.algorithms.measurement import Measurement, measure
 from cpi_theory.algorithms.trials import Candidate, ConservativeWorld, Trials
 from cpi_theory.bounds.chooser import samples_for
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import best_step
 from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range, check_positive
 from cpi_theory.randomness import Key
@@ -173,14 +174,14 @@ class ConservativePolicyIteration:
             log_policies = self.chooser.log_policies(world.action_count, world.observation_count)
         # Half of the target for the chooser's error, so that half is left to the step (T5); half of
         # the iteration's delta, since the fresh estimate needs the other half.
-        return samples_for(
-            self.target / 2,
+        policies = PolicyClass(
             world.action_count,
-            None,
-            iteration_delta(self.delta, iteration) / 2,
-            world.reward_bound,
+            self._share(iteration),
             log_policies=log_policies,
+            reward_bound=world.reward_bound,
         )
+        # An interval needs two trials, even where there is no choice.
+        return max(2, samples_for(self.target / 2, policies))
 
     def _improve_exactly(self, world: ConservativeWorld, iteration: int) -> ConservativeStep:
         candidate, step = world.exact_step(self.reset)

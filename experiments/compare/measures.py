@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from cpi_theory.bounds.chooser import aliased_lower_bound
+from cpi_theory.bounds.aliased import aliased_lower_bound, aliased_samples
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step, sharp_improvement_lower_bound
 from cpi_theory.bounds.plans import Plan, imperfect_oracle_plan
 from cpi_theory.randomness import Key
@@ -119,44 +119,56 @@ def trial_law(update: PolicyUpdate, setting: Setting) -> TrialLaw:
 
 
 def _samples_row(setting: Setting, found: SamplesToReach, spec: SamplesSpec) -> Row:
-    planned = plan(setting, 1 - spec.accuracy)
-    return _labels(setting, spec.line) | {
-        "kind": "point",
-        "samples": found.samples,
-        "rollouts": found.samples * rollouts_per_sample(setting),
-        "lower": found.lower,
-        "upper": found.upper,
-        "bound": planned.samples,
-        "floor": _floor(setting, 1 - spec.accuracy),
-        "accuracy": spec.accuracy,
-        "replications": spec.replications,
-    }
+    delta = 1 - spec.accuracy
+    return (
+        _labels(setting, spec.line)
+        | _signs(setting, delta)
+        | {
+            "kind": "point",
+            "samples": found.samples,
+            "rollouts": found.samples * rollouts_per_sample(setting),
+            "lower": found.lower,
+            "upper": found.upper,
+            "bound": plan(setting, delta).samples,
+            "accuracy": spec.accuracy,
+            "replications": spec.replications,
+        }
+    )
 
 
-def plan(setting: Setting, delta: float) -> Plan:
-    """Plan by T4 to T6 for a setting, knowing p, tau, precision and recall alone.
+def plan(setting: Setting, delta: float, wide_gaps: bool = False) -> Plan:
+    """Plan by T4s, T4w, T5 and T6 for a setting, knowing p, tau, precision and recall alone.
+
+    Args:
+        setting: world, class and reset policy.
+        delta: probability with which the guarantee may fail.
+        wide_gaps: of a statewise class, whether it is known, too, that every wrong action is worse
+            than the right one by tau.
 
     Source: docs/theory.md, theorem 6.
     """
-    observations = 1 if setting.learner == "aliased" else 4
+    # Of the states of a statewise learner one is improvable: elsewhere actions do nothing.
+    policies = (
+        PolicyClass(setting.actions, delta, policies=setting.actions)
+        if setting.learner == "aliased"
+        else PolicyClass(setting.actions, delta, observations=1, wide_gaps=wide_gaps)
+    )
     return imperfect_oracle_plan(
         setting.reset_precision,
         setting.recall,
         setting.coverage,
         setting.tau,
         setting.horizon,
-        setting.actions,
-        None,
-        delta,
-        log_policies=observations * math.log(setting.actions),
+        policies,
     )
 
 
-def _floor(setting: Setting, delta: float) -> float | None:
-    """T7's lower bound, where its two worlds are this one: random resets, aliased, two actions."""
+def _signs(setting: Setting, delta: float) -> Row:
+    """T7s' numbers, where its two worlds are this one: random resets, aliased, two actions."""
     if (setting.learner, setting.resets, setting.actions) != ("aliased", "random", 2):
-        return None
-    return aliased_lower_bound(setting.coverage, setting.tau, delta)
+        return {"exact": None, "floor": None}
+    where = (setting.coverage, setting.tau, delta)
+    return {"exact": aliased_samples(*where), "floor": aliased_lower_bound(*where)}
 
 
 @dataclass(frozen=True)

@@ -214,10 +214,7 @@ def planned_step(instance: BoundInstance) -> Readings:
         p,
         tau,
         step.horizon,
-        instance.mdp.actions,
-        2,
-        0.05,
-        bound,
+        bounds.PolicyClass(instance.mdp.actions, 0.05, policies=2, reward_bound=bound),
         remaining=step.remaining,
     )
     alpha, gain = plan.alpha, plan.guaranteed_gain

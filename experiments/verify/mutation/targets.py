@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from cpi_theory import bounds
-from cpi_theory.bounds import chooser, plans, rounding
+from cpi_theory.bounds import chooser, pairs, plans, rounding, statewise
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.bounds.layers import LayeredStep
@@ -102,12 +105,57 @@ def _parabola(draw: random.Random) -> tuple[Any, ...]:
     return slope, curvature, lambda a: a * slope - a**2 * curvature / 2
 
 
+def _policies(draw: random.Random) -> PolicyClass:
+    return PolicyClass(
+        draw.randint(2, 9), draw.uniform(0.01, 0.5), policies=draw.randint(2, 9), reward_bound=3.0
+    )
+
+
 def _chooser(draw: random.Random) -> tuple[Any, ...]:
-    return draw.randint(1, 99), draw.randint(1, 9), draw.randint(1, 9), draw.random() / 2, 3.0
+    return draw.randint(1, 99), _policies(draw)
 
 
-def _terms(draw: random.Random) -> tuple[Any, ...]:
-    return draw.randint(1, 9), draw.random(), 0.05, 3.0
+def _accuracy(draw: random.Random) -> tuple[Any, ...]:
+    return draw.uniform(0.1, 3), _policies(draw)
+
+
+def _gap(draw: random.Random) -> tuple[Any, ...]:
+    reach, differ = draw.uniform(0.5, 2), draw.uniform(0.1, 1)
+    return draw.random() * 2 * differ * reach, draw.randint(2, 9), reach, differ
+
+
+def _outcomes(draw: random.Random) -> tuple[Any, ...]:
+    differ = draw.uniform(0.1, 1)
+    better = draw.uniform(0.05, 1) * differ
+    return better, draw.uniform(0.01, 0.99) * better, draw.randint(2, 9), differ, 1.3, 3.0
+
+
+def _law(draw: random.Random) -> tuple[Any, ...]:
+    counts = [draw.randint(1, 9) for _ in range(4)]
+    values = [-draw.random(), -draw.random(), draw.random() * 3, draw.random() * 3]
+    return values, [count / sum(counts) for count in counts]
+
+
+def _same_trials(draw: random.Random) -> tuple[Any, ...]:
+    better, worse, actions, differ, _, bound = _outcomes(draw)
+    size = draw.randint(1, 400)
+    return size, better, worse, actions, bound * draw.random(), draw.random(), differ, bound
+
+
+def _tails(draw: random.Random) -> tuple[Any, ...]:
+    costs, exponents = (np.array([[0.0, draw.random()], [0.0, draw.random()]]) for _ in range(2))
+    return draw.randint(1, 300), costs, exponents, draw.random()
+
+
+def _planned_maps(draw: random.Random) -> tuple[Any, ...]:
+    policies = PolicyClass(
+        draw.randint(2, 5),
+        draw.uniform(0.01, 0.5),
+        observations=draw.randint(1, 9),
+        wide_gaps=draw.random() < 0.5,
+        reward_bound=3.0,
+    )
+    return draw.uniform(0.1, 1), draw.uniform(0.1, 1.5), policies
 
 
 def _oracle(draw: random.Random) -> tuple[Any, ...]:
@@ -120,7 +168,12 @@ def _aliased(draw: random.Random) -> tuple[Any, ...]:
     return draw.uniform(0.01, 1), draw.uniform(0.01, 0.25), draw.uniform(0.01, 0.24), 1.0
 
 
-_TAILS = (sampling.accuracy_fails_rarely, sampling.sizes_invert_accuracies)
+_TAILS = (sampling.accuracy_fails_rarely,)
+_SIZES = (sampling.sizes_invert_errors, sampling.no_chooser_needs_less)
+_PAIRS = (sampling.worse_candidates_are_rarely_chosen, sampling.random_pairs_of_candidates)
+_MAPS = (sampling.maps_lose_little,)
+_PLANS = (sampling.maps_are_planned_for,)
+_SIGNS = (sampling.aliased_learners_need_samples,)
 
 
 def _second(result: Any) -> Any:
@@ -166,16 +219,44 @@ TARGETS: dict[str, Target] = {
     "T2s": _of_steps(bounds.sharp_best_step, claims.sharp_best_step),
     "T3": Target(bounds.greedy_improvement_lower_bound, (claims.greedy_improvement,), _visit_law),
     "T4": Target(bounds.uniform_accuracy, (), _chooser, _TAILS, pinned=False),
-    "T4, error": Target(bounds.chooser_error, (), _chooser, _TAILS, pinned=False),
-    "T4, terms": Target(chooser.bernstein_terms, (), _terms, _TAILS, pinned=False),
-    "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
-    "T7": Target(
-        bounds.aliased_lower_bound,
+    "T4, terms": Target(
+        chooser.bernstein_terms, (), lambda draw: (_policies(draw),), _TAILS, pinned=False
+    ),
+    "T4s": Target(bounds.error_exponent, (), _gap, _PAIRS, pinned=False),
+    "T4s, formula": Target(
+        pairs._exponent, (), lambda draw: (draw.random(), draw.random()), _PAIRS, pinned=False
+    ),
+    "T4s, means": Target(bounds.outcome_exponent, (), _outcomes, _PAIRS, pinned=False),
+    "T4s, law": Target(bounds.chernoff_exponent, (), _law, _PAIRS, pinned=False),
+    "T4s, same trials": Target(
+        bounds.same_trials_failure,
         (),
-        _aliased,
-        (sampling.aliased_learners_need_samples,),
+        _same_trials,
+        (sampling.means_of_the_same_trials_are_baselines,),
         pinned=False,
     ),
+    "T4s, error": Target(bounds.chooser_error, (), _chooser, _SIZES, pinned=False),
+    "T4s, size": Target(bounds.samples_for, (), _accuracy, _SIZES, pinned=False),
+    "T4s, optimal": Target(
+        bounds.samples_lower_bound,
+        (),
+        lambda draw: (draw.uniform(0.01, 1), draw.uniform(0.01, 0.5)),
+        _SIZES,
+        pinned=False,
+    ),
+    "T4w": Target(
+        statewise._failure,
+        (),
+        _tails,
+        _MAPS,
+        pinned=False,
+    ),
+    "T4w, plan": Target(bounds.statewise_bound, (), _planned_maps, _PLANS, pinned=False),
+    "T4w, floor": Target(bounds.statewise_lower_bound, (), _planned_maps, _PLANS, pinned=False),
+    "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
+    "T7s": Target(bounds.aliased_samples, (), _aliased, _SIGNS),
+    "T7s, closed form": Target(bounds.aliased_lower_bound, (), _aliased, _SIGNS, pinned=False),
+    "T7s, sequential": Target(bounds.sequential_aliased_lower_bound, (), _aliased, _SIGNS),
     "T8": Target(
         bounds.discounted_improvement_lower_bound,
         (claims.discounted_improvement,),

@@ -20,6 +20,7 @@ from cpi_theory.algorithms.conservative import (
 from cpi_theory.algorithms.measurement import measure
 from cpi_theory.algorithms.trials import ConservativeWorld, Trials
 from cpi_theory.bounds.chooser import samples_for
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step, improvement_lower_bound
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
@@ -98,14 +99,14 @@ def test_class_size_is_all_maps_from_observations_to_actions():
     assert EmpiricalChooser().log_policies(3, 5) == pytest.approx(math.log(3**5))
 
 
-def test_default_samples_are_t4s():
+def test_default_samples_are_those_of_t4s():
     world = SmallWorld.random(0)
     cpi = ConservativePolicyIteration(UniformReset(), target=0.2, delta=0.1)
     share = iteration_delta(0.1, 2) / 2
-    assert cpi.sample_size(world, 2) == samples_for(0.1, 2, 2**9, share, 1.0)
+    assert cpi.sample_size(world, 2) == samples_for(0.1, PolicyClass(2, share, policies=2**9))
     assert ConservativePolicyIteration(UniformReset(), 0.2, samples=70).sample_size(world) == 70
     small = ConservativePolicyIteration(UniformReset(), 0.2, log_policies=0.0)
-    assert small.sample_size(world) == samples_for(0.1, 2, 1, iteration_delta(0.05, 0) / 2)
+    assert small.sample_size(world) == 2  # a class of one; an interval needs two trials
 
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)

@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.stats import binom
 
 from cpi_theory import bounds
-from cpi_theory.bounds import chooser
+from cpi_theory.bounds import chooser, statewise
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
 from experiments.execution.settings import Execution
@@ -38,7 +38,7 @@ from experiments.verify.search import Search, build, read, run_search
 
 ONE = Execution(workers=1)
 THEOREMS = {
-    "T1", "T1s", "T1h", "T1e", "T2", "T2h", "T2s", "T3", "T4", "T5", "T6", "T7",
+    "T1", "T1s", "T1h", "T1e", "T2", "T2h", "T2s", "T3", "T4", "T4s", "T4w", "T5", "T6", "T7s",
     "T8", "T8s", "T8e", "T8 step", "T8s step",
 }  # fmt: skip
 
@@ -72,7 +72,7 @@ def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
     assert {row["theorem"] for row in summary} == THEOREMS
     assert all(row["violations"] == 0 and row["checks"] > 0 for row in summary)
     by_theorem = {row["theorem"]: row for row in summary}
-    for theorem in THEOREMS - {"T4", "T5", "T6", "T7"}:
+    for theorem in THEOREMS - {"T4", "T4s", "T4w", "T5", "T6", "T7s"}:
         assert by_theorem[theorem]["tightness"] == pytest.approx(1)
         assert by_theorem[theorem]["attained"] > 0
         assert by_theorem[theorem]["exact_checks"] > 0
@@ -99,7 +99,9 @@ def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
         (bounds.best_step, "2", "1", "T2"),
         (bounds.uniform_accuracy, "slow / math.sqrt(samples) + fast / samples", "fast / samples",
          "T4"),
-        (bounds.aliased_lower_bound, "32 * shift * shift", "shift", "T7"),
+        (bounds.error_exponent, "2 * differ / actions", "2 * differ", "T4s"),
+        (statewise._failure, "costs / loss", "costs", "T4w"),
+        (bounds.samples_lower_bound, "2 * exponent", "exponent", "T7s"),
     ],
 )  # fmt: skip
 def test_a_false_bound_is_caught_and_its_counterexample_replays(
@@ -224,7 +226,7 @@ def test_mutants_are_refuted_reported_or_equivalent(tmp_path):
     assert run(config, tmp_path, ONE, console) == 0, console.file.getvalue()
     rows = read_rows(tmp_path / "verify-mutants-quick" / "mutants.jsonl")
     verdicts = {t: {r["verdict"] for r in rows if r["target"] == t} for t in TARGETS}
-    assert all(found & {"false", "breaks"} for found in verdicts.values())
+    assert [t for t, found in verdicts.items() if not found & {"false", "breaks"}] == []
     assert not any(r["verdict"] == "sharper" and r["pinned"] for r in rows)
     loose = [r for r in rows if r["verdict"] == "loose"]
     assert all(r["tightness_after"] <= r["tightness_before"] for r in loose)
