@@ -10,6 +10,7 @@ from cpi_theory.bounds.aliased import aliased_lower_bound, aliased_samples
 from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step, sharp_improvement_lower_bound
 from cpi_theory.bounds.plans import Plan, imperfect_oracle_plan
+from cpi_theory.bounds.statewise import statewise_samples
 from cpi_theory.randomness import Key
 from experiments.compare.chooser_samples import (
     SamplesToReach,
@@ -57,7 +58,10 @@ def measure_samples(spec: SamplesSpec) -> list[Row]:
     """One row of kind "point" per setting and two of kind "exponent" for the line.
 
     A choice is right if its reset advantage is at least half of the best in the class, T5's
-    target. `bound` is what T4 asks for to guarantee that, `floor` what T7 proves necessary.
+    target. `bound` is what a plan by T4s or T4w asks for to guarantee that, `bound_wide_gaps` the
+    same if it is known that wrong actions are worse by tau, `on_instance` what the same theorems
+    ask for where the law of the trials is known, `exact` T7s' exact number and `floor` its closed
+    form, which is proved necessary.
     `rollouts` is what the samples cost when each reset state has a roll-in of its own and roll-ins
     that meet none are thrown away: samples * (1 + 1 / p_w). Its exponent has no entry in T7.
     """
@@ -120,20 +124,36 @@ def trial_law(update: PolicyUpdate, setting: Setting) -> TrialLaw:
 
 def _samples_row(setting: Setting, found: SamplesToReach, spec: SamplesSpec) -> Row:
     delta = 1 - spec.accuracy
-    return (
-        _labels(setting, spec.line)
-        | _signs(setting, delta)
-        | {
-            "kind": "point",
-            "samples": found.samples,
-            "rollouts": found.samples * rollouts_per_sample(setting),
-            "lower": found.lower,
-            "upper": found.upper,
-            "bound": plan(setting, delta).samples,
-            "accuracy": spec.accuracy,
-            "replications": spec.replications,
-        }
-    )
+    law = trial_law(policy_update(setting), setting)
+    row = _labels(setting, spec.line) | _signs(setting, delta)
+    return row | {
+        "kind": "point",
+        "samples": found.samples,
+        "rollouts": found.samples * rollouts_per_sample(setting),
+        "lower": found.lower,
+        "upper": found.upper,
+        "bound": plan(setting, delta).samples,
+        "bound_wide_gaps": plan(setting, delta, wide_gaps=True).samples,
+        "on_instance": samples_on_instance(law, delta),
+        "accuracy": spec.accuracy,
+        "replications": spec.replications,
+    }
+
+
+def samples_on_instance(law: TrialLaw, delta: float) -> int:
+    """Samples that T4s (one observation) or T4w prove sufficient, knowing the law of the trials.
+
+    Args:
+        law: of the trials; R_max = 1.
+        delta: probability with which a choice may be wrong, that is lose half of the best.
+
+    Source: docs/theory.md, theorem 4.
+    """
+    visited = law.masses > 0
+    masses = law.masses[visited]
+    # Of one observation the advantages are in units of its mass: dividing gives gaps of means.
+    gaps = (law.advantage.max(axis=1, keepdims=True) - law.advantage)[visited] / masses[:, None]
+    return statewise_samples(masses, gaps, law.best_advantage / 2, delta)
 
 
 def plan(setting: Setting, delta: float, wide_gaps: bool = False) -> Plan:
