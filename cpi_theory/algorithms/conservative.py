@@ -91,7 +91,7 @@ class ConservativePolicyIteration:
             exact world (fractions) so are the step size and the guaranteed gain.
         log_policies: ln |Pi| of the chooser's class, if the world restricts it further.
 
-    Source: Kakade and Langford, ICML 2002; T1, T2, T4, T5 for the reset weights.
+    Source: Kakade and Langford, ICML 2002; T1, T2, T4s, T5 for the reset weights.
     """
 
     reset: ResetPolicy

@@ -1,4 +1,4 @@
-"""Intervals for a candidate's reset advantage, coverage and remaining horizon (T2, T4)."""
+"""Intervals for a candidate's reset advantage, coverage and remaining horizon (T2, T4s)."""
 
 from __future__ import annotations
 

@@ -92,6 +92,7 @@ def _costs(masses: Array, gaps: Array, reward_bound: float) -> tuple[Array, Arra
         check_in_range("gaps", row, 0, reward_bound * (1 + 1e-9))
     if (table.min(axis=1) > 0).any():
         raise InvalidInput("gaps", table.min(axis=1), "a row has no best action", "subtract it")
+    shares = np.minimum(shares, 1.0)  # rounding may have lifted the only one
     costs = shares[:, None] * np.minimum(table, reward_bound)
     exponents = [
         [error_exponent(g, table.shape[1], reward_bound / 2, mass) for g in row]

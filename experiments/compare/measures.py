@@ -63,7 +63,7 @@ def measure_samples(spec: SamplesSpec) -> list[Row]:
     ask for where the law of the trials is known, `exact` T7s' exact number and `floor` its closed
     form, which is proved necessary.
     `rollouts` is what the samples cost when each reset state has a roll-in of its own and roll-ins
-    that meet none are thrown away: samples * (1 + 1 / p_w). Its exponent has no entry in T7.
+    that meet none are thrown away: samples * (1 + 1 / p_w). Its exponent has no entry in T7s.
     """
     settings = spec.line.settings()
     estimates = [_samples_of(setting, spec) for setting in settings]
