@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -39,8 +40,8 @@ class Reading(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """Bound over truth, when both are positive: 1 is attained."""
-        if self.bound > 0 and self.truth > 0:
+        """Bound over truth, when both are positive and the truth is finite: 1 is attained."""
+        if self.bound > 0 and 0 < self.truth < math.inf:
             return float(self.bound / self.truth)
         return None
 
