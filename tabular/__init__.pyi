@@ -21,6 +21,7 @@ from .mdp.storage import save as save
 from .resets.deviations import deviation_probabilities as deviation_probabilities
 from .resets.deviations import discounted_deviation as discounted_deviation
 from .resets.deviations import visit_counts as visit_counts
+from .resets.layers import layered_step as layered_step
 from .resets.localizer import Localizer as Localizer
 from .resets.reset_states import ResetStateLaw as ResetStateLaw
 from .resets.reset_states import reset_state_law as reset_state_law

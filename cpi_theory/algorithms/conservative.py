@@ -16,43 +16,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cpi_theory.algorithms.chooser import EmpiricalChooser, baselines, tables
 from cpi_theory.algorithms.measurement import Measurement, measure
-from cpi_theory.algorithms.trials import Candidate, ConservativeWorld, Trials
+from cpi_theory.algorithms.trials import Candidate, ConservativeWorld
 from cpi_theory.bounds.chooser import samples_for
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import best_step
 from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range, check_positive
 from cpi_theory.randomness import Key
 from cpi_theory.seam import ResetPolicy
 from cpi_theory.statistics.intervals import Interval
-
-
-@dataclass(frozen=True, slots=True)
-class EmpiricalChooser:
-    """The empirical maximiser over every map from observations to actions (T4).
-
-    Statement (T4): with n trials and probability >= 1 - delta the chosen candidate's reset
-    advantage is at most `chooser_error(n, ...)` below the best of the class, of |A|^O policies.
-
-    Source: docs/theory.md, T4; the chooser of Kakade and Langford, ICML 2002.
-    """
-
-    def log_policies(self, actions: int, observations: int) -> float:
-        """Return ln |Pi| = O ln |A|."""
-        return observations * math.log(actions)
-
-    def choose(self, trials: Trials, actions: int, observations: int, key: Key) -> Candidate:
-        """Choose per observation the action with the largest sum of returns; `key` breaks ties.
-
-        That maximises the mean of |A| 1[a = pi'(o)] G over the class. An observation without trials
-        is a tie of all actions, and always the first action would favour some worlds.
-        """
-        cells = trials.observations * actions + trials.actions
-        sums = np.bincount(cells, weights=trials.returns, minlength=observations * actions)
-        table = sums.reshape(observations, actions)
-        # Drawn for every cell, so that how many numbers are drawn does not depend on the data.
-        lottery = key.generator().random(table.shape)
-        ties = table >= table.max(axis=1, keepdims=True)
-        return np.asarray(np.argmax(np.where(ties, lottery, -1.0), axis=1), np.int64)
 
 
 class Decision(enum.Enum):
@@ -112,13 +85,13 @@ class ConservativePolicyIteration:
             is surely below. tau for the oracle, p tau for random resets (T5).
         delta: probability with which the run as a whole may fail, in (0, 1/2].
         chooser: picks the candidate from trials.
-        samples: trials for the chooser and again for the fresh estimate; by default as many as T4
-            asks for a chooser error of target / 2.
+        samples: trials for the chooser and again for the fresh estimate; by default as many as
+            T4s asks for a chooser error of target / 2.
         exact: use the world's exact advantages; nothing is sampled and nothing can fail. In an
             exact world (fractions) so are the step size and the guaranteed gain.
         log_policies: ln |Pi| of the chooser's class, if the world restricts it further.
 
-    Source: Kakade and Langford, ICML 2002; T1, T2, T4, T5 for the reset weights.
+    Source: Kakade and Langford, ICML 2002; T1, T2, T4s, T5 for the reset weights.
     """
 
     reset: ResetPolicy
@@ -173,14 +146,14 @@ class ConservativePolicyIteration:
             log_policies = self.chooser.log_policies(world.action_count, world.observation_count)
         # Half of the target for the chooser's error, so that half is left to the step (T5); half of
         # the iteration's delta, since the fresh estimate needs the other half.
-        return samples_for(
-            self.target / 2,
+        policies = PolicyClass(
             world.action_count,
-            None,
-            iteration_delta(self.delta, iteration) / 2,
-            world.reward_bound,
+            self._share(iteration),
             log_policies=log_policies,
+            reward_bound=world.reward_bound,
         )
+        # An interval needs two trials, even where there is no choice.
+        return max(2, samples_for(self.target / 2, policies))
 
     def _improve_exactly(self, world: ConservativeWorld, iteration: int) -> ConservativeStep:
         candidate, step = world.exact_step(self.reset)
@@ -206,12 +179,13 @@ class ConservativePolicyIteration:
         actions, observations = world.action_count, world.observation_count
         count, delta = self.sample_size(world, iteration), self._share(iteration)
         first = world.draw_trials(self.reset, count, key.child("choose"))
-        candidate = self.chooser.choose(first, actions, observations, key.child("ties"))
+        bound = world.reward_bound
+        candidate = self.chooser.choose(first, actions, observations, key.child("ties"), bound)
         # On the trials that it was chosen by, the mean of the best candidate is biased upwards.
         fresh = world.draw_trials(self.reset, count, key.child("estimate"))
         # From the chooser's trials: a baseline must not depend on the trials that are measured.
-        baseline = float(first.returns.mean()) if len(first) else 0.0
-        measured = measure(fresh, candidate, world, baseline, delta)
+        centres = baselines(*tables(first, actions, observations))
+        measured = measure(fresh, candidate, world, centres, delta)
         decision = self._decide(measured)
         alpha, gain = measured.step() if decision is Decision.STEPPED else (0.0, 0.0)
         return ConservativeStep(

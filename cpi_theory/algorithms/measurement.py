@@ -1,9 +1,12 @@
-"""Intervals for a candidate's reset advantage, coverage and remaining horizon (T2, T4)."""
+"""Intervals for a candidate's reset advantage, coverage and remaining horizon (T2, T4s)."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from cpi_theory.algorithms.trials import Candidate, ConservativeWorld, Trials
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step
@@ -39,20 +42,21 @@ def measure(
     trials: Trials,
     candidate: Candidate,
     world: ConservativeWorld,
-    baseline: float,
+    baseline: ArrayLike,
     delta: float,
 ) -> Measurement:
     """Estimate Abar_w, p_w and L_w from trials that the candidate was not chosen on.
 
-    Statement: X = |A| (1[a = pi'(o)] - pi(a|s)) (G - c) with a ~ Unif(A) has mean
-    Q(s, pi'(o)) - V(s) at every state, whatever the constant c, since both weights sum to one.
+    Statement: X = |A| (1[a = pi'(o)] - pi(a|s)) (G - b(o)) with a ~ Unif(A) has mean
+    Q(s, pi'(o)) - V(s) at every state, whatever the baseline b, since both weights sum to one.
     Empirical Bernstein bounds it; half of `delta` goes there, a quarter to p_w and L_w each.
 
     Args:
         trials: fresh trials under the reset policy.
         candidate: shape (O,).
         world: where they were drawn.
-        baseline: c in [0, R_max], independent of `trials`; the mean return reduces the variance.
+        baseline: b in [0, R_max], one number or shape (O,), independent of `trials`; mean returns
+            reduce the variance.
         delta: probability with which any of the three intervals may miss.
 
     Source: docs/theory.md, "From bounds to algorithms"; the interval of arXiv 0907.3740.
@@ -66,9 +70,11 @@ def measure(
     # The weights of X: the factor |A| undoes that actions were drawn with probability 1 / |A|.
     chosen = trials.actions == candidate[trials.observations]
     weights = actions * (chosen - trials.probabilities)
-    # |weight| <= |A| and |G - c| <= max(c, R_max - c): the bounds that Bernstein needs of X.
-    reach = actions * max(baseline, bound - baseline)
-    advantage = bernstein_interval(weights * (trials.returns - baseline), -reach, reach, delta / 2)
+    centres = np.broadcast_to(np.asarray(baseline, np.float64), (world.observation_count,))
+    # |weight| <= |A| and |G - b| <= max(b, R_max - b): the bounds that Bernstein needs of X.
+    reach = actions * float(max(centres.max(), bound - centres.min()))
+    centred = trials.returns - centres[trials.observations]
+    advantage = bernstein_interval(weights * centred, -reach, reach, delta / 2)
     remaining = bernstein_interval(trials.remaining, 0, world.horizon - 1, delta / 4)
     return Measurement(world.horizon, bound, advantage, _coverage(trials, delta / 4), remaining)
 

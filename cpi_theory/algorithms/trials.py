@@ -20,7 +20,7 @@ Candidate = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trials:
-    """Independent one-step trials at reset states (the sample of T4).
+    """Independent one-step trials at reset states (the sample of T4s).
 
     Trial i draws (s, h) from the reset distribution nu_w, then an action uniformly, then follows
     the current policy pi to the end.

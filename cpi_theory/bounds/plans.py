@@ -1,7 +1,11 @@
 r"""What one conservative step costs and guarantees under a reset policy, theorems T5 and T6.
 
-Arguments as in :mod:`cpi_theory.bounds.chooser`. A plan's gain is guaranteed if the chooser is as
-close as it promises, that is with probability at least 1 - `delta`.
+What the chooser chooses from is a :class:`~cpi_theory.bounds.classes.PolicyClass`, and its baseline
+is R/2. A plan's gain is guaranteed if the chooser is as close as it promises, that is with
+probability at least 1 - delta.
+
+Samples are the fewer of T4s, about 4 |A| R^2 l / (q tau)^2 with l = ln((|Pi| - 1) / delta), and of
+T4w where the class is one of maps from observations: as 1/q there instead of 1/q^2.
 
 The step size is capped at 1. With Abar_w = q tau / 2 left to the update and c = 2 R L_w, the gain
 is
@@ -15,11 +19,14 @@ resets have L_w = (H - 1) / 2 and never reach the cap from H = 2 on.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from cpi_theory.bounds.chooser import bernstein_terms, class_log_size, samples_for
+from cpi_theory.bounds.chooser import leading_samples, samples_for
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step
+from cpi_theory.bounds.statewise import statewise_bound
 from cpi_theory.checks import (
     Exact,
     InvalidInput,
@@ -38,8 +45,9 @@ class Plan:
     """One conservative step, planned: how much to sample, how far to go, what it guarantees.
 
     Attributes:
-        samples: draws of the chooser, the fewest that T4 allows.
-        leading_samples: 8 |A| R^2 l / accuracy^2, the leading term of `samples`.
+        samples: draws of the chooser, the fewest that T4s or T4w allows.
+        leading_samples: `samples` to leading order and before rounding up: |A| R^2 l / accuracy^2,
+            or T4w's number where that is smaller.
         accuracy: error left to the chooser: half of what the best candidate is known to offer.
         step: inputs of T1 after choosing: advantage is the other half, spread is 2 R_max.
         alpha: step size of T2, at most 1.
@@ -81,10 +89,10 @@ class PlanRatios:
 def compare_plans(plan: Plan, baseline: Plan) -> PlanRatios:
     """Compare what two plans cost and guarantee.
 
-    Statement (T5), oracle against random resets:  leading_samples = 1 / p^2 and
-    gain = (H - 1) / (2 p L_I) >= 1 / (2 p).
+    Statement (T5), oracle against random resets:  leading_samples = 1 / p^2 by T4s and 1 / p by
+    T4w, and gain = (H - 1) / (2 p L_I) >= 1 / (2 p).
     Statement (T6), precision q and recall rho against random resets:  leading_samples = (q / p)^2
-    and gain = (rho q / p) (H - 1) / (2 L_w).
+    by T4s and q / p by T4w, and gain = (rho q / p) (H - 1) / (2 L_w).
     Both gains as long as neither step size is capped at 1 (see the module), which for random
     resets takes H = 1; a capped plan gains less than its formula.
 
@@ -102,28 +110,19 @@ def random_reset_plan(
     coverage: Exact,
     tau: Exact,
     horizon: int,
-    actions: int,
-    policies: int | None,
-    delta: float,
-    reward_bound: Exact = 1.0,
-    *,
-    log_policies: float | None = None,
+    policies: PolicyClass,
 ) -> Plan:
     r"""Plan a step with random resets, w = 1.
 
     Statement (T5):  a candidate with Abar >= tau on I_tau and >= 0 elsewhere has reset advantage
-    p tau; samples ~ 32 |A| R^2 l / (p tau)^2, and with probability >= 1 - delta the gain is at
+    p tau; samples ~ 4 |A| R^2 l / (p tau)^2, and with probability >= 1 - delta the gain is at
     least H (p tau)^2 / (16 R (H - 1)); with H = 1, where the step is capped, p tau / 2.
 
     Args:
         coverage: p, the share of visits in I_tau, in (0, 1].
-        tau: threshold of improvable states, in (0, reward_bound].
+        tau: threshold of improvable states, in (0, R_max].
         horizon: H >= 1.
-        actions: |A| >= 1.
-        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
-        delta: probability with which the guarantee may fail, in (0, 1/2].
-        reward_bound: R_max, in reward units.
-        log_policies: ln |Pi|, for classes too large to write down.
+        policies: what the chooser chooses from, with |A|, delta and R_max.
 
     Raises: InvalidInput naming the argument outside its range.
     Source: T5 of docs/theory.md; random resets (CPI-RR) are those of arXiv 2605.25507.
@@ -134,13 +133,9 @@ def random_reset_plan(
         coverage,
         tau,
         horizon,
-        actions,
         policies,
-        delta,
-        reward_bound,
         # w = 1 selects all layers alike, and H - 1 - h is (H - 1) / 2 on average.
         remaining=(horizon - 1) * _one(coverage) / 2,
-        log_policies=log_policies,
     )
 
 
@@ -148,31 +143,22 @@ def oracle_reset_plan(
     coverage: Exact,
     tau: Exact,
     horizon: int,
-    actions: int,
-    policies: int | None,
-    delta: float,
-    reward_bound: Exact = 1.0,
+    policies: PolicyClass,
     remaining: Exact | None = None,
-    *,
-    log_policies: float | None = None,
 ) -> Plan:
     r"""Plan a step with the credit-assignment oracle, w = 1 on I_tau and 0 elsewhere.
 
-    Statement (T5):  reset advantage tau; samples ~ 32 |A| R^2 l / tau^2, and with probability
+    Statement (T5):  reset advantage tau; samples ~ 4 |A| R^2 l / tau^2, and with probability
     >= 1 - delta the gain is at least H p tau^2 / (32 R L_I) if L_I >= tau / (8 R), else, where the
     step is capped at 1, H p tau (1/2) (1 - 4 R L_I / tau).
 
     Args:
         coverage: p, the share of visits in I_tau, in (0, 1].
-        tau: threshold of improvable states, in (0, reward_bound].
+        tau: threshold of improvable states, in (0, R_max].
         horizon: H >= 1.
-        actions: |A| >= 1.
-        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
-        delta: probability with which the guarantee may fail, in (0, 1/2].
-        reward_bound: R_max, in reward units.
+        policies: what the chooser chooses from, with |A|, delta and R_max.
         remaining: L_I, the mean remaining horizon at improvable visits, in [0, H - 1]; H - 1, the
             worst, when None.
-        log_policies: ln |Pi|, for classes too large to write down.
 
     Raises: InvalidInput naming the argument outside its range.
     Source: T5 of docs/theory.md; the oracle (CPI-CARO) is that of arXiv 2605.25507.
@@ -183,12 +169,8 @@ def oracle_reset_plan(
         coverage,
         tau,
         horizon,
-        actions,
         policies,
-        delta,
-        reward_bound,
         remaining=remaining,
-        log_policies=log_policies,
     )
 
 
@@ -198,18 +180,13 @@ def imperfect_oracle_plan(
     coverage: Exact,
     tau: Exact,
     horizon: int,
-    actions: int,
-    policies: int | None,
-    delta: float,
-    reward_bound: Exact = 1.0,
+    policies: PolicyClass,
     remaining: Exact | None = None,
-    *,
-    log_policies: float | None = None,
 ) -> Plan:
     r"""Plan a step whose reset policy finds improvable states with errors.
 
     Statement (T6):  with precision q = P_{nu_w}(I_tau) and recall rho = E_d[w | I_tau], coverage
-    is p_w = rho p / q and the class offers q tau; samples ~ 32 |A| R^2 l / (q tau)^2, and with
+    is p_w = rho p / q and the class offers q tau; samples ~ 4 |A| R^2 l / (q tau)^2, and with
     probability >= 1 - delta the gain is at least H rho q p tau^2 / (32 R L_w) if
     L_w >= q tau / (8 R), else, where the step is capped at 1, H rho p tau (1/2)
     (1 - 4 R L_w / (q tau)). Random resets are q = p, rho = 1; the oracle q = rho = 1.
@@ -218,14 +195,10 @@ def imperfect_oracle_plan(
         precision: q in (0, 1].
         recall: rho in (0, 1].
         coverage: p, the share of visits in I_tau, in (0, 1].
-        tau: threshold of improvable states, in (0, reward_bound].
+        tau: threshold of improvable states, in (0, R_max].
         horizon: H >= 1.
-        actions: |A| >= 1.
-        policies: |Pi| >= 1, any size of integer; None when `log_policies` is given.
-        delta: probability with which the guarantee may fail, in (0, 1/2].
-        reward_bound: R_max, in reward units.
+        policies: what the chooser chooses from, with |A|, delta and R_max.
         remaining: L_w in [0, H - 1]; H - 1, the worst, when None.
-        log_policies: ln |Pi|, for classes too large to write down.
 
     Raises:
         InvalidInput: naming the argument outside its range; also when no reset weight w <= 1 has
@@ -235,7 +208,8 @@ def imperfect_oracle_plan(
     """
     check_count("horizon", horizon)
     _check_shares(precision=precision, recall=recall, coverage=coverage)
-    _check_tau(tau, reward_bound)
+    check_positive("tau", tau)
+    check_in_range("tau", tau, 0, policies.reward_bound)
     # The chooser's error gets half of what the class offers: a share x of it takes samples as 1 /
     # x^2 and leaves, below the cap, a gain as (1 - x)^2, so samples per gain are fewest at x = 1/2.
     offered = precision * tau
@@ -243,30 +217,23 @@ def imperfect_oracle_plan(
         horizon=horizon,
         coverage=_reset_coverage(precision, recall, coverage),
         advantage=offered / 2,
-        spread=2 * reward_bound,
+        spread=2 * policies.reward_bound,
         remaining=horizon - 1 if remaining is None else remaining,
     )
     accuracy = offered / 2
-    log_size = class_log_size(policies, log_policies)
-    slow, _ = bernstein_terms(actions, log_size, delta, float(reward_bound))
+    samples, leading = samples_for(accuracy, policies), leading_samples(accuracy, policies)
+    if policies.observations is not None:
+        by_maps = statewise_bound(precision, tau, policies)
+        samples, leading = min(samples, max(1, math.ceil(by_maps))), min(leading, by_maps)
     alpha, gain = best_step(step)
     return Plan(
-        # Logarithms and roots are irrational: sample sizes are floats' even in an exact plan.
-        samples=samples_for(
-            float(accuracy),
-            actions,
-            policies,
-            delta,
-            float(reward_bound),
-            log_policies=log_policies,
-        ),
-        # 2 a / sqrt(n) = accuracy, solved for n.
-        leading_samples=(2 * slow / float(accuracy)) ** 2,
+        samples=samples,
+        leading_samples=leading,
         accuracy=accuracy,
         step=step,
         alpha=alpha,
         guaranteed_gain=gain,
-        reward_bound=reward_bound,
+        reward_bound=policies.reward_bound,
     )
 
 
@@ -274,12 +241,6 @@ def _check_shares(**shares: Exact) -> None:
     for field, value in shares.items():
         check_positive(field, value)
         check_probability(field, value)
-
-
-def _check_tau(tau: Exact, highest: Exact) -> None:
-    check_positive("reward_bound", highest)
-    check_positive("tau", tau)
-    check_in_range("tau", tau, 0, highest)
 
 
 def _one(model: Exact) -> Exact:

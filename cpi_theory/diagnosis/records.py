@@ -35,7 +35,8 @@ class Prediction:
 
     Attributes:
         resets: "random failures" (RRPO), "localiser" (SRPO) or "oracle".
-        samples: random resets' samples of a policy choice over these resets': (q / p)^2.
+        samples: random resets' samples of a policy choice over these resets', where they
+            cannot be told apart: (q / p)^2. Its root where each state is decided by itself (T4w).
         gain: guaranteed gain of a step over random resets': rho q L_1 / (p L_w).
     """
 

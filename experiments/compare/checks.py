@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from cpi_theory.algorithms.conservative import EmpiricalChooser
+from cpi_theory.algorithms.chooser import EmpiricalChooser
 from cpi_theory.algorithms.trials import Trials
 from cpi_theory.checks import check_count, check_positive
 from cpi_theory.randomness import Key

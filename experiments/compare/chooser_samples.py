@@ -1,8 +1,9 @@
 """How many trials the policy chooser needs: the smallest n at which it is right often enough.
 
-Where outcomes are 0 or R_max, all that the chooser of T4 sees of n trials is how many successes
-each (observation, action) had. These counts are multinomial with probabilities that exact
-evaluation gives, so whole experiments of any size are drawn from their exact law in microseconds.
+Where outcomes are 0 or R_max, all that the chooser of T4s sees of n trials is how many successes
+and failures each (observation, action) had. These counts are multinomial with probabilities that
+exact evaluation gives, so whole experiments of any size are drawn from their exact law in
+microseconds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from cpi_theory.algorithms.chooser import Baseline, baselines, best_actions
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key
 
@@ -22,20 +24,24 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TrialLaw:
-    """Law of one trial (s, h) ~ nu_w, a ~ Unif(A), G in {0, R_max}, as the chooser of T4 sees it.
+    """Law of one trial (s, h) ~ nu_w, a ~ Unif(A), G in {0, R_max}, as the chooser of T4s sees it.
 
     Attributes:
         success: shape (O, A), P(observation, action, G = R_max).
         advantage: shape (O, A), E_nu_w[1[observation] A_h(s, a)], reward units; the reset
             advantage of a deterministic candidate is the sum of its entries.
+        masses: shape (O,), nu_w of each observation.
     """
 
     success: Array
     advantage: Array
+    masses: Array
 
     def __post_init__(self) -> None:
         if self.success.shape != self.advantage.shape or self.success.ndim != 2:
             raise InvalidInput("success", self.success.shape, "not (O, A)", "give both tables")
+        if self.masses.shape != self.success.shape[:1]:
+            raise InvalidInput("masses", self.masses.shape, "not (O,)", "give one per observation")
         if self.success.min() < -1e-12 or self.success.sum() > 1 + 1e-9:
             raise InvalidInput(
                 "success", float(self.success.sum()), "not probabilities", "check outcomes are 0/1"
@@ -71,6 +77,7 @@ class TrialLaw:
         count, actions = int(observations.max()) + 1, q_values.shape[-1]
         mean_outcome = q_values.reshape(-1, actions) / (reward_bound * actions)
         return cls(
+            masses=_sum_by(observations.ravel(), nu[:, None], count)[:, 0],
             success=_sum_by(observations.ravel(), nu[:, None] * mean_outcome, count),
             advantage=_sum_by(
                 observations.ravel(), nu[:, None] * advantages.reshape(-1, actions), count
@@ -87,7 +94,14 @@ class TrialLaw:
         """The class' best choice of actions, shape (O,)."""
         return np.asarray(self.advantage.argmax(axis=1))
 
-    def share_right(self, trials: int, replications: int, key: Key, share: float = 0.5) -> float:
+    def share_right(
+        self,
+        trials: int,
+        replications: int,
+        key: Key,
+        share: float = 0.5,
+        baseline: Baseline = Baseline.SHRUNK,
+    ) -> float:
         """Share of experiments of `trials` trials whose empirical choice is good enough.
 
         Args:
@@ -96,15 +110,18 @@ class TrialLaw:
             key: their randomness.
             share: a choice is right if its Abar_w is at least this share of the best (T5's
                 target: one half).
+            baseline: what the chooser subtracts from returns.
         """
         rng = key.generator()
-        cells = np.clip(self.success.ravel(), 0.0, None)
-        law = np.append(cells, max(0.0, 1.0 - cells.sum()))
-        counts = rng.multinomial(trials, law / law.sum(), size=replications)[:, :-1]
-        observations, actions = self.success.shape
-        # Ties are broken by a fair draw: counts are integers, the noise stays below one.
-        noisy = counts + rng.random(counts.shape)
-        chosen = noisy.reshape(replications, observations, actions).argmax(axis=2)
+        won = np.clip(self.success, 0.0, None)
+        lost = np.clip(self.masses[:, None] / won.shape[1] - won, 0.0, None)
+        law = np.stack([won, lost])
+        counts = rng.multinomial(trials, law.ravel() / law.sum(), size=replications)
+        wins, losses = np.moveaxis(counts.reshape(-1, *law.shape), 1, 0).astype(np.float64)
+        tried = wins + losses
+        centres = baselines(wins, tried, baseline)
+        # Ties are broken by a fair draw.
+        chosen = best_actions(wins - centres[..., None] * tried, rng.random(wins.shape))
         return float(np.mean(self.is_right(chosen, share)))
 
     def is_right(self, chosen: NDArray[np.int64], share: float = 0.5) -> NDArray[np.bool_]:

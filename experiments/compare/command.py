@@ -1,7 +1,7 @@
 """``cpi-resets compare``: what oracle resets are worth against random ones, measured.
 
 Tables of the run:
-  samples  trials until the policy chooser is right (T4 to T7), with fitted exponents;
+  samples  trials until the policy chooser is right (T4s, T4w, T7s), with fitted exponents;
   gains    guaranteed and exact gain of one step at the theory's step size (T2, T6);
   checks   the chooser's success measured again with real rollouts;
   worlds   p, reset advantage, step size and gain on Gymnasium worlds and reasoning trees;

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from cpi_theory.bounds.chooser import aliased_lower_bound
+from cpi_theory.bounds.aliased import aliased_lower_bound, aliased_samples
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step, sharp_improvement_lower_bound
 from cpi_theory.bounds.plans import Plan, imperfect_oracle_plan
+from cpi_theory.bounds.statewise import statewise_samples
 from cpi_theory.randomness import Key
 from experiments.compare.chooser_samples import (
     SamplesToReach,
@@ -57,9 +58,12 @@ def measure_samples(spec: SamplesSpec) -> list[Row]:
     """One row of kind "point" per setting and two of kind "exponent" for the line.
 
     A choice is right if its reset advantage is at least half of the best in the class, T5's
-    target. `bound` is what T4 asks for to guarantee that, `floor` what T7 proves necessary.
+    target. `bound` is what a plan by T4s or T4w asks for to guarantee that, `bound_wide_gaps` the
+    same if it is known that wrong actions are worse by tau, `on_instance` what the same theorems
+    ask for where the law of the trials is known, `exact` T7s' exact number and `floor` its closed
+    form, which is proved necessary.
     `rollouts` is what the samples cost when each reset state has a roll-in of its own and roll-ins
-    that meet none are thrown away: samples * (1 + 1 / p_w). Its exponent has no entry in T7.
+    that meet none are thrown away: samples * (1 + 1 / p_w). Its exponent has no entry in T7s.
     """
     settings = spec.line.settings()
     estimates = [_samples_of(setting, spec) for setting in settings]
@@ -119,44 +123,72 @@ def trial_law(update: PolicyUpdate, setting: Setting) -> TrialLaw:
 
 
 def _samples_row(setting: Setting, found: SamplesToReach, spec: SamplesSpec) -> Row:
-    planned = plan(setting, 1 - spec.accuracy)
-    return _labels(setting, spec.line) | {
+    delta = 1 - spec.accuracy
+    law = trial_law(policy_update(setting), setting)
+    row = _labels(setting, spec.line) | _signs(setting, delta)
+    return row | {
         "kind": "point",
         "samples": found.samples,
         "rollouts": found.samples * rollouts_per_sample(setting),
         "lower": found.lower,
         "upper": found.upper,
-        "bound": planned.samples,
-        "floor": _floor(setting, 1 - spec.accuracy),
+        "bound": plan(setting, delta).samples,
+        "bound_wide_gaps": plan(setting, delta, wide_gaps=True).samples,
+        "on_instance": samples_on_instance(law, delta),
         "accuracy": spec.accuracy,
         "replications": spec.replications,
     }
 
 
-def plan(setting: Setting, delta: float) -> Plan:
-    """Plan by T4 to T6 for a setting, knowing p, tau, precision and recall alone.
+def samples_on_instance(law: TrialLaw, delta: float) -> int:
+    """Samples that T4s (one observation) or T4w prove sufficient, knowing the law of the trials.
+
+    Args:
+        law: of the trials; R_max = 1.
+        delta: probability with which a choice may be wrong, that is lose half of the best.
+
+    Source: docs/theory.md, theorem 4.
+    """
+    visited = law.masses > 0
+    masses = law.masses[visited]
+    # Of one observation the advantages are in units of its mass: dividing gives gaps of means.
+    gaps = (law.advantage.max(axis=1, keepdims=True) - law.advantage)[visited] / masses[:, None]
+    return statewise_samples(masses, gaps, law.best_advantage / 2, delta)
+
+
+def plan(setting: Setting, delta: float, wide_gaps: bool = False) -> Plan:
+    """Plan by T4s, T4w, T5 and T6 for a setting, knowing p, tau, precision and recall alone.
+
+    Args:
+        setting: world, class and reset policy.
+        delta: probability with which the guarantee may fail.
+        wide_gaps: of a statewise class, whether it is known, too, that every wrong action is worse
+            than the right one by tau.
 
     Source: docs/theory.md, theorem 6.
     """
-    observations = 1 if setting.learner == "aliased" else 4
+    # Of the states of a statewise learner one is improvable: elsewhere actions do nothing.
+    policies = (
+        PolicyClass(setting.actions, delta, policies=setting.actions)
+        if setting.learner == "aliased"
+        else PolicyClass(setting.actions, delta, observations=1, wide_gaps=wide_gaps)
+    )
     return imperfect_oracle_plan(
         setting.reset_precision,
         setting.recall,
         setting.coverage,
         setting.tau,
         setting.horizon,
-        setting.actions,
-        None,
-        delta,
-        log_policies=observations * math.log(setting.actions),
+        policies,
     )
 
 
-def _floor(setting: Setting, delta: float) -> float | None:
-    """T7's lower bound, where its two worlds are this one: random resets, aliased, two actions."""
+def _signs(setting: Setting, delta: float) -> Row:
+    """T7s' numbers, where its two worlds are this one: random resets, aliased, two actions."""
     if (setting.learner, setting.resets, setting.actions) != ("aliased", "random", 2):
-        return None
-    return aliased_lower_bound(setting.coverage, setting.tau, delta)
+        return {"exact": None, "floor": None}
+    where = (setting.coverage, setting.tau, delta)
+    return {"exact": aliased_samples(*where), "floor": aliased_lower_bound(*where)}
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def compare_section(run: Run) -> list[Block]:
             "Its choice is right if its reset advantage is at least half of the best in its class, "
             "the target of T5. `aliased` learners have one action for all states, `statewise` "
             "ones an action per state. The price 1/p^2 of random resets is real for aliased "
-            "learners; for statewise ones it is 1/p (T7)."
+            "learners (T7s); for statewise ones it is 1/p (T4w)."
         ),
         Verdicts((*exponent_verdicts(samples, gains), *checks, cost_verdict(samples))),
         Heading("Imperfect oracles", 3),

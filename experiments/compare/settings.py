@@ -126,12 +126,12 @@ def samples_factor(parameter: Parameter) -> str:
 
 
 def expected_samples_exponent(line: Line) -> float:
-    """Exponent of the samples in :func:`samples_factor` by T4 to T7 (|A| up to its logarithm).
+    """Exponent of the samples in :func:`samples_factor` by T4s, T4w and T7s (up to logarithms).
 
     Aliased choosers need 1 / (q tau)^2 with q the share of reset states that are improvable: p for
     random resets, 1 for the oracle. Statewise choosers only waste the share 1 - q of their samples.
 
-    Source: docs/theory.md, theorem 7 (aliased) and theorem 4 (statewise).
+    Source: docs/theory.md, theorem 7 (aliased) and T4w (statewise).
     """
     power = 2.0 if line.setting.learner == "aliased" else 1.0
     random = line.setting.resets == "random"

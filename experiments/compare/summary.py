@@ -63,17 +63,7 @@ def bounds_against_facts(samples: Sequence[Row], gains: Sequence[Row]) -> list[R
     Rows: `bound` names it, `facts` what it is held against, `smallest` and `largest` the ratio of
     the larger to the smaller over the points (1 would be attained).
     """
-    point = [r for r in samples if r["kind"] == "point" and r["base"] and r["dial"] == "coverage"]
-    rows = []
-    for learner in ("aliased", "statewise"):
-        for resets in ("random", "oracle"):
-            chosen = [r for r in point if (r["learner"], r["resets"]) == (learner, resets)]
-            ratios = [r["bound"] / r["samples"] for r in chosen]
-            facts = f"samples, {learner} class, {resets} resets"
-            rows.append(_looseness("T4/T5 samples", facts, ratios))
-            floors = [r["samples"] / r["floor"] for r in chosen if r["floor"]]
-            if floors:
-                rows.append(_looseness("T7 lower bound", facts, floors))
+    rows = _sample_bounds(samples)
     step = [r for r in gains if r["kind"] == "point" and r["base"] and r["dial"] == "coverage"]
     for rule in ("exact", "worst"):
         for resets in ("random", "oracle"):
@@ -83,6 +73,26 @@ def bounds_against_facts(samples: Sequence[Row], gains: Sequence[Row]) -> list[R
                 if field != "planned" or rule == "worst":
                     facts = f"gain, {resets} resets, Delta {delta}"
                     ratios = [r["gain"] / r[field] for r in chosen]
+                    rows.append(_looseness(name, facts, ratios))
+    return rows
+
+
+def _sample_bounds(samples: Sequence[Row]) -> list[Row]:
+    point = [r for r in samples if r["kind"] == "point" and r["base"] and r["dial"] == "coverage"]
+    rows = []
+    for learner in ("aliased", "statewise"):
+        for resets in ("random", "oracle"):
+            chosen = [r for r in point if (r["learner"], r["resets"]) == (learner, resets)]
+            facts = f"samples, {learner} class, {resets} resets"
+            bounds = [("T4s/T4w plan", "bound"), ("T4s/T4w on the instance", "on_instance")]
+            if learner == "statewise":
+                bounds.insert(1, ("T4w plan, wide gaps", "bound_wide_gaps"))
+            for name, field in bounds:
+                rows.append(_looseness(name, facts, [r[field] / r["samples"] for r in chosen]))
+            signs = [r for r in chosen if r["floor"]]
+            for name, field in (("T7s exact", "exact"), ("T7s closed form", "floor")):
+                if signs:
+                    ratios = [r["samples"] / r[field] for r in signs]
                     rows.append(_looseness(name, facts, ratios))
     return rows
 

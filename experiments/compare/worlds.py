@@ -54,7 +54,7 @@ def one_decision(setting: Setting) -> PolicyUpdate:
     advantage tau. Elsewhere actions do nothing. The outcome is paid at the last step: a rollout
     that has met its decision waits, won or lost, and looks to an aliased learner like any other.
     States: 0 undecided, 1 improvable, 2 won, 3 lost. With H = 2 and two actions these are the
-    worlds of T7's lower bound.
+    worlds of T7s' lower bound.
     """
     horizon, actions, tau = setting.horizon, setting.actions, setting.tau
     per_step = setting.coverage * horizon / (horizon - 1)

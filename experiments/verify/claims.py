@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -39,8 +40,8 @@ class Reading(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """Bound over truth, when both are positive: 1 is attained."""
-        if self.bound > 0 and self.truth > 0:
+        """Bound over truth, when both are positive and the truth is finite: 1 is attained."""
+        if self.bound > 0 and 0 < self.truth < math.inf:
             return float(self.bound / self.truth)
         return None
 
@@ -82,6 +83,59 @@ def improvement(instance: BoundInstance) -> Readings:
             yield Reading("T1s", "w = 1 deviates most", alpha, ours, most)
             if step.coverage == 1:  # w = 1 wherever the policy goes
                 yield Reading("T1s", "deviations of w = 1", alpha, most, ours)
+
+
+def layered_improvement(instance: BoundInstance) -> Readings:
+    r"""Check T1e and T1h: the gain is at least both, in the order T1e, T1h, T1s; T1e contains T3.
+
+    T1e: :math:`J(\pi_\alpha) - J(\pi) \ge \alpha \sum_h (E_\pi[f \Lambda_h] + P(D_h) m_h)`.
+
+    Source: docs/theory.md, theorem 1, layer by layer.
+    """
+    step, layers = instance.step, instance.layers
+    assert isinstance(step, ResetStep)
+    slope = sum(layers.gains)
+    for alpha in instance.alphas:
+        gain, deviations = instance.gain(alpha), instance.deviations(alpha)
+        sharp = bounds.sharp_improvement_lower_bound(step, alpha, deviations)
+        layered = bounds.layered_improvement_lower_bound(layers, alpha, deviations)
+        undeviated = bounds.undeviated_improvement_lower_bound(
+            alpha, instance.undeviated_gains(alpha), deviations, instance.least_gains()
+        )
+        yield Reading("T1e", GAIN, alpha, undeviated, gain, alpha * slope)
+        yield Reading("T1h", GAIN, alpha, layered, gain, alpha * slope)
+        yield Reading("T1e", "above T1h", alpha, layered, undeviated)
+        yield Reading("T1h", "above T1s", alpha, sharp, layered)
+        if instance.tau > 0:
+            local = bounds.undeviated_improvement_lower_bound(
+                alpha,
+                instance.undeviated_gains(alpha, "greedy"),
+                instance.deviations(alpha, "greedy"),
+                instance.least_gains("greedy"),
+            )
+            greedy = bounds.greedy_improvement_lower_bound(instance.tau, instance.visits, alpha)
+            yield Reading("T1e", "gain, greedy", alpha, local, instance.gain(alpha, "greedy"))
+            yield Reading("T1e", "above T3", alpha, greedy, local)
+
+
+def layered_best_step(instance: BoundInstance) -> Readings:
+    r"""Check the best step of T1h's parabola: its guarantee, and that no other guarantees more.
+
+    The parabola is :math:`\alpha H p_w \bar A_w - \alpha^2 C`.
+
+    Source: docs/theory.md, theorem 2, layer by layer.
+    """
+    layers = instance.layers
+    slope = sum(layers.gains)
+    alpha, guaranteed = bounds.layered_best_step(layers)
+    yield Reading("T2h", GAIN, alpha, guaranteed, instance.gain(alpha), alpha * slope)
+    sharper = bounds.layered_improvement_lower_bound(layers, alpha, instance.deviations(alpha))
+    yield Reading("T2h", "below T1h", alpha, guaranteed, sharper)
+    assert isinstance(instance.step, ResetStep)
+    yield Reading("T2h", "above T2", alpha, bounds.best_step(instance.step)[1], guaranteed)
+    for other in instance.alphas:
+        there = other * slope - other * other * layers.curvature
+        yield Reading("T2h", "best step size", other, there, guaranteed)
 
 
 def best_step(instance: BoundInstance) -> Readings:
@@ -161,10 +215,7 @@ def planned_step(instance: BoundInstance) -> Readings:
         p,
         tau,
         step.horizon,
-        instance.mdp.actions,
-        2,
-        0.05,
-        bound,
+        bounds.PolicyClass(instance.mdp.actions, 0.05, policies=2, reward_bound=bound),
         remaining=step.remaining,
     )
     alpha, gain = plan.alpha, plan.guaranteed_gain
@@ -204,7 +255,7 @@ def _offers(instance: BoundInstance) -> Readings:
 
 
 def discounted_improvement(instance: BoundInstance) -> Readings:
-    r"""Check T8 and its sharp form, and that w = 1 deviates most.
+    r"""Check T8 and its sharper forms T8s and T8e, and that w = 1 deviates most.
 
     T8: the gain is at least
     :math:`\alpha p_w \bar A_w / (1 - \gamma) - \alpha^2 \Delta p_w \gamma / (1 - \gamma)^2`.
@@ -224,6 +275,12 @@ def discounted_improvement(instance: BoundInstance) -> Readings:
         yield Reading("T8s", GAIN, alpha, sharp, gain, alpha * slope)
         yield Reading("T8s", "above T8", alpha, plain, sharp)
         yield Reading("T8s", "gain, any weight", alpha, weak, gain, alpha * slope)
+        (own,), (least,) = instance.undeviated_gains(alpha), instance.least_gains()
+        undeviated = bounds.undeviated_discounted_improvement_lower_bound(
+            alpha, own, deviation, least
+        )
+        yield Reading("T8e", GAIN, alpha, undeviated, gain, alpha * slope)
+        yield Reading("T8e", "above T8s", alpha, sharp, undeviated)
         yield Reading("T8s", "w = 1 deviates most", alpha, deviation, uniform)
         if step.coverage == 1:
             yield Reading("T8s", "deviations of w = 1", alpha, uniform, deviation)
@@ -273,7 +330,9 @@ Claim = Callable[[BoundInstance], Readings]
 
 FINITE: tuple[Claim, ...] = (
     improvement,
+    layered_improvement,
     best_step,
+    layered_best_step,
     sharp_best_step,
     greedy_improvement,
     planned_step,

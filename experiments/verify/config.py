@@ -10,7 +10,7 @@ from cpi_theory.checks import check_count
 
 @dataclass(frozen=True)
 class VerifyConfig:
-    """Check the bounds T1..T8 and look for instances that press them hardest.
+    """Check the bounds T1 to T8 and their sharp forms, and search for instances that press them.
 
     Attributes:
         instances: how many instances to check, all families together.

@@ -185,8 +185,9 @@ def _discount(rng: Rng, exact: bool) -> Exact:
 
 
 # (gain, loss) of the fixed traps. On the second fail bounds that ignore the unit of the reward,
-# on the third, where the candidate is worse everywhere, those that shrink a negative slope.
-_STAKES = ((Fraction(1, 5), Fraction(-3, 10)), (20, -30), (-1, -1), (1, 0), (0, -1))
+# on the third, where the candidate is worse everywhere, those that shrink a negative slope, and on
+# the last, where more is to be had after a deviation, those that count negative spreads twice.
+_STAKES = ((Fraction(1, 5), Fraction(-3, 10)), (20, -30), (-1, -1), (1, 0), (0, -1), (1, 2))
 _CONSTANTS = (Fraction(1), Fraction(2, 5))
 _DISCOUNTS = (Fraction(9, 10), Fraction(0), Fraction(1, 2))
 FIXED_TRAPS: tuple[tuple[Any, ...], ...] = tuple(
@@ -207,6 +208,8 @@ def _trap(rng: Rng, label: str) -> BoundInstance:
     gain, loss = Fraction(gain), Fraction(loss)
     if gain < 0:
         world = _worse_everywhere(discount, horizon, gain)
+    elif loss > 0:
+        world = _better_after(discount, horizon, gain, loss)
     elif discount is None:
         world = two_state_trap(horizon, gain, loss)
     else:
@@ -227,6 +230,21 @@ def _worse_everywhere(discount: Exact | None, horizon: int, loss: Fraction) -> T
     else:
         mdp = DiscountedMDP(kernel, rewards, start, discount)
     return Trap(mdp, deterministic_policy(mdp, [0]), deterministic_policy(mdp, [1]))
+
+
+def _better_after(discount: Exact | None, horizon: int, first: Fraction, later: Fraction) -> Trap:
+    """The trap's moves, but the candidate's action pays in both states, and more after it left."""
+    trap = two_state_trap(1, first, Fraction(0)).mdp
+    rewards = np.array([[first * 0, first], [first * 0, later]], dtype=object)
+    mdp: FiniteHorizonMDP | DiscountedMDP
+    if discount is None:
+        bound = horizon * max(first, later)
+        mdp = FiniteHorizonMDP(trap.transitions, rewards, trap.start, horizon, bound)
+    else:
+        mdp = DiscountedMDP(
+            trap.transitions, rewards, trap.start, discount, max(first, later) / (1 - discount)
+        )
+    return Trap(mdp, deterministic_policy(mdp, [0, 0]), deterministic_policy(mdp, [1, 1]))
 
 
 def _random_trap(rng: Rng) -> tuple[Any, ...]:

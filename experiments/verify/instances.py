@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
+from cpi_theory.bounds.layers import LayeredStep
 from cpi_theory.checks import Exact
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
 from tabular.resets.deviations import deviation_probabilities, discounted_deviation, visit_counts
+from tabular.resets.layers import layered_step, least_deviated_gains, undeviated_gains
 from tabular.resets.updates import greedy_on, improvable, mix, reset_step
 
 Array = NDArray[Any]
@@ -112,13 +114,35 @@ class BoundInstance:
             self._gains[key] = evaluate(self.mdp, mixed).value - self.evaluation.value
         return self._gains[key]
 
-    def deviations(self, alpha: Exact) -> Any:
-        """P(D_h) for h = 0..H-1; when discounted, sum_t gamma^t P(D_t)."""
-        if alpha not in self._laws:
+    def deviations(self, alpha: Exact, which: str = "given") -> Any:
+        """P(D_h) for h = 0..H-1 of a named update; when discounted, sum_t gamma^t P(D_t)."""
+        key = (alpha, which)
+        if key not in self._laws:
             measure: Any = discounted_deviation if self.discounted else deviation_probabilities
-            law = measure(self.mdp, self.policy, self.weight, alpha)
-            self._laws[alpha] = law if self.discounted else tuple(law)
-        return self._laws[alpha]
+            law = measure(self.mdp, self.policy, self.update(which)[1], alpha)
+            self._laws[key] = law if self.discounted else tuple(law)
+        return self._laws[key]
+
+    @cached_property
+    def layers(self) -> LayeredStep:
+        """The inputs of T1h for the update towards the candidate at the weight."""
+        assert isinstance(self.mdp, FiniteHorizonMDP)
+        return layered_step(self.mdp, self.evaluation, self.candidate, self.weight)
+
+    def undeviated_gains(self, alpha: Exact, which: str = "given") -> tuple[Exact, ...]:
+        """E_pi[f Lambda_h] of a named update, by layer; discounted, its sum over time."""
+        key = ("undeviated", alpha, which)
+        if key not in self._laws:
+            update = self.update(which)
+            self._laws[key] = undeviated_gains(self.mdp, self.evaluation, *update, alpha)
+        return tuple(self._laws[key])
+
+    def least_gains(self, which: str = "given") -> tuple[Exact, ...]:
+        """The least f after a deviation of a named update, by layer; discounted, one number."""
+        key = ("least", which)
+        if key not in self._laws:
+            self._laws[key] = least_deviated_gains(self.mdp, self.evaluation, *self.update(which))
+        return tuple(self._laws[key])
 
     @cached_property
     def visits(self) -> tuple[Exact, ...]:

@@ -23,15 +23,21 @@ from experiments.verify.mutation.targets import TARGETS
 _ORDER = (
     "T1",
     "T1s",
+    "T1h",
+    "T1e",
     "T2",
+    "T2h",
     "T2s",
     "T3",
     "T4",
+    "T4s",
+    "T4w",
     "T5",
     "T6",
-    "T7",
+    "T7s",
     "T8",
     "T8s",
+    "T8e",
     "T8 step",
     "T8s step",
 )
@@ -175,7 +181,7 @@ def _show_mutants(rows: Sequence[Row], console: Console) -> None:
         "false: a counterexample is stored; breaks: fails on an admissible input; loose: true, "
         "but gives something away;\nequivalent: the same on all instances and on 400 random "
         "arguments; sharper: claims more somewhere "
-        "and is not refuted (no fault where the bound is not tight: T4, T7).",
+        "and is not refuted (no fault where the bound is not tight: T4, T4s, T4w).",
         soft_wrap=True,
     )
     for row in rows:

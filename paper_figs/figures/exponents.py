@@ -1,4 +1,4 @@
-"""Oracle against random resets: what coverage p costs in samples and in improvement (T5, T7)."""
+"""Oracle against random resets: what coverage p costs, in samples and gain (T4w, T5, T7s)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SITUATIONS = {
     "statewise": {"learner": "statewise", "resets": "random"},
     "oracle": {"learner": "aliased", "resets": "oracle"},
 }
-"""The three situations of T7, as conditions on rows; the oracle's class hardly matters."""
+"""The three situations of T4w and T7s, as conditions on rows; the oracle's class hardly matters."""
 
 
 @styled
@@ -34,7 +34,7 @@ def samples_figure(samples: Sequence[Row]) -> Figure:
     inverse = [1 / r["coverage"] for r in rows]
     lines.plot(inverse, [r["floor"] for r in rows], color=MUTED, lw=1, ls=":")
     lines.annotate(
-        "fewer is impossible for aliased learners (T7)",
+        "fewer is impossible for aliased learners (T7s)",
         (inverse[-1], rows[-1]["floor"]),
         xytext=(2, -8),
         textcoords="offset points",

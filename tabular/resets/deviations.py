@@ -25,12 +25,7 @@ def discounted_deviation(
 
     Source: docs/theory.md, T8.
     """
-    check_probability("alpha", alpha)
-    table = as_policy(mdp, policy)
-    stay = 1 - alpha * as_weight(weight, (mdp.states,), mdp.exact)
-    # The chain gamma P_pi (1 - alpha w) loses the mass that switches; what is left is still with
-    # pi.
-    undeviated = discounted_system(mdp, table * stay[:, None]).solve_transposed(mdp.start)
+    undeviated = undeviated_visits(mdp, policy, weight, alpha)
     total = 1 / (1 - mdp.discount)
     return total - undeviated.sum() if mdp.exact else max(0.0, float(total - undeviated.sum()))
 
@@ -47,15 +42,41 @@ def deviation_probabilities(
 
     Source: docs/theory.md, T1s.
     """
+    result = [1 - mass.sum() for mass in undeviated_visits(mdp, policy, weight, alpha)]
+    return np.array(result) if mdp.exact else np.clip(result, 0.0, 1.0)
+
+
+def undeviated_visits(
+    mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike, weight: ArrayLike, alpha: Exact
+) -> Shaped[np.ndarray, "*layers S"]:
+    """Compute the visits of rollouts of pi_alpha that have not left pi yet (T1e, T8e).
+
+    At layer h and state s that is P_pi(s_h = s) E[prod_{k<h} (1 - alpha w(s_k, k)) | s_h = s]; in a
+    discounted MDP the sum over time of gamma^t times this, from one linear solve.
+
+    Args:
+        mdp: the world.
+        policy: pi, shape (H, S, A) or (S, A).
+        weight: w, shape (H, S) or (S,).
+        alpha: step size in [0, 1].
+
+    Returns: shape (H, S), or (S,) in a discounted MDP.
+
+    Raises:
+        InvalidInput: if an argument does not fit the MDP.
+
+    Source: docs/theory.md, T1s and T8.
+    """
     check_probability("alpha", alpha)
     table = as_policy(mdp, policy)
     stay = 1 - alpha * as_weight(weight, table.shape[:-1], mdp.exact)
-    # Mass that has followed pi so far; each layer keeps the share 1 - alpha w of it.
-    undeviated, result = mdp.start, []
-    for h in range(mdp.horizon):
-        result.append(1 - undeviated.sum())
-        undeviated = push(mdp, h, (undeviated * stay[h])[:, None] * table[h])
-    return np.array(result) if mdp.exact else np.clip(result, 0.0, 1.0)
+    if isinstance(mdp, DiscountedMDP):
+        # The chain gamma P_pi (1 - alpha w) loses the mass that switches.
+        return discounted_system(mdp, table * stay[:, None]).solve_transposed(mdp.start)
+    masses = [mdp.start]
+    for h in range(mdp.horizon - 1):
+        masses.append(push(mdp, h, (masses[-1] * stay[h])[:, None] * table[h]))
+    return np.array(masses)
 
 
 def visit_counts(

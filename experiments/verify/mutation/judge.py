@@ -13,6 +13,8 @@ from functools import cache
 from types import FunctionType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments.verify import claims, sampling
 from experiments.verify.claims import GAIN, Reading
 from experiments.verify.families import make_instance
@@ -21,7 +23,7 @@ from experiments.verify.instances import BoundInstance
 from experiments.verify.mutation.mutants import Mutant, mutants
 from experiments.verify.mutation.targets import TARGETS, Target
 
-_ERRORS = (ArithmeticError, ValueError, TypeError)
+_ERRORS = (ArithmeticError, ValueError, TypeError, AttributeError)
 _TRIES = 400
 
 
@@ -64,10 +66,12 @@ def judge_mutants(judging: Judging) -> list[dict[str, Any]]:
     target = TARGETS[judging.target]
     checks = _checked_claims(target, judging)
     rows = []
-    for mutant in mutants(target.function):
-        if mutant.arithmetic:
-            verdict = _judge(mutant, target, checks)
-            rows.append(_row(judging.target, target, mutant, verdict))
+    # Of arrays, too, an overflow or a division by zero is an error.
+    with np.errstate(divide="raise", over="raise", invalid="raise"):
+        for mutant in mutants(target.function):
+            if mutant.arithmetic:
+                verdict = _judge(mutant, target, checks)
+                rows.append(_row(judging.target, target, mutant, verdict))
     return rows
 
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from cpi_theory import bounds
-from cpi_theory.bounds import chooser, plans, rounding
+from cpi_theory.bounds import chooser, pairs, plans, rounding, statewise
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
+from cpi_theory.bounds.layers import LayeredStep
 from experiments.verify import claims, sampling
 from experiments.verify.claims import Claim
 
@@ -62,6 +66,30 @@ def _with_deviations(draw: random.Random) -> tuple[Any, ...]:
     return step, _share(draw), [_share(draw) for _ in range(step.horizon)]
 
 
+def _layered(draw: random.Random) -> LayeredStep:
+    layers = range(draw.randint(1, 5))
+    return LayeredStep(
+        tuple(_share(draw) for _ in layers),
+        tuple(_share(draw) * 2 - 1 for _ in layers),
+        tuple(_share(draw) * 3 - 1 for _ in layers),
+    )
+
+
+def _with_layers(draw: random.Random) -> tuple[Any, ...]:
+    step = _layered(draw)
+    return step, _share(draw), [_share(draw) for _ in range(step.horizon)]
+
+
+def _undeviated(draw: random.Random) -> tuple[Any, ...]:
+    layers = range(draw.randint(1, 5))
+    gains, chances, least = ([_share(draw) for _ in layers] for _ in range(3))
+    return _share(draw), gains, chances, [m * 2 - 1 for m in least]
+
+
+# A property has no name of its own in the class' module; its function has.
+_curvature: Any = LayeredStep.curvature.fget  # type: ignore[attr-defined]
+
+
 def _visit_law(draw: random.Random) -> tuple[Any, ...]:
     counts = [draw.randint(0, 3) for _ in range(draw.randint(1, 4))] + [1]
     return Fraction(1, 5), [Fraction(c, sum(counts)) for c in counts], _share(draw)
@@ -77,12 +105,57 @@ def _parabola(draw: random.Random) -> tuple[Any, ...]:
     return slope, curvature, lambda a: a * slope - a**2 * curvature / 2
 
 
+def _policies(draw: random.Random) -> PolicyClass:
+    return PolicyClass(
+        draw.randint(2, 9), draw.uniform(0.01, 0.5), policies=draw.randint(2, 9), reward_bound=3.0
+    )
+
+
 def _chooser(draw: random.Random) -> tuple[Any, ...]:
-    return draw.randint(1, 99), draw.randint(1, 9), draw.randint(1, 9), draw.random() / 2, 3.0
+    return draw.randint(1, 99), _policies(draw)
 
 
-def _terms(draw: random.Random) -> tuple[Any, ...]:
-    return draw.randint(1, 9), draw.random(), 0.05, 3.0
+def _accuracy(draw: random.Random) -> tuple[Any, ...]:
+    return draw.uniform(0.1, 3), _policies(draw)
+
+
+def _gap(draw: random.Random) -> tuple[Any, ...]:
+    reach, differ = draw.uniform(0.5, 2), draw.uniform(0.1, 1)
+    return draw.random() * 2 * differ * reach, draw.randint(2, 9), reach, differ
+
+
+def _outcomes(draw: random.Random) -> tuple[Any, ...]:
+    differ = draw.uniform(0.1, 1)
+    better = draw.uniform(0.05, 1) * differ
+    return better, draw.uniform(0.01, 0.99) * better, draw.randint(2, 9), differ, 1.3, 3.0
+
+
+def _law(draw: random.Random) -> tuple[Any, ...]:
+    counts = [draw.randint(1, 9) for _ in range(4)]
+    values = [-draw.random(), -draw.random(), draw.random() * 3, draw.random() * 3]
+    return values, [count / sum(counts) for count in counts]
+
+
+def _same_trials(draw: random.Random) -> tuple[Any, ...]:
+    better, worse, actions, differ, _, bound = _outcomes(draw)
+    size = draw.randint(1, 400)
+    return size, better, worse, actions, bound * draw.random(), draw.random(), differ, bound
+
+
+def _tails(draw: random.Random) -> tuple[Any, ...]:
+    costs, exponents = (np.array([[0.0, draw.random()], [0.0, draw.random()]]) for _ in range(2))
+    return draw.randint(1, 300), costs, exponents, draw.random()
+
+
+def _planned_maps(draw: random.Random) -> tuple[Any, ...]:
+    policies = PolicyClass(
+        draw.randint(2, 5),
+        draw.uniform(0.01, 0.5),
+        observations=draw.randint(1, 9),
+        wide_gaps=draw.random() < 0.5,
+        reward_bound=3.0,
+    )
+    return draw.uniform(0.1, 1), draw.uniform(0.1, 1.5), policies
 
 
 def _oracle(draw: random.Random) -> tuple[Any, ...]:
@@ -95,7 +168,12 @@ def _aliased(draw: random.Random) -> tuple[Any, ...]:
     return draw.uniform(0.01, 1), draw.uniform(0.01, 0.25), draw.uniform(0.01, 0.24), 1.0
 
 
-_TAILS = (sampling.accuracy_fails_rarely, sampling.sizes_invert_accuracies)
+_TAILS = (sampling.accuracy_fails_rarely,)
+_SIZES = (sampling.sizes_invert_errors, sampling.no_chooser_needs_less)
+_PAIRS = (sampling.worse_candidates_are_rarely_chosen, sampling.random_pairs_of_candidates)
+_MAPS = (sampling.maps_lose_little,)
+_PLANS = (sampling.maps_are_planned_for,)
+_SIGNS = (sampling.aliased_learners_need_samples,)
 
 
 def _second(result: Any) -> Any:
@@ -123,6 +201,14 @@ TARGETS: dict[str, Target] = {
         (claims.improvement,),
         lambda draw: (draw.randint(1, 5), _share(draw)),
     ),
+    "T1h": Target(
+        bounds.layered_improvement_lower_bound, (claims.layered_improvement,), _with_layers
+    ),
+    "T1e": Target(
+        bounds.undeviated_improvement_lower_bound, (claims.layered_improvement,), _undeviated
+    ),
+    "T2h": _of_steps(bounds.layered_best_step, claims.layered_best_step, _layered),
+    "T2h, penalty": Target(_curvature, (claims.layered_best_step,), lambda draw: (_layered(draw),)),
     "T2": _of_steps(bounds.best_step, claims.best_step),
     "T2 and T8, step": Target(
         rounding.capped,
@@ -133,16 +219,44 @@ TARGETS: dict[str, Target] = {
     "T2s": _of_steps(bounds.sharp_best_step, claims.sharp_best_step),
     "T3": Target(bounds.greedy_improvement_lower_bound, (claims.greedy_improvement,), _visit_law),
     "T4": Target(bounds.uniform_accuracy, (), _chooser, _TAILS, pinned=False),
-    "T4, error": Target(bounds.chooser_error, (), _chooser, _TAILS, pinned=False),
-    "T4, terms": Target(chooser.bernstein_terms, (), _terms, _TAILS, pinned=False),
-    "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
-    "T7": Target(
-        bounds.aliased_lower_bound,
+    "T4, terms": Target(
+        chooser.bernstein_terms, (), lambda draw: (_policies(draw),), _TAILS, pinned=False
+    ),
+    "T4s": Target(bounds.error_exponent, (), _gap, _PAIRS, pinned=False),
+    "T4s, formula": Target(
+        pairs._exponent, (), lambda draw: (draw.random(), draw.random()), _PAIRS, pinned=False
+    ),
+    "T4s, means": Target(bounds.outcome_exponent, (), _outcomes, _PAIRS, pinned=False),
+    "T4s, law": Target(bounds.chernoff_exponent, (), _law, _PAIRS, pinned=False),
+    "T4s, same trials": Target(
+        bounds.same_trials_failure,
         (),
-        _aliased,
-        (sampling.aliased_learners_need_samples,),
+        _same_trials,
+        (sampling.means_of_the_same_trials_are_baselines,),
         pinned=False,
     ),
+    "T4s, error": Target(bounds.chooser_error, (), _chooser, _SIZES, pinned=False),
+    "T4s, size": Target(bounds.samples_for, (), _accuracy, _SIZES, pinned=False),
+    "T4s, optimal": Target(
+        bounds.samples_lower_bound,
+        (),
+        lambda draw: (draw.uniform(0.01, 1), draw.uniform(0.01, 0.5)),
+        _SIZES,
+        pinned=False,
+    ),
+    "T4w": Target(
+        statewise._failure,
+        (),
+        _tails,
+        _MAPS,
+        pinned=False,
+    ),
+    "T4w, plan": Target(bounds.statewise_bound, (), _planned_maps, _PLANS, pinned=False),
+    "T4w, floor": Target(bounds.statewise_lower_bound, (), _planned_maps, _PLANS, pinned=False),
+    "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
+    "T7s": Target(bounds.aliased_samples, (), _aliased, _SIGNS),
+    "T7s, closed form": Target(bounds.aliased_lower_bound, (), _aliased, _SIGNS, pinned=False),
+    "T7s, sequential": Target(bounds.sequential_aliased_lower_bound, (), _aliased, _SIGNS),
     "T8": Target(
         bounds.discounted_improvement_lower_bound,
         (claims.discounted_improvement,),
@@ -152,6 +266,11 @@ TARGETS: dict[str, Target] = {
         bounds.sharp_discounted_improvement_lower_bound,
         (claims.discounted_improvement,),
         _with_deviation,
+    ),
+    "T8e": Target(
+        bounds.undeviated_discounted_improvement_lower_bound,
+        (claims.discounted_improvement,),
+        lambda draw: (_share(draw), _share(draw) * 2 - 1, _share(draw), _share(draw) * 2 - 1),
     ),
     "T8s, w = 1": Target(
         bounds.uniform_discounted_deviation,

@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpi_theory.algorithms.chooser import Baseline, EmpiricalChooser, baselines, tables
 from cpi_theory.algorithms.conservative import (
     ConservativePolicyIteration,
     Decision,
-    EmpiricalChooser,
     iteration_delta,
 )
 from cpi_theory.algorithms.measurement import measure
 from cpi_theory.algorithms.trials import ConservativeWorld, Trials
 from cpi_theory.bounds.chooser import samples_for
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.finite_horizon import ResetStep, best_step, improvement_lower_bound
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
@@ -65,47 +66,92 @@ def test_the_deltas_of_all_iterations_sum_to_the_whole():
     assert sum(shares) == pytest.approx(0.05, rel=1e-5)
 
 
+def plain(baseline=Baseline.NONE):
+    return EmpiricalChooser(baseline)
+
+
 def test_the_chooser_takes_the_largest_sum_per_observation():
     # Observation 0: action 0 sums .9, action 1 sums 1.0. Observation 1: only action 2 was tried.
     trials = make_trials([0, 0, 0, 1], [0, 1, 1, 2], [0.9, 0.5, 0.5, 0.1])
-    assert EmpiricalChooser().choose(trials, 3, 2, Key.of(0)).tolist() == [1, 2]
+    assert plain().choose(trials, 3, 2, Key.of(0)).tolist() == [1, 2]
+    # Centred at 1/2 it is .4 against 0, and at observation 1 the tried action is worse than none.
+    half = plain(Baseline.HALF).choose(trials, 3, 2, Key.of(0))
+    assert half[0] == 0
+    assert half[1] != 2
 
 
-def test_ties_are_drawn_and_do_not_favour_the_first_action():
+def test_baselines_worked_by_hand():
+    trials = make_trials([0, 0, 0, 1], [0, 1, 1, 2], [0.9, 0.5, 0.5, 0.1])
+    of = tables(trials, 3, 3)
+    assert [t.tolist() for t in of] == [
+        [[0.9, 1.0, 0], [0, 0, 0.1], [0, 0, 0]],
+        [[1, 2, 0], [0, 0, 1], [0, 0, 0]],
+    ]
+    # The mean of all is .5: (1.9 + 4) / 11, (.1 + 4) / 9 and, without trials, .5.
+    assert baselines(*of) == pytest.approx([5.9 / 11, 4.1 / 9, 0.5])
+    assert baselines(*of, Baseline.MEAN) == pytest.approx([0.5] * 3)
+    assert baselines(*of, Baseline.HALF, 3.0) == pytest.approx([1.5] * 3)
+    assert baselines(*of, Baseline.NONE) == pytest.approx([0] * 3)
+    nothing = np.zeros((2, 3))
+    assert baselines(nothing, nothing) == pytest.approx([0, 0])
+
+
+@pytest.mark.parametrize("baseline", Baseline)
+def test_ties_are_drawn_and_do_not_favour_the_first_action(baseline):
     trials = make_trials([0], [0], [0.0])
-    picks = [EmpiricalChooser().choose(trials, 4, 3, Key.of(k)) for k in range(400)]
-    assert np.bincount(np.ravel(picks), minlength=4).min() > 1200 / 4 * 0.8
-    again = EmpiricalChooser().choose(trials, 4, 3, Key.of(7))
-    assert again.tolist() == picks[7].tolist()
+    picks = [plain(baseline).choose(trials, 4, 3, Key.of(k))[1:] for k in range(400)]
+    assert np.bincount(np.ravel(picks), minlength=4).min() > 800 / 4 * 0.8
+    again = plain(baseline).choose(trials, 4, 3, Key.of(7))
+    assert again[1:].tolist() == picks[7].tolist()
 
 
-def test_the_chooser_maximises_the_importance_weighted_mean():
+def test_equal_sums_stay_ties_when_they_are_centred():
+    # Two trials of .1 and .7 for either action: equal but for the rounding of what is subtracted.
+    trials = make_trials([0] * 4, [0, 1, 0, 1], [0.1, 0.7, 0.7, 0.1])
+    picks = [EmpiricalChooser().choose(trials, 2, 1, Key.of(k))[0] for k in range(200)]
+    assert 60 < sum(picks) < 140
+
+
+@pytest.mark.parametrize("baseline", Baseline)
+def test_the_chooser_maximises_the_importance_weighted_mean(baseline):
     """Against enumeration of the whole class."""
     rng = np.random.default_rng(0)
     trials = make_trials(rng.integers(3, size=40), rng.integers(3, size=40), rng.random(40))
-    chosen = EmpiricalChooser().choose(trials, 3, 3, Key.of(0))
+    chosen = plain(baseline).choose(trials, 3, 3, Key.of(0))
+    centres = baselines(*tables(trials, 3, 3), baseline)[trials.observations]
 
     def score(policy):
-        return np.mean(
-            3 * (trials.actions == np.array(policy)[trials.observations]) * trials.returns
-        )
+        taken = trials.actions == np.array(policy)[trials.observations]
+        return np.mean(3 * taken * (trials.returns - centres))
 
     scores = {p: score(p) for p in itertools.product(range(3), repeat=3)}
     assert score(chosen) == max(scores.values())
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_a_baseline_per_observation_keeps_the_estimate_unbiased(scale):
+    world = SmallWorld.random(3, actions=3)
+    candidate = np.arange(world.observation_count) % 3
+    _, exact = world.exact_step(UniformReset(), candidate)
+    trials = world.draw_trials(UniformReset(), 20_000, Key.of(5))
+    centres = scale * np.linspace(0, 1, world.observation_count)
+    measured = measure(trials, candidate, world, centres, 0.05)
+    assert measured.advantage.estimate == pytest.approx(exact.advantage, abs=0.04)
+    assert exact.advantage in measured.advantage
 
 
 def test_class_size_is_all_maps_from_observations_to_actions():
     assert EmpiricalChooser().log_policies(3, 5) == pytest.approx(math.log(3**5))
 
 
-def test_default_samples_are_t4s():
+def test_default_samples_are_those_of_t4s():
     world = SmallWorld.random(0)
     cpi = ConservativePolicyIteration(UniformReset(), target=0.2, delta=0.1)
     share = iteration_delta(0.1, 2) / 2
-    assert cpi.sample_size(world, 2) == samples_for(0.1, 2, 2**9, share, 1.0)
+    assert cpi.sample_size(world, 2) == samples_for(0.1, PolicyClass(2, share, policies=2**9))
     assert ConservativePolicyIteration(UniformReset(), 0.2, samples=70).sample_size(world) == 70
     small = ConservativePolicyIteration(UniformReset(), 0.2, log_policies=0.0)
-    assert small.sample_size(world) == samples_for(0.1, 2, 1, iteration_delta(0.05, 0) / 2)
+    assert small.sample_size(world) == 2  # a class of one; an interval needs two trials
 
 
 @pytest.mark.parametrize("reset", RESETS, ids=str)
@@ -184,7 +230,8 @@ def test_half_of_the_iterations_delta_goes_into_the_fresh_intervals():
     first = world.draw_trials(cpi.reset, 500, address.child("choose"))
     fresh = world.draw_trials(cpi.reset, 500, address.child("estimate"))
     share = iteration_delta(0.1, 2) / 2
-    measured = measure(fresh, step.candidate, world, first.returns.mean(), share)
+    centres = baselines(*tables(first, world.action_count, world.observation_count))
+    measured = measure(fresh, step.candidate, world, centres, share)
     assert (step.advantage, step.coverage, step.remaining) == (
         measured.advantage,
         measured.coverage,

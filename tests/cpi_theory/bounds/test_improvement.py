@@ -1,13 +1,9 @@
 """T1, T1s, T2, T3 and T8: on random MDPs, attained on traps, and at values worked by hand.
 
-The worlds here are evaluated by listing every path in exact arithmetic, so that nothing the bounds
-speak of (values, advantages, deviations, visits) comes from the library itself.
+The worlds are evaluated by listing every path, see `enumerated_world`.
 """
 
-import itertools
 import math
-import random
-from dataclasses import dataclass
 from fractions import Fraction as F
 
 import pytest
@@ -32,141 +28,7 @@ from cpi_theory.bounds.finite_horizon import (
     uniform_deviation_probabilities,
 )
 from cpi_theory.checks import InvalidInput
-
-STATES, ACTIONS = range(2), range(2)
-
-
-@dataclass(frozen=True)
-class World:
-    """Two states, two actions; tables indexed [h][s][a] and [h][s]."""
-
-    start: list
-    kernel: list
-    reward: list
-    policy: list
-    candidate: list
-    weight: list
-
-    @property
-    def horizon(self):
-        return len(self.reward)
-
-    def mixture(self, alpha):
-        return [
-            [
-                [
-                    (1 - alpha * self.weight[h][s]) * self.policy[h][s][a]
-                    + alpha * self.weight[h][s] * self.candidate[h][s][a]
-                    for a in ACTIONS
-                ]
-                for s in STATES
-            ]
-            for h in range(self.horizon)
-        ]
-
-    def paths(self, policy):
-        """(probability, states, actions) of every path."""
-        for states in itertools.product(STATES, repeat=self.horizon):
-            for actions in itertools.product(ACTIONS, repeat=self.horizon):
-                chance = self.start[states[0]]
-                for h in range(self.horizon):
-                    chance *= policy[h][states[h]][actions[h]]
-                    if h + 1 < self.horizon:
-                        chance *= self.kernel[h][states[h]][actions[h]][states[h + 1]]
-                if chance:
-                    yield chance, states, actions
-
-    def value(self, policy):
-        return sum(
-            chance * sum(self.reward[h][states[h]][actions[h]] for h in range(self.horizon))
-            for chance, states, actions in self.paths(policy)
-        )
-
-    def advantages(self):
-        ahead = [F(0), F(0)]
-        table = []
-        for h in reversed(range(self.horizon)):
-            q = [
-                [
-                    self.reward[h][s][a] + sum(self.kernel[h][s][a][t] * ahead[t] for t in STATES)
-                    for a in ACTIONS
-                ]
-                for s in STATES
-            ]
-            ahead = [sum(self.policy[h][s][a] * q[s][a] for a in ACTIONS) for s in STATES]
-            table.insert(0, [[q[s][a] - ahead[s] for a in ACTIONS] for s in STATES])
-        return table
-
-    def gain(self, alpha):
-        return self.value(self.mixture(alpha)) - self.value(self.policy)
-
-    def step(self):
-        """The bound's inputs, by their definitions, over all paths."""
-        advantage = self.advantages()
-        abar = [
-            [sum(self.candidate[h][s][a] * advantage[h][s][a] for a in ACTIONS) for s in STATES]
-            for h in range(self.horizon)
-        ]
-        f = [self.weight[h][s] * abar[h][s] for h in range(self.horizon) for s in STATES]
-        covered = gained = later = F(0)
-        for chance, states, _ in self.paths(self.policy):
-            for h, s in enumerate(states):
-                selected = chance * self.weight[h][s] / self.horizon
-                covered += selected
-                gained += selected * abar[h][s]
-                later += selected * (self.horizon - 1 - h)
-        safe = covered or 1
-        return ResetStep(self.horizon, covered, gained / safe, max(f) - min(f), later / safe)
-
-    def deviations(self, alpha):
-        result = [F(0)] * self.horizon
-        for chance, states, _ in self.paths(self.policy):
-            undeviated = F(1)
-            for h, s in enumerate(states):
-                result[h] += chance * (1 - undeviated)
-                undeviated *= 1 - alpha * self.weight[h][s]
-        return result
-
-    def visit_law(self, marked):
-        law = [F(0)] * (self.horizon + 1)
-        for chance, states, _ in self.paths(self.policy):
-            law[sum(marked[h][s] for h, s in enumerate(states))] += chance
-        return law
-
-
-def random_world(seed, horizon):
-    """Any world: zero probabilities, zero weights and negative rewards included."""
-    draw = random.Random(seed)
-
-    def law():
-        share = F(draw.randint(0, 6), 6)
-        return [share, 1 - share]
-
-    def table(entry):
-        return [[entry() for _ in STATES] for _ in range(horizon)]
-
-    return World(
-        start=law(),
-        kernel=table(lambda: [law(), law()]),
-        reward=table(lambda: [F(draw.randint(-4, 4), 4) for _ in ACTIONS]),
-        policy=table(law),
-        candidate=table(law),
-        weight=table(lambda: F(draw.randint(0, 3), 3)),
-    )
-
-
-def trap(horizon, gain, loss, weight=F(1), start=F(1)):
-    """State 0: the second action pays `gain` and leads to 1, for good, where it pays `loss`."""
-    stay, leave = [F(1), F(0)], [F(0), F(1)]
-    return World(
-        start=[start, 1 - start],
-        kernel=[[[stay, leave], [leave, leave]]] * horizon,
-        reward=[[[F(0), gain], [F(0), loss]]] * horizon,
-        policy=[[stay, stay]] * horizon,
-        candidate=[[leave, leave]] * horizon,
-        weight=[[weight, weight]] * horizon,
-    )
-
+from tests.cpi_theory.bounds.enumerated_world import World, random_world, trap
 
 alphas = st.fractions(0, 1, max_denominator=12)
 seeds = st.integers(0, 2**32)
@@ -190,7 +52,7 @@ def test_greedy_on_the_improvable_set_gains_at_least_t3(seed, horizon, alpha, ta
     best = [[max(row) for row in layer] for layer in world.advantages()]
     marked = [[int(value >= tau) for value in layer] for layer in best]
     greedy = [
-        [[F(int(a == row.index(max(row)))) for a in ACTIONS] for row in layer]
+        [[F(int(a == row.index(max(row)))) for a in (0, 1)] for row in layer]
         for layer in world.advantages()
     ]
     local = World(world.start, world.kernel, world.reward, world.policy, greedy, marked)

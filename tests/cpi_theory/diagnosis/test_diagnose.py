@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cpi_theory.algorithms.advantages import group_advantages
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.plans import compare_plans, imperfect_oracle_plan, random_reset_plan
 from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
@@ -332,11 +333,12 @@ def test_newcombe_s_difference():
 def test_the_theory_is_that_of_the_plans():
     found = diagnose(WORLD, starts(64), 0, DiagnosisSettings(tau=0.2, resamples=20))
     p, q = found.coverage.estimate, found.localizer.precision.estimate
+    policies = PolicyClass(2, 0.05, policies=8)
     plan = imperfect_oracle_plan(
-        q, found.localizer.recall.estimate, p, 0.2, 4, 2, 8, 0.05,
+        q, found.localizer.recall.estimate, p, 0.2, 4, policies,
         remaining=found.localizer.remaining.estimate,
     )  # fmt: skip
-    ratios = compare_plans(plan, random_reset_plan(p, 0.2, 4, 2, 8, 0.05))
+    ratios = compare_plans(plan, random_reset_plan(p, 0.2, 4, policies))
     predicted = next(row for row in found.theory if row.resets == "localiser")
     assert predicted.samples.estimate == pytest.approx(ratios.leading_samples)
     assert predicted.gain.estimate == pytest.approx(ratios.gain)

@@ -1,6 +1,7 @@
 """The chooser's exact sampling law, and how the number of samples it needs is read off."""
 
 import math
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
+from scipy.stats import binom
 
+from cpi_theory.algorithms.chooser import Baseline
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments.compare.chooser_samples import TrialLaw, fit_exponent, samples_to_reach
@@ -17,11 +20,11 @@ from experiments.compare.chooser_samples import TrialLaw, fit_exponent, samples_
 def two_arms(gap: float) -> TrialLaw:
     """One observation, two actions with success 1/2 +- gap; the chooser is right on action 0."""
     success = np.array([[0.25 + gap / 2, 0.25 - gap / 2]])
-    return TrialLaw(success, np.array([[gap, -gap]]))
+    return TrialLaw(success, np.array([[gap, -gap]]), np.array([1.0]))
 
 
 def exact_share(law: TrialLaw, trials: int) -> float:
-    """P(right) by enumerating the multinomial of a one-observation, two-action law."""
+    """P(right) without a baseline: the multinomial of a one-observation, two-action law."""
     a, b = law.success[0]
     rest = 1 - a - b
     total = 0.0
@@ -38,7 +41,19 @@ def exact_share(law: TrialLaw, trials: int) -> float:
 def test_share_right_is_the_exact_probability(trials: int) -> None:
     law, replications = two_arms(0.15), 40_000
     exact = exact_share(law, trials)
-    measured = law.share_right(trials, replications, Key.of(5).child(trials))
+    key = Key.of(5).child(trials)
+    measured = law.share_right(trials, replications, key, baseline=Baseline.NONE)
+    assert abs(measured - exact) < 4 * math.sqrt(exact * (1 - exact) / replications)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 7, 30])
+def test_half_as_baseline_makes_a_count_of_signs(trials: int) -> None:
+    law, replications, chance = two_arms(0.15), 40_000, 0.65
+    exact = binom.sf(trials / 2, trials, chance)
+    if trials % 2 == 0:
+        exact += binom.pmf(trials // 2, trials, chance) / 2
+    key = Key.of(6).child(trials)
+    measured = law.share_right(trials, replications, key, baseline=Baseline.HALF)
     assert abs(measured - exact) < 4 * math.sqrt(exact * (1 - exact) / replications)
 
 
@@ -50,7 +65,7 @@ def test_one_trial_by_hand() -> None:
 def test_several_observations_need_their_share_of_the_advantage() -> None:
     # Two observations of advantage 1 and 3: only the second reaches half of the best, 2 of 4.
     success = np.array([[0.0, 0.2], [0.2, 0.0]])
-    law = TrialLaw(success, np.array([[1.0, 0.0], [3.0, 0.0]]))
+    law = TrialLaw(success, np.array([[1.0, 0.0], [3.0, 0.0]]), np.array([0.5, 0.5]))
     assert law.best_advantage == 4.0
     assert law.best_candidate.tolist() == [0, 0]
     choices = np.array([[0, 0], [1, 0], [0, 1]])  # worth 4, 3 and 1
@@ -70,16 +85,20 @@ def test_law_from_tables_by_hand() -> None:
     law = TrialLaw.of(visits, weight, q_values, advantages, np.array([[0, 0]]))
     assert law.success == pytest.approx(np.array([[2 / 3 / 2 + 1 / 6 / 2, 1 / 12 / 2]]))
     assert law.advantage == pytest.approx(np.array([[1 / 3 + 1 / 30, -1 / 3 - 0.05]]))
+    assert law.masses == pytest.approx([1.0])
     apart = TrialLaw.of(visits, weight, q_values, advantages, np.array([[1, 0]]))
     assert apart.success[1] == pytest.approx([1 / 3, 0])
+    assert apart.masses == pytest.approx([1 / 3, 2 / 3])
 
 
 def test_refusals() -> None:
     table = np.full((1, 2), 0.25)
     with pytest.raises(InvalidInput, match=r"not \(O, A\)"):
-        TrialLaw(table, np.zeros((2, 2)))
+        TrialLaw(table, np.zeros((2, 2)), np.ones(1))
+    with pytest.raises(InvalidInput, match=r"not \(O,\)"):
+        TrialLaw(table, table, np.ones(2))
     with pytest.raises(InvalidInput, match="not probabilities"):
-        TrialLaw(4 * table, table)
+        TrialLaw(4 * table, table, np.ones(1))
     with pytest.raises(InvalidInput, match="selects nothing"):
         TrialLaw.of(np.ones((1, 1)), np.zeros((1, 1)), table[None], table[None], np.array([[0]]))
     with pytest.raises(InvalidInput, match="accuracy"):
@@ -117,24 +136,32 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
 
 
 def test_two_arms_need_what_the_central_limit_says() -> None:
-    # A trial moves the difference by +-1 with mean 2 * gap / 2 and variance 1/2 - gap^2.
+    # A trial moves the difference by +-1 with mean gap and variance 1/2 - gap^2; centred by +-1/2
+    # with mean gap and variance 1/4 - gap^2.
     gap = 0.02
-    expected = ndtri(0.9) ** 2 * (0.5 - gap**2) / gap**2
-    found = samples_to_reach(two_arms(gap).share_right, 0.9, 8000, Key.of(3))
-    assert found.samples == pytest.approx(expected, rel=0.05)
+    for baseline, variance in (
+        (Baseline.NONE, 0.5),
+        (Baseline.HALF, 0.25),
+        (Baseline.SHRUNK, 0.25),
+    ):
+        expected = ndtri(0.9) ** 2 * (variance - gap**2) / gap**2
+        share_right = partial(two_arms(gap).share_right, baseline=baseline)
+        found = samples_to_reach(share_right, 0.9, 8000, Key.of(3))
+        assert found.samples == pytest.approx(expected, rel=0.05)
 
 
 def test_small_answers_agree_with_enumeration() -> None:
     law = two_arms(0.25)
     shares = [exact_share(law, n) for n in range(1, 40)]
     truth = 1 + next(i for i, s in enumerate(shares) if s >= 0.9)
-    found = samples_to_reach(law.share_right, 0.9, 20_000, Key.of(1))
+    plain = partial(law.share_right, baseline=Baseline.NONE)
+    found = samples_to_reach(plain, 0.9, 20_000, Key.of(1))
     assert truth - 1.5 <= found.samples <= truth + 0.5
 
 
 def test_out_of_reach_is_infinite() -> None:
     never = two_arms(0.0)  # no better action: right half of the time at any n
-    tie = TrialLaw(never.success, np.array([[0.1, -0.1]]))
+    tie = TrialLaw(never.success, np.array([[0.1, -0.1]]), np.array([1.0]))
     found = samples_to_reach(tie.share_right, 0.9, 100, Key.of(0), limit=1 << 12)
     assert math.isinf(found.samples)
     assert math.isinf(found.upper)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from cpi_theory.bounds.chooser import samples_for
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.checks import InvalidInput
 from experiments.compare.command import run
 from experiments.compare.config import CompareConfig
@@ -208,7 +209,8 @@ def test_recall_cancels_when_delta_is_known_and_counts_when_not() -> None:
 
 def test_plans_are_those_of_the_theory() -> None:
     setting = Setting(resets="random", coverage=1 / 16, tau=0.2)
-    assert plan(setting, 0.1).samples == samples_for(0.2 / 16 / 2, 2, 2, 0.1)
+    two = PolicyClass(2, 0.1, policies=2)
+    assert plan(setting, 0.1).samples == samples_for(0.2 / 16 / 2, two)
     oracle = plan(Setting(resets="oracle"), 0.1)
     assert plan(setting, 0.1).leading_samples / oracle.leading_samples == pytest.approx(256)
 
