@@ -132,6 +132,9 @@ def _mismatch(where: str, value: object, expected: str) -> InvalidInput:
 
 def _one_of(options: tuple[Any, ...], value: Any, where: str) -> Any:
     """The option that fits: a table chooses a dataclass by its tag, other values by their type."""
+    # TOML has no null, but stored settings, which are JSON, do.
+    if value is None and type(None) in options:
+        return None
     classes: dict[str, Any] = {_name(o): o for o in options if dataclasses.is_dataclass(o)}
     if isinstance(value, dict) and classes:
         return _tagged(classes, value, where)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from cpi_theory.checks import InvalidInput, check_count
+from experiments.config import build
 from experiments.evaluate.spec import Attempts, EvaluatedModel, EvaluateSpec
 from experiments.execution.threads import Kind
 from experiments.runs.store import Run
@@ -34,6 +35,8 @@ class EvaluateConfig:
             choice if they are those of the benchmark), or the last one.
         model: a model by itself.
         models: several, with what trained them, in configuration files only.
+        learned: names of worlds whose training problems the models have learned from, besides those
+            of `trained` and of the benchmarks themselves; none may be among the held-out ones.
         problems: of each benchmark, held out from training.
         attempts: at each problem.
         part: problems between two points from which an interrupted evaluation goes on.
@@ -48,6 +51,7 @@ class EvaluateConfig:
     which: Literal["best", "last"] = "last"
     model: ModelSettings | None = None
     models: Annotated[tuple[EvaluatedModel, ...], tyro.conf.Suppress] = ()
+    learned: tuple[str, ...] = ()
     problems: int = 128
     attempts: Attempts = field(default_factory=Attempts)
     part: int = 128
@@ -60,6 +64,8 @@ class EvaluateConfig:
         check_count("part", self.part)
         check_count("seed", self.seed, minimum=0)
         choose("benchmarks", self.benchmarks, self.more)
+        if self.learned:
+            choose("learned", self.learned, self.more)
         names = [(one.method, one.seed) for one in self.models]
         for name in names:
             if names.count(name) > 1:
@@ -85,6 +91,14 @@ class EvaluateConfig:
             found += models_of(Path(self.trained).expanduser(), self.which)
         return found or [EvaluatedModel("model", ModelSettings(TINY_NAME))]
 
+    def learned_worlds(self) -> list[LanguageWorld]:
+        """Where the models may have learned, the training halves of the benchmarks included."""
+        names = dict.fromkeys((*self.learned, *self.benchmarks))
+        found = list(choose("learned", tuple(names), self.more))
+        if self.trained is not None:
+            found += worlds_of(Path(self.trained).expanduser())
+        return found
+
     def specs(self) -> list[EvaluateSpec]:
         """One per model, benchmark and part of its problems."""
         models = self.evaluated()
@@ -105,6 +119,36 @@ class EvaluateConfig:
         ]
 
 
+@dataclass(frozen=True)
+class _Worlds:
+    """What a run of train stores of its worlds."""
+
+    worlds: tuple[str, ...]
+    more: tuple[LanguageWorld, ...] = ()
+
+
+def worlds_of(folder: Path) -> tuple[LanguageWorld, ...]:
+    """Return the worlds that the models of a run of train learned in.
+
+    Raises:
+        InvalidInput: it is no such run.
+    """
+    config = _train_config(folder)
+    stored = build(_Worlds, {name: config[name] for name in ("worlds", "more")})
+    return tuple(choose("worlds", stored.worlds, stored.more))
+
+
+def _train_config(folder: Path) -> dict[str, Any]:
+    if not (folder / "run.json").is_file():
+        remedy = "give the folder of a run of train, such as results/train"
+        raise InvalidInput("trained", str(folder), "holds no run", remedy)
+    config = Run.existing(folder.parent, folder.name).config
+    if not isinstance(config, dict) or config.get("type") != "TrainConfig":
+        remedy = "give the folder of a run of train"
+        raise InvalidInput("trained", str(folder), "is a run of another command", remedy)
+    return config
+
+
 def models_of(folder: Path, which: str) -> list[EvaluatedModel]:
     """Return the models of a run of train, the one that they began with first.
 
@@ -113,12 +157,9 @@ def models_of(folder: Path, which: str) -> list[EvaluatedModel]:
     Raises:
         InvalidInput: it is none, or one of its trainings has not stored the model.
     """
-    if not (folder / "run.json").is_file():
-        remedy = "give the folder of a run of train, such as results/train"
-        raise InvalidInput("trained", str(folder), "holds no run", remedy)
-    config = Run.existing(folder.parent, folder.name).config
+    config = _train_config(folder)
     stamps = sorted(folder.glob("models/*/made-by.json"))
-    if not isinstance(config, dict) or config.get("type") != "TrainConfig" or not stamps:
+    if not stamps:
         remedy = "give the folder of a run of train that kept its models (checkpoint_every)"
         raise InvalidInput("trained", str(folder), "holds no trained models", remedy)
     start = ModelSettings(**{name: config["model"][name] for name in ("path", "device")})

@@ -7,11 +7,22 @@ import numpy as np
 from cpi_theory.randomness import Key
 from experiments.evaluate.spec import EvaluateSpec
 from experiments.runs.files import Row
+from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
 from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator
-from llm.task import Problem
+from llm.task import Problem, Task
+
+
+def draw_problems(world: LanguageWorld, task: Task, count: int, seed: int) -> list[Problem]:
+    """Draw the held-out problems of a benchmark; the same for all models."""
+    key = _key(world, seed).child("problems")
+    return task.problems("test", count, int(key.integers(1)[0] >> 1))
+
+
+def _key(world: LanguageWorld, seed: int) -> Key:
+    return Key.of(seed).child("evaluate", world.name)
 
 
 def attempt_rows(spec: EvaluateSpec) -> list[Row]:
@@ -24,7 +35,7 @@ def attempt_rows(spec: EvaluateSpec) -> list[Row]:
     An attempt depends on the model, the problem and its number alone: it is the same whatever else
     is evaluated beside it.
     """
-    key = Key.of(spec.seed).child("evaluate", spec.world.name)
+    key = _key(spec.world, spec.seed)
     opened = open_world(
         spec.world,
         spec.evaluated.model,
@@ -32,7 +43,7 @@ def attempt_rows(spec: EvaluateSpec) -> list[Row]:
         engine=spec.sampler,
         top_p=spec.attempts.top_p,
     )
-    problems = opened.problems("test", spec.problems, key.child("problems"))
+    problems = draw_problems(spec.world, opened.simulator.task, spec.problems, spec.seed)
     problems = problems[spec.first : spec.first + spec.count]
     sampling = Sampling(spec.attempts.temperature, spec.attempts.top_p)
     labels: Row = {

@@ -18,6 +18,7 @@ from experiments.commands import COMMANDS
 from experiments.config import build, load_config
 from experiments.reproduce.profile import Profile
 from experiments.runs.encoding import plain
+from experiments.worlds.language import ArithmeticWorld, LanguageWorld
 from llm.training.settings import OptimizerSettings
 
 RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"
@@ -229,3 +230,16 @@ def test_a_renamed_setting_cannot_be_given_twice():
 def test_settings_of_the_optimiser_are_stored_under_the_names_of_the_committed_records():
     stored = json.loads((RECORDS / "train" / "run.json").read_text())["config"]["optimizer"]
     assert plain(OptimizerSettings()).keys() == stored.keys()
+
+
+def test_stored_settings_are_read_back():
+    """JSON has a null, and stores classes by their name."""
+    world = ArithmeticWorld("mine", horizon=4)
+    stored = json.loads(json.dumps(plain(world)))
+    assert stored["hard_steps"] is None
+    assert build(_OneWorld, {"world": stored}) == _OneWorld(world)
+
+
+@dataclass(frozen=True)
+class _OneWorld:
+    world: LanguageWorld

@@ -122,6 +122,35 @@ def test_a_training_without_its_model_is_named(tmp_path: Path) -> None:
         models_of(folder, "last")
 
 
+def write_questions(path: Path, *texts: str) -> None:
+    lines = [json.dumps({"question": text, "answer": "1"}) for text in texts]
+    path.write_text("".join(line + "\n" for line in lines))
+
+
+def test_problems_that_were_nearly_learned_from_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    long = "A train leaves Bern at noon with ten people on board, and stops on its way down the "
+    long += "valley, where three of them get off and two others get on: how many arrive in {}?"
+    write_questions(tmp_path / "learned.jsonl", long.format("Thun"), "What is 1 + 1?")
+    write_questions(tmp_path / "near.jsonl", long.format("Spiez"), "What is 1 + 2?")
+    write_questions(tmp_path / "far.jsonl", "Which letter is first?", "What is 1 + 2?")
+    tables = [
+        f'[[more]]\ntype = "DatasetWorld"\nname = "{name}"\nsource = "learned.jsonl"\n'
+        f'test_source = "{name}.jsonl"\n'
+        for name in ("near", "far")
+    ]
+    (tmp_path / "worlds.toml").write_text("\n".join(tables))
+    asked = ["evaluate", "--config", "worlds.toml", "--problems", "2", "--workers", "1"]
+    assert main([*asked, "--benchmarks", "near"]) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "1 of 2 are among the training problems or nearly so" in message
+    assert not (tmp_path / "results").exists()
+    few = ["--attempts.samples", "1", "--attempts.no-greedy", "--output", str(tmp_path / "out")]
+    assert main([*asked, "--benchmarks", "far", *few]) == 0
+
+
 def test_two_models_of_one_name_are_refused() -> None:
     one = EvaluatedModel("SRPO", ModelSettings(TINY_NAME), 0)
     with pytest.raises(InvalidInput, match="comes twice"):
