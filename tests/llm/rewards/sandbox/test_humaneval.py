@@ -115,9 +115,11 @@ def test_one_mutated_operator_fails_where_the_tests_can_tell(pool, records):
     programs = [mutated(record) for record in records]
     chosen = [(r, p) for r, p in zip(records, programs, strict=True) if p is not None]
     assert len(chosen) > 140
+    # A third of them: each is judged twice, by ours and by the data set's own rules.
+    chosen = chosen[::3]
     found = judged(pool, [r for r, _ in chosen], [p for _, p in chosen])
     plain = [passes_plainly(record, program) for record, program in chosen]
     assert [one.all_passed == 1.0 for one in found] == plain
     # Most are told apart, and many of these pass some of the tests.
-    assert sum(plain) < 20
-    assert sum(0 < one.fraction < 1 for one in found) > 50
+    assert sum(plain) < 10
+    assert sum(0 < one.fraction < 1 for one in found) > 15
