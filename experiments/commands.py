@@ -51,6 +51,9 @@ COMMANDS = {
     "evaluate": Command(
         "experiments.evaluate", "EvaluateConfig", "compare models on held-out problems"
     ),
+    "localize": Command(
+        "experiments.localize", "LocalizeConfig", "who finds first errors that are known?"
+    ),
     "export": Command(
         "experiments.export", "ExportConfig", "write a trained model as a plain folder"
     ),

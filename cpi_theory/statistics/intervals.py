@@ -167,6 +167,18 @@ def difference(first: Interval, second: Interval) -> Interval:
     return Interval(gap, gap - below, gap + above)
 
 
+def harmonic_mean(first: Interval, second: Interval) -> Interval:
+    """Return the harmonic mean of two quantities in [0, inf) from their intervals.
+
+    Formula: 2 a b / (a + b), 0 where both are 0. It rises in both, and its ends are those of both
+    lower and both upper ends: to first order they are at least as far out as those of its own
+    normal interval, however the two rise and fall together, and they do not shrink to a point where
+    an estimate is 0.
+    """
+    pairs = ((getattr(first, end), getattr(second, end)) for end in Interval.__slots__)
+    return Interval(*(2 * a * b / (a + b) if a + b else 0.0 for a, b in pairs))
+
+
 def scaled(interval: Interval, factor: float) -> Interval:
     """Multiply all ends by a positive number."""
     return Interval(*(factor * end for end in (interval.estimate, interval.lower, interval.upper)))

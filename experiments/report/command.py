@@ -23,6 +23,7 @@ from experiments.execution.progress import Advance, progress
 from experiments.execution.settings import Execution
 from experiments.frontier.report import frontier_section
 from experiments.learn.report import learn_section
+from experiments.localize.report import localize_section
 from experiments.report.config import FiguresConfig
 from experiments.runs.manifest import Origin
 from experiments.runs.provenance import ALL_PACKAGES, code_digest
@@ -43,6 +44,7 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("train", train_section),
     ("evaluate", evaluate_section),
     ("anatomy", anatomy_section),
+    ("localize", localize_section),
     ("diagnose", diagnose_section),
     ("diagnose-validate", validate_section),
     ("diagnose-order", order_section),
@@ -87,6 +89,7 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
     names += [("compare", config.compare), ("learn", config.learn)]
     names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
     names += [("train", config.train), ("evaluate", config.evaluate), ("anatomy", config.anatomy)]
+    names += [("localize", config.localize)]
     names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
     runs = {
         kind: Run.existing(output, name)

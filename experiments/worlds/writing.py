@@ -295,7 +295,7 @@ class Writing:
         own = own if self.own is None else self.own
         if self.localization_prompt is None:
             return WrittenLocalizationPrompt(self.disclosure, own)
-        shown = {"answer"} if self.disclosure is Disclosure.ANSWER_SHOWN else set()
+        shown = {"answer"} if self.disclosure.shows_answer else set()
         wording = _prompt("localization_prompt", self.localization_prompt)
         wording.check({"question", "steps", *shown}, {"attempt", "count"})
         return WrittenLocalizationPrompt(self.disclosure, own, wording)

@@ -52,6 +52,19 @@ class Disclosure(enum.Enum):
     """That it is wrong."""
     NOT_TOLD = "not told"
     """Nothing: it may reply that every step is right."""
+    ANSWER_GIVEN = "answer given"
+    """The reference answer, and not whether the attempt arrives at it: it may reply that every
+    step is right."""
+
+    @property
+    def presumes_failure(self) -> bool:
+        """Whether the words are true of failed attempts alone, and ask for a step in any case."""
+        return self in (Disclosure.ANSWER_SHOWN, Disclosure.TOLD_WRONG)
+
+    @property
+    def shows_answer(self) -> bool:
+        """Whether the words hold the reference answer."""
+        return self in (Disclosure.ANSWER_SHOWN, Disclosure.ANSWER_GIVEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +90,7 @@ class WrittenLocalizationPrompt:
             "count": str(len(thoughts)),
             "steps": "\n".join(f"Step {i}: {text}" for i, text in enumerate(thoughts, 1)),
         }
-        if self.disclosure is Disclosure.ANSWER_SHOWN:
+        if self.disclosure.shows_answer:
             values["answer"] = problem.answer
         wording = self.wording or shipped(f"locate_{self.disclosure.name.lower()}")
         # A wording of a user's own may leave out whose attempt it is and how long.

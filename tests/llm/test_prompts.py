@@ -17,6 +17,7 @@ LOCATING = {"question", "attempt", "count", "steps"}
 
 def test_placeholders_of_the_shipped_prompts():
     assert {name: set(shipped(name).placeholders) for name in SHIPPED} == {
+        "locate_answer_given": LOCATING | {"answer"},
         "locate_answer_shown": LOCATING | {"answer"},
         "locate_not_told": LOCATING,
         "locate_sums": LOCATING,

@@ -20,6 +20,7 @@ from cpi_theory.statistics.intervals import (
     bernstein_interval,
     chernoff_interval,
     clustered_proportion,
+    harmonic_mean,
     wilson_interval,
 )
 
@@ -299,3 +300,25 @@ def test_chernoff_covers_by_exact_binomial_sums(p):
 def test_bad_input_of_the_exact_intervals_is_refused(call, field):
     with pytest.raises(InvalidInput, match=f"^{field} = "):
         call()
+
+
+def test_harmonic_means_rise_in_both_and_hold_their_estimate() -> None:
+    found = harmonic_mean(Interval(0.5, 0.4, 0.6), Interval(0.25, 0.1, 0.4))
+    assert found.estimate == pytest.approx(1 / 3)
+    assert (found.lower, found.upper) == (pytest.approx(0.16), pytest.approx(0.48))
+    nothing = harmonic_mean(Interval(0.0, 0.0, 0.1), Interval(0.0, 0.0, 0.1))
+    assert (nothing.estimate, nothing.lower, nothing.upper) == (0.0, 0.0, pytest.approx(0.1))
+    assert harmonic_mean(Interval(0.0, 0.0, 0.1), Interval(1.0, 0.9, 1.0)).estimate == 0.0
+    assert np.isnan(harmonic_mean(Interval(np.nan, 0.0, 1.0), Interval(1.0, 0.9, 1.0)).estimate)
+
+
+def test_harmonic_means_cover_under_either_dependence() -> None:
+    """Two shares of a known size, independent or drawn from the same trials."""
+    rng, misses = np.random.default_rng(0), {"apart": 0, "alike": 0}
+    for _ in range(400):
+        hits = rng.random((2, 150)) < [[0.7], [0.3]]
+        same = rng.random(150)
+        for kind, pair in (("apart", hits), ("alike", np.array([same < 0.7, same < 0.3]))):
+            shares = (wilson_interval(int(h.sum()), 150) for h in pair)
+            misses[kind] += 0.42 not in harmonic_mean(*shares)
+    assert max(misses.values()) / 400 < 0.05

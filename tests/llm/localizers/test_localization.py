@@ -155,11 +155,9 @@ def test_disclosures_tell_what_they_say(disclosure):
     [message] = prompt.render(problem, ["first", "second {{steps}}"])
     text = message["content"]
     assert message["role"] == "user"
-    assert ("31415" in text) == (disclosure is Disclosure.ANSWER_SHOWN)
-    assert (r"\boxed{0}" in text) == (disclosure is Disclosure.NOT_TOLD)
-    assert ("does not arrive at the correct answer" in text) == (
-        disclosure is not Disclosure.NOT_TOLD
-    )
+    assert ("31415" in text) == disclosure.shows_answer
+    assert (r"\boxed{0}" in text) == (not disclosure.presumes_failure)
+    assert ("does not arrive at the correct answer" in text) == disclosure.presumes_failure
     assert "How many?" in text
     assert "Step 1: first\nStep 2: second {{steps}}\n" in text  # filled in once
     assert "to 2" in text

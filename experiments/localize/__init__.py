@@ -1,0 +1,1 @@
+"""How well localisers find first errors that people or an exact step checker have marked."""
