@@ -92,8 +92,8 @@ class EmpiricalChooser:
     Statement (T4s): with n trials, b = R_max / 2 and probability >= 1 - delta the chosen
     candidate's reset advantage is less than `chooser_error(n, ...)` below the best of the class, of
     |A|^O policies. The shrunk baseline depends on the trials that it centres, and there is no such
-    statement with that constant; it is measured to need no more trials than R_max / 2, nor much
-    more than no baseline, whichever is better.
+    statement with that constant; it is measured to need at most a few percent more trials than
+    the better of R_max / 2 and no baseline, and up to 50 times fewer than the other.
 
     Attributes:
         baseline: what is subtracted from returns.

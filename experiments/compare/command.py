@@ -3,6 +3,7 @@
 Tables of the run:
   samples  trials until the policy chooser is right (T4s, T4w, T7s), with fitted exponents;
   gains    guaranteed and exact gain of one step at the theory's step size (T2, T6);
+  baselines  trials that the chooser needs by what it subtracts from returns;
   checks   the chooser's success measured again with real rollouts;
   worlds   p, reset advantage, step size and gain on Gymnasium worlds and reasoning trees;
   imperfect, looseness  what follows from samples and gains: T6's prediction, bounds against facts;
@@ -18,7 +19,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cpi_theory.algorithms.chooser import Baseline
 from experiments.compare.across_worlds import ResetsSpec, measure_resets
+from experiments.compare.baselines import (
+    CLASSES,
+    BaselineSpec,
+    baseline_table,
+    measure_baseline,
+)
 from experiments.compare.checks import CheckSpec, check_samples
 from experiments.compare.config import CompareConfig
 from experiments.compare.illustrations import AnatomySpec, anatomy, reset_positions
@@ -60,6 +68,8 @@ def run(config: CompareConfig, output: Path, execution: Execution, console: Cons
         derive(result, pictures, (), console)
     console.print(exponent_table(samples, gains))
     console.print()
+    console.print(baseline_table(tables["baselines"]))
+    console.print()
     console.print(world_table(tables["worlds"]))
     console.print(f"records: {result.directory}")
     return 0
@@ -69,6 +79,8 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
     """Task and specifications of each table."""
     every = lines(config)
     effort = (config.accuracy, config.replications, config.bootstraps, config.seed)
+    # Baselines may be a few percent apart, and these classes are small.
+    more = (config.accuracy, 4 * config.replications, config.bootstraps, config.seed)
     return {
         "samples": (
             measure_samples,
@@ -77,6 +89,10 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
         "gains": (
             measure_gains,
             [GainSpec(line, config.bootstraps, config.seed) for line in every if _aliased(line)],
+        ),
+        "baselines": (
+            measure_baseline,
+            [BaselineSpec(of, kind, *more) for of in CLASSES for kind in Baseline],
         ),
         "worlds": (
             measure_resets,

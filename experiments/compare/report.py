@@ -155,10 +155,34 @@ def world_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def _baselines(rows: Sequence[Row]) -> list[Block]:
+    if not rows:  # a run from before they were measured
+        return []
+    worst = _worst_factors(rows)
+    named = ", ".join(f"{kind} {factor:.3g}" for kind, factor in worst.items())
+    return [
+        Heading("What the chooser subtracts from returns", 3),
+        Verdicts((f"Trials against those of the best baseline, in the worst class: {named}.",)),
+        DataTable.of(rows, ("class", "baseline", "samples", "lower", "upper")),
+    ]
+
+
+def _worst_factors(rows: Sequence[Row]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for row in rows:
+        best[row["class"]] = min(row["samples"], best.get(row["class"], row["samples"]))
+    worst: dict[str, float] = {}
+    for row in rows:
+        factor = row["samples"] / best[row["class"]]
+        worst[row["baseline"]] = max(factor, worst.get(row["baseline"], 1.0))
+    return worst
+
+
 def compare_section(run: Run) -> list[Block]:
     """What oracle resets are worth against random ones."""
     samples, gains = run.read("samples"), run.read("gains")
     checks = [check_verdict(run.read("checks"))] if run.has("checks") else []
+    baselines = run.read("baselines") if run.has("baselines") else []
     worlds = run.read("worlds")
     columns = ("world", "policy", "resets", "tau", "selected", "advantage", "alpha")
     measured = ("guaranteed", "sharp", "gain", "samples")
@@ -176,6 +200,7 @@ def compare_section(run: Run) -> list[Block]:
         Verdicts(imperfect_verdicts(run.read("imperfect"))),
         Heading("Bounds against facts", 3),
         Verdicts(looseness_verdicts(run.read("looseness"))),
+        *_baselines(baselines),
         Heading("On other worlds", 3),
         Verdicts(world_verdicts(worlds)),
         DataTable.of(worlds, (*columns, *measured)),

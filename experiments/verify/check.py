@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from experiments.verify import sampling
@@ -12,6 +13,7 @@ from experiments.verify.claims import GAIN, TELLING_ALPHA, Reading, readings, vi
 from experiments.verify.config import VerifyConfig
 from experiments.verify.families import make_instance
 from experiments.verify.files import Counterexample, to_json
+from experiments.verify.pair_search import search_pairs
 from experiments.verify.search import Search, run_search
 
 # How the instances are shared among the families.
@@ -90,12 +92,15 @@ def _hunts(config: VerifyConfig) -> Iterator[Hunt]:
         *(("T2", h) for h in (2, 3)),
         *((t, 3) for t in ("T1s", "T1h", "T1e", "T2h", "T2s", "T3", "T6")),
         *((t, 3) for t in ("T8", "T8s", "T8e", "T8 step", "T8s step")),
+        ("T4s", 1),
     ):
         yield Hunt(theorem, horizon, config.search, config.seed)
 
 
 def check(task: Chunk | Samples | Hunt) -> list[dict[str, Any]]:
     """Rows of one task: what each theorem's readings came to, and the first violations."""
+    if isinstance(task, Hunt) and task.theorem == "T4s":  # of no instance, only of trials
+        return search_pairs(task.evaluations, task.seed)
     if isinstance(task, Hunt):
         return run_search(Search(task.theorem, task.horizon, task.evaluations, task.seed))
     if isinstance(task, Samples):
@@ -161,6 +166,7 @@ class Tally:
         self.tightness: float | None = None
         self.penalty_used: float | None = None
         self.tightest: int | None = None
+        self.shares: defaultdict[int, list[float]] = defaultdict(list)
 
     def add(self, reading: Reading, broken: bool, index: int, rounding: float) -> None:
         """Count one reading of instance `index`; `rounding` is 0 in exact arithmetic."""
@@ -174,6 +180,9 @@ class Tally:
         telling = reading.alpha >= TELLING_ALPHA or reading.first_order is None
         if telling and ratio is not None and ratio > (self.tightness or 0):
             self.tightness, self.tightest = ratio, index
+        share = reading.penalty_share(_CLEAR * rounding)
+        if share is not None:
+            self.shares[index].append(share)
         if used is not None and _penalty(reading) > _CLEAR * rounding:
             self.penalty_used = max(used, self.penalty_used or 0.0)
 
@@ -191,6 +200,7 @@ class Tally:
             "tightness": self.tightness,
             "tightest": self.tightest,
             "penalty_used": self.penalty_used,
+            "penalty_shares": [fmean(self.shares[i]) for i in sorted(self.shares)],
         }
 
 

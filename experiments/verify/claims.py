@@ -24,6 +24,7 @@ class Reading(NamedTuple):
         truth: the larger side.
         first_order: alpha times the slope of the gain at 0, where the bound subtracts a penalty
             from it; None elsewhere.
+        coarser: the same of T1s, where the statement sharpens it.
     """
 
     theorem: str
@@ -32,6 +33,7 @@ class Reading(NamedTuple):
     bound: Exact
     truth: Exact
     first_order: Exact | None = None
+    coarser: Exact | None = None
 
     @property
     def slack(self) -> Exact:
@@ -51,6 +53,13 @@ class Reading(NamedTuple):
         if self.first_order is None or not self.first_order > self.bound:
             return None
         return float((self.first_order - self.truth) / (self.first_order - self.bound))
+
+    def penalty_share(self, least: float) -> float | None:
+        """Penalty over that of the coarser bound; None where that one is `least` or less."""
+        if self.first_order is None or self.coarser is None:
+            return None
+        penalty = self.first_order - self.coarser
+        return float((self.first_order - self.bound) / penalty) if penalty > least else None
 
 
 Readings = Iterator[Reading]
@@ -102,8 +111,8 @@ def layered_improvement(instance: BoundInstance) -> Readings:
         undeviated = bounds.undeviated_improvement_lower_bound(
             alpha, instance.undeviated_gains(alpha), deviations, instance.least_gains()
         )
-        yield Reading("T1e", GAIN, alpha, undeviated, gain, alpha * slope)
-        yield Reading("T1h", GAIN, alpha, layered, gain, alpha * slope)
+        yield Reading("T1e", GAIN, alpha, undeviated, gain, alpha * slope, sharp)
+        yield Reading("T1h", GAIN, alpha, layered, gain, alpha * slope, sharp)
         yield Reading("T1e", "above T1h", alpha, layered, undeviated)
         yield Reading("T1h", "above T1s", alpha, sharp, layered)
         if instance.tau > 0:

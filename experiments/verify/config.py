@@ -17,7 +17,8 @@ class VerifyConfig:
         seed: of everything that is drawn.
         search: evaluations of each adversarial search; 0 searches nothing.
         quick: a small run for a first look; lowers `instances` and `search`.
-        mutate: instead, run the checks against every mutant of every bound.
+        mutate: instead, run the checks against every mutant of every bound; with `quick`, against a
+            sample of each bound's.
         replay: instead, check a stored counterexample again.
     """
 

@@ -32,6 +32,7 @@ class Counterexample:
         says: part of the statement.
         alpha: step size.
         mutant: the mutant of a bound that it refutes, as text; None for the bound as it is.
+        pair: two candidates that the search for hard ones found, and where it failed.
     """
 
     instance: BoundInstance | None
@@ -39,6 +40,7 @@ class Counterexample:
     says: str
     alpha: Exact
     mutant: str | None = None
+    pair: tuple[int, float, float] | None = None
 
     def matches(self, reading: Reading) -> bool:
         """Whether a reading is of the inequality that failed."""
@@ -102,6 +104,7 @@ def read_counterexample(path: Path) -> Counterexample:
             says=data["says"],
             alpha=_read(data["alpha"]),
             mutant=data["mutant"],
+            pair=data.get("pair") and tuple(data["pair"]),
         )
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise CorruptFile(path, f"is no counterexample ({error!r})") from error

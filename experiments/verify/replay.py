@@ -13,6 +13,7 @@ from experiments.verify import sampling
 from experiments.verify.claims import Reading, readings, violated
 from experiments.verify.files import Counterexample, read_counterexample
 from experiments.verify.mutation.judge import find_mutant
+from experiments.verify.pair_search import Pair
 
 
 def replay(path: Path, console: Console) -> int:
@@ -50,6 +51,9 @@ def _reread(found: Counterexample) -> Iterable[tuple[Reading, bool]]:
 
 
 def _readings_of(found: Counterexample) -> Sequence[tuple[Reading, bool]]:
+    if found.pair is not None:
+        reading = Pair(*found.pair).reading()
+        return [] if reading is None else [(reading, sampling.contradicted(reading))]
     if found.instance is None:
         every = [r for claim in sampling.EXACT_CLAIMS for r in claim()]
         return [(r, sampling.contradicted(r)) for r in every if found.matches(r)]

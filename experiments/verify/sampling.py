@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import product
 from math import comb, floor, inf, isinf, log
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +77,7 @@ def sizes_invert_errors() -> Readings:
             yield Reading("T4s", "leading term, at least", 0, enough - 1, most)
 
 
-def _sign_error(samples: int, plus: float, minus: float) -> float:
+def sign_error(samples: int, plus: float, minus: float) -> float:
     """P(more of n trials speak for the wrong side) + P(as many do) / 2.
 
     Args:
@@ -92,6 +94,7 @@ def _surprise(probability: float) -> float:
     return -log(probability) if probability > 0 else inf
 
 
+@cache
 def _sign_tails(samples: int, plus: float, minus: float) -> tuple[float, float]:
     """P(fewer for than against) and P(as many for as against)."""
     k = np.arange(samples + 1)
@@ -139,21 +142,16 @@ def random_pairs_of_candidates(seed: int = 0, count: int = 150) -> Readings:
     is a repeated convolution.
     """
     for index in range(count):
-        rng = Key.of(seed).child("verify pairs", index).generator()
-        law, gap, reach, differ, actions = _random_pair(rng)
-        middle = len(law) // 2
+        pair = _random_pair(seed, index)
+        law, middle = pair.law, len(pair.law) // 2
         values = (np.arange(len(law)) - middle) / _LATTICE
         gap = float(law @ values)
         if gap < 1e-6:
             continue
-        closed = pairs.error_exponent(gap, actions, reach, differ)
+        closed = pairs.error_exponent(gap, pair.actions, pair.reach, pair.differ)
         sharp = pairs.chernoff_exponent(values, law)
         yield Reading("T4s", "a law says more than its gap", 0, closed, sharp + _TINY)
-        total = law
-        for samples in range(2, 8):
-            total = np.convolve(total, law)
-            bad = float(total[: samples * middle + 1].sum())
-            rate = _surprise(bad) / samples
+        for rate in pair.rates:
             yield Reading("T4s", "gain, any law", 0, sharp, rate + _TINY)
             yield Reading("T4s", "gain, any law, closed form", 0, closed, rate + _TINY)
 
@@ -162,12 +160,31 @@ def random_pairs_of_candidates(seed: int = 0, count: int = 150) -> Readings:
 _LATTICE = 16
 
 
-def _random_pair(rng: np.random.Generator) -> tuple[Array, float, float, float, int]:
-    """Law of D on multiples of 1/16 (centred), gap, reach, TV distance and |A|; R = 1."""
+class _Pair(NamedTuple):
+    """Two candidates at R = 1.
+
+    Attributes:
+        law: of D, on multiples of 1/16, centred.
+        reach: sup |G - b|.
+        differ: their TV distance.
+        actions: |A|.
+        rates: -ln P(sum of n draws <= 0) / n, for n = 2..7.
+    """
+
+    law: Array
+    reach: float
+    differ: float
+    actions: int
+    rates: tuple[float, ...]
+
+
+@cache
+def _random_pair(seed: int, index: int) -> _Pair:
+    rng = Key.of(seed).child("verify pairs", index).generator()
     states, actions = int(rng.integers(1, 4)), int(rng.integers(2, 5))
     masses = rng.dirichlet(np.ones(states))
     law = np.zeros(2 * _LATTICE * actions + 1)
-    middle, differ, reach, gap = len(law) // 2, 0.0, 0.0, 0.0
+    middle, differ, reach = len(law) // 2, 0.0, 0.0
     for mass in masses:
         first, second = (_quarters(rng, actions) for _ in range(2))
         baseline = int(rng.integers(0, 5))
@@ -180,9 +197,12 @@ def _random_pair(rng: np.random.Generator) -> tuple[Array, float, float, float, 
             for level, chance in enumerate(returns):
                 step = actions * (first[a] - second[a]) * (level - baseline)
                 law[middle + step] += mass * chance / actions
-                gap += mass * chance / actions * step / _LATTICE
         reach = max(reach, max(baseline, 4 - baseline) / 4)
-    return law, gap, reach, max(differ, 1e-9), actions
+    total, rates = law, []
+    for samples in range(2, 8):
+        total = np.convolve(total, law)
+        rates.append(_surprise(float(total[: samples * middle + 1].sum())) / samples)
+    return _Pair(law, reach, max(differ, 1e-9), actions, tuple(rates))
 
 
 def _quarters(rng: np.random.Generator, actions: int) -> NDArray[np.int64]:
@@ -194,18 +214,7 @@ def means_of_the_same_trials_are_baselines() -> Readings:
     """T4s: two actions, outcomes 0 and R, b the trials' own mean; all counts are enumerated."""
     for better, worse in ((0.8, 0.3), (0.95, 0.6), (0.4, 0.05)):
         for samples in (3, 9, 16):
-            wrong = 0.0
-            cells = np.array([better, 1 - better, worse, 1 - worse]) / 2
-            for won, lost, rival in product(range(samples + 1), repeat=3):
-                other = samples - won - lost - rival
-                if other < 0:
-                    continue
-                mean = (won + rival) / samples
-                score = won - rival - mean * (won + lost - rival - other)
-                ways = comb(samples, won) * comb(samples - won, lost)
-                ways *= comb(samples - won - lost, rival)
-                chance = ways * float(np.prod(cells ** [won, lost, rival, other]))
-                wrong += chance * (score <= 1e-12)
+            wrong = _errors_of_means(samples, better, worse)
             for miss in (0.3, 0.02):
                 bound = pairs.same_trials_failure(
                     samples, better, worse, 2, _BOUND * (better + worse) / 2, miss, 1.0, _BOUND
@@ -214,15 +223,34 @@ def means_of_the_same_trials_are_baselines() -> Readings:
                 yield Reading("T4s", "gain, mean of the same trials", 0, *surprise)
 
 
+@cache
+def _errors_of_means(samples: int, better: float, worse: float) -> float:
+    """P(sum of D <= 0) of two actions with these shares of successes, b the trials' mean."""
+    wrong = 0.0
+    cells = np.array([better, 1 - better, worse, 1 - worse]) / 2
+    for won, lost, rival in product(range(samples + 1), repeat=3):
+        other = samples - won - lost - rival
+        if other < 0:
+            continue
+        mean = (won + rival) / samples
+        score = won - rival - mean * (won + lost - rival - other)
+        ways = comb(samples, won) * comb(samples - won, lost)
+        ways *= comb(samples - won - lost, rival)
+        chance = ways * float(np.prod(cells ** [won, lost, rival, other]))
+        wrong += chance * (score <= 1e-12)
+    return wrong
+
+
+@cache
 def _needed(plus: float, minus: float, delta: float) -> int:
-    """Fewest trials at which :func:`_sign_error` is at most delta; it falls with every trial."""
+    """Fewest trials at which :func:`sign_error` is at most delta; it falls with every trial."""
     high = 1
-    while _sign_error(high, plus, minus) > delta:
+    while sign_error(high, plus, minus) > delta:
         high *= 2
     low = high // 2 + 1 if high > 1 else 1
     while low < high:
         middle = (low + high) // 2
-        right = _sign_error(middle, plus, minus) <= delta
+        right = sign_error(middle, plus, minus) <= delta
         low, high = (low, middle) if right else (middle + 1, high)
     return low
 
@@ -261,9 +289,10 @@ def maps_lose_little() -> Readings:
                 yield Reading("T4w", GAIN, 0, _surprise(bound), _surprise(chance))
 
 
+@cache
 def _law_of_losses(
     samples: int, masses: tuple[float, ...], gaps: tuple[float, ...]
-) -> list[tuple[float, float]]:
+) -> tuple[tuple[float, float], ...]:
     """(loss in units of R, probability) of the four outcomes of choosing at two observations."""
     counts = np.arange(samples + 1)
     wrong = [_share_wrong(counts, gap) for gap in gaps]
@@ -276,7 +305,7 @@ def _law_of_losses(
         sides = [w if b else 1 - w for w, b in zip(wrong, bad, strict=True)]
         lost = sum(m * g for m, g, b in zip(masses, gaps, bad, strict=True) if b)
         law.append((lost, float(sides[0] @ joint @ sides[1])))
-    return law
+    return tuple(law)
 
 
 def _share_wrong(trials: NDArray[np.int64], gap: float) -> Array:
@@ -339,6 +368,7 @@ def aliased_learners_need_samples() -> Readings:
                 yield Reading("T7s", "sequential, at most", 0, mean, bound)
 
 
+@cache
 def _samples_needed(shift: float, delta: float) -> int:
     """Fewest draws of Bern(1/2 +- shift) from which the sign is told with this error probability.
 

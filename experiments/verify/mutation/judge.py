@@ -34,12 +34,14 @@ class Judging:
     Attributes:
         target: key of `TARGETS`.
         instances: how many of each random exact family, and a quarter of the extremal ones.
-        seed: of the instances.
+        seed: of the instances, and of the sample.
+        most: how many mutants to judge, a sample; None judges all.
     """
 
     target: str
     instances: int
     seed: int
+    most: int | None = None
 
 
 class Verdict(NamedTuple):
@@ -51,6 +53,7 @@ class Verdict(NamedTuple):
         found: what refutes a false mutant, or breaks one.
         reading: the violated inequality.
         tightness: (before, after): the largest bound over gain where the mutant changes it.
+            The gain is that of the original: a mutant may take another step, whose gain differs.
         error: what a mutant that breaks raised.
     """
 
@@ -68,11 +71,19 @@ def judge_mutants(judging: Judging) -> list[dict[str, Any]]:
     rows = []
     # Of arrays, too, an overflow or a division by zero is an error.
     with np.errstate(divide="raise", over="raise", invalid="raise"):
-        for mutant in mutants(target.function):
-            if mutant.arithmetic:
-                verdict = _judge(mutant, target, checks)
-                rows.append(_row(judging.target, target, mutant, verdict))
+        for mutant in _judged(judging):
+            verdict = _judge(mutant, target, checks)
+            rows.append(_row(judging.target, target, mutant, verdict))
     return rows
+
+
+def _judged(judging: Judging) -> list[Mutant]:
+    """The mutants of the target's formula, or a sample of them in the same order."""
+    found = [m for m in mutants(TARGETS[judging.target].function) if m.arithmetic]
+    if judging.most is None or len(found) <= judging.most:
+        return found
+    draw = random.Random(f"{judging.seed} {judging.target}")
+    return [found[i] for i in sorted(draw.sample(range(len(found)), judging.most))]
 
 
 class _CheckedClaim(NamedTuple):
@@ -150,12 +161,10 @@ def _gains(readings: Sequence[Reading]) -> list[Reading]:
 
 def _tightness(changes: Sequence[tuple[Reading, Reading]]) -> tuple[float, float]:
     """Largest bound over gain before and after; as alpha falls to 0 it tends to 1 regardless."""
-    telling = [pair for pair in changes if not 0 < pair[0].alpha < claims.TELLING_ALPHA]
-
-    def largest(side: int) -> float:
-        return max((pair[side].ratio or 0.0 for pair in telling or changes), default=0.0)
-
-    return largest(0), largest(1)
+    telling = [pair for pair in changes if not 0 < pair[0].alpha < claims.TELLING_ALPHA] or changes
+    moved = [(before, before._replace(bound=after.bound)) for before, after in telling]
+    before, after = (max(pair[side].ratio or 0.0 for pair in moved) for side in (0, 1))
+    return before, after
 
 
 def _unchanged(mutant: Mutant, target: Target) -> Verdict:

@@ -34,7 +34,9 @@ from experiments.verify.files import (
 from experiments.verify.mutation.judge import Judging, find_mutant, judge_mutants
 from experiments.verify.mutation.mutants import Mutant, mutants
 from experiments.verify.mutation.targets import TARGETS
+from experiments.verify.pair_search import Pair, search_pairs
 from experiments.verify.search import Search, build, read, run_search
+from experiments.verify.summary import violations
 
 ONE = Execution(workers=1)
 THEOREMS = {
@@ -78,6 +80,8 @@ def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
         assert by_theorem[theorem]["exact_checks"] > 0
     for theorem in ("T1", "T1s", "T1h", "T1e", "T2", "T2h", "T2s", "T8s", "T8e", "T8s step"):
         assert by_theorem[theorem]["penalty_used"] == pytest.approx(1)
+    assert 0 < by_theorem["T1e"]["penalty_share"] < by_theorem["T1h"]["penalty_share"] < 1
+    assert by_theorem["T1h"]["penalty_share_margin"] < 0.2
     files = {p: p.read_bytes() for p in sorted((tmp_path / "verify").glob("[cs]*.jsonl"))}
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "verify" / "shards").rglob("*.jsonl")}
     assert verify(tmp_path, instances=300, search=100)[0] == 0
@@ -184,6 +188,13 @@ def test_only_floats_have_a_tolerance():
     assert violated(rounded, hair._replace(bound=1 + 1e-9, truth=1.0))
 
 
+def test_penalty_share_compares_with_the_coarser_bound():
+    sharper = Reading("T1h", GAIN, 1, 2.5, 2.8, 3.0, coarser=2.0)
+    assert sharper.penalty_share(0) == pytest.approx(0.5)
+    assert sharper.penalty_share(1) is None
+    assert sharper._replace(coarser=None).penalty_share(0) is None
+
+
 def test_penalty_used_is_a_share_of_what_the_bound_subtracts():
     assert Reading("T1", GAIN, 1, 1.0, 2.5, 3.0).penalty_used == pytest.approx(0.25)
     assert Reading("T1", GAIN, 1, 3.0, 3.0, 3.0).penalty_used is None
@@ -204,6 +215,25 @@ def test_the_search_finds_worlds_that_press_hard(theorem, least):
     assert any(
         reached in (reading.ratio, reading.penalty_used) for reading in read(instance, theorem)
     )
+
+
+def test_the_search_finds_candidates_that_are_confused_as_often_as_t4s_allows():
+    (row,) = search_pairs(400, 0)
+    assert not row["violated"]
+    assert 0.45 <= row["tightness"] <= 0.5
+    reading = Pair(*row["pair"]).reading()
+    assert 0.05 < reading.truth <= 0.1
+    assert row["tightness"] == pytest.approx(reading.bound / reading.truth / 2)
+
+
+def test_the_search_breaks_a_false_exponent_and_its_pair_replays(tmp_path):
+    with mutant_of(bounds.error_exponent, "2 * differ / actions", "2 * differ").installed():
+        rows = search_pairs(100, 0)
+        (found,) = violations(rows)
+        path = tmp_path / "pair.json"
+        path.write_text(json.dumps(found))
+        assert verify(tmp_path, replay=path)[0] == 1
+    assert verify(tmp_path, replay=path)[0] == 0
 
 
 def test_the_search_breaks_a_false_bound():
