@@ -31,11 +31,14 @@ def test_every_figure_of_theirs_is_drawn_without_running_anything(tmp_path):
     assert {name.split("-")[0] for name in drawn} >= {"train", "anatomy", "frontier"}
 
 
-def test_summaries_of_the_training_runs_follow_from_their_curves():
-    record = Run.existing(RECORDS, "train")
+@pytest.mark.parametrize(
+    ("run", "seeds"),
+    [("train", {"sparse": 20, "early": 10, "natural": 10}), ("smollm2-sums", {"sums-four": 3})],
+)
+def test_summaries_of_the_training_runs_follow_from_their_curves(run, seeds):
+    record = Run.existing(RECORDS, run)
     curves = shared.gather(record.read("curves"))
-    seeds = {world: len(one.seeds) for (world, _), one in curves.items()}
-    assert seeds == {"sparse": 20, "early": 10, "natural": 10}
+    assert {world: len(one.seeds) for (world, _), one in curves.items()} == seeds
     for table, made in (
         ("pairs", shared.pairs(curves, summary.AXES, summary.CONTRASTS)),
         ("finals", summary.finals(curves)),
@@ -46,9 +49,10 @@ def test_summaries_of_the_training_runs_follow_from_their_curves():
             )
 
 
-def test_every_method_had_the_same_budget():
-    for row in Run.existing(RECORDS, "train").read("collections"):
-        assert row["rollouts"] == 40 * 8 * 8
+@pytest.mark.parametrize(("run", "prompts"), [("train", 8), ("smollm2-sums", 4)])
+def test_every_method_had_the_same_budget(run, prompts):
+    for row in Run.existing(RECORDS, run).read("collections"):
+        assert row["rollouts"] == 40 * prompts * 8
 
 
 def test_the_goals_of_frontier_follow_from_its_means():
