@@ -14,9 +14,10 @@ from experiments.runs.store import Run
 def evaluate_section(run: Run) -> list[Block]:
     """Models on held-out problems."""
     models, pairs = run.read("models"), run.read("comparisons")
-    passes = [name for name in models[0] if name.startswith("pass@")]
+    known = list(dict.fromkeys(name for row in models for name in row))
+    passes = [name for name in known if name.startswith("pass@")]
     shown = ("benchmark", "method", "seed", "problems", *MEASURES, *passes, "tokens")
-    columns = tuple(name for name in shown if name in models[0])
+    columns = tuple(name for name in shown if name in known)
     return [
         Heading("Evaluation on held-out problems"),
         Paragraph(

@@ -19,16 +19,22 @@ from experiments.compare.command import run as compare
 from experiments.compare.config import CompareConfig
 from experiments.diagnose.command import run as diagnose
 from experiments.diagnose.config import DiagnoseConfig
+from experiments.evaluate.command import run as evaluate
+from experiments.evaluate.config import EvaluateConfig
+from experiments.evaluate.spec import Attempts, EvaluatedModel
 from experiments.execution.settings import Execution
 from experiments.learn.command import run as learn
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget
+from experiments.localize.command import run as localize
+from experiments.localize.config import LocalizeConfig
 from experiments.report import command
 from experiments.report.command import _INCOMPLETE, _SECTIONS, existing_runs, run
 from experiments.report.config import FiguresConfig
 from experiments.runs.store import Run
 from experiments.verify.command import run as verify
 from experiments.verify.config import VerifyConfig
+from llm.models.settings import TINY_NAME, ModelSettings
 from paper_figs.catalogue import FIGURES, Entry
 from paper_figs.rows import MissingRows
 
@@ -74,6 +80,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     verify(VerifyConfig(instances=20, search=0), root, ONE, QUIET)
     diagnose(DiagnoseConfig(world="tree-early", accuracy=0.7, prompts=16), root, ONE, QUIET)
     diagnose(DiagnoseConfig(validate=True, repetitions=2, prompts=16), root, ONE, QUIET)
+    tiny = [EvaluatedModel(name, ModelSettings(TINY_NAME), 0) for name in ("GRPO", "SRPO")]
+    few = Attempts(samples=2, ks=(1, 2))
+    evaluate(EvaluateConfig(models=tuple(tiny), problems=4, attempts=few), root, ONE, QUIET)
+    checked = LocalizeConfig(worlds=("early",), localizers=("checker",), problems=4, rollouts=2)
+    localize(checked, root, ONE, QUIET)
     for manifest in root.rglob("manifest.json"):
         manifest.unlink()
     return root
