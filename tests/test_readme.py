@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     *("README.md", "CONTRIBUTING.md"),
-    *("docs/language_models.md", "docs/trl.md", "docs/data.md"),
+    *("docs/language_models.md", "docs/trl.md", "docs/data.md", "docs/your_own_model.md"),
 )
 EXAMPLES = [
     pytest.param(code, id=f"{page}-{i}")
