@@ -5,7 +5,8 @@ Advantages are set afterwards, so that every row has one. Precisions and engines
 their own; vLLM in its own environment (``make test-vllm`` makes it). Times are of the clock, so the
 machine has to be quiet.
 
-Run as ``python -m benchmarks.bench_update [--model DIR] [--rounds N] [--threads N] [--vllm none]``.
+Run as ``python -m benchmarks.bench_update [--model DIR] [--rounds N] [--threads N] [--vllm none]``;
+``--profile`` adds where learning spends its time.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench_sampling import PROMPT, VLLM
 from cpi_theory.randomness import Key
 from llm.models.settings import SMOLLM2_FOLDER
 from llm.sampling.settings import Engine, Precision
 from llm.training.settings import LearningPrecision
+
+if TYPE_CHECKING:
+    from cpi_theory.seam import Collection
+    from llm.engines.lean import StepReport
 
 PROMPTS, ROLLOUTS, TOKENS = 4, 8, 40
 
@@ -55,7 +61,7 @@ WAYS = {
 }
 
 
-class Parity:
+class Digits:
     """Random digits as questions, which nothing answers."""
 
     def problems(self, split: str, count: int, seed: int) -> list[Any]:
@@ -77,8 +83,8 @@ class Parity:
         return Verdict(0.0, None)
 
 
-def measure(model: str, way: Way, rounds: int) -> dict[str, Any]:
-    """Medians over some updates in this process."""
+def measure(model: str, way: Way, rounds: int, profile: bool = False) -> dict[str, Any]:
+    """Medians over some updates in this process; if asked, also where learning spends its time."""
     from cpi_theory import GRPO, collect
     from llm.engines.lean import LeanTrainer
     from llm.models.load import load_model
@@ -96,19 +102,23 @@ def measure(model: str, way: Way, rounds: int) -> dict[str, Any]:
     chosen = SamplerSettings(way.engine, eager=True, precision=way.sampling)
     sampler = make_sampler(chosen, network, vocabulary, settings)
     form = ThoughtFormat(max_tokens=TOKENS)
-    world = LanguageModelSimulator(sampler, vocabulary, Parity(), form)
+    world = LanguageModelSimulator(sampler, vocabulary, Digits(), form)
     optimizer = OptimizerSettings(1e-6, micro_batch=8, precision=way.learning)
     trainer = LeanTrainer(network, optimizer, LossSettings("corrected"))
+
+    def learn(collection: Collection) -> StepReport:
+        rows = training_rows(collection)
+        return trainer.step(
+            [replace(r, advantages=r.advantages + 1 - 2 * (i % 2)) for i, r in enumerate(rows)]
+        )
+
     found: list[dict[str, float]] = []
     for turn in range(rounds + 1):
         starts = world.start_states(world.task.problems("train", PROMPTS, turn))
         begin = time.perf_counter()
         collection = collect(GRPO(ROLLOUTS), world, starts, Key.of(turn))
         sampled = time.perf_counter()
-        rows = training_rows(collection)
-        report = trainer.step(
-            [replace(r, advantages=r.advantages + 1 - 2 * (i % 2)) for i, r in enumerate(rows)]
-        )
+        report = learn(collection)
         learned = time.perf_counter()
         sampler.sync(network)
         over = time.perf_counter()
@@ -123,7 +133,25 @@ def measure(model: str, way: Way, rounds: int) -> dict[str, Any]:
                     "logprob_gap": report.notes["logprob_gap"],
                 }
             )
-    return {name: round(statistics.median(f[name] for f in found), 4) for name in found[0]}
+    medians: dict[str, Any] = {
+        name: round(statistics.median(f[name] for f in found), 4) for name in found[0]
+    }
+    return medians | ({"share of learning": _shares(lambda: learn(collection))} if profile else {})
+
+
+def _shares(learn: Callable[[], object], most: int = 8) -> dict[str, float]:
+    """Of the processor time of a step, by the operations that take most of it."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiling
+
+    with profiling(activities=[ProfilerActivity.CPU]) as found:
+        learn()
+    spent = {event.key: event.self_cpu_time_total for event in found.key_averages()}
+    total = sum(spent.values())
+    return {
+        name: round(spent[name] / total, 3)
+        for name in sorted(spent, key=spent.__getitem__, reverse=True)[:most]
+    }
 
 
 def main() -> None:
@@ -133,6 +161,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--vllm", choices=("use", "none"), default="use")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -140,7 +169,7 @@ def main() -> None:
             import torch
 
             torch.set_num_threads(given.threads)
-        print(json.dumps(measure(given.model, WAYS[given.one], given.rounds)))
+        print(json.dumps(measure(given.model, WAYS[given.one], given.rounds, given.profile)))
         return
     for name, way in WAYS.items():
         if way.engine == "vllm" and (given.vllm == "none" or not VLLM.exists()):
@@ -149,6 +178,7 @@ def main() -> None:
         python = str(VLLM) if way.engine == "vllm" else sys.executable
         command = [python, "-m", "benchmarks.bench_update", "--one", name, "--model", given.model]
         command += ["--rounds", str(given.rounds), "--threads", str(given.threads)]
+        command += ["--profile"] * given.profile
         surroundings = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
         done = subprocess.run(
             command, stdout=subprocess.PIPE, text=True, check=True, env=surroundings

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
+from cpi_theory.statistics.attempts import pass_at_k
 from cpi_theory.statistics.by_prompt import Counts, Resampling
 from cpi_theory.statistics.intervals import Interval, difference
 from experiments.anatomy.samples import CONTROL
@@ -43,16 +44,6 @@ _CONTRASTS = (
 )
 
 Record = tuple[int, float, float]
-
-
-def pass_at(k: int, successes: int, trials: int) -> float:
-    """Chance that at least one of k suffixes drawn without replacement succeeds; unbiased.
-
-    Source: Chen et al., arXiv 2107.03374, section 2.1.
-    """
-    if trials - successes < k:
-        return 1.0
-    return 1.0 - math.comb(trials - successes, k) / math.comb(trials, k)
 
 
 def deviation(row: Row, reach: int = REACH) -> int | None:
@@ -202,7 +193,7 @@ def passk(rows: Sequence[Row]) -> list[Row]:
             most = min((len(r["rewards"]) for r in chosen), default=0)
             for k in range(1, most + 1):
                 records = [
-                    (r["prompt"], pass_at(k, _won(r), len(r["rewards"])), 1.0) for r in chosen
+                    (r["prompt"], pass_at_k(_won(r), len(r["rewards"]), k), 1.0) for r in chosen
                 ]
                 labels = {"world": world, "prefix": prefix, "k": k, "resets": len(chosen)}
                 found.append(labels | _ends(_share(records), "value"))

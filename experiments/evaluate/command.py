@@ -17,15 +17,14 @@ from cpi_theory.randomness import Key
 from experiments.documents.numbers import number, with_ends
 from experiments.evaluate import summary
 from experiments.evaluate.config import EvaluateConfig
+from experiments.evaluate.held_out import check_held_out
 from experiments.evaluate.report import comparison_verdicts
-from experiments.evaluate.samples import attempt_rows, draw_problems
+from experiments.evaluate.samples import attempt_rows
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.worlds.language import choose
-from llm.data.overlap import check_apart
 
 _RESAMPLES = 2000
 
@@ -42,26 +41,6 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
-
-
-def check_held_out(config: EvaluateConfig) -> None:
-    """Refuse benchmarks whose problems the models may have learned from, or nearly so.
-
-    Tasks that write their problems themselves keep both halves apart; those that read them from
-    somewhere have training problems to look for.
-
-    Raises:
-        InvalidInput: naming the problems, or whatever a task refuses.
-    """
-    learned = {
-        problem.id: problem
-        for world in config.learned_worlds()
-        for problem in getattr(world.task(), "train", ())
-    }
-    for world in choose("benchmarks", config.benchmarks, config.more):
-        problems = draw_problems(world, world.task(), config.problems, config.seed)
-        if learned:
-            check_apart(list(learned.values()), problems)
 
 
 def summaries(attempts: Sequence[Row], config: EvaluateConfig) -> dict[str, Compute]:

@@ -129,14 +129,18 @@ def _paired(
     order = sorted(common, key=lambda seed: -1 if seed is None else seed)
     if not order:
         return None
-    tables = []
-    for method, own in zip((first, second), seeds, strict=True):
-        by_seed = [scores[benchmark, method, None if own == {None} else seed] for seed in order]
-        problems = list(by_seed[0])
-        if len(problems) < 2 or any(measure not in s[p] for s in by_seed for p in problems):
-            return None
-        tables.append(np.array([[s[p][measure] for p in problems] for s in by_seed]))
-    return tables[0], tables[1]
+    by_seed = [
+        [scores[benchmark, method, None if own == {None} else seed] for seed in order]
+        for method, own in zip((first, second), seeds, strict=True)
+    ]
+    # One list for both: entry [s, p] of the two tables is of one problem.
+    problems = list(by_seed[0][0])
+    if len(problems) < 2 or any(measure not in s[p] for some in by_seed for s in some for p in s):
+        return None
+    ours, theirs = (
+        np.array([[score[p][measure] for p in problems] for score in some]) for some in by_seed
+    )
+    return ours, theirs
 
 
 def aggregates(scores: Scores, resamples: int, key: Key) -> list[Row]:

@@ -141,7 +141,7 @@ def _own_rows(spec: LocalizeSpec, world: LanguageWorld) -> list[Row]:
     # Where nothing was written there is no step to name.
     drawn = [(i, r) for i, r in enumerate(ours.rollout(starts, keys)) if len(r)]
     assert opened.oracle is not None  # checked with the settings
-    truths = AskedOfAll(opened.oracle).locate([r for _, r in drawn], keys[: len(drawn)])
+    truths = AskedOfAll(opened.oracle).locate([r for _, r in drawn], keys[[i for i, _ in drawn]])
     traces = [
         Judged(
             OWN_ROLLOUTS,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from cpi_theory.checks import InvalidInput
-from llm.data.overlap import check_apart, check_tests_held_out
 from llm.data.prepare import MANIFEST, digest
 from llm.data.records import read_records
 from llm.rewards.sandbox.cases import CodeTests, read_tests
@@ -75,28 +74,3 @@ def read_split(folder: Path, split: str) -> Prepared:
     if digests:
         raise InvalidInput("file", path, f"lacks {len(digests)} problems", _PREPARE)
     return Prepared(tuple(problems), held_out)
-
-
-def check_evaluation(
-    folder: Path, problems: tuple[Problem, ...], tests: Mapping[str, CodeTests] | None = None
-) -> None:
-    """Refuse an evaluation on what a prepared benchmark offers for training.
-
-    Args:
-        folder: of the benchmark that models were trained on.
-        problems: of the evaluation; training problems are refused, unless all of them are programs
-            judged by tests that were held out.
-        tests: id -> the tests that programs are judged by; None: those of the problems.
-
-    Raises:
-        InvalidInput: naming the problems.
-    """
-    if "train" not in read_manifest(folder)["splits"]:
-        return
-    train = read_split(folder, "train")
-    if train.held_out:
-        rewarded = {problem.id: read_tests(problem.answer) for problem in train.problems}
-        judged = tests or {p.id: read_tests(p.answer) for p in problems}
-        check_tests_held_out(rewarded, judged)
-    if not (train.held_out and tests):
-        check_apart(train.problems, problems)

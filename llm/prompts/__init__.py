@@ -77,6 +77,14 @@ class Prompt:
         # them.
         return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
 
+    def fill_some(self, **values: str) -> str:
+        """Return the text filled in; values that it has no placeholder for are left out.
+
+        Raises:
+            InvalidInput: if a placeholder has no value.
+        """
+        return self.fill(**{name: v for name, v in values.items() if name in self.placeholders})
+
 
 @cache
 def shipped(name: str) -> Prompt:

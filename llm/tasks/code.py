@@ -73,8 +73,7 @@ class CodeTask:
 
     def prompt(self, problem: Problem) -> str:
         """Return the whole text that the model continues."""
-        values = {"question": problem.question, "delimiter": self.delimiter}
-        return self.template.fill(**{name: values[name] for name in self.template.placeholders})
+        return self.template.fill_some(question=problem.question, delimiter=self.delimiter)
 
     def begin(self, problem: Problem, text: str) -> Future[Judgement] | None:
         """Have a finished text judged while others are written; see :class:`llm.task.JudgesAhead`.

@@ -67,8 +67,7 @@ class DatasetTask:
 
     def prompt(self, problem: Problem) -> str:
         """Return the whole text that the model continues."""
-        values = {"question": problem.question, "delimiter": self.delimiter}
-        return self.template.fill(**{name: values[name] for name in self.template.placeholders})
+        return self.template.fill_some(question=problem.question, delimiter=self.delimiter)
 
     def verify(self, problem: Problem, text: str) -> Verdict:
         """Judge a text by the scorer, or else by the kind of the problem's answer.

@@ -136,8 +136,7 @@ class ReasoningGymTask:
 
     def prompt(self, problem: Problem) -> str:
         """Return the whole text that the model continues."""
-        values = {"question": problem.question, "delimiter": self.delimiter}
-        return self.template.fill(**{name: values[name] for name in self.template.placeholders})
+        return self.template.fill_some(question=problem.question, delimiter=self.delimiter)
 
     def verify(self, problem: Problem, text: str) -> Verdict:
         r"""Judge a text by the content of its last whole ``\boxed{...}``; see :meth:`judge`."""

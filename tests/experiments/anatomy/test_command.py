@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
-import numpy as np
 import pytest
 from rich.console import Console
 
@@ -18,7 +15,6 @@ from experiments.anatomy.summary import (
     corrections,
     deviations,
     gaps,
-    pass_at,
     passk,
     signals,
 )
@@ -100,14 +96,6 @@ def test_what_is_drawn_for_a_prompt_does_not_depend_on_the_others(rows):
 
 def labels(rows):
     return {(r["prompt"], r["parent"], r["kind"]) for r in rows}
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 4), (1, 4), (3, 5), (5, 5)])
-def test_pass_at_k_is_the_mean_over_all_choices_of_k(successes, trials):
-    rewards = [1] * successes + [0] * (trials - successes)
-    for k in range(1, trials + 1):
-        choices = list(itertools.combinations(rewards, k))
-        assert pass_at(k, successes, trials) == pytest.approx(np.mean([any(c) for c in choices]))
 
 
 def made(prompt, kind, step, rewards, first_error=3, parent=0):

@@ -11,10 +11,8 @@ from pyarrow import ipc, parquet
 
 from cpi_theory.checks import InvalidInput
 from llm.data.prepare import MANIFEST, prepare
-from llm.data.prepared import check_evaluation, read_manifest, read_split
+from llm.data.prepared import read_manifest, read_split
 from llm.data.recipes.catalogue import find_recipe
-from llm.rewards.sandbox.cases import read_tests
-from llm.task import Problem
 from llm.tasks.dataset import Fields, load_task
 from tests.llm.data.sources import ROWS, TWO_SPLITS, livecodebench
 from tests.llm.data.test_recipes import jsonl
@@ -204,35 +202,3 @@ def test_a_package_that_is_not_installed(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match="package not installed; pip install champ-dataset"):
         prepare(find_recipe("champ"), tmp_path)
-
-
-@pytest.fixture
-def programs(tmp_path):
-    prepare(LCB, tmp_path / "lcb", jsonl(tmp_path / "l.jsonl", ROWS["livecodebench_medium"]))
-    return tmp_path / "lcb"
-
-
-def test_an_evaluation_of_the_test_split_is_allowed(programs, made):
-    check_evaluation(programs, read_split(programs, "test").problems)
-    check_evaluation(made, read_split(made, "test").problems)
-
-
-def test_an_evaluation_by_tests_that_were_held_out_is_allowed(programs):
-    train = read_split(programs, "train")
-    check_evaluation(programs, train.problems, train.held_out)
-
-
-def test_an_evaluation_by_training_tests_is_refused(programs):
-    train = read_split(programs, "train").problems
-    with pytest.raises(InvalidInput, match="3 are evaluated by tests that they were trained on"):
-        check_evaluation(programs, train)
-    one = {train[0].id: read_tests(train[0].answer)}
-    with pytest.raises(InvalidInput, match="1 are evaluated by tests"):
-        check_evaluation(programs, train[:1], one)
-
-
-def test_an_evaluation_of_training_problems_is_refused(programs):
-    train = read_split(programs, "train")
-    mine = Problem("mine", train.problems[0].question, TESTS, "scored")
-    with pytest.raises(InvalidInput, match="1 of 1 are among the training problems"):
-        check_evaluation(programs, (mine,))

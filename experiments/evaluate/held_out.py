@@ -1,0 +1,46 @@
+"""Whether what is evaluated was held out from training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.evaluate.config import EvaluateConfig
+from experiments.evaluate.samples import draw_problems
+from experiments.worlds.code import CodeWorld
+from experiments.worlds.language import choose
+from llm.data.overlap import check_apart, check_tests_held_out
+from llm.data.problems import normalized_question
+from llm.task import Problem
+from llm.tasks.code import CodeTask, tests_of
+
+
+def check_held_out(config: EvaluateConfig) -> None:
+    """Refuse benchmarks whose problems the models may have learned from, or nearly so.
+
+    Tasks that write their problems themselves keep both halves apart; those that read them from
+    somewhere have training problems to look for. A benchmark that evaluates training problems by
+    held-out tests is refused where a test has given rewards.
+
+    Raises:
+        InvalidInput: naming the problems, or whatever a task refuses.
+    """
+    tasks = [world.task() for world in config.learned_worlds()]
+    # Not by their ids, which are unique within a source alone.
+    learned = {p.question: p for task in tasks for p in getattr(task, "train", ())}
+    programs = [p for task in tasks if isinstance(task, CodeTask) for p in task.train]
+    for world in choose("benchmarks", config.benchmarks, config.more):
+        problems = draw_problems(world, world.task(), config.problems, config.seed)
+        if isinstance(world, CodeWorld) and world.evaluation == "held-out tests":
+            check_tests(programs, problems)
+        elif learned:
+            check_apart(list(learned.values()), problems)
+
+
+def check_tests(learned: Sequence[Problem], evaluated: Sequence[Problem]) -> None:
+    """Refuse tests that rewarded the same question, under whatever id and in whatever world."""
+    rewarded: dict[str, list[Problem]] = {}
+    for problem in learned:
+        rewarded.setdefault(normalized_question(problem.question), []).append(problem)
+    for problem in evaluated:
+        for other in rewarded.get(normalized_question(problem.question), ()):
+            check_tests_held_out({problem.id: tests_of(other)}, {problem.id: tests_of(problem)})
