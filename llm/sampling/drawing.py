@@ -15,6 +15,10 @@ from llm.sampling.base import Completion, CompletionEnding, Request, Sampling
 from llm.text.stop_rules import StopTracker
 from llm.text.vocabulary import Vocabulary
 
+_BLOCK = 256
+"""Ids whose weights are added up first: about the root of a vocabulary's size, so that both
+searches are short."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -88,23 +92,45 @@ def draw(
     """
     greedy = sampling.temperature == 0
     # In float32 whatever the model computes in: bfloat16 holds two to three digits.
-    scaled = logits.float() if greedy else logits.float() / sampling.temperature
+    scaled = logits.float()
+    if sampling.temperature not in (0, 1):
+        scaled = scaled / sampling.temperature
     logprobs = torch.log_softmax(scaled, dim=-1)
     if greedy:
         tokens = logprobs.argmax(dim=-1)
     else:
         weights = _nucleus(logprobs.exp(), sampling.top_p)
-        # In double: a sum of float32 over a vocabulary loses the tail's small probabilities.
-        cumulative = weights.double().cumsum(dim=-1)
-        total = cumulative[:, -1:].contiguous()
-        u = torch.from_numpy(uniform).to(logits.device)[:, None] * total
-        # From the right: at u = 0 the left would take the first id even if its weight is 0.
-        index = torch.searchsorted(cumulative, u, right=True)
-        # A u that rounds up to the total would fall beyond the last id that can be drawn, and one
-        # that is not a number beyond them all.
-        last = torch.searchsorted(cumulative, total).clamp(max=weights.shape[1] - 1)
-        tokens = torch.minimum(index, last)[:, 0]
+        tokens = _invert(weights, torch.from_numpy(uniform).to(logits.device))
     return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+
+
+def _invert(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Ids at which the running sum of weights passes a share of all; shapes (n, V), (n,), (n,).
+
+    First the block of ids is found, then the id in it: running sums over a whole vocabulary take
+    longer than the logarithms.
+    """
+    count = weights.shape[1]
+    blocks = torch.nn.functional.pad(weights, (0, -count % _BLOCK))
+    blocks = blocks.view(len(weights), -1, _BLOCK)
+    # In double: a sum of float32 over a vocabulary loses the tail's small probabilities.
+    ends = blocks.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    target = uniform[:, None] * ends[:, -1:]
+    block = _first_above(ends, target)
+    begin = torch.where(block > 0, ends.gather(1, (block - 1).clamp(min=0)), 0.0)
+    ids = blocks.gather(1, block[:, :, None].expand(-1, 1, _BLOCK))[:, 0].double().cumsum(dim=-1)
+    index = block * _BLOCK + _first_above(ids, target - begin)
+    return index.clamp(max=count - 1)[:, 0]
+
+
+def _first_above(cumulative: Tensor, target: Tensor) -> Tensor:
+    """Where running sums of shape (n, k) first exceed a target of shape (n, 1)."""
+    # From the right: at a target of 0 the left would take the first place even if its weight is 0.
+    index = torch.searchsorted(cumulative, target, right=True)
+    # A target that rounds up to the total would fall beyond the last place that can be drawn, and
+    # one that is not a number beyond them all.
+    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous())
+    return torch.minimum(index, last).clamp(max=cumulative.shape[1] - 1)
 
 
 def _nucleus(weights: Tensor, top_p: float) -> Tensor:

@@ -14,9 +14,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from llm.models.caches import cache_argument, takes_dynamic_cache
 from llm.text.rollouts import Tokens
+
+_ROOM = 64
+"""Columns of a cache that are free when it is made anew: it is copied once in so many tokens."""
 
 
 class Reader(Protocol):
@@ -59,6 +63,46 @@ class Reader(Protocol):
         ...
 
 
+class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values of a layer, with room for more: a new token does not copy the others.
+
+    `keys` and `values` are views of what was written, (n, heads, length, size of a head).
+    """
+
+    keys: Tensor
+    values: Tensor
+    _room: tuple[Tensor, Tensor] | None = None
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **options: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Write tokens behind those that were; keys and values of all."""
+        del args, options
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        length = self.get_seq_length()
+        self._hold(length + key_states.shape[2], key_states, value_states)
+        self.keys[:, :, length:] = key_states
+        self.values[:, :, length:] = value_states
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Go on with some rows."""
+        super().reorder_cache(beam_idx)  # type: ignore[arg-type]
+        # Copies of just the length.
+        self._room = None
+
+    def _hold(self, length: int, *like: Tensor) -> None:
+        """Make `keys` and `values` so long; what is new in them is not set."""
+        if self._room is None or self._room[0].shape[2] < length:
+            room = [new.new_empty(*new.shape[:2], length + _ROOM, new.shape[3]) for new in like]
+            had = self.get_seq_length()
+            if had:
+                room[0][:, :, :had], room[1][:, :, :had] = self.keys, self.values
+            self._room = (room[0], room[1])
+        self.keys, self.values = (held[:, :, :length] for held in self._room)
+
+
 class CachedReader:
     """Reads each token once; shorter prompts are padded on the left."""
 
@@ -71,6 +115,10 @@ class CachedReader:
         # By the configuration, so that sliding windows and recurrent states get layers of their
         # kind.
         self._cache: Any = DynamicCache(config=model.config)
+        for i, layer in enumerate(self._cache.layers):
+            # Layers with a window or a state have classes, and needs, of their own.
+            if type(layer) is DynamicLayer:
+                self._cache.layers[i] = _RoomyLayer()  # type: ignore[no-untyped-call]
         self._mask = torch.empty(0)
         self._position = torch.empty(0)
 
