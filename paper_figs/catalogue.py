@@ -13,6 +13,7 @@ from paper_figs.figures.diagnosis import (
     diagnosis_figure,
     diagnosis_order_figure,
 )
+from paper_figs.figures.evaluation import published_figure, results_figure
 from paper_figs.figures.exponents import gain_figure, samples_figure
 from paper_figs.figures.frontier import accuracy_figure, rule_figure
 from paper_figs.figures.hero import hero_figure
@@ -212,6 +213,16 @@ FIGURES: tuple[Entry, ...] = (
         "optimiser and number of rollouts per update; every seed has its own held-out problems.",
     ),
     Entry(
+        "train-published",
+        "train",
+        (("train", "bands"),),
+        published_figure,
+        "The paper's validation curves (OLMo-3-7B-Instruct, LiveCodeBench medium, three runs; its "
+        "success is a share of tests on the training problems) with 95 % intervals of Student's t "
+        "from the errors that it plots, and Welch's p-value of the last points; beside them the "
+        "same methods on worlds of ours, much smaller models. Only the order of methods compares.",
+    ),
+    Entry(
         "train-differences",
         "train",
         (("train", "pairs"),),
@@ -234,6 +245,15 @@ FIGURES: tuple[Entry, ...] = (
         "How often the policy names the first error of its own failures while it learns to solve, "
         "not to localise; bands: 95 % over seeds. Dotted: how often the first hard step of the "
         "question would have been right for the same failures, without looking at them.",
+    ),
+    Entry(
+        "evaluate-results",
+        "evaluate",
+        (("evaluate", "models"), ("evaluate", "comparisons")),
+        results_figure,
+        "Methods on benchmarks: a dot per seed and the mean (top), and differences paired by "
+        "problem and seed with 95 % intervals for other seeds and problems (bottom). A filled "
+        "marker: the p-value, adjusted by Holm over the benchmarks, is below .05.",
     ),
     Entry(
         "anatomy-tree",

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from paper_figs.published import DEVIATIONS, within
 from paper_figs.rows import Row, distinct, need, select, sorted_by
 from paper_figs.style import (
     FULL_WIDTH,
@@ -96,6 +97,7 @@ def deviation_figure(deviations: Sequence[Row]) -> Figure:
             y = np.array([r["share"] for r in known])
             ax.bar(x, 100 * y, 0.26, color=style.color, alpha=0.75, label=_name(kind))
             _whiskers(ax, x, known, "share", INK)
+        _published(ax, {d.deviation: d.prompts / _PUBLISHED_PROMPTS for d in DEVIATIONS})
         _deviation_ticks(ax, deviations)
         ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
         _note(ax, "too late:\nwrong prefix", right=True)
@@ -129,6 +131,9 @@ def correction_figure(corrections: Sequence[Row]) -> Figure:
                 style, label = _LOOKS[kind], _REFERENCES[kind]
                 ax.axhline(100 * row["rate"], color=style.color, lw=1.1, ls=":", label=label)
                 tops.append(row["upper"])
+        ends = [abs(r["deviation"]) for r in by_deviation]
+        if ends:
+            _published(ax, {d.deviation: d.corrected for d in within(max(ends))})
         _deviation_ticks(ax, corrections, [_count(by_deviation, kind) for kind in _COUNTED])
         ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
         ax.set_ylim(0, min(100, 115 * max(tops)))
@@ -137,6 +142,14 @@ def correction_figure(corrections: Sequence[Row]) -> Figure:
     return figure
 
 
+def _published(ax: Axes, shares: dict[int, float]) -> None:
+    """What the paper shows of a larger model; the errors are what a still larger one named."""
+    label = "published: 7B, errors by another model"
+    x, y = list(shares), [100 * share for share in shares.values()]
+    ax.plot(x, y, "x", color=INK, ms=4, mew=0.9, label=label, zorder=3)
+
+
+_PUBLISHED_PROMPTS = sum(d.prompts for d in DEVIATIONS)
 _COUNTED = ("self", "random")
 _REFERENCES = {"oracle": "mean of exact first errors", "start": "mean from the start"}
 
