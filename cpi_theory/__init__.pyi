@@ -1,5 +1,6 @@
 from .algorithms.collecting import collect as collect
 from .algorithms.conservative import ConservativePolicyIteration as ConservativePolicyIteration
+from .algorithms.correction import SelfCorrection as SelfCorrection
 from .algorithms.frontier import FrontierGRPO as FrontierGRPO
 from .algorithms.gradients import policy_gradient as policy_gradient
 from .algorithms.grpo import GRPO as GRPO

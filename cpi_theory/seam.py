@@ -17,7 +17,7 @@ import enum
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Generator, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol, Self, TypeGuard, runtime_checkable
 
 import numpy as np
@@ -157,6 +157,40 @@ class Rollout:
         # NaN and not 0: a cut rollout that strays into a group is refused instead of counted as a
         # failure.
         return Rollout(states, actions, np.nan, False, Ending.CUT, last=self.states[end])
+
+    def behind(self, parent: Rollout, step: int) -> Rollout:
+        """Return the steps of `parent` before `step` and this rollout behind them, as one rollout.
+
+        What :meth:`cut` takes apart this puts together: a rollout from ``parent.states[step]`` as a
+        whole, as if it had been drawn from where the parent started. It ends as this one did and
+        has its reward: right where rewards are terminal. A world whose rollouts hold more than
+        these fields overrides it.
+
+        Raises:
+            InvalidInput: if this rollout did not start at that state, or a world's own rollouts
+                cannot be put together.
+        """
+        if type(self) is not Rollout:
+            remedy = "override behind, or keep suffixes"
+            raise InvalidInput("rollout", type(self).__name__, "cannot be put together", remedy)
+        self.check_behind(parent, step)
+        return replace(
+            self,
+            states=[*parent.states[:step], *self.states],
+            actions=[*parent.actions[:step], *self.actions],
+        )
+
+    def check_behind(self, parent: Rollout, step: int) -> None:
+        """Refuse to put this rollout behind a step that it did not start at.
+
+        Raises:
+            InvalidInput: unless 0 <= step < len(parent), and this starts at that state if it has
+                any step.
+        """
+        parent.check_cut(step, None)
+        if len(self) and self.states[0] != parent.states[step]:
+            problem = "the rollout starts at another state"
+            raise InvalidInput("step", step, problem, "give the step that was reset to")
 
     def check_cut(self, begin: int, end: int | None) -> int:
         """Return where a cut ends, once `begin` and `end` are known to be steps of this rollout.

@@ -166,6 +166,25 @@ class TextRollout(Rollout):
             last=self.states[end],
         )
 
+    def behind(self, parent: Rollout, step: int) -> TextRollout:
+        """Return the parent's thoughts before `step` and these behind them.
+
+        See :meth:`cpi_theory.seam.Rollout.behind`; of what was thrown away this one's counts.
+        """
+        self.check_behind(parent, step)
+        assert isinstance(parent, TextRollout)
+        kept = parent.spans[step][0]
+        tokens = parent.tokens[:kept] + self.tokens
+        spans = parent.spans[:step] + tuple((kept + a, kept + b) for a, b in self.spans)
+        return replace(
+            self,
+            states=ThoughtStates(parent.start, tokens, spans),
+            actions=(*parent.actions[:step], *self.actions),
+            tokens=tokens,
+            logprobs=np.concatenate([parent.logprobs[:kept], self.logprobs]),
+            spans=spans,
+        )
+
     @property
     def start(self) -> TextState:
         """Where it started, also if it holds no thought."""
