@@ -52,7 +52,7 @@ class SelfCorrection:
     attempt before it as its parent, and the step that was reset to.
 
     Attributes:
-        reset: where an attempt is reset to; its refusal NO_ERROR says that there is nothing to mend.
+        reset: where an attempt is reset to; its refusal NO_ERROR says that nothing is to mend.
         rounds: most corrections.
         stop: who says that an attempt is right.
         unnamed: when no step is named and the attempt is not accepted by that: "stop" with it, or

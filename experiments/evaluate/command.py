@@ -2,7 +2,9 @@
 
 Tables of the run: ``attempts`` (a row per model, problem and attempt; see
 :func:`experiments.evaluate.samples.attempt_rows`), and what is made of them: ``models``,
-``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`).
+``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`). Where attempts are
+corrected: ``chains`` (:func:`experiments.evaluate.chains.chain_rows`), ``corrections`` and
+``rivals`` (:mod:`experiments.evaluate.correction_summary`).
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.randomness import Key
+from experiments.documents.document import shown
 from experiments.documents.numbers import number, with_ends
-from experiments.evaluate import summary
+from experiments.evaluate import correction_summary, summary
+from experiments.evaluate.chains import chain_rows
 from experiments.evaluate.config import EvaluateConfig
 from experiments.evaluate.held_out import check_held_out
-from experiments.evaluate.report import comparison_verdicts
+from experiments.evaluate.report import CORRECTED, comparison_verdicts, correction_verdicts
 from experiments.evaluate.samples import attempt_rows
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
@@ -32,12 +36,16 @@ _RESAMPLES = 2000
 def run(config: EvaluateConfig, output: Path, execution: Execution, console: Console) -> int:
     """Attempt all problems, compare the methods and print what is shown and what is not."""
     record = Run.open(output, config.name, config, config.seed)
-    specs = config.specs()
+    specs, corrected = config.specs(), config.correction_specs()
     check_held_out(config)
     with record.lock(), record.timed("evaluate"):
         attempts = sweep(attempt_rows, specs, record, "attempts", execution, console)
         parts = summaries(attempts, config)
         tables = derive(record, parts, ("attempts",), console)
+        if corrected:
+            chains = sweep(chain_rows, corrected, record, "chains", execution, console)
+            parts = correction_summaries(chains, attempts, config)
+            tables |= derive(record, parts, ("chains", "attempts"), console)
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
@@ -52,6 +60,31 @@ def summaries(attempts: Sequence[Row], config: EvaluateConfig) -> dict[str, Comp
         "comparisons": lambda: summary.comparisons(scores, key),
         "aggregates": lambda: summary.aggregates(scores, _RESAMPLES, key),
     }
+
+
+def correction_summaries(
+    chains: Sequence[Row], attempts: Sequence[Row], config: EvaluateConfig
+) -> dict[str, Compute]:
+    """What makes each table that follows from the chains of corrections."""
+    table = correction_summary.table_of(chains, attempts)
+    rounds, key = config.correction.rounds, Key.of(config.seed).child("evaluate", "rivals")
+    return {
+        "corrections": lambda: correction_summary.corrections(table, rounds),
+        "rivals": lambda: correction_summary.rivals(table, rounds, key),
+    }
+
+
+def print_corrections(corrections: Sequence[Row], rivals: Sequence[Row], console: Console) -> None:
+    """Print a row per round, and how chains compare with what knows as much as they do."""
+    names, shares = CORRECTED[:5], ("accuracy", "mended", "spoiled")
+    table = Table(*names, *shares, "tokens", "asking", box=None)
+    for row in corrections:
+        cells = [shown(row[name]) for name in names]
+        cells += [number(row[name], ".3f") for name in shares]
+        table.add_row(*cells, number(row["tokens"], ".0f"), number(row["asking"], ".0f"))
+    console.print(table)
+    for sentence in correction_verdicts(corrections, rivals):
+        console.print(f"- {sentence}", markup=False)
 
 
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
@@ -72,3 +105,5 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         scope = f"{row['benchmarks']} benchmarks x {row['seeds']} seeds"
         line = f"{row['method']}, {row['measure']}: interquartile mean {value} over {scope}"
         console.print(line, markup=False)
+    if "corrections" in tables:
+        print_corrections(tables["corrections"], tables["rivals"], console)

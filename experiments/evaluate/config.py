@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,10 +12,19 @@ import tyro
 
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.config import build
-from experiments.evaluate.spec import Attempts, EvaluatedModel, EvaluateSpec
+from experiments.evaluate.spec import (
+    Attempts,
+    Correction,
+    CorrectionSpec,
+    EvaluatedModel,
+    EvaluateSpec,
+    check_corrector,
+)
 from experiments.execution.threads import Kind
 from experiments.runs.store import Run
 from experiments.worlds.language import LanguageWorld, choose
+from experiments.worlds.named_localizers import NamedLocalizer, choose_localizers
+from experiments.worlds.writing import LATER
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.settings import SamplerSettings
 
@@ -39,10 +49,14 @@ class EvaluateConfig:
             of `trained` and of the benchmarks themselves; none may be among the held-out ones.
         problems: of each benchmark, held out from training.
         attempts: at each problem.
+        correction: of further attempts by the model itself, beside these.
         part: problems between two points from which an interrupted evaluation goes on.
         seed: of problems and attempts.
         sampler: the engine.
+        texts: whether records hold what was asked and written, so that logs for other programs can
+            be exported.
         more: further worlds, in configuration files only.
+        more_localizers: further localisers, in configuration files only.
     """
 
     name: str = "evaluate"
@@ -54,12 +68,18 @@ class EvaluateConfig:
     learned: tuple[str, ...] = ()
     problems: int = 128
     attempts: Attempts = field(default_factory=Attempts)
+    correction: Correction = field(default_factory=Correction, metadata=LATER)
     part: int = 128
     seed: int = 0
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    texts: bool = field(default=False, metadata=LATER)
     more: Annotated[tuple[LanguageWorld, ...], tyro.conf.Suppress] = ()
+    more_localizers: Annotated[tuple[NamedLocalizer, ...], tyro.conf.Suppress] = field(
+        default=(), metadata=LATER
+    )
 
     def __post_init__(self) -> None:
+        self.correctors()
         check_count("problems", self.problems, minimum=2)
         check_count("part", self.part)
         check_count("seed", self.seed, minimum=0)
@@ -99,6 +119,45 @@ class EvaluateConfig:
             found += worlds_of(Path(self.trained).expanduser())
         return found
 
+    def correctors(self) -> tuple[NamedLocalizer, ...]:
+        """Who corrects attempts; nobody where they are not corrected.
+
+        Raises:
+            InvalidInput: for a name that is no localiser's.
+        """
+        names = self.correction.localizers if self.correction.rounds else ()
+        return choose_localizers(names, self.more_localizers)
+
+    def correction_specs(self) -> list[CorrectionSpec]:
+        """One per model, benchmark, localiser, stop and part of the problems.
+
+        Raises:
+            InvalidInput: a localiser is told, or knows, what the model cannot.
+        """
+        specs = []
+        worlds = choose("benchmarks", self.benchmarks, self.more)
+        for world, one, stop in product(worlds, self.correctors(), self.correction.stops):
+            check_corrector(self.correction, stop, one, world)
+            specs += [
+                CorrectionSpec(
+                    world,
+                    model,
+                    self.attempts,
+                    self.correction,
+                    one,
+                    stop,
+                    self.problems,
+                    first,
+                    min(self.part, self.problems - first),
+                    self.seed,
+                    self.sampler,
+                    self.texts,
+                )
+                for model in self.evaluated()
+                for first in range(0, self.problems, self.part)
+            ]
+        return specs
+
     def specs(self) -> list[EvaluateSpec]:
         """One per model, benchmark and part of its problems."""
         models = self.evaluated()
@@ -112,6 +171,7 @@ class EvaluateConfig:
                 min(self.part, self.problems - first),
                 self.seed,
                 self.sampler,
+                self.texts,
             )
             for one in models
             for world in choose("benchmarks", self.benchmarks, self.more)

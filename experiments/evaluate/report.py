@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
-from experiments.documents.numbers import with_ends
+from experiments.documents.numbers import number, with_ends
 from experiments.evaluate.summary import MEASURES
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -18,7 +19,7 @@ def evaluate_section(run: Run) -> list[Block]:
     passes = [name for name in known if name.startswith("pass@")]
     shown = ("benchmark", "method", "seed", "problems", *MEASURES, *passes, "tokens")
     columns = tuple(name for name in shown if name in known)
-    return [
+    blocks: list[Block] = [
         Heading("Evaluation on held-out problems"),
         Paragraph(
             "Every model attempts the same problems under the same keys. Methods are compared in "
@@ -34,6 +35,82 @@ def evaluate_section(run: Run) -> list[Block]:
             ("method", "measure", "value", "lower", "upper", "benchmarks", "seeds"),
         ),
     ]
+    return blocks + (correction_blocks(run) if run.has("chains") else [])
+
+
+CORRECTED = (
+    *("benchmark", "method", "localizer", "stop", "round", "accuracy"),
+    *("tokens", "asking", "read", "mended", "spoiled", "accepted", "unnamed"),
+)
+"""Columns of the table of corrections that are shown."""
+
+
+def correction_blocks(run: Run) -> list[Block]:
+    """Self-correction at inference, and what its tokens buy otherwise."""
+    corrections, rivals = run.read("corrections"), run.read("rivals")
+    shown = ("round", "rival", "samples", "score", "difference", "lower", "upper", "p", "holm")
+    return [
+        Heading("Self-correction at inference", 3),
+        Paragraph(
+            "An attempt is reset to just before its first error and written on, round after round. "
+            'With the stop "own" nobody looks at the reference: the model, or whoever is asked, '
+            'ends it by finding nothing to mend. With "oracle" the reference ends it at the first '
+            "success: that is an upper bound, and no pass@1. Tokens are those generated so far, "
+            "verification and localisation (asking) included; those read for them stand beside."
+        ),
+        Verdicts(correction_verdicts(corrections, rivals)),
+        DataTable.of(corrections, CORRECTED),
+        Heading("What the same tokens buy otherwise", 3),
+        Paragraph(
+            "Rivals are independent attempts, as many as the tokens of the chains buy in the mean. "
+            "A majority needs no reference; the best of n by the oracle is right if any of them is, "
+            "and so it is like chains that the oracle stops, and like nothing that a model can do "
+            "alone. The first attempt is that of the chains themselves, at fewer tokens. Intervals "
+            "are paired by problem; adjusted p-values are Holm's."
+        ),
+        DataTable.of(rivals, ("benchmark", "method", "localizer", "stop", *shown)),
+    ]
+
+
+def correction_verdicts(corrections: Sequence[Row], rivals: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence about the last round of each model, localiser and stop, and one on its rival."""
+    last = max((row["round"] for row in corrections), default=0)
+    sentences = []
+    for row in corrections:
+        if row["round"] == last:
+            like = next(r for r in rivals if r["like"] and _same(r, row))
+            sentences += [_corrected(row), _beside(like)]
+    return tuple(sentences)
+
+
+def _same(first: Row, second: Row) -> bool:
+    names = ("benchmark", "method", "localizer", "stop", "round")
+    return all(first[name] == second[name] for name in names)
+
+
+def _corrected(row: Row) -> str:
+    who = f"{row['benchmark']}, {row['method']} corrected by {row['localizer']}"
+    text = f"{who}, {row['round']} rounds, "
+    text += (
+        "stopped by the oracle (an upper bound, no pass@1): " if row["upper_bound"] else "alone: "
+    )
+    text += f"right {number(row['accuracy'], '.3f')} after {row['tokens']:.0f} tokens"
+    return f"{text}, {row['asking']:.0f} of them for asking."
+
+
+def _beside(row: Row) -> str:
+    if row["samples"] is None:
+        return f"Beside it: no {row['rival']} at equal tokens, as no attempts were sampled."
+    rival = f"{row['rival']}, n = {row['samples']:.2f} at equal tokens"
+    if row["difference"] is None:
+        more = math.ceil(row["samples"])
+        return f"Beside it: no {rival}, as fewer were sampled; set attempts.samples to {more}."
+    gap = with_ends(row["difference"], row["lower"], row["upper"], ".3f")
+    text = f"Beside it: {rival}: {number(row['score'], '.3f')}; corrected - {row['rival']} {gap}"
+    text += f" (p = {row['p']:.2g}, adjusted {row['holm']:.2g}): "
+    if row["holm"] >= 0.05:
+        return f"{text}not shown; {row['detectable']:.2f} would have been, four times in five."
+    return text + ("correction" if row["difference"] > 0 else row["rival"]) + " is ahead."
 
 
 def comparison_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:

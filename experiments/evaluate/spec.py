@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import get_args
 
-from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from cpi_theory.algorithms.correction import SelfCorrection, Stop, Unnamed
+from cpi_theory.checks import InvalidInput, check_choice, check_count, check_in_range
 from experiments.worlds.language import LanguageWorld
+from experiments.worlds.localizing import asks_checker
+from experiments.worlds.named_localizers import NamedLocalizer
+from experiments.worlds.writing import LATER
 from llm.models.settings import ModelSettings
 from llm.models.temperature import check_temperature
 from llm.sampling.settings import SamplerSettings
@@ -64,6 +69,101 @@ class Attempts:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """How attempts are corrected at inference: verified, reset to their first error, written on.
+
+    Attributes:
+        rounds: most corrections of an attempt; 0: attempts are not corrected.
+        localizers: who names first errors, as in localize; each corrects attempts of its own.
+        stops: who ends it: "own" (the model, or whoever is asked, finds nothing to mend), or
+            "oracle" (the reference does at the first success: an upper bound, and no pass@1).
+        chains: attempts per problem that are corrected.
+        verify: whether the model is asked whether its attempt is right before anybody is asked for
+            a step, where it ends by "own".
+        unnamed: where no step is named, and nothing accepted: "stop", or a "fresh" attempt.
+    """
+
+    rounds: int = 0
+    localizers: tuple[str, ...] = ("self",)
+    stops: tuple[Stop, ...] = ("own", "oracle")
+    chains: int = 1
+    verify: bool = False
+    unnamed: Unnamed = "stop"
+
+    def __post_init__(self) -> None:
+        check_count("correction.rounds", self.rounds, minimum=0)
+        check_count("correction.chains", self.chains)
+        check_choice("correction.unnamed", self.unnamed, get_args(Unnamed))
+        for stop in self.stops:
+            check_choice("correction.stops", stop, get_args(Stop))
+        for name in ("localizers", "stops"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                problem = "none" if not values else "named twice"
+                remedy = "name each once, and one at least"
+                raise InvalidInput(f"correction.{name}", values, problem, remedy)
+
+    def algorithm(self, stop: Stop) -> SelfCorrection:
+        """The plan of one chain."""
+        return SelfCorrection(rounds=self.rounds, stop=stop, unnamed=self.unnamed)
+
+
+def check_corrector(
+    correction: Correction, stop: Stop, localizer: NamedLocalizer, world: LanguageWorld
+) -> None:
+    """Refuse to correct by somebody who knows, or is told, what the model cannot know.
+
+    Raises:
+        InvalidInput: naming the localiser and what to choose.
+    """
+    writing = localizer.rewritten(world.writing)
+    if stop == "oracle":
+        return
+    words, problem, remedy = localizer.words(writing), "", "choose self-not-told"
+    if asks_checker(localizer.localizer) or (words is not None and words.shows_answer):
+        problem = "knows the right answer"
+        remedy += ", or correction.stops = ['oracle'] alone"
+    elif localizer.presumes_failure(writing) and not correction.verify:
+        problem = "is told that the attempt is wrong, which nobody knows without the reference"
+        remedy += ", correction.verify = true, or correction.stops = ['oracle'] alone"
+    if problem:
+        problem += f" (in {world.name}, ended by the model's own verdict)"
+        raise InvalidInput("correction.localizers", localizer.name, problem, remedy)
+
+
+@dataclass(frozen=True)
+class CorrectionSpec:
+    """A model that corrects its attempts at some of the problems of a benchmark.
+
+    Attributes:
+        world: the benchmark.
+        evaluated: the model.
+        attempts: how an attempt is sampled.
+        correction: how it is corrected.
+        localizer: who names first errors.
+        stop: who ends it.
+        problems: of the benchmark in all.
+        first, count: which of them.
+        seed: of problems and chains.
+        sampler: the engine.
+        texts: whether rows hold the texts.
+    """
+
+    world: LanguageWorld
+    evaluated: EvaluatedModel
+    attempts: Attempts
+    correction: Correction
+    localizer: NamedLocalizer
+    stop: Stop
+    problems: int
+    first: int
+    count: int
+    seed: int
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    texts: bool = False
+
+
+@dataclass(frozen=True)
 class EvaluateSpec:
     """A model on some of the problems of a benchmark.
 
@@ -75,6 +175,7 @@ class EvaluateSpec:
         first, count: which of them.
         seed: of problems and attempts; all models see the same ones under the same keys.
         sampler: the engine.
+        texts: whether rows hold the texts.
     """
 
     world: LanguageWorld
@@ -85,3 +186,4 @@ class EvaluateSpec:
     count: int
     seed: int
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    texts: bool = field(default=False, metadata=LATER)

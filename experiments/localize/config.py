@@ -14,13 +14,12 @@ from experiments.execution.threads import Kind
 from experiments.localize.spec import (
     LocalizeSpec,
     MarkedTraces,
-    NamedLocalizer,
     check_file,
     check_world,
-    choose_localizers,
     chosen_traces,
 )
 from experiments.worlds.language import LanguageWorld, choose
+from experiments.worlds.named_localizers import NamedLocalizer, choose_localizers
 from experiments.worlds.writing import Writing
 from llm.data.marked_traces import read_marked
 from llm.models.settings import TINY_NAME, ModelSettings

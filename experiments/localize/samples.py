@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, Reason
-from experiments.localize.spec import LocalizeSpec, MarkedTraces, NamedLocalizer, chosen_traces
+from experiments.localize.spec import LocalizeSpec, MarkedTraces, chosen_traces
 from experiments.runs.files import Row
 from experiments.worlds.language import DatasetWorld, LanguageWorld
-from experiments.worlds.localizing import make_localizer
+from experiments.worlds.named_localizers import NamedLocalizer
 from experiments.worlds.open_world import open_world
 from experiments.worlds.writing import Unsure, Writing
 from llm.data.marked_traces import MarkedTrace, read_marked
@@ -157,28 +156,11 @@ def _own_rows(spec: LocalizeSpec, world: LanguageWorld) -> list[Row]:
     ]
 
     def ask(one: NamedLocalizer, keys: Keys, told: bool) -> list[Located]:
-        if isinstance(one.localizer, Unsure):
-            _check_scored(one, [rollout for _, rollout in drawn])
-        localizer = make_localizer(
-            _in_words(world, one), ours.task, ours.sampler, ours.vocabulary, one.localizer
-        )
+        one.check_scored([rollout for _, rollout in drawn])
+        localizer = one.make(world, ours.task, ours.sampler, ours.vocabulary)
         return said(traces, localizer, told, keys)
 
     return _asked(spec.localizers, traces, world.writing, ask, key)
-
-
-def _check_scored(one: NamedLocalizer, rollouts: Sequence[TextRollout]) -> None:
-    if any(np.isnan(rollout.logprobs).any() for rollout in rollouts):
-        problem = "the engine gives no log-probabilities of what it sampled"
-        remedy = "choose sampler.engine = 'transformers', or leave it out"
-        raise InvalidInput("localizers", one.name, problem, remedy)
-
-
-def _in_words(world: LanguageWorld, one: NamedLocalizer) -> LanguageWorld:
-    """The same world, in which a localiser is asked as its own settings say."""
-    writing = one.rewritten(world.writing)
-    # Only a world without a writing takes None, and it has None then.
-    return world if writing is None else replace(world, writing=writing)
 
 
 def _marked_rows(spec: LocalizeSpec, source: MarkedTraces) -> list[Row]:
@@ -261,9 +243,7 @@ class Reader:
     ) -> list[Located]:
         """Ask a localiser; one that looks at probabilities is given those of this model."""
         world = DatasetWorld("marked traces", self.source.path, writing=self.source.writing)
-        localizer = make_localizer(
-            _in_words(world, one), self.task, self.sampler, self.vocabulary, one.localizer
-        )
+        localizer = one.make(world, self.task, self.sampler, self.vocabulary)
         if isinstance(one.localizer, Unsure):
             return self._by_probability(localizer, traces, keys)
         return said(traces, localizer, told, keys)

@@ -66,6 +66,33 @@ def asks_checker(locating: object) -> bool:
     return isinstance(locating, AskChecker) or isinstance(getattr(locating, "of", None), AskChecker)
 
 
+def make_verified(
+    world: LanguageWorld, inner: Localizer, sampler: Sampler, vocabulary: Vocabulary
+) -> Localizer:
+    """A localiser that is asked only where the model says that its solution is not right.
+
+    Args:
+        world: whose solutions are read; its temperature and length of replies are those of
+            verdicts.
+        inner: who names the step then.
+        sampler: the engine with the model's current weights.
+        vocabulary: its tokenizer.
+    """
+    from llm.localizers.verified import VerifiedLocalizer
+    from llm.sampling.base import Sampling
+
+    writing = world.writing or Writing()
+    return VerifiedLocalizer(
+        inner,
+        sampler,
+        vocabulary,
+        world.form().ends,
+        sampling=Sampling(writing.localization_temperature, 0.95),
+        max_tokens=writing.localization_tokens,
+        template_arguments=writing.template_arguments,
+    )
+
+
 def make_localizer(
     world: LanguageWorld,
     task: Task,

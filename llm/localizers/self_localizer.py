@@ -9,22 +9,20 @@ from typing import Any, Protocol
 
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Keys
-from cpi_theory.seam import FailedLocalization, Reason
+from cpi_theory.seam import FailedLocalization
 from llm.localizers.base import Located, by_itself, refusal_unasked, whole_solution
 from llm.localizers.reading import Reading, check_readings, read_reply
+from llm.localizers.replies import ask_for_box, up_to_box
 from llm.prompts import Prompt, shipped
 from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.sampling.streaming import Questions
 from llm.task import Problem
 from llm.text.boundaries import Boundary
 from llm.text.rollouts import TextRollout, Tokens
-from llm.text.stop_rules import BoxStop
 from llm.text.vocabulary import Vocabulary
 
 Messages = Sequence[Mapping[str, str]]
 """A conversation: each message has a "role" and a "content"."""
-
-_STOP = BoxStop()
 
 
 class LocalizationPrompt(Protocol):
@@ -171,16 +169,9 @@ class SelfLocalizer:
         return self.vocabulary.chat(asked, self.template_arguments)
 
     def _request(self, rollout: TextRollout, key: int) -> Request | FailedLocalization:
-        prompt = self.prompt_ids(rollout)
-        room = min(self.max_tokens, self.sampler.context - len(prompt))
-        if room < 1:
-            return FailedLocalization(Reason.TRUNCATED)
-        return Request(prompt, room, key, _STOP)
+        return ask_for_box(self.sampler, self.prompt_ids(rollout), self.max_tokens, key)
 
     def _read(self, rollout: TextRollout, request: Request, completion: Completion) -> Located:
-        # An engine that cannot apply stop rules has gone on after the box.
-        over = _STOP.begin(self.vocabulary.piece, self.sampler.eos)
-        end = next((i for i, t in enumerate(completion.tokens, 1) if over(t)), None)
-        text = self.vocabulary.decode(completion.tokens[:end])
+        text = up_to_box(completion, self.sampler, self.vocabulary)
         answer, reading = read_reply(rollout, text, completion.ended == "length", self.readings)
         return Located(answer, len(completion.tokens), len(request.tokens), text, reading)

@@ -100,10 +100,13 @@ class Judging:
 
 def success_rate(rounds: int, misses: float, alarms: float, accuracy: float) -> float:
     """By recursion over (first wrong step, or none; rounds left): P(the last attempt is right)."""
-    after = [  # law of the first wrong step of a continuation from step t; index K: none is wrong
-        [0.0] * t + [RIGHT ** (k - t) * (1 - RIGHT) for k in range(t, STEPS)] + [RIGHT ** (STEPS - t)]
-        for t in range(STEPS)
-    ]
+
+    def first_wrong(t: int) -> list[float]:
+        """Law of the first wrong step of a continuation from step t; the last entry: none is."""
+        wrong = [RIGHT ** (k - t) * (1 - RIGHT) for k in range(t, STEPS)]
+        return [0.0] * t + wrong + [RIGHT ** (STEPS - t)]
+
+    after = [first_wrong(t) for t in range(STEPS)]
     value = [0.0] * STEPS + [1.0]
     for _ in range(rounds):
         again = [float(np.dot(after[t], value)) for t in range(STEPS)]
@@ -195,7 +198,7 @@ def test_a_correction_keeps_what_was_before_the_step_of_the_whole_attempt() -> N
             assert group.step is not None
             assert list(group.parent.actions) == list(whole.actions)
             (suffix,) = group.rollouts
-            assert list(suffix.states)[0] == whole.states[group.step]
+            assert suffix.states[0] == whole.states[group.step]
             whole = suffix.behind(whole, group.step)
             assert len(whole) == STEPS
             earlier += after is not None and after.step is not None and after.step < group.step
@@ -246,7 +249,8 @@ def test_behind_undoes_a_cut() -> None:
     for step in range(len(whole)):
         again = whole.cut(step).behind(whole, step)
         assert (list(again.states), list(again.actions)) == (whole.states, whole.actions)
-        assert (again.reward, again.failed, again.ended) == (whole.reward, whole.failed, whole.ended)
+        assert (again.reward, again.failed) == (whole.reward, whole.failed)
+        assert again.ended is whole.ended
 
 
 def test_a_rollout_goes_only_behind_the_state_that_it_started_at() -> None:

@@ -12,9 +12,10 @@ from cpi_theory.randomness import Key
 from experiments.cli import main
 from experiments.localize.config import LocalizeConfig
 from experiments.localize.samples import Judged, Reader, answer_row, trace_rows
-from experiments.localize.spec import LOCALIZERS, MarkedTraces, NamedLocalizer
+from experiments.localize.spec import MarkedTraces
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
+from experiments.worlds.named_localizers import LOCALIZERS, NamedLocalizer
 from experiments.worlds.writing import AskEndpoint, Unsure, Writing
 from llm.data.marked_traces import read_marked
 from llm.localizers.self_localizer import Disclosure
