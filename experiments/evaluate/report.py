@@ -63,8 +63,8 @@ def correction_blocks(run: Run) -> list[Block]:
         Heading("What the same tokens buy otherwise", 3),
         Paragraph(
             "Rivals are independent attempts, as many as the tokens of the chains buy in the mean. "
-            "A majority needs no reference; the best of n by the oracle is right if any of them is, "
-            "and so it is like chains that the oracle stops, and like nothing that a model can do "
+            "A majority needs no reference; the best of n by the oracle is right if any of them "
+            "is, and so it is like chains that the oracle stops, and like nothing that a model can do "
             "alone. The first attempt is that of the chains themselves, at fewer tokens. Intervals "
             "are paired by problem; adjusted p-values are Holm's."
         ),

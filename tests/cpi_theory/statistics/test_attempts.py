@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from cpi_theory.statistics.attempts import majority_accuracy, pass_at_k
+from cpi_theory.statistics.attempts import majority_accuracy, majority_at_k, pass_at_k
 
 
 @given(
@@ -58,3 +59,35 @@ def test_a_majority_of_one_is_the_attempt_itself() -> None:
     assert majority_accuracy(["a"], [False]) == 0
     with pytest.raises(InvalidInput, match="verdicts"):
         majority_accuracy(["a"], [])
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c", None]), st.booleans()), max_size=8),
+    st.data(),
+)
+def test_a_majority_of_k_is_the_mean_over_all_subsets(attempts, data) -> None:
+    attempts = [("a", True), *attempts]
+    k = data.draw(st.integers(1, len(attempts)))
+    subsets = list(itertools.combinations(attempts, k))
+    expected = sum(majority_accuracy(*zip(*some, strict=True)) for some in subsets) / len(subsets)
+    assert majority_at_k(*zip(*attempts, strict=True), k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_majorities_of_many_attempts_are_worked_out_quickly() -> None:
+    answers = [str(i % 7) for i in range(64)]
+    right = [answer == "3" for answer in answers]
+    found = majority_at_k(answers, right, 33)
+    assert 0 < found < 1
+    rng = np.random.default_rng(0)
+    drawn = [rng.permutation(64)[:33] for _ in range(3000)]
+    sampled = np.mean(
+        [majority_accuracy([answers[i] for i in d], [right[i] for i in d]) for d in drawn]
+    )
+    assert abs(found - sampled) < 0.03
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_a_majority_of_more_than_there_are_is_refused(k) -> None:
+    with pytest.raises(InvalidInput, match=f"k = {k}"):
+        majority_at_k(["a", "b"], [True, False], k)
