@@ -64,9 +64,9 @@ def correction_blocks(run: Run) -> list[Block]:
         Paragraph(
             "Rivals are independent attempts, as many as the tokens of the chains buy in the mean. "
             "A majority needs no reference; the best of n by the oracle is right if any of them "
-            "is, and so it is like chains that the oracle stops, and like nothing that a model can do "
-            "alone. The first attempt is that of the chains themselves, at fewer tokens. Intervals "
-            "are paired by problem; adjusted p-values are Holm's."
+            "is, and so it is like chains that the oracle stops, and like nothing that a model can "
+            "do alone. The first attempt is that of the chains themselves, at fewer tokens. "
+            "Intervals are paired by problem; adjusted p-values are Holm's."
         ),
         DataTable.of(rivals, ("benchmark", "method", "localizer", "stop", *shown)),
     ]

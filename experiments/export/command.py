@@ -1,4 +1,4 @@
-"""``cpi-resets export``: a trained model as a plain folder, and how other programs read it."""
+"""``cpi-resets export``: models and rollouts for other programs, and how these read them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,68 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.execution.settings import Execution
 from experiments.export.config import ExportConfig
+from experiments.export.inspect_log import write_logs
+from experiments.export.stored import read_written
+from experiments.export.traces import write_traces
 from llm.models.adapters import CONFIG
 from llm.models.export import export
 from llm.models.folders import recover
+from llm.models.settings import Precision
 
 
 def run(config: ExportConfig, _output: Path, _execution: Execution, console: Console) -> int:
-    """Write the folder, verify it and say how to use it; 0 when done."""
+    """Write what is wanted and say how to use it; 0 when done."""
     if not config.source:
         remedy = "cpi-resets export RUN_OR_FOLDER --to DIR"
         raise InvalidInput("source", config.source, "nothing to export", remedy)
     if config.to is None:
         raise InvalidInput("to", config.to, "no folder to write", "add --to DIR")
-    source, folder = find_model(config.source, config.which), config.to.expanduser().resolve()
-    found = export(source, folder, config.precision)
+    folder = config.to.expanduser().resolve()
+    if config.format == "model":
+        lines = export_model(find_model(config.source, config.which), folder, config.precision)
+    else:
+        lines = export_rollouts(config.source, folder, config.format)
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+    return 0
+
+
+def export_rollouts(source: str, folder: Path, form: str) -> list[str]:
+    """Write the rollouts of a run of evaluate; returns what to say.
+
+    Args:
+        source: the run.
+        folder: for the files, one per model and benchmark.
+        form: "inspect" or "verifiers".
+
+    Raises:
+        InvalidInput: the run has no texts, or the other program's package is not installed.
+    """
+    written = read_written(source)
+    if form == "inspect":
+        paths = write_logs(written, folder)
+        use = [f"  inspect view --log-dir {folder}"]
+    else:
+        paths = write_traces(written, folder)
+        use = [
+            f'  read_episodes(Path("{paths[0].parent}"), Trace[WireTaskData, State,'
+            " WireAgentConfig])      # of verifiers.v1.utils.trace_store",
+        ]
+    return [*(f"written: {path}" for path in paths), "", "Look at it:", *use]
+
+
+def export_model(source: str, folder: Path, precision: Precision) -> list[str]:
+    """Write a model and verify it; returns what to say.
+
+    Args:
+        source: the model.
+        folder: where it is written.
+        precision: of its weights.
+    """
+    found = export(source, folder, precision)
     # An instruct model that is asked without its template is another model.
     chat = " --apply_chat_template" if (folder / "chat_template.jinja").exists() else ""
-    lines = [
+    return [
         f"model: {folder}, from {source}",
         f"verified: log-probabilities are those of the source up to {found.largest:.1g} nats",
         *("", "Serve it, measure it:"),
@@ -34,9 +79,6 @@ def run(config: ExportConfig, _output: Path, _execution: Execution, console: Con
         f'  lighteval accelerate "model_name={folder}" "gsm8k"',
         f"  python convert_hf_to_gguf.py {folder}      # of llama.cpp",
     ]
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-    return 0
 
 
 def find_model(source: str, which: str) -> str:

@@ -14,18 +14,23 @@ from llm.models.settings import Precision
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Write a trained model as a plain Hugging Face folder; adapters are merged into their model.
+    """Write a trained model as a plain Hugging Face folder, or rollouts for other programs.
+
+    Adapters are merged into their model.
 
     Attributes:
         source: a model's folder, a run of train or warm-start, or the folder of one of its
-            trainings, models/WORLD-METHOD-SEED.
-        to: where the model is written; what is there is replaced.
+            trainings, models/WORLD-METHOD-SEED; of rollouts, a run of evaluate with texts.
+        to: where it is written; what is there is replaced.
+        format: "model"; or rollouts and their resets as logs of Inspect ("inspect") or as traces of
+            the package verifiers ("verifiers").
         which: of a training, the model that was best on held-out problems, or the last one.
         precision: of the weights that are written.
     """
 
     source: tyro.conf.Positional[str] = ""
     to: Path | None = None
+    format: Literal["model", "inspect", "verifiers"] = "model"
     which: Literal["best", "last"] = "best"
     precision: Precision = "float32"
 

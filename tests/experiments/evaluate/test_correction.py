@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def test_rounds_keep_what_was_said_to_be_right() -> None:
     chains = by_chain(rows("oracle", localizers=("checker",)))
     seen = 0
     for chain in chains.values():
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in itertools.pairwise(chain):
             assert after["step"] == before["said"]["step"]
             seen += 1
     assert seen > 5
@@ -101,9 +102,16 @@ def chain(problem: str, *rounds: tuple[int, int], reason: str | None = None, sto
         said |= {"generated": 5, "prompt": 50}
         found.append(
             {
-                **{"benchmark": "b", "method": "m", "seed": None, "localizer": "self"},
-                **{"stop": stop, "problem": problem, "chain": number, "round": n},
-                **{"right": bool(right), "tokens": tokens},
+                "benchmark": "b",
+                "method": "m",
+                "seed": None,
+                "localizer": "self",
+                "stop": stop,
+                "problem": problem,
+                "chain": number,
+                "round": n,
+                "right": bool(right),
+                "tokens": tokens,
                 "said": None if last and reason is None else said,
             }
         )
