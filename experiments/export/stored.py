@@ -82,7 +82,7 @@ class Written:
         """A name for files, without what file systems do not like."""
         name = f"{self.benchmark}-{self.method}"
         name += "" if self.seed is None else f"-{self.seed}"
-        return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "model"
+        return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
 
 
 def read_written(source: str) -> list[Written]:
