@@ -90,6 +90,8 @@ class Judging:
         return [self._locate(r, int(k)) for r, k in zip(rollouts, keys, strict=True)]
 
     def _locate(self, rollout: Rollout, key: int) -> Localization | FailedLocalization:
+        if not rollout.failed:  # as worlds do: it would give the outcome away
+            return FailedLocalization(Reason.NOT_FAILED)
         wrong = [i for i, action in enumerate(rollout.actions) if action != 0]
         if uniform(key, 1) < (self.misses if wrong else 1 - self.alarms):
             return FailedLocalization(Reason.NO_ERROR)
