@@ -18,12 +18,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Protocol, Self, TypeGuard, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeGuard, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key, Keys
 
 State = Hashable
@@ -68,6 +68,8 @@ class Reason(enum.Enum):
     EMPTY = "empty"
     SINGLE_STEP = "single step"
     """The rollout has one step, so a first error in it says nothing."""
+    NO_SUCCESS = "no success"
+    """A success was looked for, and there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,33 @@ class RevisingSimulator(Simulator, Protocol):
         ...
 
 
+@runtime_checkable
+class ScoringSimulator(Simulator, Protocol):
+    """A simulator that can say how likely each step was under the policy that took it."""
+
+    def step_logprobs(self, rollouts: Sequence[Rollout]) -> list[NDArray[np.float64]]:
+        """Return the log-probability of each step, in nats, shape (len(rollout),) per rollout.
+
+        Of a step that is made of several decisions, such as a thought of several tokens, it is
+        that of the least likely one: how sure the policy was where it was least so.
+        """
+        ...
+
+
+@runtime_checkable
+class DemonstratingSimulator(Simulator, Protocol):
+    """A simulator that can show how it is done, whatever its policy can do."""
+
+    def demonstrate(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
+        """Return a rollout from each state as somebody able would go on; nobody samples it.
+
+        Args:
+            states: start states, any number.
+            keys: of the draw where there are several demonstrations, shape (len(states),).
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Localize:
     """A request to say where each rollout first went wrong, see `locate_first_error`.
@@ -346,6 +375,16 @@ def can_revise(simulator: Simulator) -> TypeGuard[RevisingSimulator]:
     return hasattr(simulator, "revise")
 
 
+def can_score(simulator: Simulator) -> TypeGuard[ScoringSimulator]:
+    """Tell whether a simulator, or what it wraps, is a :class:`ScoringSimulator`."""
+    return hasattr(simulator, "step_logprobs")
+
+
+def can_demonstrate(simulator: Simulator) -> TypeGuard[DemonstratingSimulator]:
+    """Tell whether a simulator, or what it wraps, is a :class:`DemonstratingSimulator`."""
+    return hasattr(simulator, "demonstrate")
+
+
 def can_stream(simulator: Simulator) -> TypeGuard[StreamingSimulator]:
     """Tell whether a simulator, or what it wraps, is a :class:`StreamingSimulator`."""
     return hasattr(simulator, "stream")
@@ -397,13 +436,23 @@ class Sample:
         advantages: of each step, shape (len(rollout),).
         context: learn as if the rollout had followed this state, not the one it was sampled from
             (a revised answer under the plain prompt, say); such a sample is off-policy.
+        shaping: gamma of an off-policy sample: what it contributes to the objective is
+            A p / (p + gamma), with p the probability of a decision in its context, so that unlikely
+            decisions get more of the gradient than A p would give them; 0: A log p, or whatever
+            the learner makes of samples.
+        kl: weight of the KL divergence to the policy that learning began with, at each decision of
+            this sample, beside its advantages and in their unit per nat.
     """
 
     rollout: Rollout
     advantages: NDArray[np.float64]
     context: State | None = None
+    shaping: float = 0.0
+    kl: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("shaping", "kl"):
+            check_in_range(name, getattr(self, name), 0, 1000)
         # One NaN here would reach every parameter through the gradient.
         shape, steps = np.shape(self.advantages), (len(self.rollout),)
         if shape != steps or not np.isfinite(self.advantages).all():
@@ -482,9 +531,12 @@ class Group:
 
     @property
     def informative(self) -> bool:
-        """Whether any advantage differs from zero: there is nothing to learn from others."""
+        """Whether any advantage differs from zero, or a sample is held near the start policy.
+
+        There is nothing to learn from others.
+        """
         # Compared exactly: `group_advantages` gives constant groups exact zeros.
-        return any(bool(np.any(sample.advantages != 0)) for sample in self.samples)
+        return any(bool(np.any(sample.advantages != 0)) or sample.kl > 0 for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -576,6 +628,27 @@ class Revise:
         _check_keys(self.keys)
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreSteps:
+    """A wish for the log-probabilities of the steps of each rollout.
+
+    Answered by a list of arrays, see :meth:`ScoringSimulator.step_logprobs`.
+    """
+
+    rollouts: Sequence[Rollout]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstrate:
+    """A wish for demonstrations from a state, one per key; answered by their list."""
+
+    state: State
+    keys: Keys
+
+    def __post_init__(self) -> None:
+        _check_keys(self.keys)
+
+
 def _check_keys(keys: Keys) -> None:
     if np.ndim(keys) != 1:
         remedy = "give an array with one for each, such as key.integers(4)"
@@ -587,7 +660,7 @@ class Barrier:
     """A wish to wait until no other prompt can go on either, so that calls are shared."""
 
 
-Wish = Draw | NameSteps | Revise | Refusal | Barrier
+Wish = Draw | NameSteps | Revise | ScoreSteps | Demonstrate | Refusal | Barrier
 """What a plan may yield; a refusal of its own is counted and answered by None."""
 
 Plan = Generator[Wish | Sequence[Wish], Any, Sequence[Group]]
@@ -615,6 +688,31 @@ class Algorithm(Protocol):
             key: of this prompt in this iteration; all that is drawn hangs on it.
         """
         ...
+
+
+def needs_start(algorithm: object) -> bool:
+    """Tell whether some samples of an algorithm are held near the policy that learning began with.
+
+    Whoever learns from them has to keep that policy.
+    """
+    return bool(getattr(algorithm, "needs_start", False))
+
+
+Scheduled = TypeVar("Scheduled")
+
+
+def scheduled(algorithm: Scheduled, progress: float) -> Scheduled:
+    """Return the algorithm as it is when a share of all updates is done.
+
+    Most are the same from first to last. One with a schedule has a method `at(progress)` that
+    returns another value: a plan knows of nothing but its prompt and its key.
+
+    Args:
+        algorithm: any.
+        progress: updates done of all updates, in [0, 1].
+    """
+    at = getattr(algorithm, "at", None)
+    return algorithm if at is None else at(progress)
 
 
 class Numbered:

@@ -33,6 +33,7 @@ from .resets.updates import reset_step as reset_step
 from .resets.weights import ResetWeight as ResetWeight
 from .simulation.conservative import ConservativeTabular as ConservativeTabular
 from .simulation.reset_weight import reset_weight as reset_weight
+from .simulation.revising import RevisingTabular as RevisingTabular
 from .simulation.simulator import TabularSimulator as TabularSimulator
 from .worlds.aliased import aliased as aliased
 from .worlds.calibration import calibrated_tree as calibrated_tree
@@ -42,6 +43,8 @@ from .worlds.garnets import garnet as garnet
 from .worlds.locks import combination_lock as combination_lock
 from .worlds.problem import DiscountedProblem as DiscountedProblem
 from .worlds.problem import Problem as Problem
+from .worlds.second_attempts import SecondAttempts as SecondAttempts
+from .worlds.second_attempts import second_attempts as second_attempts
 from .worlds.traps import Trap as Trap
 from .worlds.traps import discounted_trap as discounted_trap
 from .worlds.traps import two_state_trap as two_state_trap

@@ -20,8 +20,11 @@ from cpi_theory.seam import (
     Algorithm,
     Barrier,
     Collection,
+    Demonstrate,
     Draw,
+    FailedLocalization,
     Group,
+    Localization,
     NameSteps,
     Plan,
     Prompt,
@@ -30,11 +33,14 @@ from cpi_theory.seam import (
     ResetPolicy,
     Revise,
     Rollout,
+    ScoreSteps,
     Simulator,
     State,
     Wish,
     can_cut,
+    can_demonstrate,
     can_revise,
+    can_score,
 )
 
 
@@ -105,13 +111,13 @@ def _prompts(starts: Sequence[State], ids: Sequence[int] | None) -> list[Prompt]
 
 
 def _serve(running: Sequence[Running], batcher: Batcher) -> None:
-    """Grant what comes first: named steps and revisions, then rollouts, then barriers.
+    """Grant what comes first: what is asked about rollouts, then rollouts, then barriers.
 
     Naming comes first because the prompts that need none can then share the call for rollouts with
     those that do.
     """
     order: tuple[tuple[tuple[type, ...], Callable[[list[Any]], Sequence[Any]]], ...] = (
-        ((NameSteps, Revise), batcher.answer),
+        (ASKED, batcher.answer),
         ((Draw,), batcher.draw_all),
         ((Barrier,), lambda wishes: [None] * len(wishes)),
     )
@@ -127,7 +133,10 @@ def _serve(running: Sequence[Running], batcher: Batcher) -> None:
             return
 
 
-KINDS = (Draw, NameSteps, Revise, Barrier)
+ASKED = (NameSteps, Revise, ScoreSteps, Demonstrate)
+"""Wishes that a simulator answers without sampling rollouts of its policy."""
+
+KINDS = (Draw, *ASKED, Barrier)
 """Wishes that take a call."""
 
 _OPEN = object()
@@ -196,7 +205,7 @@ class Running:
             self.batcher.refusals[wish.reason] += 1
             return None
         if not isinstance(wish, KINDS):
-            remedy = "yield Draw, NameSteps, Revise, Barrier or Refusal, or a list of these"
+            remedy = f"yield {', '.join(k.__name__ for k in KINDS)} or Refusal, or a list of these"
             raise InvalidInput("wish", wish, "not one that a plan may have", remedy)
         return [] if isinstance(wish, Draw) and not len(wish.keys) else _OPEN
 
@@ -269,9 +278,11 @@ class Batcher:
         ]
 
     def answer(
-        self, wishes: Sequence[NameSteps | Revise], world: Simulator | None = None
+        self,
+        wishes: Sequence[NameSteps | Revise | ScoreSteps | Demonstrate],
+        world: Simulator | None = None,
     ) -> list[Any]:
-        """Name steps, one call per reset policy, and find states of second attempts in one.
+        """Name steps, a call per reset policy, find states of second attempts, and so on.
 
         Args:
             wishes: any number.
@@ -288,6 +299,11 @@ class Batcher:
         for reset, indices in named.items():
             self._fill(answers, wishes, indices, lambda r, k, p=reset: self._name(p, asked, r, k))
         self._fill(answers, wishes, revised, self._revise)
+        for i, wish in enumerate(wishes):
+            if isinstance(wish, ScoreSteps):
+                answers[i] = self._score(wish)
+            elif isinstance(wish, Demonstrate):
+                answers[i] = self._demonstrate(wish)
         return answers
 
     def _fill(
@@ -313,16 +329,30 @@ class Batcher:
         rollouts: list[Rollout],
         keys: NDArray[np.uint64],
     ) -> list[NDArray[np.float64] | Refusal]:
-        answers = reset.step_probabilities(rollouts, world, keys)
+        answers = reset.step_probabilities(rollouts, _Counting(world, self), keys)
         self.localizations += len(rollouts) if reset.localizes else 0
         self.refusals.update(a.reason for a in answers if isinstance(a, Refusal))
         return answers
 
     def _revise(self, rollouts: list[Rollout], keys: NDArray[np.uint64]) -> Sequence[State]:
         if not can_revise(self.simulator):
-            problem = f"{type(self.simulator).__name__} cannot revise rollouts"
-            raise InvalidInput("simulator", self.simulator, problem, "give it a method revise")
+            raise self._unable("revise rollouts", "revise")
         return self.simulator.revise(rollouts, keys)
+
+    def _score(self, wish: ScoreSteps) -> list[NDArray[np.float64]]:
+        if not can_score(self.simulator):
+            raise self._unable("tell how likely steps were", "step_logprobs")
+        return self.simulator.step_logprobs(wish.rollouts) if wish.rollouts else []
+
+    def _demonstrate(self, wish: Demonstrate) -> Sequence[Rollout]:
+        if not can_demonstrate(self.simulator):
+            raise self._unable("show how it is done", "demonstrate")
+        return self.simulator.demonstrate([wish.state] * len(wish.keys), wish.keys)
+
+    def _unable(self, what: str, method: str) -> InvalidInput:
+        problem = f"{type(self.simulator).__name__} cannot {what}"
+        remedy = f"give it a method {method}, or choose another algorithm"
+        return InvalidInput("simulator", self.simulator, problem, remedy)
 
     def collection(self, groups: Sequence[Group]) -> Collection:
         """Return the groups, with what they cost so far."""
@@ -334,3 +364,22 @@ class Batcher:
             self.localizations,
             getattr(self.simulator, "policy_version", None),
         )
+
+
+class _Counting:
+    """A simulator as reset policies see it: rollouts that they draw are counted."""
+
+    def __init__(self, simulator: Simulator, batcher: Batcher) -> None:
+        self._simulator, self._batcher = simulator, batcher
+
+    def rollout(self, states: Sequence[State], keys: NDArray[np.uint64]) -> Sequence[Rollout]:
+        drawn = self._simulator.rollout(states, keys)
+        return self._batcher.take(drawn, [None] * len(states))
+
+    def locate_first_error(
+        self, rollouts: Sequence[Rollout], keys: NDArray[np.uint64]
+    ) -> list[Localization | FailedLocalization]:
+        return self._simulator.locate_first_error(rollouts, keys)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._simulator, name)

@@ -30,7 +30,8 @@ def policy_gradient(
         The shape of `score`; 0.0 where no step has an advantage.
 
     Raises:
-        InvalidInput: if a sample is to be learned in another context than it was sampled in.
+        InvalidInput: if a sample is to be learned in another context than it was sampled in, shaped
+            or held near the start policy.
     """
     # A number until the first score is seen: only that tells the shape.
     total: NDArray[np.float64] | float = 0.0
@@ -39,6 +40,10 @@ def policy_gradient(
             if sample.context is not None:
                 remedy = "form the gradient where states after that context are known"
                 raise InvalidInput("context", sample.context, "of another rollout", remedy)
+            if sample.shaping or sample.kl:
+                shown = (sample.shaping, sample.kl)
+                remedy = "form the gradient where probabilities and the start policy are known"
+                raise InvalidInput("shaping, kl", shown, "more than scores can tell", remedy)
             steps = zip(
                 sample.rollout.states, sample.rollout.actions, sample.advantages, strict=True
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -67,6 +67,8 @@ class ResetGRPO:
         normalization: see :data:`cpi_theory.algorithms.advantages.Normalization`.
         train_base: whether the base rollouts form a group; False only searches parents in them.
         attempts: most rollouts that the published rule draws in search of parents.
+        failures_only: whether only failures are reset; False resets any rollout, the control that
+            says what the choice of failures does. Reset policies that name errors refuse others.
 
     Raises:
         InvalidInput: naming the field that fits no layout.
@@ -83,6 +85,7 @@ class ResetGRPO:
     normalization: Normalization = "std"
     train_base: bool = True
     attempts: int = 12
+    failures_only: bool = field(default=True, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not isinstance(self.reset, ResetPolicy):
@@ -175,7 +178,7 @@ class ResetGRPO:
     def _uniform_parents(self, prompt: Prompt, key: Key) -> _Search:
         """A fixed base group and failures of it, drawn uniformly."""
         rollouts = yield from_start(prompt, key, "base", self.base)
-        failures = [r for r in rollouts if may_be_parent(r)]
+        failures = [r for r in rollouts if self._may_be_parent(r)]
         # Sorting keys of their own puts the failures into a uniformly random order.
         order = np.argsort(key.child("parent").integers(len(failures)))
         parents = [failures[i] for i in order[: self.parents]]
@@ -198,7 +201,7 @@ class ResetGRPO:
             drawn = yield Draw(prompt.start, keys[len(seen) :][:places])
             seen += drawn
             for rollout in drawn:
-                if len(parents) < self.parents and may_be_parent(rollout):
+                if len(parents) < self.parents and self._may_be_parent(rollout):
                     parents.append(rollout)
                 elif len(base) < self.base:
                     base.append(rollout)
@@ -207,6 +210,9 @@ class ResetGRPO:
             base = base if self.base else seen[: self.parents * self.suffix]
         yield Barrier()  # one localisation call for all prompts, however long they searched
         return base, parents, _why_fewer(seen)
+
+    def _may_be_parent(self, rollout: Rollout) -> bool:
+        return may_be_parent(rollout) if self.failures_only else len(rollout) > 0
 
     def _choose_steps(
         self, parents: Sequence[Rollout], key: Key

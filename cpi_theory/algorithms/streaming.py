@@ -20,6 +20,7 @@ from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import (
     Algorithm,
     Collection,
+    Demonstrate,
     Draw,
     FailedLocalization,
     Localization,
@@ -27,6 +28,7 @@ from cpi_theory.seam import (
     NameSteps,
     Revise,
     Rollout,
+    ScoreSteps,
     Simulator,
     State,
     Stream,
@@ -148,7 +150,7 @@ class _Flow:
                 (answer,) = self.batcher.answer([wish], _Known(self.batcher.simulator, one.known))
             except _Asked as asked:
                 request = asked.request
-        elif isinstance(wish, Revise):
+        elif isinstance(wish, Revise | ScoreSteps | Demonstrate):
             (answer,) = self.batcher.answer([wish])
         # A barrier shares calls, of which there are none here: it is granted at once.
         if request is None:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_theory.checks import InvalidInput, check_positive, check_probability
+from cpi_theory.checks import InvalidInput, check_in_range, check_positive, check_probability
 from cpi_theory.randomness import Keys
 from cpi_theory.resets.weights import EMPTY, Weights
-from cpi_theory.seam import Refusal, ResetPolicy, Rollout, Simulator, knows_advantages
+from cpi_theory.seam import Reason, Refusal, ResetPolicy, Rollout, Simulator, knows_advantages
 
 
 class AdvantageBasedReset(ResetPolicy):
@@ -50,7 +50,7 @@ class AdvantageBasedReset(ResetPolicy):
             raise InvalidInput(
                 "reset",
                 self,
-                f"{type(simulator).__name__} does not know its advantages",
+                "this world does not know its advantages",
                 "use FirstErrorReset() or UniformReset(), or a world with best_advantages",
             )
         calibration = self.calibrate(simulator.improvable_coverage)
@@ -190,3 +190,40 @@ def largest_threshold(coverage: Callable[[float], float]) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if coverage(middle) > 0 else (low, middle)
     return low
+
+
+@dataclass(frozen=True, slots=True)
+class WrongStepReset(ResetPolicy):
+    """Weigh every step that made things worse by more than `threshold` alike: an exact judge.
+
+    A step is wrong if A(s, a) < -threshold. A rollout without one is refused. Needs a world that
+    knows the advantages of the steps that were taken, as tabular ones do (`step_advantages`).
+
+    Attributes:
+        threshold: in reward units, at least 0.
+    """
+
+    threshold: float = 1e-9
+
+    def __post_init__(self) -> None:
+        check_in_range("threshold", self.threshold, 0, 1e9)
+
+    def step_weights(
+        self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys
+    ) -> list[Weights | Refusal]:
+        """Put weight 1 on each wrong step, 0 on the others.
+
+        Raises:
+            InvalidInput: if the simulator does not know its advantages.
+        """
+        if not hasattr(simulator, "step_advantages"):
+            remedy = "use FirstErrorReset(), or a world with step_advantages"
+            raise InvalidInput("judge", self, "this world does not know its advantages", remedy)
+        return [
+            self._weights(each) if len(each) else EMPTY
+            for each in simulator.step_advantages(rollouts)
+        ]
+
+    def _weights(self, advantages: Weights) -> Weights | Refusal:
+        wrong = advantages < -self.threshold
+        return wrong.astype(np.float64) if wrong.any() else Refusal(Reason.NO_ERROR)

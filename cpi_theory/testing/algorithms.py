@@ -113,6 +113,7 @@ def _check_groups(
     algorithm: Algorithm, collection: Collection, world: Watched, starts: dict[int, State]
 ) -> None:
     reached = {state for r in world.drawn for state in (*r.states, r.last)} | set(starts.values())
+    reached |= set(world.shown)
     rows: Counter[int] = Counter()
     for group in collection:
         law(group.prompt in starts, "a group is to belong to a prompt", group.prompt)

@@ -84,6 +84,7 @@ class Watched:
         drawn: every rollout.
         asked: the state and the key that each was drawn with.
         located: how many rollouts it was asked to localise.
+        shown: states of second attempts and demonstrations.
         calls: names of the calls in their order.
     """
 
@@ -92,6 +93,7 @@ class Watched:
         self.drawn: list[Rollout] = []
         self.asked: list[tuple[State, int]] = []
         self.located = 0
+        self.shown: list[State] = []
         self.calls: list[str] = []
 
     def rollout(self, states: Sequence[State], keys: Keys) -> Sequence[Rollout]:
@@ -114,9 +116,20 @@ class Watched:
         self.asked.extend(zip(states, map(int, keys), strict=True))
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the world can do; rollouts that it cuts are kept too."""
+        """Whatever else the world can do; what it cuts, revises and shows is kept too."""
         found = getattr(self.simulator, name)
+        if name in ("revise", "demonstrate"):
+            return self._showing(found)
         return self._keeping(found) if name == "rollout_cut" else found
+
+    def _showing(self, asked: Callable[..., Sequence[Any]]) -> Any:
+        def shown(*arguments: Any) -> Sequence[Any]:
+            answers = asked(*arguments)
+            for one in answers:
+                self.shown.extend(one.states if isinstance(one, Rollout) else [one])
+            return answers
+
+        return shown
 
     def _keeping(self, rollout_cut: Callable[..., Sequence[Rollout]]) -> Any:
         def kept(states: Sequence[State], keys: Keys, *cuts: Any) -> Sequence[Rollout]:

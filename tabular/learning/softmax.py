@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_positive
-from cpi_theory.seam import Group, Rollout
+from cpi_theory.seam import Group, Sample
 from tabular.learning.optimizers import Logits
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.mdp.policies import as_policy
@@ -96,46 +97,109 @@ class SoftmaxPolicy:
         """Return the same policy class at other logits."""
         return replace(self, logits=logits)
 
-    def surrogate(self, groups: Iterable[Group]) -> float:
-        """Sum advantage * log pi(action | observation) over every step of every group.
+    @cached_property
+    def log_probabilities(self) -> Float[np.ndarray, "O A"]:
+        """log pi(a | o), shape (O, A)."""
+        # Nothing is above 0 then, so the exponentials below cannot overflow.
+        shifted = self.logits - self.logits.max(axis=1, keepdims=True)
+        return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+    def surrogate(self, groups: Iterable[Group], start: SoftmaxPolicy | None = None) -> float:
+        r"""Sum advantage * log pi(action | observation) over every step of every group.
+
+        A sample with `shaping` gamma contributes :math:`A p / (p + gamma)` in place of
+        :math:`A \log p`, one with `kl` less :math:`kl \, KL(\pi \| \pi_{start})` at each step,
+        and one with a `context` its steps after that state.
 
         Args:
             groups: e.g. a `Collection`. A suffix group holds its suffixes alone, so the kept
                 prefix has no part in it.
-        """
-        observed, actions, advantages = self._steps(groups)
-        # Nothing is above 0 then, so the exponentials below cannot overflow.
-        shifted = self.logits - self.logits.max(axis=1, keepdims=True)
-        log_pi = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return float((advantages * log_pi[observed, actions]).sum())
+            start: the policy that learning began with, where a sample has `kl`.
 
-    def gradient(self, groups: Iterable[Group]) -> Logits:
+        Raises:
+            InvalidInput: if a sample has `kl` and there is no `start`, or a context that is no
+                copy of where it was sampled.
+        """
+        steps = self._steps(groups)
+        log_pi = self.log_probabilities[steps.observed, steps.actions]
+        shaped = np.exp(log_pi) / (np.exp(log_pi) + np.where(steps.shaping > 0, steps.shaping, 1.0))
+        total = (steps.advantages * np.where(steps.shaping > 0, shaped, log_pi)).sum()
+        if steps.kl.any():
+            total -= (steps.kl * self._divergences(start)[steps.observed]).sum()
+        return float(total)
+
+    def gradient(self, groups: Iterable[Group], start: SoftmaxPolicy | None = None) -> Logits:
         """Return the gradient of `surrogate` with respect to the logits, shape (O, A).
 
         With advantages that are returns less a baseline independent of them, its expectation is
-        the gradient of the expected return times the number of rollouts.
+        the gradient of the expected return times the number of rollouts. Arguments and errors are
+        those of `surrogate`.
 
         Source: R. J. Williams, Machine Learning 8 (1992), https://doi.org/10.1007/BF00992696.
         """
-        observed, actions, advantages = self._steps(groups)
+        steps = self._steps(groups)
+        observed, weights = steps.observed, steps.advantages
         count, width = self.logits.shape
+        if steps.shaping.any():
+            # d p / (p + g) = g p / (p + g)^2 d log p.
+            p = self.by_observation[observed, steps.actions]
+            slope = steps.shaping * p / (p + steps.shaping) ** 2
+            weights = weights * np.where(steps.shaping > 0, slope, 1.0)
         # d log pi(a | o) / d logits[o] = onehot(a) - pi(. | o), weighted with advantages and
         # summed.
-        pushed = np.bincount(observed * width + actions, advantages, count * width)
-        total = np.bincount(observed, advantages, count)
-        return np.asarray(pushed.reshape(count, width) - total[:, None] * self.by_observation)
+        pushed = np.bincount(observed * width + steps.actions, weights, count * width)
+        total = np.bincount(observed, weights, count)
+        found = pushed.reshape(count, width) - total[:, None] * self.by_observation
+        if steps.kl.any():
+            # d KL / d logits[o] = pi (log pi - log pi_start - KL).
+            gap = self._log_ratio(start) - self._divergences(start)[:, None]
+            held = np.bincount(observed, steps.kl, count)
+            found = found - held[:, None] * self.by_observation * gap
+        return np.asarray(found)
 
-    def _steps(
-        self, groups: Iterable[Group]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Observation, action and advantage of every step that has one; shapes (m,)."""
-        rollouts: list[Rollout] = []
-        # `np.concatenate` wants one array at least.
-        advantages: list[NDArray[np.float64]] = [np.empty(0)]
-        for group in groups:
-            if group.informative:
-                rollouts.extend(group.rollouts)
-                advantages.extend(sample.advantages for sample in group.samples)
-        flat = FlatSteps.of(rollouts)
-        observed = self.mdp.observations[flat.layers, flat.states]
-        return observed, flat.actions, np.concatenate(advantages)
+    def _log_ratio(self, start: SoftmaxPolicy | None) -> NDArray[np.float64]:
+        if start is None:
+            remedy = "give the policy that learning began with"
+            raise InvalidInput("start", None, "needed, as a sample is held near it", remedy)
+        return self.log_probabilities - start.log_probabilities
+
+    def _divergences(self, start: SoftmaxPolicy | None) -> NDArray[np.float64]:
+        """KL(pi || pi_start) at each observation, shape (O,)."""
+        return np.asarray((self.by_observation * self._log_ratio(start)).sum(axis=1))
+
+    def _steps(self, groups: Iterable[Group]) -> _Steps:
+        samples = [s for group in groups if group.informative for s in group.samples]
+        flat = FlatSteps.of([sample.rollout for sample in samples])
+        lengths = [len(sample.rollout) for sample in samples]
+        moved = np.repeat(np.array([self._moved(s) for s in samples], np.int64), lengths)
+        return _Steps(
+            self.mdp.observations[flat.layers, flat.states + moved],
+            flat.actions,
+            # `np.concatenate` wants one array at least.
+            np.concatenate([np.empty(0), *[sample.advantages for sample in samples]]),
+            np.repeat(np.array([sample.shaping for sample in samples], np.float64), lengths),
+            np.repeat(np.array([sample.kl for sample in samples], np.float64), lengths),
+        )
+
+    def _moved(self, sample: Sample) -> int:
+        """By how much states are moved for a sample to follow its context."""
+        if sample.context is None or not len(sample.rollout):
+            return 0
+        layer, state = sample.rollout.states[0]
+        size = self.mdp.states // getattr(self.mdp, "copies", 1)
+        context: Any = sample.context
+        if context[0] != layer or (context[1] - state) % size:
+            problem = f"no copy of {(layer, state)}, where the sample starts"
+            raise InvalidInput("context", context, problem, "learn it where it was sampled")
+        return int(context[1] - state)
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Every step of informative groups, shape (m,) each: where it is learned, and how."""
+
+    observed: NDArray[np.int64]
+    actions: NDArray[np.int64]
+    advantages: NDArray[np.float64]
+    shaping: NDArray[np.float64]
+    kl: NDArray[np.float64]

@@ -15,6 +15,7 @@ from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from cpi_theory.randomness import Key, Keys, as_keys
 from cpi_theory.seam import FailedLocalization, Localization, ResetPolicy, Rollout
 from tabular.evaluation.evaluate import evaluate
+from tabular.evaluation.optimal import solve
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.mdp.validation import Floats, Integers, check_shape
@@ -23,7 +24,7 @@ from tabular.resets.sampled import sampled_reset_weight
 from tabular.resets.weights import ResetWeight, exact_reset_weight, step_coverage
 from tabular.sampling import kernels
 from tabular.sampling.paths import Arcs, Paths, checked_policy, layered, make_sampler, numbered_keys
-from tabular.sampling.rollouts import TabularState, as_rollouts
+from tabular.sampling.rollouts import FlatSteps, TabularState, as_rollouts
 
 # A purpose of its own: start states are independent of whatever else the keys are used for.
 _START = Key.of(0).child("tabular", "start").integers(1)[0]
@@ -190,6 +191,31 @@ class TabularSimulator:
     ) -> list[Localization | FailedLocalization]:
         """Name the first error of each rollout by the localizer, or refuse with a reason."""
         return self.localizer.locate(rollouts, self.advantages, as_keys(keys, len(rollouts)))
+
+    def step_advantages(self, rollouts: Sequence[Rollout]) -> list[Floats]:
+        """Return A(s, a) of each step that was taken, shape (len(rollout),) each."""
+        flat = FlatSteps.of(rollouts)
+        return flat.split(self.advantages[flat.layers, flat.states, flat.actions])
+
+    def step_logprobs(self, rollouts: Sequence[Rollout]) -> list[Floats]:
+        """Return ln pi(a | s) of each step that was taken, shape (len(rollout),) each."""
+        flat, policy = FlatSteps.of(rollouts), self.layered_policy
+        layers = flat.layers if policy.shape[0] > 1 else 0
+        return flat.split(np.log(policy[layers, flat.states, flat.actions]))
+
+    def demonstrate(self, states: Sequence[Any], keys: Keys) -> list[Rollout]:
+        """Return a rollout of the best policy from each state.
+
+        In a world of chance that may fail, too.
+        """
+        return self._best.rollout(states, keys)
+
+    @cached_property
+    def _best(self) -> TabularSimulator:
+        # Not of the same kind: whatever a subclass adds, its transitions are those of the MDP.
+        return TabularSimulator(
+            self.mdp, solve(self.mdp).policy, success=self.success, arcs=self.arcs
+        )
 
     def best_advantages(self, rollouts: Sequence[Rollout]) -> list[Floats]:
         """Return max_a A(s, a) at each state of each rollout, shape (len(rollout),) each."""
