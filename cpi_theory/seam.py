@@ -402,6 +402,9 @@ class ResetPolicy(ABC):
     localizes: ClassVar[bool] = False
     """Whether the policy asks ``simulator.locate_first_error``, which costs a world real work."""
 
+    draws: ClassVar[bool] = False
+    """Whether the policy draws rollouts of its own, which are counted with all others."""
+
     @abstractmethod
     def step_weights(
         self, rollouts: Sequence[Rollout], simulator: Simulator, keys: Keys

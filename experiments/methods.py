@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cpi_theory.algorithms.conservative import ConservativePolicyIteration
 from cpi_theory.algorithms.frontier import FrontierGRPO, FrontierParent
-from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.grpo import GRPO, RLOO, DrGRPO
 from cpi_theory.algorithms.parent_choice import FirstErrorModel
+from cpi_theory.algorithms.prefix_starts import Adaptive, PrefixStarts, Stages
+from cpi_theory.algorithms.relabelling import CAPO, VPPO, GiGPO, LambdaGRPO
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
+from cpi_theory.algorithms.second_attempts import CritiqueGRPO, SCoRe
+from cpi_theory.algorithms.step_credit import SPOChain, VinePPO
+from cpi_theory.algorithms.trees import SPOTree, TreeRL, TreeRPO
 from cpi_theory.checks import InvalidInput, check_choice
 from cpi_theory.resets.first_error import FirstErrorReset
-from cpi_theory.resets.oracle import ImprovableReset
+from cpi_theory.resets.oracle import ImprovableReset, WrongStepReset
 from cpi_theory.resets.uniform import UniformReset
+from cpi_theory.resets.unsure import UnsureReset
+from cpi_theory.resets.value_drop import ValueDropReset
+from cpi_theory.seam import Algorithm
 from experiments.config import check_new_names, named_values
 from experiments.worlds.localizing import asks_checker
 from experiments.worlds.tabular import SeededWorld
 from experiments.worlds.writing import Locating, Unsure
 
-GroupAlgorithm = GRPO | ResetGRPO | FrontierGRPO
+GroupAlgorithm = Algorithm
 
 
 def _frontier(
@@ -52,6 +60,36 @@ ALGORITHMS: Mapping[str, Callable[[float], GroupAlgorithm]] = {
 }
 """By name: what collects where the localiser has a given accuracy."""
 
+FAMILY: Mapping[str, Algorithm] = {
+    "Dr. GRPO": DrGRPO(rollouts=8),
+    "RLOO": RLOO(rollouts=8),
+    "RRPO, any": RRPO(failures_only=False, on_refusal="fresh"),
+    "UnsureReset": ResetGRPO(UnsureReset(), on_refusal="fresh"),
+    "ValueDropReset": ResetGRPO(ValueDropReset(4), on_refusal="fresh"),
+    "VinePPO": VinePPO(4, 3),
+    "SPO-chain": SPOChain(4, 3, points=2),
+    "SPO-tree": SPOTree((3, 3, 3), steps=3),
+    "TreeRPO": TreeRPO((3, 3, 3), steps=3),
+    "TreeRL": TreeRL(4, 2, 1, 1),
+    "VPPO": VPPO(8),
+    "CAPO": CAPO(8),
+    "lambda-GRPO": LambdaGRPO(8),
+    "GiGPO": GiGPO(8),
+    "R3": PrefixStarts(8),
+    "R3, mixed": PrefixStarts(8, Stages(order="mixed")),
+    "AdaBack": PrefixStarts(8, Adaptive()),
+    "own prefixes": PrefixStarts(4, Stages(order="mixed"), source="own"),
+    "SCoRe": SCoRe(4),
+    "Critique-GRPO": CritiqueGRPO(7),
+}
+"""The family of credit methods, with groups about as small as those above.
+
+They do not draw equally much for a prompt, so that they are compared along rollouts and tokens.
+"""
+
+REVISING = ("SCoRe", "Critique-GRPO")
+"""Those that need worlds with second attempts."""
+
 COMPARED = ("GRPO", "RRPO", "SRPO")
 """The methods whose order `diagnose` predicts."""
 
@@ -65,11 +103,13 @@ class GroupMethod:
         algorithm: what collects.
         accuracy: chance that the world's localiser names the first error; otherwise it names a
             uniform step.
+        revises: whether it needs a world with second attempts.
     """
 
     name: str
     algorithm: GroupAlgorithm
     accuracy: float = 1.0
+    revises: bool = field(default=False, metadata={"later": True})
 
     @classmethod
     def of(cls, name: str, algorithm: str, accuracy: float = 1.0) -> GroupMethod:
@@ -104,22 +144,23 @@ class ConservativeMethod:
 
 TabularMethod = GroupMethod | ConservativeMethod
 
-TABULAR_METHODS: Mapping[str, TabularMethod] = {
-    method.name: method
-    for method in (
-        GroupMethod.of("GRPO", "GRPO"),
-        GroupMethod.of("RRPO", "RRPO"),
-        GroupMethod.of("SRPO", "SRPO"),
-        GroupMethod.of("SRPO-70", "SRPO", 0.7),
-        GroupMethod.of("SRPO-40", "SRPO", 0.4),
-        GroupMethod.of("Frontier", "Frontier"),
-        GroupMethod.of("Frontier-70", "Frontier", 0.7),
-        ConservativeMethod("CPI-RR", "random"),
-        ConservativeMethod("CPI-CARO", "oracle"),
-        ConservativeMethod("CPI-RR, exact", "random", exact=True),
-        ConservativeMethod("CPI-CARO, exact", "oracle", exact=True),
-    )
-}
+_TABULAR: tuple[TabularMethod, ...] = (
+    GroupMethod.of("GRPO", "GRPO"),
+    GroupMethod.of("RRPO", "RRPO"),
+    GroupMethod.of("SRPO", "SRPO"),
+    GroupMethod.of("SRPO-70", "SRPO", 0.7),
+    GroupMethod.of("SRPO-40", "SRPO", 0.4),
+    GroupMethod.of("Frontier", "Frontier"),
+    GroupMethod.of("Frontier-70", "Frontier", 0.7),
+    ConservativeMethod("CPI-RR", "random"),
+    ConservativeMethod("CPI-CARO", "oracle"),
+    ConservativeMethod("CPI-RR, exact", "random", exact=True),
+    ConservativeMethod("CPI-CARO, exact", "oracle", exact=True),
+    *(GroupMethod(name, one, revises=name in REVISING) for name, one in FAMILY.items()),
+    GroupMethod("CAPO, every step", CAPO(8, judge=WrongStepReset())),
+)
+
+TABULAR_METHODS: Mapping[str, TabularMethod] = {method.name: method for method in _TABULAR}
 """The methods that `learn` knows by name."""
 
 
@@ -156,6 +197,7 @@ LANGUAGE_METHODS: Mapping[str, LanguageMethod] = {
         LanguageMethod("ORACLE", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY), "oracle"),
         LanguageMethod("Frontier", ALGORITHMS["Frontier"](_ASSUMED_ACCURACY)),
         LanguageMethod("EntropyReset", ALGORITHMS["SRPO"](_ASSUMED_ACCURACY), Unsure()),
+        *(LanguageMethod(name, algorithm) for name, algorithm in FAMILY.items()),
     )
 }
 """The methods that `train` knows by name."""

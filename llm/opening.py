@@ -79,6 +79,7 @@ class OpenModel:
             ours.success,
             ours.chat,
             ours.streaming,
+            ours.revision,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import time
@@ -20,7 +21,8 @@ from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from cpi_theory.randomness import Key, Keys, as_keys
 from cpi_theory.seam import Collection, Draw, FailedLocalization, Localization, Localize, Reason
 from llm.localizers.base import Localizer, asking
-from llm.sampling.base import Completion, Request, Sampler, Sampling
+from llm.prompts import Prompt, shipped
+from llm.sampling.base import Completion, Request, Sampler, Sampling, Work
 from llm.sampling.streaming import (
     PATIENCE,
     Questions,
@@ -80,6 +82,8 @@ class LanguageModelSimulator:
         success: a rollout fails if its reward is below this.
         chat: what stands around the task's prompts, chat template included.
         streaming: whether trainers collect in a stream; see :func:`driver_of`.
+        revision: words that ask for a second attempt, with ``{{question}}`` where the problem is to
+            be told again; by default those that the task names as its `revision`, or the package's.
         usage: what was generated so far.
     """
 
@@ -94,6 +98,7 @@ class LanguageModelSimulator:
         success: float = 1.0,
         chat: bool | Chat | None = False,
         streaming: bool = False,
+        revision: str | None = None,
     ) -> None:
         """Set up the world.
 
@@ -111,6 +116,9 @@ class LanguageModelSimulator:
         self.localizer, self.success = localizer, success
         self.chat = (chat if isinstance(chat, Chat) else Chat(chat)).settled(vocabulary)
         self.streaming, self.usage = streaming, Usage()
+        words = getattr(task, "revision", None) if revision is None else revision
+        self.revision: str = shipped("revise").text if words is None else words
+        Prompt("revision", self.revision).check((), {"question"})
         self._boundaries = BoundaryWatch(self.form)
         _check_answers(task, self.form)
 
@@ -190,6 +198,84 @@ class LanguageModelSimulator:
             InvalidInput: if there is no localiser.
         """
         return ask(self._locating(rollouts, keys), self.sampler)
+
+    def step_logprobs(self, rollouts: Sequence[TextRollout]) -> list[NDArray[np.float64]]:
+        """Return the log-probability of each thought's least likely token, in nats.
+
+        At the sampling temperature, before top-p; shape (len(rollout),) per rollout.
+        """
+        return [
+            np.array([rollout.logprobs[a:b].min() for a, b in rollout.spans], np.float64)
+            for rollout in rollouts
+        ]
+
+    def revise(self, rollouts: Sequence[TextRollout], keys: Keys) -> list[TextState]:
+        """Return the state in which each problem is to be solved anew, the attempt in its prompt.
+
+        With a chat template it is a further turn of the conversation; else what was written stays
+        as its token ids, and the words of `revision` follow. No loss can fall on any of it.
+
+        Raises:
+            InvalidInput: if the first attempt leaves no room for a second one.
+        """
+        del keys  # nothing is drawn
+        states = []
+        for rollout in rollouts:
+            problem = rollout.start.problem
+            words = Prompt("revision", self.revision).fill_some(question=problem.question)
+            prompt = self._asked_again(rollout, words)
+            if len(prompt) >= self.sampler.context:
+                found, room = len(prompt), self.sampler.context
+                problem_text = f"a second attempt has a prompt of {found} of {room} tokens"
+                remedy = "lower max_tokens of the format, or use a model with a longer context"
+                raise InvalidInput(f"problem {problem.id!r}", len(rollout), problem_text, remedy)
+            states.append(TextState(problem, prompt))
+        return states
+
+    def _asked_again(self, rollout: TextRollout, words: str) -> tuple[int, ...]:
+        state, tokens = rollout.start, rollout.tokens
+        # Without the end of the sequence, behind which nothing is read as it was meant.
+        if tokens and tokens[-1] in self.vocabulary.eos:
+            tokens = tokens[:-1]
+        if not self.chat.template:
+            return state.tokens + tokens + self.vocabulary.encode(f"\n\n{words}\n\n", special=False)
+        asked, text = self.task.prompt(state.problem), self.vocabulary.decode(state.kept + tokens)
+        return self.chat.again(self.vocabulary, asked, text, words)
+
+    def demonstrate(self, states: Sequence[TextState], keys: Keys) -> list[TextRollout]:
+        """Return the task's own solution from the start of each problem, cut and judged.
+
+        Nobody samples it, so that it does not count as generated; its log-probabilities are 0.
+
+        Raises:
+            InvalidInput: if the task writes no solutions, or a state keeps thoughts.
+        """
+        write = getattr(self.task, "demonstration", None)
+        if write is None:
+            name = type(self.task).__name__
+            remedy = "use a task with demonstrations, or prefixes of the model's own successes"
+            raise InvalidInput("task", name, "cannot show how it is done", remedy)
+        for state in states:
+            if state.kept:
+                remedy = "ask at the start of a problem"
+                raise InvalidInput("states", state.ends, "demonstrations keep no thoughts", remedy)
+        pairs = zip(states, keys, strict=True)
+        return self.replay(states, [write(s.problem, Key.of(int(k))) for s, k in pairs])
+
+    def replay(self, states: Sequence[TextState], texts: Sequence[str]) -> list[TextRollout]:
+        """Return texts as rollouts from states, cut into thoughts and judged as the model's own.
+
+        Args:
+            states: where they begin.
+            texts: one per state; usage does not change.
+        """
+        again = copy.copy(self)
+        replies = [self.vocabulary.encode(text, special=False) for text in texts]
+        ends = (min(self.vocabulary.eos),)
+        ours = self.sampler
+        again.sampler = _Replay([reply + ends for reply in replies], ours.eos, ours.context)
+        again.usage, again._boundaries = Usage(), BoundaryWatch(self.form)
+        return again.rollout(states, np.zeros(len(texts), np.uint64))
 
     def stream(self) -> TextStream:
         """Begin an empty stream of rollouts and localisations.
@@ -319,6 +405,30 @@ class LanguageModelSimulator:
             verdict = self.task.judge(state.problem, answer, text)
         _check_reward(self.task, state.problem, verdict.reward)
         return verdict
+
+
+@dataclass(slots=True)
+class _Replay:
+    """A sampler that gives the completions that it was made with, in their order."""
+
+    replies: Sequence[tuple[int, ...]]
+    eos: frozenset[int]
+    context: int
+    work: Work = field(default_factory=Work)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        del sampling  # there is nothing to draw
+        return [
+            Completion(
+                reply[: request.max_tokens],
+                np.zeros(len(reply[: request.max_tokens]), np.float32),
+                "eos",
+            )
+            for request, reply in zip(requests, self.replies, strict=True)
+        ]
+
+    def sync(self, model: Any) -> None:
+        del model
 
 
 @dataclass(slots=True)

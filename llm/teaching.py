@@ -6,10 +6,7 @@ its rollouts and its localisations begin with.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -19,8 +16,7 @@ from cpi_theory.seam import Localization
 from llm.data.records import Record, read_records
 from llm.localizers.self_localizer import SelfLocalizer
 from llm.opening import OpenModel
-from llm.sampling.base import Completion, Request, Sampling, Work
-from llm.simulator import LanguageModelSimulator, Usage
+from llm.simulator import LanguageModelSimulator
 from llm.task import Demonstrator, Problem, demonstrates
 from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout, Tokens
@@ -114,37 +110,7 @@ def replayed(
         problems: that the texts answer.
         texts: one per problem.
     """
-    replay = copy.copy(simulator)
-    replies = [simulator.vocabulary.encode(text, special=False) for text in texts]
-    ends = (min(simulator.vocabulary.eos),)
-    ours = simulator.sampler
-    replay.sampler = _Replay([reply + ends for reply in replies], ours.eos, ours.context)
-    replay.usage = Usage()
-    return replay.rollout(replay.start_states(problems), np.zeros(len(texts), np.uint64))
-
-
-@dataclass(slots=True)
-class _Replay:
-    """A sampler that gives the completions that it was made with, in their order."""
-
-    replies: Sequence[Tokens]
-    eos: frozenset[int]
-    context: int
-    work: Work = field(default_factory=Work)
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[Completion]:
-        del sampling  # there is nothing to draw
-        return [
-            Completion(
-                reply[: request.max_tokens],
-                np.zeros(len(reply[: request.max_tokens]), np.float32),
-                "eos",
-            )
-            for request, reply in zip(requests, self.replies, strict=True)
-        ]
-
-    def sync(self, model: Any) -> None:
-        del model
+    return simulator.replay(simulator.start_states(problems), texts)
 
 
 def demonstrator(task: object) -> Demonstrator:

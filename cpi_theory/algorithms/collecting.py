@@ -329,7 +329,8 @@ class Batcher:
         rollouts: list[Rollout],
         keys: NDArray[np.uint64],
     ) -> list[NDArray[np.float64] | Refusal]:
-        answers = reset.step_probabilities(rollouts, _Counting(world, self), keys)
+        counting = _Counting(world, self) if reset.draws else world
+        answers = reset.step_probabilities(rollouts, counting, keys)
         self.localizations += len(rollouts) if reset.localizes else 0
         self.refusals.update(a.reason for a in answers if isinstance(a, Refusal))
         return answers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,7 @@ def grow_tree(
             if sibling.ended is Ending.CUT
         ]
     families: list[Family] = []
-    below = iter(())
+    below: Iterator[float] = iter(())
     for drawn in reversed(levels):
         level_families = [
             Family(

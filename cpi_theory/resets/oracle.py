@@ -50,7 +50,7 @@ class AdvantageBasedReset(ResetPolicy):
             raise InvalidInput(
                 "reset",
                 self,
-                "this world does not know its advantages",
+                f"{type(simulator).__name__} does not know its advantages",
                 "use FirstErrorReset() or UniformReset(), or a world with best_advantages",
             )
         calibration = self.calibrate(simulator.improvable_coverage)

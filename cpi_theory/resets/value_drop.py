@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class ValueDropReset(ResetPolicy):
     It asks nobody. Cost: K T rollouts for a rollout of T steps, which are counted with all others
     and learned from by nobody. Needs terminal rewards.
     """
+
+    draws: ClassVar[bool] = True
 
     continuations: int = 4
 

@@ -43,6 +43,8 @@ def check_reset_policy(
     law(len(weights) == count, "step_weights is to answer each rollout", len(weights))
     asked = world.located > 0
     law(reset.localizes or not asked, "a policy that asks for first errors is to say `localizes`")
+    drew = len(world.drawn) > 0
+    law(reset.draws or not drew, "a policy that draws rollouts is to say `draws`")
     for rollout, answer in zip(rollouts, weights, strict=True):
         if isinstance(answer, Refusal):
             continue

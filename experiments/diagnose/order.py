@@ -78,7 +78,7 @@ def prediction_row(setting: str, found: Diagnosis) -> Row:
 def measured_rows(spec: MeasurementSpec) -> list[Row]:
     """Mean of the exact J over one learning curve, which starts at the same kind of base policy."""
     accuracy = spec.setting.accuracy if spec.method == "SRPO" else 1.0
-    method = GroupMethod(spec.method, standard_methods()[spec.method], accuracy)  # type: ignore[arg-type]
+    method = GroupMethod(spec.method, standard_methods()[spec.method], accuracy)
     curve = learning_curve(CurveSpec(spec.setting.world, method, Adam(0.2), spec.budget, spec.seed))
     return [
         {

@@ -21,6 +21,7 @@ from cpi_theory.algorithms.conservative import (
 )
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
+from cpi_theory.seam import scheduled
 from experiments.accounts import Account
 from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
 from experiments.runs.files import Row
@@ -29,7 +30,9 @@ from tabular.learning.optimizers import Adam, Sgd
 from tabular.learning.softmax import SoftmaxPolicy
 from tabular.resets.localizer import Localizer
 from tabular.simulation.conservative import ConservativeTabular
+from tabular.simulation.revising import RevisingTabular
 from tabular.simulation.simulator import TabularSimulator
+from tabular.worlds.second_attempts import second_attempts
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
 
     Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the exact J in
     reward units; `rollouts`, `steps` (actions sampled) and `localizations` until then; `groups`,
-    `informative` and `refusals` (by reason) since the point before; for conservative methods
+    `informative` and `refusals` (by reason) since the point before; for methods with second
+    attempts also `second`, the expected return of those; for conservative methods
     also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and `advantage`.
     """
     key = Key.of(spec.seed).child("learn", spec.world.name)
@@ -98,23 +102,40 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
 def _group_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:
     assert isinstance(spec.method, GroupMethod)
     budget, algorithm, account = spec.budget, spec.method.algorithm, Account()
-    mdp = seeded.problem.mdp
-    policy = SoftmaxPolicy.from_policy(mdp, seeded.problem.policy, floor=1e-6)
-    state = spec.optimizer.start(policy.logits)
-    localizer = Localizer(spec.world.threshold, accuracy=spec.method.accuracy)
-    simulator = TabularSimulator(
-        mdp, policy.probabilities(), localizer=localizer, success=seeded.success
-    )
+    simulator, policy = _begin(spec, spec.method, seeded)
+    start, state = policy, spec.optimizer.start(policy.logits)
     yield {"update": 0, "value": simulator.value(), **account.take()}
     for update in range(1, budget.updates + 1):
         starts = simulator.start_states(budget.prompts, key.child("starts", update))
-        collection = collect(algorithm, simulator, starts, key.child("collect", update))
+        now = scheduled(algorithm, (update - 1) / budget.updates)
+        collection = collect(now, simulator, starts, key.child("collect", update))
         account.add(collection)
-        state = spec.optimizer.ascend(state, policy.gradient(collection))
+        state = spec.optimizer.ascend(state, policy.gradient(collection, start))
         policy = policy.with_logits(state.logits)
         simulator = simulator.with_policy(policy.probabilities())
         if update % budget.every == 0 or update == budget.updates:
-            yield {"update": update, "value": simulator.value(), **account.take()}
+            more = {}
+            if isinstance(simulator, RevisingTabular):
+                more = {"second": simulator.second_value()}
+            yield {"update": update, "value": simulator.value(), **account.take(), **more}
+
+
+def _begin(
+    spec: CurveSpec, method: GroupMethod, seeded: SeededWorld
+) -> tuple[TabularSimulator, SoftmaxPolicy]:
+    """The world under its base policy, with copies for second attempts where the method needs them.
+
+    A second attempt begins with the base policy, too.
+    """
+    mdp = seeded.problem.mdp
+    policy = SoftmaxPolicy.from_policy(mdp, seeded.problem.policy, floor=1e-6)
+    localizer = Localizer(spec.world.threshold, accuracy=method.accuracy)
+    if not method.revises:
+        table = policy.probabilities()
+        return TabularSimulator(mdp, table, localizer, seeded.success), policy
+    twice = second_attempts(mdp)
+    policy = SoftmaxPolicy(twice, np.tile(policy.logits, (twice.copies, 1)))
+    return RevisingTabular(twice, policy.probabilities(), localizer, seeded.success), policy
 
 
 def _conservative_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:

@@ -27,7 +27,7 @@ from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.report import taught_verdict
-from experiments.train.spec import Checkpoints, check_localizer
+from experiments.train.spec import Checkpoints, check_demonstrations, check_localizer
 from experiments.worlds.language import choose
 
 _CHECKPOINT_EVERY = 10
@@ -84,6 +84,7 @@ def check_tasks(config: TrainConfig) -> None:
     tasks = {world: world.task() for world in choose("worlds", config.worlds, config.more)}
     for spec in config.specs():
         check_localizer(spec, tasks[spec.world])
+        check_demonstrations(spec, tasks[spec.world])
 
 
 def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Compute]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from cpi_theory.algorithms.prefix_starts import PrefixStarts
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
@@ -167,4 +168,18 @@ def check_localizer(spec: TrainSpec, task: Task) -> None:
     if needed and not checks_steps(task):
         remedy = "leave the method out, or use a task with first_error"
         problem = f"the task of {spec.world.name} has no exact step checker"
+        raise InvalidInput("method", spec.method.name, problem, remedy)
+
+
+def check_demonstrations(spec: TrainSpec, task: Task) -> None:
+    """Refuse a method that starts from demonstrations of a task that writes none.
+
+    Raises:
+        InvalidInput: naming the method.
+    """
+    algorithm = spec.method.algorithm
+    shown = isinstance(algorithm, PrefixStarts) and algorithm.source == "demonstration"
+    if shown and not hasattr(task, "demonstration"):
+        remedy = "leave the method out, or take 'own prefixes', which start from what it found"
+        problem = f"the task of {spec.world.name} writes no demonstrations"
         raise InvalidInput("method", spec.method.name, problem, remedy)

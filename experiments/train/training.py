@@ -15,12 +15,12 @@ import time
 from collections import Counter
 
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Collection
+from cpi_theory.seam import Collection, needs_start, scheduled
 from experiments.accounts import Account
 from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
-from experiments.train.spec import Checkpoints, TrainSpec, check_localizer
+from experiments.train.spec import Checkpoints, TrainSpec, check_demonstrations, check_localizer
 from experiments.worlds.localizing import make_localizer
 from experiments.worlds.open_world import open_world
 from llm.engines.lean import LeanTrainer, StepReport
@@ -188,7 +188,9 @@ class Training:
     @functools.cached_property
     def trainer(self) -> LeanTrainer:
         """The lean loop's optimiser and loss."""
-        return LeanTrainer(self.model, self.spec.optimizer, self.spec.loss, self.key)
+        spec = self.spec
+        held = needs_start(spec.method.algorithm)
+        return LeanTrainer(self.model, spec.optimizer, spec.loss, self.key, keep_start=held)
 
     def begin(self, update: int) -> list[Problem]:
         """The problems of an update; what is done from here on is accounted for."""
@@ -201,8 +203,10 @@ class Training:
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
         self.simulator.sampler.sync(self.model)
+        done = (update - 1) / self.spec.budget.updates
+        algorithm = scheduled(self.spec.method.algorithm, done)
         collection = driver_of(self.simulator)(
-            self.spec.method.algorithm, self.simulator, starts, self.key.child("collect", update)
+            algorithm, self.simulator, starts, self.key.child("collect", update)
         )
         self.learned(update, collection, self.trainer.step(training_rows(collection)))
         return collection
@@ -285,6 +289,7 @@ class Training:
 def _localizer(spec: TrainSpec, world: OpenModel) -> Localizer:
     """Who names first errors for the method of `spec`."""
     check_localizer(spec, world.simulator.task)
+    check_demonstrations(spec, world.simulator.task)
     ours, named = world.simulator, spec.method.localizer
     if isinstance(named, str):
         chosen = world.oracle if named == "oracle" else ours.localizer

@@ -80,7 +80,12 @@ class LeanTrainer:
     """
 
     def __init__(
-        self, model: Any, settings: OptimizerSettings, loss: LossSettings, key: Key | int = 0
+        self,
+        model: Any,
+        settings: OptimizerSettings,
+        loss: LossSettings,
+        key: Key | int = 0,
+        keep_start: bool = False,
     ) -> None:
         """Set up the optimiser over the parameters that require a gradient.
 
@@ -89,6 +94,8 @@ class LeanTrainer:
             settings: of the optimiser.
             loss: which loss.
             key: of dropout; an update's hangs on the key and the number of the update alone.
+            keep_start: whether rows may be held near the model as it is now; see
+                :func:`cpi_theory.seam.needs_start`. A loss with a KL term keeps it anyway.
 
         Raises:
             InvalidInput: if there are none, or they are held in float16.
@@ -104,7 +111,7 @@ class LeanTrainer:
         self._gap = LogprobGap()
         self._parameters = list(self._trained.values())
         self._optimizer = adamw(settings, self._parameters)
-        self._start = StartWeights(model) if loss.kl else None
+        self._start = StartWeights(model) if loss.kl or keep_start else None
 
     def step(self, rows: Sequence[TrainingRow]) -> StepReport:
         """Learn from one batch of rows.
@@ -128,14 +135,18 @@ class LeanTrainer:
                 every = renews_logprobs(self.settings, self.loss)
                 temperature = self.loss.temperature
                 rows = with_logprobs(self.model, rows, temperature, self._size, every)
-                if self._start is not None:
+                asked = needs_reference(rows, self.loss)
+                if asked and self._start is None:
+                    remedy = "make the trainer with keep_start=True"
+                    raise InvalidInput("rows", "kl", "no start model was kept", remedy)
+                if asked and self._start is not None:
                     rows = with_reference(self.model, rows, self._start, temperature, self._size)
             minibatches = split_by_prompt(rows, self.settings.minibatches) * self.settings.epochs
             with _learning(self.model):
                 notes = self._notes_on(minibatches[0])
                 report = _summary([self._update(part) for part in minibatches])
                 report = replace(report, notes={**notes, **self._gap.take()})
-        if self._start is None:
+        if not asked:
             return report
         return replace(report, forward_tokens=report.forward_tokens + sum(map(len, rows)))
 
@@ -332,7 +343,17 @@ def gradients(
         mask = batch.completion_mask
         if gap is not None:
             gap.add(logprobs, batch.old_logprobs, mask)
-        part = policy_loss(logprobs, old, batch.advantages, mask, totals, settings, batch.reference)
+        part = policy_loss(
+            logprobs,
+            old,
+            batch.advantages,
+            mask,
+            totals,
+            settings,
+            batch.reference,
+            batch.shaping,
+            batch.kl,
+        )
         value += float(part.detach())
         return part
 
@@ -457,6 +478,11 @@ def with_reference(
                 row = updated[i]
                 updated[i] = replace(row, reference=values[len(row.prompt) : len(row)])
     return updated
+
+
+def needs_reference(rows: Sequence[TrainingRow], loss: LossSettings) -> bool:
+    """Tell whether the loss of some rows asks for log-probabilities under the start model."""
+    return loss.kl > 0 or any(row.kl > 0 for row in rows)
 
 
 def learned_rows(rows: Sequence[TrainingRow], loss: LossSettings) -> list[TrainingRow]:

@@ -69,6 +69,19 @@ class Chat:
         before += [f"{question}\n{solution}" for question, solution in self.examples]
         return vocabulary.encode("\n\n".join([*before, asked]))
 
+    def again(self, vocabulary: Vocabulary, asked: str, answered: str, words: str) -> Tokens:
+        """Return the ids of a prompt that goes on after a first answer; needs a chat template.
+
+        Args:
+            vocabulary: the model's tokenizer.
+            asked: as in :meth:`ids`.
+            answered: the first answer.
+            words: what is said to it.
+        """
+        turns = [("assistant", answered), ("user", words)]
+        messages = [*self._messages(asked), *({"role": r, "content": c} for r, c in turns)]
+        return vocabulary.chat(messages, self.arguments)
+
     def _messages(self, asked: str) -> Sequence[Mapping[str, str]]:
         system = [] if self.system is None else [("system", self.system)]
         shown = [

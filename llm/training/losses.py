@@ -7,6 +7,7 @@ update, whatever the micro-batches it is computed in.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +71,8 @@ def policy_loss(
     totals: Totals,
     settings: LossSettings,
     reference: Tensor | None = None,
+    shaping: Tensor | None = None,
+    kl: Tensor | None = None,
 ) -> Tensor:
     r"""Return the part of an update's loss that these rows contribute.
 
@@ -89,7 +92,12 @@ def policy_loss(
 
     With `kl` = b above 0, :math:`b \, w_{it} (e^{d_{it}} - d_{it} - 1)` is added to each term,
     where :math:`d_{it} = \log \pi_{ref}(y_{it}) - \log \pi(y_{it})`, and :math:`w_{it}` is 1, or
-    :math:`\rho_{it}`, truncated by no kind of loss, if the term is weighted.
+    :math:`\rho_{it}`, truncated by no kind of loss, if the term is weighted. A row with `kl` of its
+    own has it added to b.
+
+    In a row with `shaping` :math:`\gamma`, :math:`\ell_{it}` is
+    :math:`-A_{it} \pi(y_{it}) / (\pi(y_{it}) + \gamma)` whatever the kind. Tokens that were sampled
+    with a probability of `mask_above` or more have :math:`\ell_{it} = 0`.
 
     Args:
         logprobs: of completion tokens under the policy that learns, in nats, shape (n, T).
@@ -100,6 +108,8 @@ def policy_loss(
         settings: which loss.
         reference: log-probabilities under the start model, in nats, shape (n, T), where `kl` asks
             for them.
+        shaping: gamma of each row, shape (n, 1), 0 where the kind of loss says what a term is.
+        kl: weight of the divergence in each row, beside that of the settings, shape (n, 1).
 
     Returns:
         A scalar, with the graph of `logprobs`.
@@ -110,7 +120,7 @@ def policy_loss(
     Source: arXiv 2605.25507 (unclipped, sequence-mean); Schulman et al. (2017), arXiv 1707.06347
     (clipped); Espeholt et al. (2018), arXiv 1802.01561 (truncated ratios); Shao et al. (2024),
     arXiv 2402.03300 (with advantages relative to a group, and the KL term); arXiv 2512.02556 (its
-    weight).
+    weight); arXiv 2506.03106 (shaped terms); arXiv 2505.23564 (the mask).
     """
     if settings.kind == "unclipped":
         # REINFORCE: without a ratio it is right only while the policy is the one that sampled.
@@ -128,11 +138,23 @@ def policy_loss(
         # The lower of both, as in PPO: clipping takes away what a move would gain, never what it
         # would lose.
         terms = -torch.minimum(advantages * ratio, advantages * clipped)
-    if settings.kl:
-        terms = terms + settings.kl * _kl_terms(logprobs, old_logprobs, mask, settings, reference)
+    if shaping is not None:
+        terms = torch.where(shaping > 0, _shaped_terms(logprobs, advantages, mask, shaping), terms)
+    if settings.mask_above < 1:
+        terms = torch.where(old_logprobs < math.log(settings.mask_above), terms, 0.0)
+    if settings.kl or kl is not None:
+        weight = settings.kl if kl is None else settings.kl + kl
+        terms = terms + weight * _kl_terms(logprobs, old_logprobs, mask, settings, reference)
     # A product with 0 would let a padding place that is not finite through.
     weighted = torch.where(mask, terms, 0.0) * token_weights(mask, totals, settings)
     return weighted.sum()
+
+
+def _shaped_terms(logprobs: Tensor, advantages: Tensor, mask: Tensor, shaping: Tensor) -> Tensor:
+    """-A p / (p + gamma) of each token, (n, T)."""
+    p = torch.exp(torch.where(mask, logprobs, 0.0))
+    # The 1 stands in where another loss is taken, so that nothing is divided by 0.
+    return -advantages * p / (p + torch.where(shaping > 0, shaping, 1.0))
 
 
 def _kl_terms(
@@ -145,7 +167,8 @@ def _kl_terms(
     """The estimate of KL(pi || pi_ref) at each token, (n, T); never below 0 before its weight."""
     if reference is None:
         remedy = "give the log-probabilities of the start model, or set kl = 0"
-        raise InvalidInput("reference", None, f"needed for kl = {settings.kl}", remedy)
+        problem = f"needed for kl = {settings.kl} of the loss, or of rows"
+        raise InvalidInput("reference", None, problem, remedy)
     gap = reference - logprobs
     # Masked before the exponential, as the ratio is. Where only rounding tells the model from the
     # start model there is no gradient: Adam would scale that noise up to whole steps.

@@ -31,6 +31,8 @@ class TrainingRow:
             those of that prompt until an engine works them out anew.
         reference: log-probabilities of the completion under the start model, float32
             (len(completion),); None where no engine has needed them.
+        shaping: gamma of an off-policy row, see :class:`cpi_theory.seam.Sample`; 0: none.
+        kl: weight of the divergence to the start model in this row, beside that of the loss.
     """
 
     prompt: Tokens
@@ -41,11 +43,16 @@ class TrainingRow:
     prompt_id: int
     off_policy: bool = False
     reference: NDArray[np.float32] | None = None
+    shaping: float = 0.0
+    kl: float = 0.0
 
     @property
     def informative(self) -> bool:
-        """Whether any token has an advantage other than 0: others have no gradient."""
-        return bool(np.any(self.advantages != 0))
+        """Whether a token has an advantage other than 0, or the row is held near the start model.
+
+        Others have no gradient.
+        """
+        return bool(np.any(self.advantages != 0)) or self.kl > 0
 
     def __len__(self) -> int:
         """Tokens that the model has to read."""
@@ -67,6 +74,7 @@ class PaddedRows:
         advantages: of completion tokens, else 0, float32 (n, W).
         reference: log-probabilities of completion tokens under the start model, else 0, float32
             (n, W); None unless every row has them.
+        shaping, kl: of each row, float32 (n, 1); None where all are 0.
     """
 
     input_ids: Tensor
@@ -75,6 +83,8 @@ class PaddedRows:
     old_logprobs: Tensor
     advantages: Tensor
     reference: Tensor | None = None
+    shaping: Tensor | None = None
+    kl: Tensor | None = None
 
 
 def pad_rows(
@@ -102,8 +112,18 @@ def pad_rows(
         old[i, len(row.prompt) : len(row)] = row.logprobs
         advantages[i, len(row.prompt) : len(row)] = row.advantages
     tensors = (torch.from_numpy(a).to(device) for a in (ids, real, sampled, old, advantages))
-    reference = _padded_reference(rows, shape, device)
-    return replace(PaddedRows(*tensors), reference=reference)
+    return replace(
+        PaddedRows(*tensors),
+        reference=_padded_reference(rows, shape, device),
+        shaping=_of_rows([row.shaping for row in rows], device),
+        kl=_of_rows([row.kl for row in rows], device),
+    )
+
+
+def _of_rows(values: Sequence[float], device: torch.device | str) -> Tensor | None:
+    return (
+        torch.tensor(values, dtype=torch.float32, device=device)[:, None] if any(values) else None
+    )
 
 
 def _padded_reference(
@@ -159,6 +179,8 @@ def _row(number: int, prompt: int, sample: Sample) -> TrainingRow:
         number,
         prompt,
         off_policy=sample.context is not None,
+        shaping=sample.shaping,
+        kl=sample.kl,
     )
 
 

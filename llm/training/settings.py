@@ -41,9 +41,12 @@ class LossSettings:
             sampled token and averaged as the other terms are; 0: none, and no start model is kept.
         kl_weighted: weight that estimate by the ratio to the policy that sampled, which makes its
             gradient that of the KL divergence itself; False: as first published for GRPO.
+        mask_above: tokens that were at least this likely when they were sampled have no gradient of
+            their advantage, in (0, 1]; 1: all tokens have one. Averages still count all of them.
         most_ratio: largest weight of a token in "corrected", in [1, 100].
 
-    Source: Shao et al. (2024), arXiv 2402.03300 (GRPO and its KL term); Liu et al. (2025), arXiv
+    Source: Guo et al. (2025), arXiv 2505.23564 (the mask); Shao et al. (2024), arXiv 2402.03300
+    (GRPO and its KL term); Liu et al. (2025), arXiv
     2503.20783 (Dr. GRPO); Yu et al. (2025), arXiv 2503.14476 (DAPO); arXiv 2512.02556 (the weighted
     KL term); arXiv 2605.25507 (SRPO).
     """
@@ -59,6 +62,7 @@ class LossSettings:
     kl: float = field(default=0.0, metadata={"later": True})
     kl_weighted: bool = field(default=True, metadata={"later": True})
     most_ratio: float = field(default=2.0, metadata={"later": True})
+    mask_above: float = field(default=1.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, get_args(Kind))
@@ -69,6 +73,7 @@ class LossSettings:
         check_positive("constant", self.constant)
         check_temperature("temperature", self.temperature, greedy=False)
         check_in_range("kl", self.kl, 0, 1000)
+        check_in_range("mask_above", self.mask_above, 1e-6, 1)
 
 
 @dataclass(frozen=True, slots=True)

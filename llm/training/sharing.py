@@ -188,6 +188,8 @@ def _cut(row: TrainingRow, length: int) -> TrainingRow:
         logprobs=row.logprobs[:kept],
         advantages=row.advantages[:kept],
         reference=None,  # of a KL term, which the comparison leaves out
+        shaping=0.0,
+        kl=0.0,
     )
 
 

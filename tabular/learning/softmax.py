@@ -161,7 +161,7 @@ class SoftmaxPolicy:
         if start is None:
             remedy = "give the policy that learning began with"
             raise InvalidInput("start", None, "needed, as a sample is held near it", remedy)
-        return self.log_probabilities - start.log_probabilities
+        return np.asarray(self.log_probabilities - start.log_probabilities)
 
     def _divergences(self, start: SoftmaxPolicy | None) -> NDArray[np.float64]:
         """KL(pi || pi_start) at each observation, shape (O,)."""
@@ -185,7 +185,8 @@ class SoftmaxPolicy:
         """By how much states are moved for a sample to follow its context."""
         if sample.context is None or not len(sample.rollout):
             return 0
-        layer, state = sample.rollout.states[0]
+        first: Any = sample.rollout.states[0]
+        layer, state = first
         size = self.mdp.states // getattr(self.mdp, "copies", 1)
         context: Any = sample.context
         if context[0] != layer or (context[1] - state) % size:

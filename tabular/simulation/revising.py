@@ -46,7 +46,8 @@ class RevisingTabular(TabularSimulator):
             if not len(rollout):
                 remedy = "revise rollouts that hold a step"
                 raise InvalidInput("rollouts", rollout, "an empty one has no start", remedy)
-            layer, state = rollout.states[0]
+            first: Any = rollout.states[0]
+            layer, state = first
             states.append((layer, int(state) % size + size * (1 if rollout.failed else 2)))
         return states
 

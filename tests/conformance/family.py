@@ -66,7 +66,8 @@ def able(name, world):
     if name in SCORED:
         return can_score(world)
     if name in SHOWN:
-        return can_demonstrate(world)
+        task = getattr(world, "task", None)
+        return can_demonstrate(world) and (task is None or hasattr(task, "demonstration"))
     if name in REVISED:
         return can_revise(world)
     return name in PLAIN or hasattr(world, "step_advantages")

@@ -27,6 +27,8 @@ DONE = "\\boxed{done}"
 class ReplayTask:
     """Problems of a tree: the words of a solution are actions, right if all of them are."""
 
+    revision = "{{question}}"
+
     def __init__(self, tree: ReasoningTree) -> None:
         self.tree = tree
 
@@ -35,6 +37,11 @@ class ReplayTask:
 
     def prompt(self, problem):
         return problem.question
+
+    def demonstration(self, problem, key):
+        right = self.tree.right_actions[int(problem.id)]
+        ends = [END] * (len(right) - 1) + [DONE]
+        return " ".join(f"a{action} {end}" for action, end in zip(right, ends, strict=True))
 
     def verify(self, problem, text):
         actions = [word for word in text.split() if word.startswith("a")]
@@ -62,6 +69,9 @@ class ReplaySampler:
 
     def _state(self, tokens):
         words = [self.words.piece(t) for t in tokens]
+        # In a second attempt the problem stands behind the first one again.
+        last = max(i for i, word in enumerate(words) if word.startswith("p"))
+        words = words[last:]
         problem = int(words[0][1:])
         actions = [int(w[1:]) for w in words[1:] if w.startswith("a")]
         off = self.tree.first_error(problem, actions) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from cpi_theory import InvalidInput, collect
@@ -21,7 +20,7 @@ COMBINATIONS = [
 def test_it_keeps_the_laws_or_is_refused_clearly(name, make):
     world = make()
     if able(name, world):
-        check_algorithm(FAMILY[name], make, starts(world, 6), prompts=6)
+        check_algorithm(FAMILY[name], make, starts(world, 3), prompts=3)
         return
     with pytest.raises(InvalidInput, match=r"cannot|does not know"):
         collect(FAMILY[name], world, starts(world, 4), 0)

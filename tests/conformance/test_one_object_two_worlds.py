@@ -13,6 +13,7 @@ from cpi_theory.algorithms.collecting import collect
 from cpi_theory.resets.uniform import StartReset
 from tabular.simulation.simulator import TabularSimulator
 from tabular.worlds.trees import reasoning_tree
+from tests.conformance.family import FAMILY, REVISED, SHOWN
 from tests.conformance.replay import replayed, start
 
 TREE = reasoning_tree(6, 3, 2, 0.6, 0.95, problems=4, seed=1)
@@ -28,6 +29,11 @@ ALGORITHMS = {
     "srpo, 1x8": ResetGRPO.layout("1x8", FirstErrorReset()),
     "rrpo, leave one out": RRPO(normalization="leave-one-out"),
     "restarts": ResetGRPO(StartReset()),
+} | {
+    # GiGPO is not among them: in the tree ways meet again, and texts remember theirs.
+    name: FAMILY[name]
+    for name in FAMILY
+    if name not in ("GiGPO", "CAPO, every step", *REVISED, *SHOWN)
 }
 
 

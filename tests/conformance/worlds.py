@@ -14,9 +14,11 @@ from llm.text.thoughts import ThoughtFormat
 from tabular.mdp.policies import uniform_policy
 from tabular.resets.localizer import Localizer
 from tabular.simulation.conservative import ConservativeTabular
+from tabular.simulation.revising import RevisingTabular
 from tabular.simulation.simulator import TabularSimulator
 from tabular.worlds.from_gymnasium import from_gymnasium
 from tabular.worlds.garnets import garnet
+from tabular.worlds.second_attempts import in_all_copies, second_attempts
 from tabular.worlds.trees import reasoning_tree
 from tests.conformance.replay import replayed, start
 from tests.cpi_theory.chain import Blind, Chain
@@ -58,6 +60,13 @@ def random_garnet():
     return ConservativeTabular(problem.mdp, problem.policy, success=0.5)
 
 
+def revised_tree():
+    """A tree whose problems can be attempted again."""
+    problem = reasoning_tree(4, 3, 1, 0.5, 0.9, problems=3, seed=5)
+    table = in_all_copies(problem.policy, 3)
+    return RevisingTabular(second_attempts(problem.mdp), table)
+
+
 def replayed_tree():
     """A language model that says what a tree's policy does."""
     problem = reasoning_tree(5, 3, 1, 0.5, 0.9, problems=4, seed=3)
@@ -85,6 +94,7 @@ WORLDS = {
         blurred_tree,
         frozen_lake,
         random_garnet,
+        revised_tree,
         replayed_tree,
         tiny_transformer,
     )

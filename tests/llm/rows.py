@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -51,6 +54,21 @@ def random_rows(count=12, seed=0, prompts=4, advantages=None, shift=0.0):
     return rows
 
 
+def of_second_attempts(rows, seed=0):
+    """Rows of which a third are shaped and a third held near a start model, which is off by 0.3."""
+    rng, kinds = np.random.default_rng(seed), ({}, {"shaping": 0.1}, {"kl": 0.5})
+    return [
+        replace(
+            row,
+            reference=(row.logprobs + 0.3 * rng.normal(size=len(row.completion))).astype(
+                np.float32
+            ),
+            **kinds[i % 3],
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
 def logprobs_of(model, prompt, completion, temperature=1.0):
     """Log-probabilities of a completion from a forward pass of its own, without padding."""
     ids = torch.tensor([[*prompt, *completion]])
@@ -71,8 +89,10 @@ def slow_loss(model, rows, settings):
             "constant": 1 / settings.constant,
         }[settings.aggregation]
         rows_tokens = zip(logprobs, row.logprobs.tolist(), row.advantages.tolist(), strict=True)
-        for logprob, old, advantage in rows_tokens:
-            if settings.kind == "unclipped":
+        for place, (logprob, old, advantage) in enumerate(rows_tokens):
+            if row.shaping:
+                term = -advantage * torch.exp(logprob) / (torch.exp(logprob) + row.shaping)
+            elif settings.kind == "unclipped":
                 term = -advantage * logprob
             elif settings.kind == "corrected":
                 ratio = min(float(torch.exp(logprob.detach() - old)), settings.most_ratio)
@@ -82,6 +102,14 @@ def slow_loss(model, rows, settings):
                 low, high = 1 - settings.clip_low, 1 + settings.clip_high
                 clipped = torch.clip(ratio, low, high)
                 term = -torch.minimum(advantage * ratio, advantage * clipped)
+            if old >= math.log(settings.mask_above):
+                term = term * float(settings.mask_above == 1)
+            if settings.kl + row.kl:
+                start = float(row.reference[place])
+                gap, weight = start - logprob, torch.exp(logprob - old)
+                estimate = torch.exp(gap) - gap - 1
+                estimate = estimate * (weight if settings.kl_weighted else 1)
+                term = term + (settings.kl + row.kl) * estimate
             total = total + share * term
     return total
 

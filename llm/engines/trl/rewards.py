@@ -258,6 +258,16 @@ class RewardSimulator(LanguageModelSimulator):
             self.template,
         )
 
+    def _asked_again(self, rollout: TextRollout, words: str) -> tuple[int, ...]:
+        problem = rollout.start.problem
+        assert isinstance(problem, PromptProblem)
+        prompt = problem.example["prompt"]
+        if not is_conversational({"prompt": prompt}):
+            return super()._asked_again(rollout, words)
+        text = self.vocabulary.decode(rollout.start.kept + rollout.tokens)
+        turns = [{"role": "assistant", "content": text}, {"role": "user", "content": words}]
+        return self.vocabulary.chat([*prompt, *turns], self.template)
+
     def _start(self, problem: Problem) -> TextState:
         assert isinstance(problem, PromptProblem)
         prompt, tokenizer = problem.example["prompt"], self.vocabulary.tokenizer

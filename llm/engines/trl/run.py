@@ -21,7 +21,7 @@ from trl.trainer.utils import split_tensor_dict
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Collection
-from llm.engines.lean import StepReport, learned_rows
+from llm.engines.lean import StepReport, learned_rows, needs_reference
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.forward import forward_kept
 from llm.engines.trl.settings import TrlSettings, trl_config
@@ -220,7 +220,7 @@ class _RunTrainer(SimulatorTrainer):
         ids = list(range(len(problems)))[rank::processes]
         starts = self.simulator.start_states([problems[i] for i in ids])
         key = self.key.child("collect", self.number)
-        return driver_of(self.simulator)(self.algorithm, self.simulator, starts, key, ids)
+        return driver_of(self.simulator)(self._scheduled(), self.simulator, starts, key, ids)
 
     def _problems(self, number: int) -> list[Problem]:
         problems = list(self._problems_of(number))
@@ -252,7 +252,8 @@ class _RunTrainer(SimulatorTrainer):
         """Return what learning from the collection did, counted as the lean loop counts."""
         updates, epochs = self.per_collection, self._settings.epochs
         informative = learned_rows(self._rows, self.loss)
-        read = sum(map(len, self._rows)) if self.loss.kl else 0  # by the start model, once
+        # By the start model, once.
+        read = sum(map(len, self._rows)) if needs_reference(self._rows, self.loss) else 0
         # Losses of micro-batches add up to that of their update; the report is of the mean update.
         self.report = StepReport(
             sum(self._losses) / updates,

@@ -124,6 +124,8 @@ def rows_of(part: Outputs) -> list[TrainingRow]:
                 0,
                 0,
                 reference=found["reference"].numpy() if "reference" in found else None,
+                shaping=float(part["shaping"][i]) if "shaping" in part else 0.0,
+                kl=float(part["kl"][i]) if "kl" in part else 0.0,
             )
         )
     return rows

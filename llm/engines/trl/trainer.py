@@ -22,12 +22,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Collection, Reason
+from cpi_theory.seam import Algorithm, Collection, Reason, needs_start, scheduled
 from llm.engines.lean import (
     check_trainable,
     computing,
     diverged,
     first_ratio,
+    needs_reference,
     renews_logprobs,
     with_logprobs,
     with_reference,
@@ -108,7 +109,7 @@ class CollectingTrainer(GRPOTrainer):
             assert isinstance(self.simulator.sampler, TrlSampler)
             self.simulator.sampler.attach(self.vllm_generation)
         self._check_law()
-        if self.loss.kl:
+        if self.loss.kl or needs_start(self.algorithm):
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
                 problem = "needs the start weights, which no process holds whole"
                 raise InvalidInput("kl", self.loss.kl, problem, "set it to 0, or train without")
@@ -171,7 +172,12 @@ class CollectingTrainer(GRPOTrainer):
         self._sync()
         key = self.key.child("collect", self.state.global_step)
         driver = driver_of(self.simulator)
-        return driver(self.algorithm, self.simulator, self._starts(places), key, places)
+        return driver(self._scheduled(), self.simulator, self._starts(places), key, places)
+
+    def _scheduled(self) -> Algorithm:
+        """The algorithm as it is at this update."""
+        most = max(int(self.state.max_steps), 1)
+        return scheduled(self.algorithm, min(self.state.global_step / most, 1.0))
 
     def _sync(self) -> None:
         """Bring an engine with weights of its own up to date."""
@@ -193,7 +199,7 @@ class CollectingTrainer(GRPOTrainer):
         with computing(model, self._settings):
             every = renews_logprobs(self._settings, self.loss)
             rows = with_logprobs(model, rows, self.loss.temperature, size, every)
-            if self._start is not None:
+            if self._start is not None and needs_reference(rows, self.loss):
                 with self.accelerator.autocast():  # as the loss works out its own
                     rows = with_reference(model, rows, self._start, self.loss.temperature, size)
         prompts = [torch.tensor(row.prompt) for row in rows]
@@ -209,8 +215,10 @@ class CollectingTrainer(GRPOTrainer):
             "sampling_per_token_logps": _padded(old, 0.0),
             "advantages": _padded(gains, 0.0),
             "counted": torch.tensor([int(i < real) for i in range(len(rows))]),
+            "shaping": torch.tensor([[row.shaping] for row in rows]),
+            "kl": torch.tensor([[row.kl] for row in rows]),
         }
-        if self._start is not None:
+        if all(row.reference is not None for row in rows):
             known = [torch.as_tensor(row.reference, dtype=torch.float32) for row in rows]
             outputs["reference"] = _padded(known, 0.0)
         return {name: tensor.to(device) for name, tensor in outputs.items()}
@@ -242,7 +250,11 @@ class CollectingTrainer(GRPOTrainer):
         # Processes average their gradients, while each of these is a share of one sum.
         processes = int(self.accelerator.num_processes)
         reference = part.get("reference")
-        loss = policy_loss(logprobs, old, gains, mask, totals, self.loss, reference) * processes
+        held = part["kl"] if bool(part["kl"].any()) else None
+        loss = policy_loss(
+            logprobs, old, gains, mask, totals, self.loss, reference, part["shaping"], held
+        )
+        loss = loss * processes
         # Of several processes one alone must not raise, or the others would wait for it in their
         # next exchange; the guard sees the gradient that they share.
         if processes == 1 and not math.isfinite(float(loss.detach())):
@@ -278,6 +290,7 @@ class CollectingTrainer(GRPOTrainer):
         informative = (inputs["advantages"] != 0).any(dim=1)
         if self.loss.kl:
             informative |= inputs["counted"].bool()
+        informative |= (inputs["kl"][:, 0] > 0) & inputs["counted"].bool()
         informative[0] |= not informative.any()  # backward needs a graph
         # Padding that no remaining row needs goes too: it would be read for nothing.
         part = {name: t[informative] for name, t in inputs.items() if t.ndim}
@@ -533,7 +546,10 @@ def pad_batch(rows: Sequence[TrainingRow], places: int) -> list[TrainingRow]:
     return [
         *rows,
         # A copy of a real row adds no length, and with an advantage of 0 no gradient.
-        *(replace(rows[0], advantages=0 * rows[0].advantages) for _ in range(places - len(rows))),
+        *(
+            replace(rows[0], advantages=0 * rows[0].advantages, kl=0.0)
+            for _ in range(places - len(rows))
+        ),
     ]
 
 

@@ -266,6 +266,17 @@ class ArithmeticTask:
             for i, (o, v) in enumerate(zip(exercise.operations, values, strict=True))
         ]
 
+    def demonstration(self, problem: Problem, key: Key) -> str:
+        """Return the right solution as the model writes it; there is one, up to filler words."""
+        fillers = key.generator().choice(FILLERS, self.horizon)
+        thoughts = (text.split(" ", 1)[1] for text in self.solution(problem))
+        return " ".join(f"{word} {rest}" for word, rest in zip(fillers, thoughts, strict=False))
+
+    @property
+    def revision(self) -> str:
+        """Words that ask for a second attempt: the question again, as there are no others."""
+        return "Q {{question}}"
+
     def first_error(self, problem: Problem, thoughts: Sequence[str]) -> int | None:
         """Return the 0-based index of the first thought that is not the right continuation.
 

@@ -20,7 +20,7 @@ from experiments.execution.settings import Execution
 from experiments.learn.command import run
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget, CurveSpec, learning_curve
-from experiments.methods import TABULAR_METHODS, GroupMethod
+from experiments.methods import FAMILY, REVISING, TABULAR_METHODS, GroupMethod
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.worlds.tabular import WORLDS, GymWorld, LockWorld, TreeWorld, build_world, choose
@@ -31,9 +31,16 @@ SMALL = Budget(
     prompts=2, updates=3, every=2, trials=200, conservative_rollouts=1500, exact_updates=6,
     exact_every=2,
 )  # fmt: skip
+MATCHED = ("Dr. GRPO", "RLOO", "RRPO, any", "UnsureReset", "VPPO", "CAPO", "lambda-GRPO", "GiGPO",
+           "R3", "R3, mixed", "own prefixes", "SCoRe")  # fmt: skip
+FAMILY_METHODS = [
+    name for name, method in TABULAR_METHODS.items()
+    if isinstance(method, GroupMethod) and (name in FAMILY or name == "CAPO, every step")
+]  # fmt: skip
 GROUP_METHODS = [
-    name for name, method in TABULAR_METHODS.items() if isinstance(method, GroupMethod)
-]
+    name for name, method in TABULAR_METHODS.items()
+    if isinstance(method, GroupMethod) and (name in MATCHED or name not in FAMILY_METHODS)
+]  # fmt: skip
 EXACT_METHODS = [name for name in TABULAR_METHODS if name.endswith("exact")]
 
 
@@ -109,6 +116,23 @@ def test_rollouts_are_matched_at_eight_per_prompt(world: str, method: str) -> No
     assert [row["rollouts"] for row in rows] == [0, 2 * 2 * 8, 3 * 2 * 8]
     assert [row["point"] for row in rows] == [0, 1, 2]
     assert {(row["world"], row["method"], row["seed"]) for row in rows} == {(world, method, 0)}
+
+
+@pytest.mark.parametrize("method", FAMILY_METHODS)
+def test_the_family_learns_on_a_tree(method: str) -> None:
+    budget = dataclasses.replace(SMALL, prompts=4, updates=30, every=30)
+    begin, end = curve("tree-natural", method, budget=budget)
+    assert end["rollouts"] >= 30 * 4 * 8
+    assert end["value"] > begin["value"] + 0.02
+    assert ("second" in end) == (method in REVISING)
+
+
+def test_score_learns_second_attempts_first_and_then_both() -> None:
+    budget = dataclasses.replace(SMALL, prompts=8, updates=120, every=60)
+    before, half, end = curve("tree-natural", "SCoRe", budget=budget)
+    # Stage 1 holds the first attempt where it was, and stage 2 does not.
+    assert abs(half["value"] - before["value"]) < 0.01 < end["value"] - half["value"]
+    assert half["second"] > half["value"] + 0.1
 
 
 def test_a_reset_saves_the_steps_before_it() -> None:

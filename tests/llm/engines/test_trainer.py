@@ -17,7 +17,7 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from cpi_theory import GRPO, RRPO, SRPO, Key
+from cpi_theory import GRPO, RRPO, SRPO, CritiqueGRPO, Key, SCoRe
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.checks import InvalidInput
 from cpi_theory.seam import Group
@@ -124,6 +124,55 @@ def test_an_update_is_the_lean_one(tmp_path, algorithm, loss):
     assert relative(trl - start(), lean - start()) < 1e-3
     assert curve(ours)[0]["loss"] == pytest.approx(report.loss, rel=1e-4, abs=1e-6)
     assert curve(ours)[0]["grad_norm"] == pytest.approx(report.gradient_norm, rel=1e-4)
+
+
+class Revising(type(simulator())):
+    """The world of lengths, whose second attempts have the first one in their prompt."""
+
+    def revise(self, rollouts, keys):
+        starts = [rollout.start for rollout in rollouts]
+        return [
+            dataclasses.replace(s, prompt=s.prompt + r.tokens[:3], kept=(), ends=())
+            for s, r in zip(starts, rollouts, strict=True)
+        ]
+
+
+def revising():
+    world = simulator()
+    world.__class__ = Revising
+    return world
+
+
+@pytest.mark.parametrize("way", ["off", "always"])
+@pytest.mark.parametrize(
+    "algorithm", [SCoRe(3, hold=0.5), SCoRe(3).at(1.0), CritiqueGRPO(4, kept=2)], ids=str
+)
+def test_second_attempts_are_learned_as_in_the_lean_loop(tmp_path, cheap, algorithm, way):
+    """Two updates, so that there is something to hold the model near to."""
+    optimizer = dataclasses.replace(OPTIMIZER, shared_prefixes=way)
+
+    class Fixed(Watched):
+        def _scheduled(self):
+            return self.algorithm
+
+    ours = trainer(
+        tmp_path, algorithm, optimizer=optimizer, kind=Fixed, world=revising(), updates=2
+    )
+    ours.train()
+    world = revising()
+    lean = LeanTrainer(world.sampler.model, optimizer, SEQUENCE, keep_start=True)
+    problems, reports = world.task.problems("train", 6, 0), []
+    for number, places in enumerate(ours.seen):
+        starts = world.start_states([problems[i] for i in places])
+        key = KEY.child("collect", number)
+        rows = training_rows(collect(algorithm, world, starts, key, places))
+        reports.append(lean.step(rows))
+    marked = [row for row in rows if row.kl or row.shaping]
+    assert bool(marked) == (algorithm != SCoRe(3).at(1.0))
+    assert relative(weights(ours.model) - start(), weights(world.sampler.model) - start()) < 1e-3
+    for entry, report in zip(curve(ours), reports, strict=True):
+        assert entry["loss"] == pytest.approx(report.loss, rel=1e-3, abs=1e-5)
+        assert entry["grad_norm"] == pytest.approx(report.gradient_norm, rel=1e-3)
 
 
 @pytest.fixture

@@ -6,17 +6,28 @@ import dataclasses
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
-from llm.engines.lean import completion_logprobs
+from llm.engines.lean import LeanTrainer, completion_logprobs
+from llm.training import sharing
 from llm.training.losses import Totals, policy_loss
 from llm.training.rows import pad_rows
-from llm.training.settings import LossSettings
-from tests.llm.rows import gradient, logprobs_of, random_rows, relative, slow_loss, tiny_model
+from llm.training.settings import LossSettings, OptimizerSettings
+from llm.training.shared_prefixes import tree_of
+from tests.llm.rows import (
+    gradient,
+    logprobs_of,
+    of_second_attempts,
+    random_rows,
+    relative,
+    slow_loss,
+    tiny_model,
+)
 
 torch.set_num_threads(1)
 KINDS = ("unclipped", "corrected", "clipped")
@@ -37,7 +48,8 @@ def loss_of(model, batch, of, loss):
     """What some rows contribute to an update's loss, as the engines put it together."""
     logprobs = completion_logprobs(model, batch, loss.temperature)
     old, gains, mask = batch.old_logprobs, batch.advantages, batch.completion_mask
-    return policy_loss(logprobs, old, gains, mask, of, loss, batch.reference)
+    more = batch.reference, batch.shaping, batch.kl
+    return policy_loss(logprobs, old, gains, mask, of, loss, *more)
 
 
 def whole(model, rows, loss):
@@ -52,6 +64,72 @@ def test_value_and_gradient_are_those_of_unpadded_rows_one_at_a_time(loss, tempe
     ours, slow = whole(model, rows, loss), slow_loss(model, rows, loss)
     assert ours.item() == pytest.approx(slow.item(), rel=1e-5)
     assert relative(gradient(model, ours), gradient(model, slow)) < 1e-5
+
+
+@every_loss
+@pytest.mark.parametrize("changes", [{}, {"mask_above": 0.4}, {"kl": 0.2, "kl_weighted": False}])
+def test_shaped_held_and_masked_terms_are_those_of_their_definition(loss, changes):
+    loss = dataclasses.replace(loss, **changes)
+    model, rows = tiny_model(), of_second_attempts(random_rows(shift=0.3))
+    ours, slow = whole(model, rows, loss), slow_loss(model, rows, loss)
+    assert ours.item() == pytest.approx(slow.item(), rel=1e-5)
+    found = gradient(model, ours)
+    assert relative(found, gradient(model, slow)) < 1e-5
+    if not loss.kl:  # the control: without what rows ask for
+        plain = whole(model, random_rows(shift=0.3), loss)
+        assert relative(gradient(model, plain), found) > 0.01
+
+
+def test_a_shaped_term_worked_by_hand():
+    """p = gamma = 1/4: the term is -A/2, its slope in log p is -A g p / (p + g)^2 = -A/4."""
+    new = torch.tensor([[math.log(0.25)], [math.log(0.25)]], requires_grad=True)
+    gain, mask, shaping = torch.tensor([[2.0], [2.0]]), new > -9, torch.tensor([[0.25], [0.0]])
+    args = torch.zeros(2, 1), gain, mask, Totals(1, 1), LossSettings(), None, shaping
+    loss = policy_loss(new, *args)
+    assert loss.item() == pytest.approx(-1 - 2 * math.log(0.25))
+    (slope,) = torch.autograd.grad(loss, new)
+    assert slope.flatten().tolist() == pytest.approx([-0.5, -2.0])
+
+
+def test_rows_that_are_held_need_a_start_model():
+    held = [dataclasses.replace(row, kl=0.5) for row in random_rows()]
+    with pytest.raises(InvalidInput, match=r"reference.*of rows"):
+        whole(tiny_model(), held, LossSettings())
+    with pytest.raises(InvalidInput, match=r"no start model was kept.*keep_start=True"):
+        LeanTrainer(tiny_model(), OptimizerSettings(), LossSettings()).step(held)
+
+
+@pytest.mark.parametrize("way", ["off", "always"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lean_loop_takes_them_read_by_themselves_or_along_a_tree(kind, way, monkeypatch):
+    """The norm that it reports is that of the loss written out, after one step from the start."""
+    monkeypatch.setattr(sharing, "tree_of", lambda rows, worth=3: tree_of(rows, worth))
+    loss = LossSettings(kind, mask_above=0.5)
+    rows = [dataclasses.replace(r, prompt=(5, 6, 7, 8, 9)) for r in random_rows()]
+    model = tiny_model()
+    with torch.no_grad():
+        known = [logprobs_of(model, r.prompt, r.completion).numpy() for r in rows]
+    rows = [dataclasses.replace(r, logprobs=k) for r, k in zip(rows, known, strict=True)]
+    kinds = ({}, {"shaping": 0.1}, {"kl": 0.5})
+    rows = [dataclasses.replace(row, **kinds[i % 3]) for i, row in enumerate(rows)]
+    moved = tiny_model()
+    trainer = LeanTrainer(
+        moved, OptimizerSettings(shared_prefixes=way, max_norm=100), loss, keep_start=True
+    )
+    with torch.no_grad():  # away from the start model, so that there is something to hold
+        for p in moved.parameters():
+            p.mul_(1.1)
+    expected_rows = [
+        dataclasses.replace(row, reference=k) for row, k in zip(rows, known, strict=True)
+    ]
+    again = tiny_model()
+    again.load_state_dict(moved.state_dict())
+    slow = gradient(again, slow_loss(again, expected_rows, loss))
+    report = trainer.step(rows)
+    assert report.gradient_norm == pytest.approx(float(slow.norm()), rel=1e-4)
+    assert report.trained_rows == sum(row.informative for row in rows)
+    assert any(not np.any(row.advantages) and row.kl for row in rows)
+    assert trainer._sharing.refused is None
 
 
 @every_loss
