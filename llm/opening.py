@@ -94,6 +94,7 @@ def open_model(
     seed: int = 0,
     wrap: Callable[[Sampler], Sampler] | None = None,
     success: float = 1.0,
+    revision: str | None = None,
 ) -> OpenModel:
     """Load a model and set up the world in which it works on a task.
 
@@ -110,6 +111,7 @@ def open_model(
         seed: of the first weights of adapters.
         wrap: replaces the sampler, for instance by one that keeps a journal of it.
         success: a rollout fails if its reward is below this.
+        revision: words that ask for a second attempt, see :class:`LanguageModelSimulator`.
 
     Returns:
         Model, vocabulary, simulator and oracle.
@@ -132,7 +134,7 @@ def open_model(
     else:
         own = localizer(sampler, vocabulary)
     simulator = LanguageModelSimulator(
-        sampler, vocabulary, task, form, sampling, own, success, chat, engine.streaming
+        sampler, vocabulary, task, form, sampling, own, success, chat, engine.streaming, revision
     )
     oracle = None
     if checks_steps(task):

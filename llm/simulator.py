@@ -233,14 +233,21 @@ class LanguageModelSimulator:
         return states
 
     def _asked_again(self, rollout: TextRollout, words: str) -> tuple[int, ...]:
-        state, tokens = rollout.start, rollout.tokens
+        """The prompt of a second attempt."""
+        if not self.chat.template:
+            return self._appended(rollout, words)
+        state = rollout.start
+        text = self.vocabulary.decode(state.kept + rollout.tokens)
+        return self.chat.again(self.vocabulary, self.task.prompt(state.problem), text, words)
+
+    def _appended(self, rollout: TextRollout, words: str) -> tuple[int, ...]:
+        """What was read and written, as it is, and words behind it."""
+        tokens = rollout.tokens
         # Without the end of the sequence, behind which nothing is read as it was meant.
         if tokens and tokens[-1] in self.vocabulary.eos:
             tokens = tokens[:-1]
-        if not self.chat.template:
-            return state.tokens + tokens + self.vocabulary.encode(f"\n\n{words}\n\n", special=False)
-        asked, text = self.task.prompt(state.problem), self.vocabulary.decode(state.kept + tokens)
-        return self.chat.again(self.vocabulary, asked, text, words)
+        asked = self.vocabulary.encode(f"\n\n{words.strip()}\n\n", special=False)
+        return rollout.start.tokens + tokens + asked
 
     def demonstrate(self, states: Sequence[TextState], keys: Keys) -> list[TextRollout]:
         """Return the task's own solution from the start of each problem, cut and judged.

@@ -23,7 +23,7 @@ from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.learn.config import _EXACT, LearnConfig
 from experiments.learn.curves import learning_curve
-from experiments.methods import TABULAR_METHODS, ConservativeMethod, GroupMethod
+from experiments.methods import FAMILY, TABULAR_METHODS, ConservativeMethod, GroupMethod
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.worlds.tabular import build_world
@@ -51,12 +51,18 @@ def _summaries(config: LearnConfig, rows: Sequence[Row]) -> dict[str, Compute]:
     key = Key.of(config.seed)
     return {
         "bands": lambda: summary.bands(groups, summary.AXES, config.resamples, key),
-        "pairs": lambda: summary.pairs(learners),
+        "pairs": lambda: summary.pairs(learners, contrasts=_contrasts(config.methods)),
         "groups": lambda: summary.groups(groups),
         "collections": lambda: summary.collections(groups),
         "reach": lambda: summary.reach(learners),
         "conservative": lambda: _conservative_bands(config, curves, key),
     }
+
+
+def _contrasts(methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The known pairs, and each of the family beside GRPO and SRPO."""
+    family = [name for name in methods if name in FAMILY]
+    return (*summary.CONTRASTS, *((n, other) for n in family for other in ("GRPO", "SRPO")))
 
 
 def _of_kind(curves: dict[tuple[str, str], Curves], kind: type) -> dict[tuple[str, str], Curves]:

@@ -32,7 +32,8 @@ class LearnConfig:
             cliff-walking, or names from `more`.
         methods: run in every world: GRPO, RRPO, SRPO, SRPO-70 and SRPO-40 (localiser right with
             probability .7, .4), Frontier, Frontier-70, CPI-RR, CPI-CARO, and the latter two with
-            ", exact".
+            ", exact"; and the family of credit methods, such as VinePPO, TreeRL or SCoRe, which
+            docs/methods.md lists.
         sampled_worlds: in which of them CPI-RR and CPI-CARO run from samples, which takes many.
         seeds: curves per world and method; bands and differences are over them.
         seed: of all randomness.

@@ -27,7 +27,8 @@ class TrainConfig:
         worlds: names of worlds: natural, sparse, early (chains of arithmetic with hard steps as
             they come, four of them, three early ones), or names from `more`.
         methods: GRPO, RRPO, SRPO, ORACLE (SRPO with the exact step checker as localiser), Frontier
-            and EntropyReset (resets to the first thought in which the model was unsure), or names
+            and EntropyReset (resets to the first thought in which the model was unsure); the family
+            of credit methods, such as VinePPO, VPPO or SCoRe, which docs/methods.md lists; or names
             from `more_methods`.
         seeds: runs per world and method; bands and differences are over them, and one has none.
         seeds_by_world: another number for some worlds, in configuration files only.

@@ -51,6 +51,7 @@ def open_world(
         seed,
         wrap,
         world.success,
+        None if writing is None else writing.revision_words(),
     )
 
 

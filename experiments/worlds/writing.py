@@ -199,6 +199,7 @@ class Writing:
         readings: how a reply without a box may be read, tried in this order.
         ask_single: whether they are asked about rollouts of a single thought, in which there is
             nothing to find; None: under a delimiter alone, as older versions did.
+        revision: words that ask for a second attempt; None: those of the task or the package.
     """
 
     boundary: AnyBoundary = field(default_factory=Delimiter, metadata=LATER)
@@ -220,6 +221,7 @@ class Writing:
     localization_tokens: int = 4096
     readings: tuple[Reading, ...] = field(default=(), metadata=LATER)
     ask_single: bool | None = field(default=None, metadata=LATER)
+    revision: Text | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         check_count("localization_tokens", self.localization_tokens)
@@ -263,6 +265,16 @@ class Writing:
             answer=self.answer.asked(),
         )
         return Prompt("solve_steps", re.sub(r"\n{3,}", "\n\n", text))
+
+    def revision_words(self) -> str | None:
+        """What asks for a second attempt, with the placeholder question if it is wanted.
+
+        Raises:
+            InvalidInput: a file cannot be read, or has another placeholder.
+        """
+        if self.revision is None:
+            return None
+        return _prompt("revision", self.revision).check((), {"question"}).text
 
     def around(self, asked: Callable[[str], str]) -> Chat:
         """What stands around the prompt.

@@ -62,7 +62,7 @@ def test_equal_seeds_give_equal_groups_and_advantages(algorithm, seed):
         np.testing.assert_array_equal(ours.advantages, theirs.advantages)
         for one, other in zip(ours.rollouts, theirs.rollouts, strict=True):
             assert actions(one, text) == actions(other, text)
-            assert (one.reward, one.failed) == (other.reward, other.failed)
+            np.testing.assert_equal((one.reward, one.failed), (other.reward, other.failed))
             assert one.states[0][0] == len(other.states[0].ends)
     for count in ("generated_rollouts", "generated_steps", "refusals", "localizations"):
         assert getattr(tabular, count) == getattr(language, count)

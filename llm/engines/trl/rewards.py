@@ -263,7 +263,7 @@ class RewardSimulator(LanguageModelSimulator):
         assert isinstance(problem, PromptProblem)
         prompt = problem.example["prompt"]
         if not is_conversational({"prompt": prompt}):
-            return super()._asked_again(rollout, words)
+            return self._appended(rollout, words)
         text = self.vocabulary.decode(rollout.start.kept + rollout.tokens)
         turns = [{"role": "assistant", "content": text}, {"role": "user", "content": words}]
         return self.vocabulary.chat([*prompt, *turns], self.template)

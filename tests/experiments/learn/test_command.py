@@ -366,6 +366,18 @@ def test_the_command_stores_tables_that_figures_read(tmp_path: Path) -> None:
     assert "half of what can be gained" in text
 
 
+def test_the_family_is_compared_with_what_it_is_to_beat(tmp_path: Path) -> None:
+    console = Console(record=True, width=160)
+    config = dataclasses.replace(
+        TINY, worlds=("lock",), sampled_worlds=(), methods=("GRPO", "SRPO", "VPPO", "SCoRe")
+    )
+    assert run(config, tmp_path, Execution(workers=1), console) == 0
+    pairs = {(r["first"], r["second"]) for r in Run.existing(tmp_path, "learn").read("pairs")}
+    ours = {(name, other) for name in ("VPPO", "SCoRe") for other in ("GRPO", "SRPO")}
+    assert ours <= pairs
+    assert "VPPO - SRPO" in console.export_text()
+
+
 def test_the_command_gives_the_same_files_from_two_processes(tmp_path: Path) -> None:
     config = dataclasses.replace(TINY, worlds=("lock",))
     for folder, workers in (("one", 1), ("two", 2)):
