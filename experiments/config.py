@@ -222,6 +222,8 @@ def _parsed(parse: Callable[[str], Any], value: str, where: str) -> Any:
 
 
 def _name(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
     names = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}
     return names.get(hint) or str(getattr(hint, "__name__", hint))
 

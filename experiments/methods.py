@@ -206,6 +206,23 @@ TRAINED = ("GRPO", "RRPO", "SRPO", "ORACLE", "Frontier")
 """Those that it trains unless told otherwise."""
 
 
+Family = (
+    VinePPO
+    | SPOChain
+    | SPOTree
+    | TreeRPO
+    | TreeRL
+    | VPPO
+    | CAPO
+    | LambdaGRPO
+    | GiGPO
+    | PrefixStarts
+    | SCoRe
+    | CritiqueGRPO
+)
+"""Classes of the family whose values may stand in settings files."""
+
+
 @dataclass(frozen=True)
 class MethodVariant:
     """A method of a user's own: an algorithm that `train` knows, with parameters.
@@ -215,7 +232,8 @@ class MethodVariant:
 
     Attributes:
         name: in records and figures.
-        algorithm: GRPO, RRPO, SRPO or Frontier.
+        algorithm: GRPO, RRPO, SRPO or Frontier, with the parameters below; or a table that names a
+            class of the family and its own, as ``{ type = "VinePPO", continuations = 9 }``.
         localizer: see :class:`LanguageMethod`.
         rollouts: per prompt: the group of GRPO, all of Frontier's, or of a `layout`.
         layout: of RRPO and SRPO, "RxS": R parents with S suffixes each, and the rest of the
@@ -233,7 +251,7 @@ class MethodVariant:
     """
 
     name: str
-    algorithm: Literal["GRPO", "RRPO", "SRPO", "Frontier"]
+    algorithm: Literal["GRPO", "RRPO", "SRPO", "Frontier"] | Family
     localizer: Literal["self", "oracle"] | Locating = "self"
     rollouts: int | None = None
     layout: str | None = None
@@ -254,7 +272,8 @@ class MethodVariant:
             remedy = "choose one without slashes"
             raise InvalidInput("more_methods.name", self.name, "not a name of a folder", remedy)
         algorithms = ("GRPO", *_BASED)
-        check_choice(f"more_methods.{self.name}.algorithm", self.algorithm, algorithms)
+        if isinstance(self.algorithm, str):
+            check_choice(f"more_methods.{self.name}.algorithm", self.algorithm, algorithms)
         self.method()
 
     def method(self) -> LanguageMethod:
@@ -266,7 +285,9 @@ class MethodVariant:
         given = {name: v for name in _PARAMETERS if (v := getattr(self, name)) is not None}
         for name, value in given.items():
             if self.algorithm not in _PARAMETERS[name]:
-                raise self._refused(name, value, f"{self.algorithm} has no such parameter")
+                known = self.algorithm
+                named = known if isinstance(known, str) else f"{type(known).__name__} outside it"
+                raise self._refused(name, value, f"{named} has no such parameter")
         try:
             return LanguageMethod(self.name, self._made(given), self.localizer)
         except InvalidInput as error:
@@ -274,6 +295,8 @@ class MethodVariant:
             raise InvalidInput(field, error.value, error.problem, error.remedy) from error
 
     def _made(self, given: dict[str, Any]) -> GroupAlgorithm:
+        if not isinstance(self.algorithm, str):
+            return self.algorithm
         if self.algorithm == "GRPO":
             return GRPO(**{"rollouts": 8} | given)
         if self.algorithm == "Frontier":

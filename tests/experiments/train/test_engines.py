@@ -33,7 +33,7 @@ ENGINES = ("lean", "trl")
 LONGER = dataclasses.replace(BUDGET, updates=4, every=2)
 
 
-@pytest.mark.parametrize("method", ["GRPO", "SRPO"])
+@pytest.mark.parametrize("method", ["GRPO", "SRPO", "VinePPO", "SCoRe", "Critique-GRPO", "R3"])
 def test_both_engines_give_the_same_curve(method):
     lean, trl = (training_curve(spec(method, engine=engine)) for engine in ENGINES)
     for a, b in zip(lean, trl, strict=True):

@@ -5,20 +5,28 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
-from cpi_theory import GRPO, RRPO, SRPO, FrontierGRPO
+from cpi_theory import GRPO, RRPO, SRPO, Adaptive, FrontierGRPO, PrefixStarts, VinePPO
 from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.resets.first_error import FirstErrorReset
 from experiments.config import load_config
 from experiments.execution.settings import Execution
-from experiments.methods import LANGUAGE_METHODS, LanguageMethod, MethodVariant, choose_methods
-from experiments.runs.encoding import digest
+from experiments.methods import (
+    LANGUAGE_METHODS,
+    GroupMethod,
+    LanguageMethod,
+    MethodVariant,
+    choose_methods,
+)
+from experiments.runs.encoding import canonical, digest
 from experiments.runs.store import Run
 from experiments.train.command import run
 from experiments.train.config import TrainConfig
 from experiments.train.spec import TrainBudget
 from experiments.train.summary import CONTRASTS, contrasts
+from experiments.worlds.writing import Writing
+from llm.training.settings import LossSettings
 
 FILE = """
 name = "variants"
@@ -96,6 +104,46 @@ def test_a_file_names_variants(tmp_path):
 )
 def test_a_variant_is_the_algorithm_with_those_parameters(given, algorithm):
     assert MethodVariant("mine", **given).method() == LanguageMethod("mine", algorithm)
+
+
+def test_a_table_names_a_class_of_the_family(tmp_path):
+    (tmp_path / "run.toml").write_text(
+        """
+        methods = ["vine", "back"]
+        [[more_methods]]
+        name = "vine"
+        algorithm = { type = "VinePPO", rollouts = 2, continuations = 5 }
+        [[more_methods]]
+        name = "back"
+        algorithm = { type = "PrefixStarts", schedule = { type = "Adaptive", probes = 2 } }
+        """
+    )
+    config = load_config(TrainConfig, tmp_path / "run.toml")
+    assert [spec.method for spec in config.specs()[:2]] == [
+        LanguageMethod("vine", VinePPO(2, 5)),
+        LanguageMethod("back", PrefixStarts(schedule=Adaptive(probes=2))),
+    ]
+    for algorithm, message in (
+        ('"VinePO"', r"algorithm = 'VinePO'.*'GRPO' or 'RRPO'.*a table of VinePPO"),
+        ('{ type = "VinePO" }', r"algorithm\.type = 'VinePO'.*TreeRL"),
+        ('{ type = "VinePPO", k = 3 }', r"algorithm\.k = 3: unknown key"),
+        ('{ type = "VinePPO", rollouts = 0 }', r"rollouts = 0"),
+    ):
+        text = f'[[more_methods]]\nname = "x"\nalgorithm = {algorithm}\n'
+        (tmp_path / "bad.toml").write_text(text)
+        with pytest.raises(InvalidInput, match=message):
+            load_config(TrainConfig, tmp_path / "bad.toml")
+    with pytest.raises(InvalidInput, match=r"x\.rollouts = 8: VinePPO outside it has no such"):
+        MethodVariant("x", VinePPO(), rollouts=8)
+
+
+def test_later_fields_change_no_name_of_a_stored_method():
+    """Those that resets and methods of tables have been stored without so far."""
+    assert "failures_only" not in canonical(RRPO())
+    assert "failures_only" in canonical(RRPO(failures_only=False))
+    assert "revises" not in canonical(GroupMethod("x", RRPO()))
+    assert "mask_above" not in canonical(LossSettings())
+    assert "revision" not in canonical(Writing())
 
 
 def test_without_parameters_a_variant_is_the_method_of_that_name():
