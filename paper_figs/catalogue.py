@@ -34,6 +34,7 @@ from paper_figs.figures.resets import (
 )
 from paper_figs.figures.tightness import tightness_figure
 from paper_figs.figures.trees import layouts_figure, positions_figure, reset_figure
+from paper_figs.figures.values import value_figure
 from paper_figs.figures.worlds import worlds_figure
 
 
@@ -298,6 +299,16 @@ FIGURES: tuple[Entry, ...] = (
         "pass@k (unbiased) after clean and erroneous prefixes of named and random resets, with "
         "95 % intervals over problems. Hollow: as many thoughts kept of another failure, whatever "
         "its own prefix, and fresh rollouts of the same problems.",
+    ),
+    Entry(
+        "localize-values",
+        "localize",
+        (("localize", "value_curve"), ("localize", "value_drops")),
+        value_figure,
+        "Success of the model's continuations of solutions whose first error is marked, by how "
+        "many steps are kept (a; right of the dotted line the error is among them), and how far it "
+        "falls across the marked step and across the others of the same solutions (b). 95 % "
+        "intervals over questions.",
     ),
     Entry(
         "diagnose",

@@ -2,7 +2,9 @@
 
 Tables of the run: ``answers`` (a row per trace with all that was said of it; see
 :func:`experiments.localize.samples.trace_rows`), and what :mod:`experiments.localize.summary` makes
-of them: ``scores``, ``gains``, ``refusals`` and ``positions``.
+of them: ``scores``, ``gains``, ``refusals`` and ``positions``. Where values are wanted also
+``values`` (a row per prefix; see :func:`experiments.localize.values.value_rows`), and what
+:mod:`experiments.localize.value_summary` makes of them: ``value_curve`` and ``value_drops``.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.localize import summary
 from experiments.localize.config import LocalizeConfig
-from experiments.localize.report import GROUP, gain_verdicts, wide
+from experiments.localize.report import GROUP, gain_verdicts, value_verdicts, wide
 from experiments.localize.samples import trace_rows
+from experiments.localize.value_summary import value_curve, value_drops
+from experiments.localize.values import value_rows
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 
@@ -32,11 +36,15 @@ _BARE = ("within one", "clean")
 
 def run(config: LocalizeConfig, output: Path, execution: Execution, console: Console) -> int:
     """Ask about all traces, and print how often everybody is right; 0 when done."""
-    specs = config.specs()  # refuses what cannot be asked before anything is stored
+    # Refuses what cannot be asked before anything is stored.
+    specs, value_specs = config.specs(), config.value_specs()
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("localize"):
         rows = sweep(trace_rows, specs, record, "answers", execution, console)
         tables = derive(record, summaries(rows), ("answers",), console)
+        if value_specs:
+            values = sweep(value_rows, value_specs, record, "values", execution, console)
+            tables |= derive(record, value_summaries(values), ("values",), console)
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0
@@ -49,6 +57,14 @@ def summaries(rows: Sequence[Row]) -> dict[str, Compute]:
         "gains": lambda: summary.gains(rows),
         "refusals": lambda: summary.refusals(rows),
         "positions": lambda: summary.positions(rows),
+    }
+
+
+def value_summaries(rows: Sequence[Row]) -> dict[str, Compute]:
+    """What makes each table that follows from the values."""
+    return {
+        "value_curve": lambda: value_curve(rows),
+        "value_drops": lambda: value_drops(rows),
     }
 
 
@@ -72,4 +88,6 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         where = f"{row['dataset']}, {row['task']}, {row['localizer']}"
         console.print(f"- {where}: {row['reason']} {row['count']} times", markup=False)
     for sentence in gain_verdicts(tables["scores"], tables["gains"]):
+        console.print(f"- {sentence}", markup=False)
+    for sentence in value_verdicts(tables.get("value_drops", [])):
         console.print(f"- {sentence}", markup=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,13 +14,15 @@ from experiments.execution.threads import Kind
 from experiments.localize.spec import (
     LocalizeSpec,
     MarkedTraces,
+    ValueSpec,
     check_file,
+    check_judged,
     check_world,
     chosen_traces,
 )
 from experiments.worlds.language import LanguageWorld, choose
 from experiments.worlds.named_localizers import NamedLocalizer, choose_localizers
-from experiments.worlds.writing import Writing
+from experiments.worlds.writing import LATER, Writing
 from llm.data.marked_traces import read_marked
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.models.temperature import check_temperature
@@ -41,9 +43,11 @@ class LocalizeConfig:
             or names from `more_localizers`; none: the blind baselines alone.
         model: who is asked as itself, and whose rollouts those of a world are.
         most: traces of each file that count, drawn by the seed; 0: all.
+        values: continuations of `model` from before every step of every trace with a wrong step,
+            from which the values there are estimated; 0: none.
         problems: held-out problems of each world.
         rollouts: of each of them.
-        temperature: of rollouts.
+        temperature: of rollouts and continuations.
         part: traces, or problems, between two points from which an interrupted run goes on.
         seed: of everything drawn.
         sampler: the engine.
@@ -58,6 +62,7 @@ class LocalizeConfig:
     localizers: tuple[str, ...] = ()
     model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
     most: int = 0
+    values: int = field(default=0, metadata=LATER)
     problems: int = 64
     rollouts: int = 4
     temperature: float = 1.0
@@ -70,6 +75,7 @@ class LocalizeConfig:
 
     def __post_init__(self) -> None:
         check_count("most", self.most, minimum=0)
+        check_count("values", self.values, minimum=0)
         check_count("problems", self.problems, minimum=2)
         check_count("rollouts", self.rollouts)
         check_count("part", self.part)
@@ -128,6 +134,13 @@ class LocalizeConfig:
             for first in range(0, count, self.part)
         ]
 
+    def value_specs(self) -> list[ValueSpec]:
+        """The same parts of files and worlds, for values; none without `values`."""
+        if not self.values:
+            return []
+        nobody = replace(self, localizers=())
+        return [ValueSpec(spec, self.values) for spec in nobody.specs()]
+
     def _sources(
         self, localizers: tuple[NamedLocalizer, ...]
     ) -> Iterator[tuple[MarkedTraces | LanguageWorld, int]]:
@@ -136,6 +149,8 @@ class LocalizeConfig:
             source = MarkedTraces(path, self.writing)
             file = read_marked(path)
             check_file(source, file, localizers)
+            if self.values:
+                check_judged(path, file, self.values)
             yield source, chosen_traces(len(file.traces), self.most)
         for world in choose("worlds", self.worlds, self.more) if self.worlds else ():
             check_world(world, localizers)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.documents.numbers import ends, number, share_text
 from experiments.localize.summary import BLIND
+from experiments.localize.value_summary import MEASURED
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import one
@@ -44,7 +45,54 @@ def localize_section(run: Run) -> list[Block]:
         DataTable.of(
             run.read("positions"), (*_LABELS, "quarter", "estimate", "lower", "upper", "traces")
         ),
+        *(_values_section(run) if run.has("value_drops") else ()),
     ]
+
+
+def _values_section(run: Run) -> list[Block]:
+    """Whether success falls at the marks."""
+    curve, drops = run.read("value_curve"), run.read("value_drops")
+    interval = ("estimate", "lower", "upper")
+    return [
+        Heading("Whether success falls at the marked step", 3),
+        Paragraph(
+            "The value of a prefix is how often the model's continuations of it arrive at the "
+            "right answer; behind the last step it is the trace's own outcome. A drop is the value "
+            "before a step less that behind it. An error in the last step of a failed trace falls "
+            "to 0 by itself, so marks before it are given alone too. A chance is that of a uniform "
+            "step. Intervals are over questions."
+        ),
+        Verdicts(value_verdicts(drops)),
+        DataTable.of(
+            drops,
+            ("dataset", "task", "marked", "measure", *interval, "chance", "traces", "left_out"),
+        ),
+        DataTable.of(curve, ("dataset", "task", "offset", *interval, "traces", "questions")),
+    ]
+
+
+def value_verdicts(drops: Sequence[Row]) -> tuple[str, ...]:
+    """One sentence per task and place of the marks: whether success falls there."""
+    groups = dict.fromkeys((r["dataset"], r["task"], r["marked"]) for r in drops)
+    return tuple(_value_verdict(*group, drops) for group in groups)
+
+
+def _value_verdict(dataset: str, task: str, marked: str, drops: Sequence[Row]) -> str:
+    same = {"dataset": dataset, "task": task, "marked": marked}
+    start, mark, elsewhere, gap, largest = (one(drops, **same, measure=m) for m in MEASURED)
+    text = f"{dataset}, {task}, mark at {marked}: "
+    if mark["estimate"] is None:
+        return f"{text}no trace of several steps."
+    text += f"success from the start {share_text(start)}; drop at the mark of {mark['traces']} "
+    text += f"traces {_signed(mark)}, elsewhere {_signed(elsewhere)}, difference {_signed(gap)}"
+    known = gap["lower"] is not None and not gap["lower"] <= 0 <= gap["upper"]
+    deeper = "deeper" if gap["estimate"] > 0 else "less deep"
+    text += f": {f'{deeper} at the mark' if known else 'not shown'}. The largest drop is there in "
+    return f"{text}{share_text(largest)}, by chance in {number(largest['chance'], '.1%')}."
+
+
+def _signed(row: Row) -> str:
+    return f"{number(row['estimate'], '+.3f')} {ends(row['lower'], row['upper'], '.3f')}"
 
 
 def wide(scores: Sequence[Row]) -> list[Row]:

@@ -16,15 +16,17 @@ from experiments.worlds.language import DatasetWorld, LanguageWorld
 from experiments.worlds.named_localizers import NamedLocalizer
 from experiments.worlds.open_world import open_world
 from experiments.worlds.writing import Unsure, Writing
-from llm.data.marked_traces import MarkedTrace, read_marked
+from llm.data.marked_traces import MarkedFile, MarkedTrace, read_marked
 from llm.localizers.base import Localizer, Located
 from llm.localizers.marked import AskedOfAll, as_rollout, with_logprobs
 from llm.models.load import load_model
+from llm.opening import OpenModel
 from llm.sampling.base import Sampler
 from llm.sampling.engine import make_sampler
 from llm.task import Problem
 from llm.tasks.dataset import DatasetTask
 from llm.text.boundaries import Delimiter
+from llm.text.chat import Chat
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
 
@@ -129,8 +131,14 @@ def _asked(
     return rows
 
 
-def _own_rows(spec: LocalizeSpec, world: LanguageWorld) -> list[Row]:
-    key = Key.of(spec.seed).child("localize", world.name)
+def own_key(spec: LocalizeSpec, world: LanguageWorld) -> Key:
+    """What everything that is drawn for a world hangs on."""
+    return Key.of(spec.seed).child("localize", world.name)
+
+
+def own_traces(spec: LocalizeSpec, world: LanguageWorld) -> tuple[OpenModel, list[Judged]]:
+    """Open a world; have its model write rollouts, and the step checker judge them."""
+    key = own_key(spec, world)
     opened = open_world(world, spec.model, spec.temperature, engine=spec.sampler)
     ours = opened.simulator
     problems = opened.problems("test", spec.problems, key.child("problems"))
@@ -141,7 +149,7 @@ def _own_rows(spec: LocalizeSpec, world: LanguageWorld) -> list[Row]:
     drawn = [(i, r) for i, r in enumerate(ours.rollout(starts, keys)) if len(r)]
     assert opened.oracle is not None  # checked with the settings
     truths = AskedOfAll(opened.oracle).locate([r for _, r in drawn], keys[[i for i, _ in drawn]])
-    traces = [
+    return opened, [
         Judged(
             OWN_ROLLOUTS,
             world.name,
@@ -155,41 +163,58 @@ def _own_rows(spec: LocalizeSpec, world: LanguageWorld) -> list[Row]:
         for (i, rollout), truth in zip(drawn, truths, strict=True)
     ]
 
+
+def _own_rows(spec: LocalizeSpec, world: LanguageWorld) -> list[Row]:
+    opened, traces = own_traces(spec, world)
+    ours = opened.simulator
+
     def ask(one: NamedLocalizer, keys: Keys, told: bool) -> list[Located]:
-        one.check_scored([rollout for _, rollout in drawn])
+        one.check_scored([trace.rollout for trace in traces if trace.rollout is not None])
         localizer = one.make(world, ours.task, ours.sampler, ours.vocabulary)
         return said(traces, localizer, told, keys)
 
-    return _asked(spec.localizers, traces, world.writing, ask, key)
+    return _asked(spec.localizers, traces, world.writing, ask, own_key(spec, world))
+
+
+def marked_key(spec: LocalizeSpec, file: MarkedFile) -> Key:
+    """What everything that is drawn for a file hangs on."""
+    return Key.of(spec.seed).child("localize", file.schema, file.task)
+
+
+def marked_part(spec: LocalizeSpec, file: MarkedFile) -> list[MarkedTrace]:
+    """The traces of a file that a specification is about."""
+    count = chosen_traces(len(file.traces), spec.most)
+    order = marked_key(spec, file).child("traces").generator().permutation(len(file.traces))
+    # In the file's order, whatever the order in which they were drawn.
+    chosen = sorted(order[:count])
+    return [file.traces[i] for i in chosen[spec.first : spec.first + spec.count]]
+
+
+def marked_trace(file: MarkedFile, trace: MarkedTrace, reader: Reader | None) -> Judged:
+    """A marked trace, with its text if there is somebody to read it."""
+    return Judged(
+        file.schema,
+        file.task,
+        trace.id,
+        trace.problem.id,
+        len(trace.steps),
+        trace.first_error,
+        trace.failed,
+        None if reader is None else reader.rollout(trace),
+    )
 
 
 def _marked_rows(spec: LocalizeSpec, source: MarkedTraces) -> list[Row]:
     file = read_marked(source.path)
-    key = Key.of(spec.seed).child("localize", file.schema, file.task)
-    count = chosen_traces(len(file.traces), spec.most)
-    # In the file's order, whatever the order in which they were drawn.
-    chosen = sorted(key.child("traces").generator().permutation(len(file.traces))[:count])
-    marked = [file.traces[i] for i in chosen[spec.first : spec.first + spec.count]]
+    marked = marked_part(spec, file)
     reader = Reader.open(source, spec, marked) if spec.localizers else None
-    traces = [
-        Judged(
-            file.schema,
-            file.task,
-            trace.id,
-            trace.problem.id,
-            len(trace.steps),
-            trace.first_error,
-            trace.failed,
-            None if reader is None else reader.rollout(trace),
-        )
-        for trace in marked
-    ]
+    traces = [marked_trace(file, trace, reader) for trace in marked]
 
     def ask(one: NamedLocalizer, keys: Keys, told: bool) -> list[Located]:
         assert reader is not None  # nobody is asked without one
         return reader.ask(one, traces, keys, told)
 
-    return _asked(spec.localizers, traces, source.writing, ask, key)
+    return _asked(spec.localizers, traces, source.writing, ask, marked_key(spec, file))
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,10 +256,15 @@ class Reader:
         """What steps end with."""
         return Delimiter(self.source.writing.delimiter)
 
+    @property
+    def chat(self) -> Chat:
+        """What stands around the question that a solution is taken to answer."""
+        around = self.source.writing.around(lambda q: self.task.prompt(Problem("-", q, "-")))
+        return around.settled(self.vocabulary)
+
     def rollout(self, trace: MarkedTrace) -> TextRollout:
         """A trace as a rollout; see :func:`llm.localizers.marked.as_rollout`."""
-        around = self.source.writing.around(lambda q: self.task.prompt(Problem("-", q, "-")))
-        chat = around.settled(self.vocabulary)
+        chat = self.chat
         prompt = chat.ids(self.vocabulary, self.task.prompt(trace.problem))
         return as_rollout(trace, self.vocabulary, prompt, self.delimiter)
 

@@ -73,6 +73,34 @@ class LocalizeSpec:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
 
 
+@dataclass(frozen=True)
+class ValueSpec:
+    """Values of the prefixes of some traces.
+
+    Attributes:
+        of: the traces; nobody is asked about them.
+        continuations: from each prefix.
+    """
+
+    of: LocalizeSpec
+    continuations: int
+
+    def __post_init__(self) -> None:
+        check_count("values", self.continuations)
+
+
+def check_judged(path: str, file: MarkedFile, continuations: int) -> None:
+    """Refuse to judge continuations of traces whose right answer a file does not hold.
+
+    Raises:
+        InvalidInput: naming the setting and the file.
+    """
+    if any(trace.reference is None for trace in file.traces):
+        problem = f"{path} does not hold the right answers that continuations are judged by"
+        remedy = "choose 0, or give traces in the schema of BIG-Bench Mistake"
+        raise InvalidInput("values", continuations, problem, remedy)
+
+
 def check_world(world: LanguageWorld, localizers: tuple[NamedLocalizer, ...]) -> None:
     """Refuse a world without a step checker, and who cannot be asked as wanted there.
 

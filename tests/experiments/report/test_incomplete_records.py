@@ -83,7 +83,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = [EvaluatedModel(name, ModelSettings(TINY_NAME), 0) for name in ("GRPO", "SRPO")]
     few = Attempts(samples=2, ks=(1, 2))
     evaluate(EvaluateConfig(models=tuple(tiny), problems=4, attempts=few), root, ONE, QUIET)
-    checked = LocalizeConfig(worlds=("early",), localizers=("checker",), problems=4, rollouts=2)
+    checked = LocalizeConfig(
+        worlds=("early",), localizers=("checker",), problems=4, rollouts=2, values=2
+    )
     localize(checked, root, ONE, QUIET)
     for manifest in root.rglob("manifest.json"):
         manifest.unlink()
