@@ -306,9 +306,9 @@ FIGURES: tuple[Entry, ...] = (
         (("localize", "value_curve"), ("localize", "value_drops")),
         value_figure,
         "Success of the model's continuations of solutions whose first error is marked, by how "
-        "many steps are kept (a; right of the dotted line the error is among them), and how far it "
-        "falls across the marked step and across the others of the same solutions (b). 95 % "
-        "intervals over questions.",
+        "many steps are kept (a; right of the dotted line the error is among them; four steps away "
+        "stands for more), and how far it falls across the marked step and across the others of "
+        "the same solutions (b). 95 % intervals over questions.",
     ),
     Entry(
         "diagnose",

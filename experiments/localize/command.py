@@ -89,5 +89,6 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         console.print(f"- {where}: {row['reason']} {row['count']} times", markup=False)
     for sentence in gain_verdicts(tables["scores"], tables["gains"]):
         console.print(f"- {sentence}", markup=False)
-    for sentence in value_verdicts(tables.get("value_drops", [])):
-        console.print(f"- {sentence}", markup=False)
+    if "value_drops" in tables:
+        for sentence in value_verdicts(tables["value_drops"]):
+            console.print(f"- {sentence}", markup=False)

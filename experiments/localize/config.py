@@ -43,8 +43,8 @@ class LocalizeConfig:
             or names from `more_localizers`; none: the blind baselines alone.
         model: who is asked as itself, and whose rollouts those of a world are.
         most: traces of each file that count, drawn by the seed; 0: all.
-        values: continuations of `model` from before every step of every trace with a wrong step,
-            from which the values there are estimated; 0: none.
+        values: continuations of `model` from before every step of every failed trace with a wrong
+            step, from which the values there are estimated; 0: none.
         problems: held-out problems of each world.
         rollouts: of each of them.
         temperature: of rollouts and continuations.

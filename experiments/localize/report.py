@@ -56,11 +56,11 @@ def _values_section(run: Run) -> list[Block]:
     return [
         Heading("Whether success falls at the marked step", 3),
         Paragraph(
-            "The value of a prefix is how often the model's continuations of it arrive at the "
-            "right answer; behind the last step it is the trace's own outcome. A drop is the value "
-            "before a step less that behind it. An error in the last step of a failed trace falls "
-            "to 0 by itself, so marks before it are given alone too. A chance is that of a uniform "
-            "step. Intervals are over questions."
+            "Failed traces with a wrong step. The value of a prefix is how often the model's "
+            "continuations of it arrive at the right answer; behind the last step it is the "
+            "trace's own outcome, 0. A drop is the value before a step less that behind it. An "
+            "error in the last step falls to 0 by itself, so marks before it are given alone too. "
+            "A chance is that of a uniform step. Intervals are over questions."
         ),
         Verdicts(value_verdicts(drops)),
         DataTable.of(
@@ -73,6 +73,8 @@ def _values_section(run: Run) -> list[Block]:
 
 def value_verdicts(drops: Sequence[Row]) -> tuple[str, ...]:
     """One sentence per task and place of the marks: whether success falls there."""
+    if not drops:
+        return ("No failed trace has a wrong step: nothing was continued.",)
     groups = dict.fromkeys((r["dataset"], r["task"], r["marked"]) for r in drops)
     return tuple(_value_verdict(*group, drops) for group in groups)
 

@@ -2,8 +2,8 @@
 
 The drop across a step is the value before it less the value behind it. Behind the last step nothing
 is estimated: the trace is over, and its value is its own outcome. So the drops of a failed trace
-add up to its value at the start, and an error in the last step falls to 0 whatever the model can
-do; drops are therefore also given for marks before the last step alone.
+add up to its value at the start, and across an error in the last step the value falls to 0 whatever
+the model can do; drops are therefore also given for marks before the last step alone.
 """
 
 from __future__ import annotations

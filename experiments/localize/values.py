@@ -6,7 +6,7 @@ If the marked step is where a solution goes wrong, the value falls across it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cpi_theory.algorithms.collecting import Batcher
 from cpi_theory.randomness import Key
@@ -29,7 +29,9 @@ from llm.text.rollouts import TextState
 
 
 def value_rows(spec: ValueSpec) -> list[Row]:
-    """Continue the traces with a wrong step from before each of their steps.
+    """Continue the failed traces with a wrong step from before each of their steps.
+
+    One that arrives at the right answer behind a wrong step has nothing to be reset for.
 
     Rows, one per trace and step: `dataset`, `task`, `trace`, `question`, `steps`, `first_error`,
     `failed` (see :func:`experiments.localize.samples.trace_rows`), `step` (0-based: so many steps
@@ -47,7 +49,8 @@ def value_rows(spec: ValueSpec) -> list[Row]:
 
 def _marked_values(spec: ValueSpec, source: MarkedTraces) -> list[Row]:
     file = read_marked(source.path)
-    marked = [trace for trace in marked_part(spec.of, file) if trace.first_error is not None]
+    part = marked_part(spec.of, file)
+    marked = [trace for trace in part if trace.failed and trace.first_error is not None]
     if not marked:
         return []
     reader = Reader.open(source, spec.of, marked)
@@ -70,15 +73,15 @@ def prefix_values(
 
     Args:
         simulator: who continues and who judges.
-        traces: with their texts; those without a wrong step are left out.
+        traces: with their texts; those that did not fail, or have no wrong step, are left out.
         continuations: from each prefix.
         key: of what is drawn.
     """
     places = [
-        (trace, step, trace.rollout.states[step])
+        (trace, step, state)
         for trace in traces
-        if trace.rollout is not None and trace.first_error is not None
-        for step in range(trace.steps)
+        if trace.failed and trace.first_error is not None
+        for step, state in enumerate(_prefixes(trace))
     ]
     wishes = [
         Draw(state, key.child("values", trace.trace, step).integers(count))
@@ -95,6 +98,14 @@ def prefix_values(
         }
         for (trace, step, _), rollouts in zip(places, drawn, strict=True)
     ]
+
+
+def _prefixes(trace: Judged) -> Iterator[TextState]:
+    """The states before each step."""
+    assert trace.rollout is not None  # nothing can be continued without its text
+    for state in trace.rollout.states:
+        assert isinstance(state, TextState)
+        yield state
 
 
 def _has_room(simulator: LanguageModelSimulator, state: TextState) -> bool:

@@ -96,7 +96,8 @@ def test_a_model_that_follows_its_prefix_falls_at_the_error():
 def test_what_is_drawn_for_a_trace_hangs_on_it_alone():
     clean = MarkedTrace("c", "Which?", ("one",), None, "7", False)
     other = MarkedTrace("o", "What?", ("WRONG", "two"), 0, "7", True)
-    rows, _ = values_of([other, clean, TRACE])
+    arrived = MarkedTrace("a", "How?", ("WRONG", "two"), 0, "7", False)
+    rows, _ = values_of([other, clean, arrived, TRACE])
     assert [row["trace"] for row in rows] == ["o"] * 2 + ["t"] * 4
     assert rows[2:] == values_of([TRACE])[0]
 
@@ -176,6 +177,18 @@ def test_without_any_success_nothing_is_shown():
     assert all("not shown" in sentence for sentence in value_verdicts(drops))
 
 
+def test_nothing_to_continue_is_said(tmp_path, capsys) -> None:
+    record = {"input": "right", "target": "3", "answer": "3", "steps": ["1: +2 13"]}
+    path = tmp_path / "traces.jsonl"
+    path.write_text(json.dumps(record | {"mistake_index": 0}) + "\n")
+    asked = ["localize", "--traces", str(path), "--values", "2", "--workers", "1"]
+    assert main([*asked, "--output", str(tmp_path)]) == 0
+    assert "No failed trace has a wrong step" in " ".join(capsys.readouterr().out.split())
+    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "left out localize-values: its records hold no value around a marked step" in said
+
+
 def test_a_single_step_has_no_other():
     drops = value_drops([*trace("a", [8], 0), *trace("b", [4, 0], 0), *trace("c", [8, 2], 0)])
     assert value(drops, AT_START)["traces"] == 3
@@ -218,7 +231,8 @@ def test_the_tiny_model_from_the_command_line(
     assert "own rollouts, early, mark at any step: success from the start" in text
     record = Run.existing(tmp_path, "localize")
     rows = record.read("values")
-    wrong = [row for row in record.read("answers") if row["first_error"] is not None]
+    asked_about = record.read("answers")
+    wrong = [r for r in asked_about if r["failed"] and r["first_error"] is not None]
     assert [(r["trace"], r["step"]) for r in rows] == [
         (one["trace"], step) for one in wrong for step in range(one["steps"])
     ]
@@ -242,8 +256,9 @@ def test_the_tiny_model_from_the_command_line(
 
 def test_marked_traces_that_the_tiny_model_can_write(tmp_path: Path) -> None:
     path = tmp_path / "traces.jsonl"
-    record = {"input": "right", "target": "3", "answer": "3", "steps": ["1: +2 13", "2: *3 16"]}
-    lines = [record | {"mistake_index": mark} for mark in (None, 1)]
+    record = {"input": "right", "target": "3", "answer": "16", "steps": ["1: +2 13", "2: *3 16"]}
+    marks = [{"mistake_index": None}, {"mistake_index": 1}, {"mistake_index": 1, "answer": "3"}]
+    lines = [record | mark for mark in marks]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     settings = tmp_path / "settings.toml"
     settings.write_text('[writing]\nprompt = "{{question}}"\nmax_tokens = 40\n')
@@ -256,7 +271,7 @@ def test_marked_traces_that_the_tiny_model_can_write(tmp_path: Path) -> None:
     ]
 
 
-def test_values_hang_on_no_localizer_and_no_other_setting() -> None:
+def test_values_do_not_hang_on_who_is_asked() -> None:
     plain = LocalizeConfig(worlds=("short",), problems=2, rollouts=1, values=2, more=(SHORT,))
     asked = LocalizeConfig(
         worlds=("short",), localizers=("checker",), problems=2, rollouts=1, values=2, more=(SHORT,)
