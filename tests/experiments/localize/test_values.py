@@ -106,8 +106,8 @@ def test_what_is_drawn_for_a_trace_hangs_on_it_alone():
     ("form", "context", "left"),
     [
         (ThoughtFormat(max_thoughts=3), 1 << 20, 3),
-        (ThoughtFormat(max_tokens=24), 1 << 20, 2),
-        # The third prefix takes 1 + 2 * (3 + 10) tokens: one of it less than the context is none.
+        # Two steps take 2 * (3 + 10) tokens, the prompt one: no room in limits of as many.
+        (ThoughtFormat(max_tokens=26), 1 << 20, 2),
         (None, 27, 2),
         (None, 28, 3),
     ],
