@@ -244,6 +244,7 @@ class MethodVariant:
         train_base: whether the base group of RRPO and SRPO is learned from, or only searched for
             parents.
         attempts: of the published rule.
+        train_prefix: whether RRPO and SRPO learn from kept prefixes, too (the paper's "no mask").
         on_refusal: "drop", "uniform" or "fresh", for RRPO and SRPO.
         keep_parent: whether the parent's own continuation joins Frontier's suffix group.
         accuracy: of the localiser, as Frontier assumes it.
@@ -265,6 +266,7 @@ class MethodVariant:
     keep_parent: bool | None = None
     accuracy: float | None = None
     normalization: Literal["std", "none", "leave-one-out"] | None = None
+    train_prefix: bool | None = field(default=None, metadata={"later": True})
 
     def __post_init__(self) -> None:
         # Runs have folders of these names.
@@ -329,6 +331,7 @@ _PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "parent": _BASED,
     "train_base": _RESETS,
     "attempts": _RESETS,
+    "train_prefix": _RESETS,
     "on_refusal": _RESETS,
     "keep_parent": ("Frontier",),
     "accuracy": ("Frontier",),

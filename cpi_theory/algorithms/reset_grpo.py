@@ -23,6 +23,7 @@ from cpi_theory.resets.uniform import UniformReset
 from cpi_theory.seam import (
     Barrier,
     Draw,
+    Group,
     NameSteps,
     Plan,
     Prompt,
@@ -69,6 +70,9 @@ class ResetGRPO:
         attempts: most rollouts that the published rule draws in search of parents.
         failures_only: whether only failures are reset; False resets any rollout, the control that
             says what the choice of failures does. Reset policies that name errors refuse others.
+        train_prefix: whether what a parent kept is learned from too, with the advantage of each of
+            its suffixes: the paper's ablation without a mask, in worlds with terminal rewards. Such
+            samples start where the prompt does.
 
     Raises:
         InvalidInput: naming the field that fits no layout.
@@ -86,6 +90,8 @@ class ResetGRPO:
     train_base: bool = True
     attempts: int = 12
     failures_only: bool = field(default=True, metadata={"later": True})
+    # Left out of stored settings at its default, as it came later.
+    train_prefix: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not isinstance(self.reset, ResetPolicy):
@@ -172,8 +178,16 @@ class ResetGRPO:
         started = [*base, *others]
         groups = [relative_group(started, prompt, self.normalization)] if started else []
         for (n, step), rollouts in zip(resets.items(), suffixes, strict=True):
-            groups.append(relative_group(rollouts, prompt, self.normalization, parents[n], step))
+            groups.append(self._suffix_group(rollouts, prompt, parents[n], step))
         return groups
+
+    def _suffix_group(
+        self, rollouts: Sequence[Rollout], prompt: Prompt, parent: Rollout, step: int
+    ) -> Group:
+        if not self.train_prefix:
+            return relative_group(rollouts, prompt, self.normalization, parent, step)
+        whole = [rollout.behind(parent, step) for rollout in rollouts]
+        return relative_group(whole, prompt, self.normalization)
 
     def _uniform_parents(self, prompt: Prompt, key: Key) -> _Search:
         """A fixed base group and failures of it, drawn uniformly."""

@@ -27,7 +27,12 @@ from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.report import taught_verdict
-from experiments.train.spec import Checkpoints, check_demonstrations, check_localizer
+from experiments.train.spec import (
+    Checkpoints,
+    check_demonstrations,
+    check_localizer,
+    training_set,
+)
 from experiments.worlds.language import choose
 
 _CHECKPOINT_EVERY = 10
@@ -79,12 +84,15 @@ def check_tasks(config: TrainConfig) -> None:
     """Refuse tasks that cannot be read or that a method cannot work on, before anything is stored.
 
     Raises:
-        InvalidInput: whatever a task refuses, or one without the step checker that a method asks.
+        InvalidInput: whatever a task refuses, one without the step checker that a method asks, or
+            without a fixed set of problems where they are to come in epochs.
     """
     tasks = {world: world.task() for world in choose("worlds", config.worlds, config.more)}
     for spec in config.specs():
         check_localizer(spec, tasks[spec.world])
         check_demonstrations(spec, tasks[spec.world])
+        if spec.budget.order == "epochs":
+            training_set(spec.budget, tasks[spec.world])
 
 
 def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Compute]:

@@ -6,10 +6,10 @@ import importlib.util
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from cpi_theory.algorithms.prefix_starts import PrefixStarts
-from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from cpi_theory.checks import InvalidInput, check_choice, check_count, check_in_range
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
@@ -21,6 +21,8 @@ from llm.task import Task, checks_steps
 from llm.training.settings import LossSettings, OptimizerSettings
 
 Engine = Literal["lean", "trl"]
+
+Order = Literal["drawn", "epochs"]
 
 Tracker = Literal["tensorboard", "wandb", "trackio"]
 
@@ -95,6 +97,9 @@ class TrainBudget:
         held_out: problems of each evaluation; every seed has its own.
         temperature: of rollouts and sampled evaluations.
         top_p: of the same: draw among the likeliest tokens that hold this much probability.
+        order: of training problems: "drawn" anew for each update, or in "epochs", in which each
+            comes once, in an order of the epoch's own, before any comes again; what is left of an
+            epoch and too few for an update is left out. Only of tasks with a fixed set of problems.
     """
 
     prompts: int = 8
@@ -103,8 +108,10 @@ class TrainBudget:
     held_out: int = 128
     temperature: float = 1.0
     top_p: float = field(default=1.0, metadata={"later": True})
+    order: Order = field(default="drawn", metadata={"later": True})
 
     def __post_init__(self) -> None:
+        check_choice("order", self.order, get_args(Order))
         for name in ("prompts", "updates", "every", "held_out"):
             check_count(name, getattr(self, name))
         check_temperature("temperature", self.temperature, greedy=False)
@@ -183,3 +190,19 @@ def check_demonstrations(spec: TrainSpec, task: Task) -> None:
         remedy = "leave the method out, or take 'own prefixes', which start from what it found"
         problem = f"the task of {spec.world.name} writes no demonstrations"
         raise InvalidInput("method", spec.method.name, problem, remedy)
+
+
+def training_set(budget: TrainBudget, task: Task) -> int:
+    """The number of training problems of a task that has a fixed set of them, enough for an update.
+
+    Raises:
+        InvalidInput: it has none, or fewer than an update takes.
+    """
+    pool = getattr(task, "train", None)
+    if not isinstance(pool, tuple):
+        problem = "the task draws its problems without end"
+        raise InvalidInput("budget.order", budget.order, problem, 'set order = "drawn"')
+    if len(pool) < budget.prompts:
+        problem = f"there are {len(pool)} training problems"
+        raise InvalidInput("budget.prompts", budget.prompts, problem, "ask for fewer")
+    return len(pool)

@@ -20,7 +20,13 @@ from experiments.accounts import Account
 from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
-from experiments.train.spec import Checkpoints, TrainSpec, check_demonstrations, check_localizer
+from experiments.train.spec import (
+    Checkpoints,
+    TrainSpec,
+    check_demonstrations,
+    check_localizer,
+    training_set,
+)
 from experiments.worlds.localizing import make_localizer
 from experiments.worlds.open_world import open_world
 from llm.engines.lean import LeanTrainer, StepReport
@@ -28,7 +34,7 @@ from llm.localizers.base import Localizer
 from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage, driver_of
-from llm.task import Problem
+from llm.task import Problem, Task
 from llm.text.thoughts import TextEnding
 from llm.training.rows import training_rows
 
@@ -195,8 +201,22 @@ class Training:
     def begin(self, update: int) -> list[Problem]:
         """The problems of an update; what is done from here on is accounted for."""
         self._began, self._work = time.perf_counter(), self.simulator.sampler.work.forward
+        if self.spec.budget.order == "epochs":
+            return self._of_an_epoch(update - 1)
         key = self.key.child("problems", update)
         return self.problems("train", self.spec.budget.prompts, key)
+
+    def _of_an_epoch(self, update: int) -> list[Problem]:
+        """The problems of an update, counted from 0, each of which comes once in an epoch."""
+        prompts, pool = self.spec.budget.prompts, training_set(self.spec.budget, self.task)
+        epoch, part = divmod(update, pool // prompts)
+        order = self.problems("train", pool, self.key.child("epoch", epoch))
+        return order[part * prompts : (part + 1) * prompts]
+
+    @property
+    def task(self) -> Task:
+        """What the problems are of."""
+        return self.simulator.task
 
     def advance(self) -> Collection:
         """One update of the lean loop: collect groups and step along their gradient."""

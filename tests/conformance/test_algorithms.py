@@ -23,13 +23,15 @@ from tests.conformance.worlds import LANGUAGE, WORLDS, starts
 
 ORACLE_POLICIES = {"improvable", "imperfect", "advantage"}
 ALGORITHMS = {"grpo": lambda reset: GRPO()} | {
-    f"{layout} {options.get('parent', 'uniform')} {options.get('on_refusal', 'drop')}": (
+    f"{layout} {options.get('parent', 'uniform')} {options.get('on_refusal', 'drop')}"
+    f"{' unmasked' * options.get('train_prefix', False)}": (
         lambda reset, layout=layout, options=options: ResetGRPO.layout(layout, reset, **options)
     )
     for layout, options in [
         ("1x4", {}),
         ("1x4", {"on_refusal": "fresh", "normalization": "leave-one-out"}),
         ("1x4", {"parent": "published", "on_refusal": "uniform"}),
+        ("1x4", {"train_prefix": True}),
         ("2x4", {}),
         ("2x4", {"parent": "published"}),
         ("1x8", {"parent": "published", "on_refusal": "fresh", "normalization": "none"}),

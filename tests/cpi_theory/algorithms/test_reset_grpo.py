@@ -426,6 +426,27 @@ def test_published_fallback_draws_what_the_search_did_not():
     assert [r.actions[0] for r in group.rollouts] == list(range(8))
 
 
+# --- without a mask ---------------------------------------------
+
+
+def test_without_a_mask_a_suffix_is_learned_from_with_what_its_parent_kept():
+    masked = list(collect(SRPO(), Chain(), STARTS, 7))
+    whole = list(collect(SRPO(train_prefix=True), Chain(), STARTS, 7))
+    assert len(masked) == len(whole)
+    longer = 0
+    for ours, theirs in zip(whole, masked, strict=True):
+        assert ours.parent is None
+        assert ours.advantages.tolist() == theirs.advantages.tolist()
+        kept = theirs.step or 0
+        longer += kept > 0
+        for joined, suffix in zip(ours.rollouts, theirs.rollouts, strict=True):
+            before = () if theirs.parent is None else tuple(theirs.parent.actions[:kept])
+            assert tuple(joined.actions) == (*before, *suffix.actions)
+            assert joined.states[0] == (0, 0)
+            assert (joined.reward, joined.failed) == (suffix.reward, suffix.failed)
+    assert longer > 10
+
+
 # --- layouts and bad input --------------------------------------
 
 
