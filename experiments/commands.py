@@ -41,6 +41,7 @@ COMMANDS = {
     "tiny-model": Command(
         "experiments.tiny_model", "TinyModelConfig", "train the tiny model from nothing"
     ),
+    "plan": Command("experiments.plan", "PlanConfig", "what will a training take on a device?"),
     "train": Command("experiments.train", "TrainConfig", "train a language model with them"),
     "anatomy": Command(
         "experiments.anatomy", "AnatomyConfig", "what resets of a model's own failures are worth"

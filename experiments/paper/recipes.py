@@ -52,7 +52,7 @@ class Student:
 
 
 STUDENTS: Mapping[str, Student] = {
-    "olmo3-7b": Student("allenai/Olmo-3-7B-Instruct", 2, 0.5, "H100"),
+    "olmo3-7b": Student("allenai/Olmo-3-7B-Instruct", 2, 0.45, "H100"),
     "qwen2.5-14b": Student("Qwen/Qwen2.5-14B-Instruct", 1, 0.5, "H200"),
 }
 """By the name that files have."""
