@@ -23,10 +23,10 @@ OURS: Mapping[str, tuple[str, str]] = {
 """Part as released -> the part under our rules and the method in it that is the same run."""
 
 REASONS: Mapping[str, str] = {
-    "loss.kind": "four updates are taken from a batch, and only a ratio corrects for the last three",
+    "loss.kind": "only a ratio corrects for the last three of four updates from a batch",
     "loss.aggregation": "one loss for all methods, so that methods alone differ",
     "world.writing.boundary": "the end of a sequence ends the text",
-    "world.writing.chat": "an instruction-tuned model is asked in its own template, where it has one",
+    "world.writing.chat": "an instruction-tuned model is asked in its own template",
     "world.writing.readings": "a reply without a box is a refusal, which is counted",
     "world.writing.localization_temperature": "the same localiser for every layout",
     "world.scoring": "a program is right if it passes all tests, in every layout",

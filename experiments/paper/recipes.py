@@ -145,11 +145,10 @@ def _released(
     options = {}
     if problems.name.startswith("livecodebench"):
         options = {"scoring": scoring, "evaluation": "held-out tests"}
-    own = isinstance(method, MethodVariant)
     return replace(
         config,
         methods=(method.name if isinstance(method, MethodVariant) else method,),
-        more_methods=(method,) if own else (),
+        more_methods=(method,) if isinstance(method, MethodVariant) else (),
         loss=loss,
         more=(problems.world(writing, **options),),
     )
@@ -234,7 +233,7 @@ PARTS: Mapping[str, tuple[str, Make]] = {
         _low_rate,
     ),
     "equal-tokens": (
-        "Matched: GRPO with a larger group, so that it generates about as many tokens as SRPO with the release's parents",
+        "Matched: generated tokens, about: a larger group of GRPO, the release's parents for SRPO",
         _with((MethodVariant("GRPO 9", "GRPO", rollouts=GRPO_OF_EQUAL_TOKENS), "GRPO", _SRPO)),
     ),
     "layouts": ("The sampling ablations under our rules, all else equal", _with(_LAYOUTS)),

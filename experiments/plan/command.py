@@ -89,7 +89,9 @@ def _hours(plan: Plan, console: Console) -> None:
         hours = [one.runs * getattr(one.cost.seconds, phase) / 3600 for phase in PHASES]
         table.add_row(*_labels(plan, one.world, one.method), *map(_time, (*hours, sum(hours))))
     if len(plan.planned) > 1:
-        table.add_row(*_labels(plan, "", "all"), *map(_time, (*plan.hours.values(), sum(plan.hours.values()))))
+        table.add_row(
+            *_labels(plan, "", "all"), *map(_time, (*plan.hours.values(), sum(plan.hours.values())))
+        )
     console.print(table)
 
 
@@ -110,7 +112,7 @@ def _both(amount: Amount) -> str:
 
 def _count(value: float) -> str:
     for size, name in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= 10 * size or value >= 1e6 and value >= size:
+        if value >= 10 * size or (value >= 1e6 and value >= size):
             return f"{value / size:.3g}{name}"
     return f"{value:.0f}"
 

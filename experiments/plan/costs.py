@@ -29,7 +29,7 @@ class Seconds:
     @property
     def total(self) -> float:
         """All of them."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return sum(float(getattr(self, field.name)) for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,10 @@ class Costing:
             + replies.times(self.lengths.reply, self.lengths.longest_reply)
         )
         return Cost(
-            Amount(batches * (found.whole.expected + found.suffixes.expected), batches * found.whole.most),
+            Amount(
+                batches * (found.whole.expected + found.suffixes.expected),
+                batches * found.whole.most,
+            ),
             replies.times(batches, batches),
             written.times(batches, batches),
             Amount(batches * self._learned(), batches * self._rows() * limit),

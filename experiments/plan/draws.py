@@ -43,11 +43,13 @@ def draws(algorithm: object, passes: float, named: float) -> Draws:
         passes: probability that a rollout passes.
         named: probability that a localiser names a step of a failure.
     """
+    del passes, named
     raise TypeError(f"nothing is known of what a {type(algorithm).__name__} draws")
 
 
 @draws.register(GRPO)
 def _(algorithm: GRPO, passes: float, named: float) -> Draws:
+    del passes, named  # it draws the same whatever comes of it
     count, none = algorithm.rollouts, Amount(0, 0)
     return Draws(Amount(count, count), none, none, count, 0, count)
 
@@ -77,7 +79,7 @@ def _(algorithm: ResetGRPO, passes: float, named: float) -> Draws:
     whole = learned = suffixes = asked = 0.0
     for (seen, base, parents), probability in search(algorithm, passes).items():
         resets = parents * (1.0 if algorithm.on_refusal == "uniform" else named)
-        missing = algorithm.parents - parents
+        missing = float(algorithm.parents - parents)
         if algorithm.on_refusal == "fresh":
             missing = algorithm.parents - resets
         # As in the plan: without a base group what the search drew stands for some of them.

@@ -68,11 +68,12 @@ def lengths_of(spec: TrainSpec, assume: Assumptions, context: int) -> Lengths:
             f"{most:,.0f} leaves no more of the context of {context:,}"
         )
     rollout = min(assume.tokens or limit / 4, limit)
-    told.append(f"{rollout:,.0f} tokens per rollout ({_by(assume.tokens, 'a quarter of the limit')})")
-    longest = min(max(assume.longest or 2 * rollout, rollout), limit)
     told.append(
-        f"{longest:,.0f} tokens in the longest rollout of a call ({_by(assume.longest, 'twice that')})"
+        f"{rollout:,.0f} tokens per rollout ({_by(assume.tokens, 'a quarter of the limit')})"
     )
+    longest = min(max(assume.longest or 2 * rollout, rollout), limit)
+    how = _by(assume.longest, "twice that")
+    told.append(f"{longest:,.0f} tokens in the longest rollout of a call ({how})")
     replies = 8.0 * form.max_thoughts if writing is None else float(writing.localization_tokens)
     reply = min(assume.reply or _REPLY, replies)
     told.append(f"{reply:,.0f} tokens per localisation ({_by(assume.reply, 'the default')})")
@@ -96,7 +97,7 @@ def _prompt(
         words = f"{_PROMPT:,.0f} tokens per prompt: the problems are not here, or cannot be read"
         return _PROMPT, 2 * _PROMPT, words
     counted = prompt_lengths(model, prompts)
-    tokens = counted or [len(prompt) / _CHARACTERS for prompt in prompts]
+    tokens: Sequence[float] = counted or [len(prompt) / _CHARACTERS for prompt in prompts]
     how = "by the tokenizer" if counted else f"{_CHARACTERS} characters per token"
     mean = sum(tokens) / len(tokens)
     words = f"{mean:,.0f} tokens per prompt, {max(tokens):,.0f} at most (of {len(tokens)}; {how})"

@@ -104,9 +104,7 @@ class Plan:
                     "runs": one.runs,
                     **{a: asdict(getattr(one.cost, a).times(one.runs, one.runs)) for a in amounts},
                     "evaluated": one.runs * one.cost.evaluated,
-                    "hours": {
-                        p: one.runs * getattr(one.cost.seconds, p) / 3600 for p in PHASES
-                    },
+                    "hours": {p: one.runs * getattr(one.cost.seconds, p) / 3600 for p in PHASES},
                 }
                 for one in self.planned
             ],
@@ -144,9 +142,7 @@ def make_plan(train: TrainConfig, config: PlanConfig, threads: int = 0) -> Plan:
         for specs in counted.values()
     }
     planned = tuple(
-        Planned(
-            world, method, len(specs), Costing(specs[0], setup, lengths[world], assume).cost()
-        )
+        Planned(world, method, len(specs), Costing(specs[0], setup, lengths[world], assume).cost())
         for (world, method), specs in counted.items()
     )
     longest = max(one.longest_prompt + one.limit for one in lengths.values())
@@ -166,9 +162,7 @@ def make_plan(train: TrainConfig, config: PlanConfig, threads: int = 0) -> Plan:
     )
 
 
-def _device(
-    train: TrainConfig, config: PlanConfig, threads: int
-) -> tuple[Device, tuple[str, ...]]:
+def _device(train: TrainConfig, config: PlanConfig, threads: int) -> tuple[Device, tuple[str, ...]]:
     """The device, and what is assumed of it."""
     on_cpu = train.model.device == "cpu"
     device = find_device(config.device or ("cpu" if on_cpu else "H100"))

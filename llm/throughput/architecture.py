@@ -7,7 +7,7 @@ counted and not worked out, whatever its architecture.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,9 @@ def read_architecture(settings: ModelSettings) -> Architecture:
         from transformers import AutoConfig
 
         # A release may be told to fill in the rest: sizes do not depend on it.
-        return _measured(settings.path, "sizes that come with cpi-resets", AutoConfig.for_model(**known))
+        return _measured(
+            settings.path, "sizes that come with cpi-resets", AutoConfig.for_model(**known)
+        )
     return _measured(settings.path, "its config.json on the hub", _config(name, settings.path))
 
 
@@ -183,7 +185,9 @@ def _config(name: str, asked: str) -> Any:
     try:
         return AutoConfig.from_pretrained(str(Path(name).expanduser()) if name[:1] == "~" else name)
     except (OSError, ValueError, KeyError) as error:
-        problem = "no config.json to be had: no such folder, and the hub has none or cannot be reached"
+        problem = (
+            "no config.json to be had: no such folder, and the hub has none or cannot be reached"
+        )
         remedy = f"give a folder that holds one, or one of {', '.join(SHAPES)}"
         raise InvalidInput("model.path", asked, problem, remedy) from error
 
@@ -191,8 +195,9 @@ def _config(name: str, asked: str) -> Any:
 def _measured(name: str, source: str, config: Any) -> Architecture:
     from transformers import AutoModelForCausalLM
 
+    make: Callable[..., Any] = AutoModelForCausalLM.from_config
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config)
+        model = make(config)
     text = config.get_text_config(decoder=True)
     inside, head = model.get_input_embeddings(), model.get_output_embeddings()
     parameters = sum(p.numel() for p in model.parameters())

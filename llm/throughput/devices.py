@@ -68,7 +68,9 @@ _LEARNING, _DECODING, _READING = 0.4, 0.4, 0.6
 of its bandwidth."""
 
 
-def _gpu(name: str, memory: float, gigabytes: float, bf16: float, fp32: float, sheet: str) -> Device:
+def _gpu(
+    name: str, memory: float, gigabytes: float, bf16: float, fp32: float, sheet: str
+) -> Device:
     return Device(
         name,
         memory,
@@ -110,7 +112,7 @@ DEVICES: Mapping[str, Device] = {
             engine_step=6e-4,
             token_step=6e-5,
             layer_pass=4e-3,
-            source="docs/measurements/plan.jsonl: SmolLM2 and the tiny model on an AMD EPYC, per thread",
+            source="docs/measurements/plan.jsonl: SmolLM2 and the tiny model, per thread of an EPYC",
             measured=True,
         ),
     )

@@ -129,7 +129,7 @@ class Setup:
         return self.model.cache_bytes(self.sampled_size)
 
     def peak(self, parts: Mapping[str, float]) -> float:
-        """GiB at the worst moment: sampling and learning take turns, unless vLLM keeps its share."""
+        """GiB at the worst moment: sampling and learning take turns, but vLLM keeps its share."""
         standing = ("weights", "copy that samples", "gradients", "optimiser", "start model")
         base = sum(parts[name] for name in standing)
         learning = parts["activations"] + parts["logits"]
@@ -172,7 +172,11 @@ class Setup:
         ways = {
             "weights": (
                 held.precision == "float32",
-                ("model.precision", held.precision, "hold it in bfloat16, with a [model.lora] table"),
+                (
+                    "model.precision",
+                    held.precision,
+                    "hold it in bfloat16, with a [model.lora] table",
+                ),
             ),
             "optimiser": (
                 held.lora is None,
@@ -182,7 +186,10 @@ class Setup:
                 not held.checkpointing,
                 ("model.checkpointing", False, "set it to true"),
             ),
-            "logits": (rows > 1, ("optimizer.micro_batch", rows, f"lower it to {max(rows // 2, 1)}")),
+            "logits": (
+                rows > 1,
+                ("optimizer.micro_batch", rows, f"lower it to {max(rows // 2, 1)}"),
+            ),
             "KV cache": (
                 self.sampler.engine == "vllm" or self.sampler.max_batch > 8,
                 ("sampler.memory_share", self.sampler.memory_share, "lower it")
@@ -207,7 +214,8 @@ class Setup:
             completions: how many.
             prompts: different ones among theirs, each of which is read once.
             prompt: tokens of each.
-            mean, longest: tokens of completions.
+            mean: tokens of a completion.
+            longest: tokens of the longest.
         """
         if completions <= 0 or mean <= 0:
             return 0.0
@@ -215,7 +223,9 @@ class Setup:
         steps = self._steps(completions, self._slots(prompt + mean), mean, longest)
         products = tokens * self._operations(context) / self._rate(decoding=True)
         cache = tokens * context * self._token_cache
-        reading = (steps * self.model.parameters * self.sampled_size + cache) / self.device.bandwidth
+        reading = (
+            steps * self.model.parameters * self.sampled_size + cache
+        ) / self.device.bandwidth
         step = (
             self.device.engine_step if self.sampler.engine == "vllm" else self.device.layer_step
         ) * self.model.layers

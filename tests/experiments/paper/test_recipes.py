@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -66,7 +65,9 @@ def test_the_matched_files_differ_in_what_they_say_alone():
     for part, changes in {
         "equal-unclipped": {"loss": OLYMPIADS["equal-unclipped"].config.loss},
         "equal-low-rate": {"optimizer": replace(ours.optimizer, rate=1e-6)},
-        "layouts": {k: getattr(OLYMPIADS["layouts"].config, k) for k in ("methods", "more_methods")},
+        "layouts": {
+            k: getattr(OLYMPIADS["layouts"].config, k) for k in ("methods", "more_methods")
+        },
     }.items():
         assert replace(ours, **bare, **changes) == replace(OLYMPIADS[part].config, **bare)
     for part in PARTS:
@@ -86,7 +87,7 @@ def test_each_difference_to_our_rules_has_a_reason(problems):
 def test_a_difference_without_a_reason_is_refused():
     recipe = OLYMPIADS["published-grpo"]
     other = replace(recipe.config, optimizer=replace(recipe.config.optimizer, rate=1e-3))
-    with pytest.raises(InvalidInput, match="optimizer.rate"):
+    with pytest.raises(InvalidInput, match=r"optimizer\.rate"):
         found.differences({**OLYMPIADS, "published-grpo": replace(recipe, config=other)})
 
 
@@ -149,8 +150,13 @@ def scaled(spec, folder):
     """
     writing = replace(
         spec.world.writing,
-        **{"answer": Writing().answer, "prompt": "{{question}}", "localizer": Unsure(0.9)},
-        **{"max_thoughts": 6, "max_tokens": 48, "thought_tokens": 12, "chat": False},
+        answer=Writing().answer,
+        prompt="{{question}}",
+        localizer=Unsure(0.9),
+        max_thoughts=6,
+        max_tokens=48,
+        thought_tokens=12,
+        chat=False,
     )
     fields = RECIPES["olmo3-7b-olympiads-equal"].config.more[0].fields
     world = DatasetWorld(

@@ -137,11 +137,17 @@ engine = "transformers"
     [
         (OLMO, ["--device", "L4"], "sampler.memory_share = 0.45: vLLM needs"),
         (QWEN, ["--device", "H100"], "choose|lower it|give it"),
-        ("float32", ["--device", "A100-80"], "model.lora = None: takes|model.precision = 'float32': takes"),
+        (
+            "float32",
+            ["--device", "A100-80"],
+            "model.lora = None: takes|model.precision = 'float32': takes",
+        ),
         ("bfloat16", ["--device", "A100-80"], "model.lora = None: takes"),
     ],
 )
-def test_what_does_not_fit_names_the_part_and_the_setting(file, arguments, message, tmp_path, capsys):
+def test_what_does_not_fit_names_the_part_and_the_setting(
+    file, arguments, message, tmp_path, capsys
+):
     path = FOLDER / f"{file}.toml"
     if not path.exists():
         path = written(tmp_path, BIG.replace("PRECISION", file))

@@ -50,7 +50,9 @@ ALGORITHMS = {
     "uniform": SRPO(on_refusal="uniform", parents=2),
     "2x4": ResetGRPO.layout("2x4", FirstErrorReset(), on_refusal="fresh"),
     "published": SRPO(parent="published", on_refusal="fresh"),
-    "published 2x4": ResetGRPO.layout("2x4", FirstErrorReset(), parent="published", on_refusal="fresh"),
+    "published 2x4": ResetGRPO.layout(
+        "2x4", FirstErrorReset(), parent="published", on_refusal="fresh"
+    ),
     "published 1x8": ResetGRPO.layout("1x8", FirstErrorReset(), parent="published"),
     "Frontier": FrontierGRPO(parent=1),
 }
