@@ -112,7 +112,7 @@ DEVICES: Mapping[str, Device] = {
             engine_step=6e-4,
             token_step=6e-5,
             layer_pass=4e-3,
-            source="docs/measurements/plan.jsonl: SmolLM2 and the tiny model, per thread of an EPYC",
+            source="docs/measurements/plan.jsonl: SmolLM2 and the tiny model, per thread (EPYC)",
             measured=True,
         ),
     )
