@@ -6,9 +6,10 @@ counted and not worked out, whatever its architecture.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,13 +159,17 @@ def read_architecture(settings: ModelSettings) -> Architecture:
     if (folder / "config.json").is_file():
         return _measured(settings.path, "its config.json", _config(str(folder), settings.path))
     if known is not None:
-        from transformers import AutoConfig
-
-        # A release may be told to fill in the rest: sizes do not depend on it.
-        return _measured(
-            settings.path, "sizes that come with cpi-resets", AutoConfig.for_model(**known)
-        )
+        return replace(_known(_STANDS_FOR.get(settings.path, name)), name=settings.path)
     return _measured(settings.path, "its config.json on the hub", _config(name, settings.path))
+
+
+@functools.cache
+def _known(name: str) -> Architecture:
+    from transformers import AutoConfig
+
+    # A release may be told to fill in the rest: sizes do not depend on it.
+    config = AutoConfig.for_model(**SHAPES[name])
+    return _measured(name, "sizes that come with cpi-resets", config)
 
 
 def _base(path: str) -> str:

@@ -55,6 +55,11 @@ class Setup:
         return self.model.parameters if lora is None else self.model.adapter_parameters(lora)
 
     @property
+    def _trained_bytes(self) -> int:
+        """Of those weights; gradients, and each average of the optimiser, take as much."""
+        return self.trained * (4 if self.held.lora is not None else _BYTES[self.held.precision])
+
+    @property
     def weight_bytes(self) -> float:
         """Of the model that is trained, adapters, which are float32, included."""
         size = _BYTES[self.held.precision]
@@ -90,9 +95,9 @@ class Setup:
         parts = {
             "weights": self.weight_bytes,
             "copy that samples": self._copy_bytes,
-            "gradients": 4.0 * self.trained,
-            "optimiser": 8.0 * self.trained,
-            "start model": 4.0 * self.trained if self.loss.kl and self.held.lora is None else 0.0,
+            "gradients": 1.0 * self._trained_bytes,
+            "optimiser": 2.0 * self._trained_bytes,
+            "start model": 1.0 * self._trained_bytes * self._keeps_start,
             "activations": self._activations(longest, size),
             "logits": self._rows * longest * self.model.words * _LOGIT_BYTES,
             "KV cache": self._cache_bytes(longest, rows),
@@ -102,6 +107,11 @@ class Setup:
     @property
     def _rows(self) -> int:
         return self.optimizer.micro_batch
+
+    @property
+    def _keeps_start(self) -> bool:
+        """Whether a KL term needs a second model; below adapters it is there already."""
+        return self.loss.kl > 0 and self.held.lora is None
 
     @property
     def _copy_bytes(self) -> float:
@@ -298,5 +308,5 @@ class Setup:
         """GiB of a run: the best and the last model, and while it runs what it goes on from."""
         if not checkpoints:
             return 0.0
-        size = 4 if self.held.lora is not None else _BYTES[self.held.precision]
-        return (2 * size + 12) * self.trained / _GIB
+        # Of what it goes on from the weights and both averages.
+        return (2 + 3) * self._trained_bytes / _GIB
