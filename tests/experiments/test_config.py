@@ -188,7 +188,8 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 CONFIGS = Path(experiments.__file__).parent / "configs"
-COMMITTED = sorted(CONFIGS.rglob("*.toml"))
+# The paper's, which are made by a command, have tests of their own.
+COMMITTED = sorted(set(CONFIGS.rglob("*.toml")) - set(CONFIGS.glob("paper/*.toml")))
 
 
 def test_there_are_committed_configurations() -> None:
