@@ -10,8 +10,10 @@ from math import comb
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
+from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.budget import Amount
 from cpi_theory.resets.first_error import FirstErrorReset
+from cpi_theory.resets.uniform import UniformReset
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,19 @@ def draws(algorithm: object, passes: float, named: float) -> Draws:
         algorithm: what collects.
         passes: probability that a rollout passes.
         named: probability that a localiser names a step of a failure.
+
+    Raises:
+        InvalidInput: of other algorithms than GRPO, uniform and first-error resets, and Frontier
+            nothing is worked out.
     """
     del passes, named
-    raise TypeError(f"nothing is known of what a {type(algorithm).__name__} draws")
+    raise _unknown(type(algorithm).__name__)
+
+
+def _unknown(name: str) -> InvalidInput:
+    problem = "what it draws is not worked out"
+    remedy = "plan GRPO, resets to uniform steps or first errors, and Frontier"
+    return InvalidInput("methods", name, problem, remedy)
 
 
 @draws.register(GRPO)
@@ -74,10 +86,13 @@ def _(algorithm: FrontierGRPO, passes: float, named: float) -> Draws:
 @draws.register(ResetGRPO)
 def _(algorithm: ResetGRPO, passes: float, named: float) -> Draws:
     asks = isinstance(algorithm.reset, FirstErrorReset)
+    if not asks and not isinstance(algorithm.reset, UniformReset):
+        raise _unknown(type(algorithm.reset).__name__)
     named = named if asks else 1.0
     search = _uniform if algorithm.parent == "uniform" else _published
     whole = learned = suffixes = asked = 0.0
-    for (seen, base, parents), probability in search(algorithm, passes).items():
+    fails = 1 - passes if algorithm.failures_only else 1.0
+    for (seen, base, parents), probability in search(algorithm, fails).items():
         resets = parents * (1.0 if algorithm.on_refusal == "uniform" else named)
         missing = float(algorithm.parents - parents)
         if algorithm.on_refusal == "fresh":
@@ -109,18 +124,18 @@ _Found = Mapping[tuple[int, int, int], float]
 """(rollouts drawn, base rollouts that are kept, parents) -> probability."""
 
 
-def _uniform(algorithm: ResetGRPO, passes: float) -> _Found:
-    """Failures of a fixed base group."""
+def _uniform(algorithm: ResetGRPO, fails: float) -> _Found:
+    """Failures, or whatever may be a parent, of a fixed base group."""
     base, found = algorithm.base, dict[tuple[int, int, int], float]()
     kept = base if algorithm.train_base else 0
     for failures in range(base + 1):
-        chance = comb(base, failures) * (1 - passes) ** failures * passes ** (base - failures)
+        chance = comb(base, failures) * fails**failures * (1 - fails) ** (base - failures)
         key = (base, kept, min(failures, algorithm.parents))
         found[key] = found.get(key, 0.0) + chance
     return found
 
 
-def _published(algorithm: ResetGRPO, passes: float) -> _Found:
+def _published(algorithm: ResetGRPO, fails: float) -> _Found:
     """One rollout after the other until both kinds are there, or the attempts are used up."""
     base, parents = algorithm.base, algorithm.parents
     open_ = {(0, 0): 1.0}
@@ -128,8 +143,8 @@ def _published(algorithm: ResetGRPO, passes: float) -> _Found:
     for seen in range(1, algorithm.attempts + 1):
         after: dict[tuple[int, int], float] = {}
         for (kept, failed), chance in open_.items():
-            for fails, p in ((True, 1 - passes), (False, passes)):
-                to_parent = fails and failed < parents
+            for may_be, p in ((True, fails), (False, 1 - fails)):
+                to_parent = may_be and failed < parents
                 to_base = not to_parent and kept < base
                 state = (kept + to_base, failed + to_parent)
                 after[state] = after.get(state, 0.0) + chance * p

@@ -8,8 +8,10 @@ from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO, ResetGRPO
+from cpi_theory.checks import InvalidInput
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.seam import Ending, FailedLocalization, Localization, Reason, Rollout
+from experiments.methods import FAMILY
 from experiments.plan.draws import draws, informative
 from tests.cpi_theory.chain import uniform
 
@@ -55,6 +57,7 @@ ALGORITHMS = {
     ),
     "published 1x8": ResetGRPO.layout("1x8", FirstErrorReset(), parent="published"),
     "Frontier": FrontierGRPO(parent=1),
+    "any": FAMILY["RRPO, any"],
 }
 
 
@@ -66,7 +69,7 @@ def test_what_is_expected_is_what_is_drawn(name, passes, named):
     collection = collect(algorithm, world, [0] * PROMPTS, 5)
     expected = draws(algorithm, passes, named)
     mean = {"abs": 0.35, "rel": 0.03}
-    if name != "uniform":  # there a reset may be to the start, and counts as whole
+    if name not in ("uniform", "any"):  # there a reset may be to the start, and counts as whole
         assert world.whole / PROMPTS == pytest.approx(expected.whole.expected, **mean)
         assert world.suffixes / PROMPTS == pytest.approx(expected.suffixes.expected, **mean)
     total = expected.whole.expected + expected.suffixes.expected
@@ -88,9 +91,10 @@ def test_random_resets_ask_nobody():
     assert draws(RRPO(), 0.3, 1.0).localizations.most == 0
 
 
-def test_a_method_that_is_not_known_is_refused():
-    with pytest.raises(TypeError, match="nothing is known of what a int draws"):
-        draws(3, 0.5, 1.0)
+@pytest.mark.parametrize("name", ["VinePPO", "UnsureReset"])
+def test_a_method_of_which_nothing_is_worked_out_is_refused(name):
+    with pytest.raises(InvalidInput, match=f"methods = '{name}'"):
+        draws(FAMILY[name], 0.5, 1.0)
 
 
 def test_groups_that_teach_something():
