@@ -66,6 +66,19 @@ class Key:
             return np.empty(0, dtype=np.uint64)  # many requests are; a sequence takes 10 us
         return self.sequence().generate_state(count, np.uint64).astype(np.uint64, copy=False)
 
+    def index(self, probabilities: NDArray[np.float64]) -> int:
+        """Draw an index by inverse distribution function; rounding never picks probability 0.
+
+        Args:
+            probabilities: shape (n,), not all zero; they need not sum to one.
+        """
+        cumulative = np.cumsum(probabilities)
+        # The top 53 bits, as many as a float holds: every value is equally likely, and none is 1.
+        uniform = float(self.integers(1)[0] >> np.uint64(11)) * 2.0**-53
+        index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+        # The product may round up to the whole sum, whose index is past the last one with weight.
+        return int(min(index, np.flatnonzero(probabilities)[-1]))
+
     def generator(self) -> np.random.Generator:
         """Return a numpy generator for this stream."""
         return np.random.default_rng(self.sequence())

@@ -52,9 +52,4 @@ def draw_index(probabilities: NDArray[np.float64], key: Key) -> int:
         probabilities: shape (n,), not all zero; they need not sum to one.
         key: of the draw.
     """
-    cumulative = np.cumsum(probabilities)
-    # The top 53 bits, as many as a float holds: every value is equally likely, and none is 1.
-    uniform = float(key.integers(1)[0] >> np.uint64(11)) * 2.0**-53
-    index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-    # The product may round up to the whole sum, whose index is past the last one with weight.
-    return int(min(index, np.flatnonzero(probabilities)[-1]))
+    return key.index(probabilities)

@@ -1,0 +1,296 @@
+"""Which objective an expected update follows, if any, and how far it is off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cpi_theory.audit.law import Law
+from cpi_theory.checks import Exact
+
+Verdict = Literal["unbiased", "scaled", "mixture", "reweighted", "biased", "silent"]
+"""What the expected update E U of n samples is, g(s) being the gradient of V at start s:
+
+- "unbiased": n times the gradient of J;
+- "scaled": c n times it, one c > 0 for all starts: the step size is another, the objective is not;
+- "mixture": c sum_s m(s) g(s), m(s) the expected number of samples that start in s, and these are
+  not the prompts' own starts alike: the objective is that of starting where the samples do;
+- "reweighted": sum_s c(s) m(s) g(s), the c(s) >= 0 not all alike: some starts count for more than
+  their samples, as prompts do whose rewards are divided by their spread;
+- "biased": of none of these forms;
+- "silent": zero where the gradient is not.
+
+All but "biased" and "silent" climb some weighted sum of values of starts.
+"""
+
+# Estimators compute in floats, some of them in single precision; a bias worth the name is larger.
+ROUNDING = 1e-5
+"""Differences below this share of what is compared count as rounding, where all was listed."""
+
+_ERRORS = 4.0
+"""Standard errors that count as chance, where updates were drawn."""
+
+
+@dataclass(frozen=True)
+class StartShare:
+    """The part of an update that comes from samples with one start.
+
+    Attributes:
+        start: the state.
+        samples: expected number of them.
+        reward: their mean reward, to be compared with V(start).
+        value: V(start).
+        scale: c with the least squares distance of E U_s to c samples g(s); NaN where g(s) is 0.
+        error: standard error of `scale`.
+        residual: |E U_s - c samples g(s)| / |E U_s|; 0 for a zero update.
+        off: whether the residual is more than rounding or chance.
+    """
+
+    start: int
+    samples: float
+    reward: float
+    value: float
+    scale: float
+    error: float
+    residual: float
+    off: bool
+
+
+@dataclass(frozen=True)
+class Push:
+    """What an update does to one parameter, in expectation.
+
+    Attributes:
+        observation, action: the parameter, a logit.
+        gradient: of J; positive if the action is better than the policy there.
+        expected: of the update, for each sample.
+        wrong: probability that one update moves it against the gradient.
+        reversed: whether the expected update does.
+    """
+
+    observation: str
+    action: int
+    gradient: float
+    expected: float
+    wrong: float
+    reversed: bool
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How the expected update of a subject compares with the gradient, on one world.
+
+    Attributes:
+        verdict: see :data:`Verdict`.
+        cosine: of E U and the gradient of J; NaN where one is zero.
+        norm_ratio: |E U| / (n |gradient of J|), n the expected number of samples.
+        exact: whether E U is c n times the gradient of J in fractions, without any rounding.
+        shares: by start.
+        pushes: by parameter.
+        signal_per_rollout: signal-to-noise ratio of an update, over the rollouts that it takes.
+        signal_per_step: the same over the generated steps.
+        noise: E |U - E U|^2 / n, per sample.
+    """
+
+    verdict: Verdict
+    cosine: float
+    norm_ratio: float
+    exact: bool
+    shares: tuple[StartShare, ...]
+    pushes: tuple[Push, ...]
+    signal_per_rollout: float
+    signal_per_step: float
+    noise: float
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """c(s) of each start where there is anything to learn."""
+        return tuple(share.scale for share in self.shares if not math.isnan(share.scale))
+
+    @property
+    def reversed_pushes(self) -> tuple[Push, ...]:
+        """Parameters that the expected update moves the wrong way."""
+        return tuple(push for push in self.pushes if push.reversed)
+
+
+def judge(law: Law) -> Judgement:
+    """Judge what a subject does in expectation."""
+    update, gradient = _floats(law.update), _floats(law.forest.gradient)
+    samples = float(sum(law.samples.values()))
+    sizes = np.linalg.norm(update), samples * np.linalg.norm(gradient)
+    shares = tuple(_share(law, start) for start in law.starts)
+    chance = _chance(law, update)
+    return Judgement(
+        _verdict(law, shares, update, chance),
+        float(update @ gradient * samples / (sizes[0] * sizes[1])) if all(sizes) else math.nan,
+        float(sizes[0] / sizes[1]) if sizes[1] else math.nan,
+        _exactly_parallel(law),
+        shares,
+        tuple(_pushes(law, update / samples, gradient, chance / samples)),
+        law.signal_to_noise / float(law.rollouts),
+        law.signal_to_noise / float(law.steps),
+        law.variance / samples,
+    )
+
+
+def _floats(array: NDArray[Any]) -> NDArray[np.float64]:
+    return array.astype(np.float64)
+
+
+def _share(law: Law, start: int) -> StartShare:
+    samples = float(law.samples[start])
+    mine, own = _floats(law.update_from(start)), samples * _floats(law.forest.gradient_at(start))
+    size = float(own @ own)
+    scale = float(mine @ own) / size if size else math.nan
+    left = mine - (scale * own if size else 0)
+    residual = float(np.linalg.norm(left))
+    norm = float(np.linalg.norm(mine))
+    errors = law.errors.get(start, np.zeros_like(mine))
+    slack = max(ROUNDING * max(norm, ROUNDING * samples), _ERRORS * float(np.linalg.norm(errors)))
+    return StartShare(
+        start,
+        samples,
+        float(law.rewards[start]) / samples,
+        float(law.forest.value(start)),
+        scale,
+        float(np.linalg.norm(errors * own)) / size if size else 0.0,
+        residual / norm if norm else 0.0,
+        residual > slack,
+    )
+
+
+def _chance(law: Law, update: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far each entry of the update may be from its expectation, shape (parameters,)."""
+    squares: NDArray[np.float64] = np.zeros_like(update)
+    for errors in law.errors.values():
+        squares = squares + errors**2
+    return _ERRORS * np.sqrt(squares) + ROUNDING * np.linalg.norm(update)
+
+
+def _verdict(
+    law: Law,
+    shares: tuple[StartShare, ...],
+    update: NDArray[np.float64],
+    chance: NDArray[np.float64],
+) -> Verdict:
+    if (
+        np.linalg.norm(update) <= max(np.linalg.norm(chance), ROUNDING**2)
+        and law.forest.gradient.any()
+    ):
+        return "silent"
+    known = [share for share in shares if not math.isnan(share.scale)]
+    slacks = [_ERRORS * share.error + ROUNDING * abs(share.scale) for share in known]
+    if any(s.off for s in shares) or any(
+        s.scale < -slack for s, slack in zip(known, slacks, strict=True)
+    ):
+        return "biased"
+    lowest = max(share.scale - slack for share, slack in zip(known, slacks, strict=True))
+    highest = min(share.scale + slack for share, slack in zip(known, slacks, strict=True))
+    if lowest > highest:
+        return "reweighted"
+    if not _at_the_prompts(law):
+        return "mixture"
+    return "unbiased" if lowest <= 1 <= highest else "scaled"
+
+
+def _at_the_prompts(law: Law) -> bool:
+    """Whether samples start where prompts do, equally many in each."""
+    if set(law.starts) != set(law.forest.starts):
+        return False
+    counts = [float(law.samples[start]) for start in law.starts]
+    return max(counts) - min(counts) <= ROUNDING * max(counts)
+
+
+def _exactly_parallel(law: Law) -> bool:
+    """Whether E U is proportional to the gradient of J in fractions."""
+    if law.how != "fractions":
+        return False
+    update, gradient = law.update, law.forest.gradient
+    (places,) = np.nonzero(gradient)
+    if not len(places):
+        return not update.any()
+    ratio = update[places[0]] / gradient[places[0]]
+    return bool((update == ratio * gradient).all())
+
+
+def _pushes(
+    law: Law,
+    expected: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+    chance: NDArray[np.float64],
+) -> Iterator[Push]:
+    for i, (observation, action) in enumerate(law.forest.parameters):
+        reversed_ = expected[i] * gradient[i] < 0 and abs(expected[i]) > chance[i]
+        yield Push(
+            observation,
+            action,
+            float(gradient[i]),
+            float(expected[i]),
+            float(law.wrong[i]),
+            bool(reversed_),
+        )
+
+
+def sentence(judgement: Judgement) -> str:
+    """The verdict in words."""
+    found = judgement
+    scales = found.scales
+    if found.verdict == "unbiased":
+        how = "exactly" if found.exact else "up to rounding"
+        return f"follows the gradient of J, without bias: {how}"
+    if found.verdict == "scaled":
+        how = " exactly" if found.exact else ""
+        return f"follows the gradient of J{how}, times {scales[0]:.4g}: the step is another, not the aim"
+    if found.verdict == "mixture":
+        return f"follows another objective than J: {_mixture(found)}, as methods with resets do"
+    if found.verdict == "reweighted":
+        low, high = min(scales), max(scales)
+        return (
+            "follows another objective than J: values of starts weighted by "
+            f"{_weights(found)}; a sample counts between {low:.3g} and {high:.3g} times"
+        )
+    if found.verdict == "silent":
+        return "learns nothing in expectation, though the gradient of J is not zero"
+    worst = max(found.shares, key=lambda share: share.residual)
+    text = (
+        f"biased: {worst.residual:.1%} of the expected update from state {worst.start} is no "
+        "multiple of the gradient of its value"
+    )
+    if found.reversed_pushes:
+        push = max(found.reversed_pushes, key=lambda p: abs(p.expected))
+        worse = "worse" if push.gradient < 0 else "better"
+        side = "towards" if push.expected > 0 else "away from"
+        text += (
+            f"; on average it moves {side} the {worse} action {push.action} at "
+            f"{push.observation}, by {abs(push.expected):.3g} per sample"
+        )
+    return text
+
+
+def _mixture(found: Judgement) -> str:
+    total = sum(share.samples for share in found.shares)
+    parts = (f"{share.samples / total:.3g} V({share.start})" for share in found.shares)
+    return "the mixture " + " + ".join(parts) + " over start states"
+
+
+def _weights(found: Judgement) -> str:
+    known = [share for share in found.shares if not math.isnan(share.scale)]
+    total = sum(share.scale * share.samples for share in known)
+    parts = (
+        f"{share.scale * share.samples / total:.3g} for state {share.start} (V = {share.value:.3g})"
+        for share in known
+    )
+    return ", ".join(parts)
+
+
+def exact_scale(law: Law) -> Exact | None:
+    """c such that E U is c n times the gradient of J in fractions; None if there is none."""
+    if not _exactly_parallel(law) or not law.forest.gradient.any():
+        return None
+    place = np.flatnonzero(law.forest.gradient)[0]
+    return law.update[place] / law.forest.gradient[place] / sum(law.samples.values())  # type: ignore[no-any-return]
