@@ -59,7 +59,7 @@ class Batch:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Number of tokens of each rollout, shape (n,)."""
-        return self.mask.sum(axis=1)
+        return np.asarray(self.mask.sum(axis=1))
 
     @classmethod
     def of(cls, groups: Sequence[Group], forest: Forest, exact: bool = False) -> Batch:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.audit.forest import Forest
@@ -89,7 +90,7 @@ class BranchingWorld:
 
     def rollout(self, states: Sequence[State], keys: Keys) -> list[Rollout]:  # noqa: ARG002
         """One of the possible rollouts from each state."""
-        return [self.branch.choose(self.forest.outcomes(s)) for s in states]  # type: ignore[arg-type]
+        return [self.branch.choose(self.forest.outcomes(s)) for s in states]
 
     def rollout_cut(
         self,
@@ -99,7 +100,7 @@ class BranchingWorld:
     ) -> list[Rollout]:
         """One of the possible rollouts from each state, cut after so many steps."""
         return [
-            self.branch.choose(self.forest.outcomes(s, n))  # type: ignore[arg-type]
+            self.branch.choose(self.forest.outcomes(s, n))
             for s, n in zip(states, steps, strict=True)
         ]
 

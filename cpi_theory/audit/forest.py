@@ -66,8 +66,8 @@ class Node:
     def __post_init__(self) -> None:
         for edge in self.edges:
             check_probability("probability", edge.probability)
-        total = sum(edge.probability for edge in self.edges)
-        if abs(total - 1) > (0 if isinstance(total, Fraction) else _PROBABILITY_TOLERANCE):
+        total = sum((edge.probability for edge in self.edges), Fraction(0))
+        if abs(float(total - 1)) > (0 if isinstance(total, Fraction) else _PROBABILITY_TOLERANCE):
             remedy = "make those of a node sum to one"
             raise InvalidInput("probabilities", total, "are their sum", remedy)
 
@@ -161,20 +161,24 @@ class Forest:
 
     def _mean(self, node: int, values: Sequence[Exact]) -> Exact:
         edges = self.nodes[node].edges
-        return sum((e.probability * v for e, v in zip(edges, values, strict=True)), Fraction(0))
+        total: Exact = Fraction(0)
+        for edge, value in zip(edges, values, strict=True):
+            total += edge.probability * value
+        return total
 
     def value(self, node: int) -> Exact:
         """V of a state."""
         return self._mean(node, self.q_values[node])
 
-    def advantage(self, node: int, action: int) -> Exact:
+    def advantage(self, node: Any, action: int) -> Exact:
         """A(s, a) = Q(s, a) - V(s)."""
         return self.q_values[node][action] - self.value(node)
 
     @property
     def objective(self) -> Exact:
         """J: the mean value of the starts."""
-        return sum(map(self.value, self.starts), Fraction(0)) / len(self.starts)
+        values: list[Any] = [self.value(start) for start in self.starts]
+        return sum(values, Fraction(0)) / len(values)  # type: ignore[no-any-return]
 
     def gradient_at(self, node: int) -> NDArray[Any]:
         """Gradient of V(node), shape (parameters,), of fractions where the world is exact."""
@@ -192,7 +196,10 @@ class Forest:
     @cached_property
     def gradient(self) -> NDArray[Any]:
         """Gradient of J, shape (parameters,)."""
-        return sum(map(self.gradient_at, self.starts)) / Fraction(len(self.starts))
+        total = np.full(len(self._parameters), Fraction(0), dtype=object)
+        for start in self.starts:
+            total = total + self.gradient_at(start)
+        return np.asarray(total / Fraction(len(self.starts)))
 
     def score(self, node: int, action: int) -> NDArray[Any]:
         """Gradient of log pi(action | node), shape (parameters,)."""
@@ -207,7 +214,7 @@ class Forest:
         """pi(action | node)."""
         return self.nodes[node].edges[action].probability
 
-    def numbers(self, node: int, action: int) -> tuple[float, float, float]:
+    def numbers(self, node: Any, action: int) -> tuple[float, float, float]:
         """log pi(action | node), the sum of pi^2 over the actions there, and V(node)."""
         known = self._numbers.get((node, action))
         if known is None:
@@ -221,8 +228,8 @@ class Forest:
     def _numbers(self) -> dict[tuple[int, int], tuple[float, float, float]]:
         return {}
 
-    def greedy_value(self, node: int) -> float:
-        """Expected reward from a state on if the likeliest action is taken, the first of several."""
+    def greedy_value(self, node: Any) -> float:
+        """Expected reward from a state on under the likeliest actions, the first of equals."""
         known = self._greedy.get(node)
         if known is None:
             known = self._greedy[node] = float(self._greedy_value(node))
@@ -256,7 +263,7 @@ class Forest:
             for probability, later, truncated in self.paths(child):
                 yield edge.probability * probability, (here, *later), truncated
 
-    def outcomes(self, node: int, steps: int | None = None) -> list[tuple[Exact, Rollout]]:
+    def outcomes(self, node: Any, steps: int | None = None) -> list[tuple[Exact, Rollout]]:
         """Every rollout from a state with its probability, cut after `steps` if that is given."""
         known = self._outcomes.get((node, steps))
         if known is None:
@@ -321,7 +328,7 @@ class Forest:
         """Continue the policy from each state, see :class:`~cpi_theory.seam.Simulator`."""
         keys = as_keys(keys, len(states))
         return [
-            _pick(self.outcomes(state), key, 0)  # type: ignore[arg-type]
+            _pick(self.outcomes(state), key, 0)
             for state, key in zip(states, keys.tolist(), strict=True)
         ]
 

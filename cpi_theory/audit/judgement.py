@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -122,13 +123,13 @@ def judge(law: Law) -> Judgement:
     """Judge what a subject does in expectation."""
     update, gradient = _floats(law.update), _floats(law.forest.gradient)
     samples = float(sum(law.samples.values()))
-    sizes = np.linalg.norm(update), samples * np.linalg.norm(gradient)
+    sizes = float(np.linalg.norm(update)), samples * float(np.linalg.norm(gradient))
     shares = tuple(_share(law, start) for start in law.starts)
     chance = _chance(law, update)
     return Judgement(
         _verdict(law, shares, update, chance),
         float(update @ gradient * samples / (sizes[0] * sizes[1])) if all(sizes) else math.nan,
-        float(sizes[0] / sizes[1]) if sizes[1] else math.nan,
+        sizes[0] / sizes[1] if sizes[1] else math.nan,
         _exactly_parallel(law),
         shares,
         tuple(_pushes(law, update / samples, gradient, chance / samples)),
@@ -184,6 +185,8 @@ def _verdict(
     ):
         return "silent"
     known = [share for share in shares if not math.isnan(share.scale)]
+    if not known:  # there is nothing to learn
+        return "biased" if any(share.off for share in shares) else "unbiased"
     slacks = [_ERRORS * share.error + ROUNDING * abs(share.scale) for share in known]
     if any(s.off for s in shares) or any(
         s.scale < -slack for s, slack in zip(known, slacks, strict=True)
@@ -211,11 +214,8 @@ def _exactly_parallel(law: Law) -> bool:
     if law.how != "fractions":
         return False
     update, gradient = law.update, law.forest.gradient
-    (places,) = np.nonzero(gradient)
-    if not len(places):
-        return not update.any()
-    ratio = update[places[0]] / gradient[places[0]]
-    return bool((update == ratio * gradient).all())
+    scale = exact_scale(law)
+    return not update.any() if scale is None else bool((update == scale * gradient).all())
 
 
 def _pushes(
@@ -245,7 +245,8 @@ def sentence(judgement: Judgement) -> str:
         return f"follows the gradient of J, without bias: {how}"
     if found.verdict == "scaled":
         how = " exactly" if found.exact else ""
-        return f"follows the gradient of J{how}, times {scales[0]:.4g}: the step is another, not the aim"
+        aim = f"follows the gradient of J{how}, times {scales[0]:.4g}"
+        return f"{aim}: the step is another, not the aim"
     if found.verdict == "mixture":
         return f"follows another objective than J: {_mixture(found)}, as methods with resets do"
     if found.verdict == "reweighted":
@@ -289,8 +290,8 @@ def _weights(found: Judgement) -> str:
 
 
 def exact_scale(law: Law) -> Exact | None:
-    """c such that E U is c n times the gradient of J in fractions; None if there is none."""
-    if not _exactly_parallel(law) or not law.forest.gradient.any():
-        return None
-    place = np.flatnonzero(law.forest.gradient)[0]
-    return law.update[place] / law.forest.gradient[place] / sum(law.samples.values())  # type: ignore[no-any-return]
+    """The c for which E U could be c times the gradient of J; None where that is zero."""
+    for moved, slope in zip(law.update, law.forest.gradient, strict=True):
+        if slope:
+            return Fraction(moved) / Fraction(slope)
+    return None

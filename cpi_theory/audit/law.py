@@ -248,7 +248,8 @@ class _Moments:
         # Updates without samples from a start are zeros there.
         table = np.array(parts)
         mean = table.sum(axis=0) / self.count
-        return np.sqrt(np.maximum((table**2).sum(axis=0) / self.count - mean**2, 0) / self.count)
+        spread = np.maximum((table**2).sum(axis=0) / self.count - mean**2, 0)
+        return np.asarray(np.sqrt(spread / self.count))
 
 
 def _credit(terms: Sequence[Sequence[float]]) -> Credit:
@@ -266,5 +267,5 @@ def _total(terms: Iterable[Exact]) -> Exact:
     """Exact sum of fractions; of floats the sum that is rounded once."""
     listed = list(terms)
     if all(isinstance(term, Fraction | int) for term in listed):
-        return sum(map(Fraction, listed), Fraction(0))
+        return sum((Fraction(term) for term in listed), Fraction(0))
     return math.fsum(map(float, listed))
