@@ -163,10 +163,10 @@ class Forest:
         edges = self.nodes[node].edges
         total: Exact = Fraction(0)
         for edge, value in zip(edges, values, strict=True):
-            total += edge.probability * value
+            total = total + edge.probability * value
         return total
 
-    def value(self, node: int) -> Exact:
+    def value(self, node: Any) -> Exact:
         """V of a state."""
         return self._mean(node, self.q_values[node])
 
@@ -177,8 +177,10 @@ class Forest:
     @property
     def objective(self) -> Exact:
         """J: the mean value of the starts."""
-        values: list[Any] = [self.value(start) for start in self.starts]
-        return sum(values, Fraction(0)) / len(values)  # type: ignore[no-any-return]
+        total: Exact = Fraction(0)
+        for start in self.starts:
+            total = total + self.value(start)
+        return total / len(self.starts)
 
     def gradient_at(self, node: int) -> NDArray[Any]:
         """Gradient of V(node), shape (parameters,), of fractions where the world is exact."""

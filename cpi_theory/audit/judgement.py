@@ -179,10 +179,8 @@ def _verdict(
     update: NDArray[np.float64],
     chance: NDArray[np.float64],
 ) -> Verdict:
-    if (
-        np.linalg.norm(update) <= max(np.linalg.norm(chance), ROUNDING**2)
-        and law.forest.gradient.any()
-    ):
+    norm, noise = float(np.linalg.norm(update)), float(np.linalg.norm(chance))
+    if norm <= max(noise, ROUNDING**2) and law.forest.gradient.any():
         return "silent"
     known = [share for share in shares if not math.isnan(share.scale)]
     if not known:  # there is nothing to learn

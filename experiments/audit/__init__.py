@@ -1,0 +1,1 @@
+"""Any advantage estimator judged exactly on worlds whose gradient is known."""

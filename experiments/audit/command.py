@@ -1,0 +1,134 @@
+"""``cpi-resets audit``: what objective does an advantage estimator follow?
+
+Tables of the run: ``trials`` (one row per estimator and world: the expected update beside the
+gradient, by start, parameter, and state and action; and one per invariance) and ``summary`` (one
+row per estimator). ``counterexamples/`` holds a test for each estimator that does not follow what
+it should, on the smallest world that shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cpi_theory.audit.shrinking import smallest
+from experiments.audit.config import AuditConfig
+from experiments.audit.counterexample import as_test, file_name
+from experiments.audit.subjects import expanded, own_source, subject
+from experiments.audit.summary import MEANING, summarise
+from experiments.audit.trial import Trial, tried, world_of
+from experiments.documents.numbers import number
+from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
+from experiments.exit_codes import DONE, REFUTED
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+
+_EXHIBIT_SIZES = (2, 3, 4)
+_COLUMNS = ("estimator", "verdict", "lowest cosine", "factor", "wrong way", "notices", "")
+
+
+def run(config: AuditConfig, output: Path, execution: Execution, console: Console) -> int:
+    """Audit, print the verdicts and store what was found.
+
+    Returns: 0 if every estimator follows what it says it follows, else 1.
+    """
+    record = Run.open(output, config.name, config, config.seed)
+    with record.lock(), record.timed("audit"):
+        rows = sweep(tried, trials(config), record, "trials", execution, console)
+        summary = record.once("summary", lambda: summarise(rows), tables=("trials",))
+        files = _stored(config, record, summary) if config.counterexamples else []
+    show(summary, files, console)
+    console.print(f"records: {record.directory}")
+    return DONE if all(row["holds"] for row in summary) else REFUTED
+
+
+def trials(config: AuditConfig) -> list[Trial]:
+    """Every estimator on every world, and what should not change its advantages."""
+    names = expanded(config.estimators)
+    for name in names:  # a mistake in the last name should not wait for the others
+        subject(name, config.rollouts, config.layout, config.exact)
+    return [
+        _trial(config, name, world) for name in names for world in (*config.chosen_worlds(), None)
+    ]
+
+
+def _trial(config: AuditConfig, name: str, world: str | None) -> Trial:
+    return Trial(
+        name,
+        world,
+        config.follows,
+        config.rollouts,
+        config.layout,
+        config.exact,
+        config.most,
+        config.draws,
+        config.seed,
+        own_source(name),
+        _version(name),
+    )
+
+
+def _version(name: str) -> str | None:
+    library = name.partition(":")[0]
+    return f"{library} {version(library)}" if library in ("trl", "verl") else None
+
+
+def _stored(config: AuditConfig, record: Run, summary: Sequence[Row]) -> list[Path]:
+    """Write the test of each estimator that failed; earlier ones go."""
+    texts = {}
+    for row in summary:
+        if not row["failed"]:
+            continue
+        name = row["estimator"]
+        found = smallest(
+            lambda size, name=name: subject(name, size, config.layout, config.exact),
+            config.follows,
+            [world_of(world) for world in config.chosen_worlds()],
+            _EXHIBIT_SIZES,
+        )
+        if found is not None:
+            texts[file_name(name)] = as_test(name, config.follows, found, config.layout)
+    record.keep_only("counterexamples", texts)
+    origin = record.origin(("summary",))
+    return [
+        record.write_file(f"counterexamples/{file}", text.encode(), origin)
+        for file, text in texts.items()
+    ]
+
+
+def show(summary: Sequence[Row], files: Sequence[Path], console: Console) -> None:
+    """Print a table of verdicts, what the failed ones say, and where their tests are."""
+    table = Table(*_COLUMNS, box=SIMPLE_HEAD)
+    for row in summary:
+        table.add_row(
+            row["estimator"],
+            row["verdict"],
+            number(row["lowest_cosine"], ".4f"),
+            _factor(row),
+            f"{row['reversed']} of {row['worlds']} worlds" if row["reversed"] else "",
+            ", ".join(row["notices"]),
+            "" if row["holds"] else "[red]not as claimed[/red]",
+        )
+    console.print(table)
+    for row in summary:
+        console.print(
+            f"- {row['estimator']}: {MEANING[row['verdict']]}. In {row['world']}: {row['says']}.",
+            markup=False,
+        )
+        for name in row["must_not_notice"]:
+            console.print(f"  its advantages change with: {name}", markup=False)
+    for file in files:
+        console.print(f"smallest counterexample, as a test: {file}", markup=False)
+
+
+def _factor(row: Row) -> str:
+    low, high = row["scale_low"], row["scale_high"]
+    if low is None:
+        return ""
+    return number(low) if number(low) == number(high) else f"{number(low)} to {number(high)}"

@@ -1,0 +1,166 @@
+"""The estimators that ``cpi-resets audit`` knows by name, and those that users name."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from cpi_theory.algorithms.frontier import FrontierGRPO
+from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.parent_choice import FirstErrorModel
+from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
+from cpi_theory.audit.batch import Estimator
+from cpi_theory.audit.subject import Subject
+from cpi_theory.checks import InvalidInput, check_choice
+from cpi_theory.seam import Algorithm
+
+Layout = Literal["group", "resets"]
+"""Rollouts that a function is given: of each prompt a group from its start, or half of them from
+there and the other half from a uniform step of a failure among those."""
+
+OURS: Mapping[str, Callable[[int], Algorithm]] = {
+    "grpo": lambda n: GRPO(n),
+    "dr-grpo": lambda n: GRPO(n, "none"),
+    "rloo": lambda n: GRPO(n, "leave-one-out"),
+    "rrpo": lambda n: RRPO(base=_half(n), suffix=_half(n)),
+    "rrpo-loo": lambda n: RRPO(base=_half(n), suffix=_half(n), normalization="leave-one-out"),
+    "rrpo-published": lambda n: RRPO(base=_half(n), suffix=_half(n), parent="published"),
+    "srpo": lambda n: SRPO(base=_half(n), suffix=_half(n)),
+    "srpo-loo": lambda n: SRPO(base=_half(n), suffix=_half(n), normalization="leave-one-out"),
+    "frontier": lambda n: FrontierGRPO(FirstErrorModel(1.0), base=_half(n), rollouts=2 * _half(n)),
+}
+"""This package's own, for groups of n rollouts in all."""
+
+_VERL = "run make audit-peers, which makes an environment with verl 0.9.1 in .venv-verl"
+
+
+def _half(rollouts: int) -> int:
+    return max(2, rollouts // 2)
+
+
+def expanded(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names with ``ours``, ``trl`` and ``verl`` written out, each once."""
+    found: dict[str, None] = {}
+    for name in names:
+        found |= dict.fromkeys(_collective(name))
+    return tuple(found)
+
+
+def _collective(name: str) -> tuple[str, ...]:
+    if name == "ours":
+        return tuple(OURS)
+    if name == "trl":
+        return tuple(f"trl:{one}" for one in _peer("trl").SETTINGS)
+    if name == "verl":
+        peer = _verl()
+        return tuple(f"verl:{one}" for one in (*peer.names(), *peer.VARIANTS))
+    return (name,)
+
+
+def subject(name: str, rollouts: int, layout: Layout = "group", exact: bool = False) -> Subject:
+    """The subject of a name, with groups of so many rollouts.
+
+    Args:
+        name: of :data:`OURS`, ``trl:NAME``, ``verl:NAME``, ``module:attribute`` or
+            ``file.py:attribute``; the attribute is an algorithm or a function of a batch.
+        rollouts: of each prompt; an algorithm of a user's own says itself how many.
+        layout: of the rollouts that a function is given.
+        exact: give a function fractions.
+
+    Raises:
+        InvalidInput: if there is nothing by that name, or it is neither.
+    """
+    if name in OURS:
+        return Subject(name, OURS[name](rollouts))
+    attribute = _named(name)
+    if hasattr(attribute, "plan") and not isinstance(attribute, type):
+        return Subject(name, attribute)
+    if not callable(attribute) or isinstance(attribute, type):
+        remedy = "name an algorithm object, or a function of a batch"
+        raise InvalidInput("estimator", name, f"is a {type(attribute).__name__}", remedy)
+    algorithm = GRPO(rollouts) if layout == "group" else OURS["rrpo"](rollouts)
+    return Subject(name, algorithm, attribute, exact)
+
+
+@functools.cache
+def _named(name: str) -> Any:
+    where, _, attribute = name.rpartition(":")
+    if where == "trl":
+        check_choice("estimator", attribute, tuple(_peer("trl").SETTINGS))
+        return _peer("trl").estimator(attribute)
+    if where == "verl":
+        peer = _verl()
+        check_choice("estimator", attribute, (*peer.names(), *peer.VARIANTS))
+        return peer.estimator(attribute)
+    if not where:
+        known = ", ".join(OURS)
+        remedy = f"choose one of {known}, trl:NAME, verl:NAME, or give module:attribute"
+        raise InvalidInput("estimator", name, "unknown", remedy)
+    module = module_of(where)
+    if not hasattr(module, attribute):
+        raise InvalidInput("estimator", name, f"{where} has no {attribute}", "check the spelling")
+    return getattr(module, attribute)
+
+
+def _peer(name: str) -> ModuleType:
+    # Torch, for those alone who ask for it.
+    return importlib.import_module(f"llm.audit.{name}")
+
+
+def _verl() -> ModuleType:
+    peer = _peer("verl")
+    if not peer.installed():
+        raise InvalidInput("estimator", "verl", "verl is not installed here", _VERL)
+    return peer
+
+
+def module_of(where: str) -> ModuleType:
+    """A module by its name, looked for in the current folder, too, or by its file.
+
+    Raises:
+        InvalidInput: if there is none.
+    """
+    file = source(where)
+    if file is None:
+        remedy = "give the name of a module, or the path of a file.py"
+        raise InvalidInput("estimator", where, "there is no such module", remedy)
+    if not where.endswith(".py"):
+        return importlib.import_module(where)
+    name = f"audited_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise InvalidInput("estimator", where, "no Python file", "give the path of a file.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def source(where: str) -> Path | None:
+    """The file of a module, by its name or path; None if there is none."""
+    if where.endswith(".py"):
+        return Path(where) if Path(where).is_file() else None
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        spec = importlib.util.find_spec(where)
+    except ModuleNotFoundError:  # a package on the way to it
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def own_source(name: str) -> Path | None:
+    """The file that an estimator of a user's own is in; None for those known by name."""
+    where = name.rpartition(":")[0]
+    return None if where in ("", "trl", "verl") else source(where)
+
+
+def function_of(name: str) -> Estimator | None:
+    """The function by that name, if it is one: it can be called without cpi-resets."""
+    return None if name in OURS else subject(name, 2).credit
