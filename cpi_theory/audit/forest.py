@@ -180,7 +180,7 @@ class Forest:
         total: Exact = Fraction(0)
         for start in self.starts:
             total = total + self.value(start)
-        return total / len(self.starts)
+        return total / Fraction(len(self.starts))
 
     def gradient_at(self, node: int) -> NDArray[Any]:
         """Gradient of V(node), shape (parameters,), of fractions where the world is exact."""

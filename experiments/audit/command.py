@@ -8,6 +8,7 @@ it should, on the smallest world that shows it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -87,7 +88,7 @@ def _stored(config: AuditConfig, record: Run, summary: Sequence[Row]) -> list[Pa
             continue
         name = row["estimator"]
         found = smallest(
-            lambda size, name=name: subject(name, size, config.layout, config.exact),
+            functools.partial(subject, name, layout=config.layout, exact=config.exact),
             config.follows,
             [world_of(world) for world in config.chosen_worlds()],
             _EXHIBIT_SIZES,

@@ -8,7 +8,7 @@ from typing import get_args
 from cpi_theory.audit.shrinking import Claim
 from cpi_theory.audit.worlds import small_worlds
 from cpi_theory.checks import InvalidInput, check_choice, check_count
-from experiments.audit.subjects import Layout, subject
+from experiments.audit.subjects import Layout
 from experiments.config import named_values
 
 
@@ -65,8 +65,3 @@ class AuditConfig:
         if not self.worlds:
             return tuple(known)
         return tuple(world.name for world in named_values("worlds", self.worlds, known))
-
-    def subject_of(self, name: str, rollouts: int | None = None) -> object:
-        """The subject of that name under these settings."""
-        size = self.rollouts if rollouts is None else rollouts
-        return subject(name, size, self.layout, self.exact)

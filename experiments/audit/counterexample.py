@@ -13,13 +13,13 @@ import textwrap
 from fractions import Fraction
 from pathlib import Path
 
-from cpi_theory.audit.forest import Forest, Node
+from cpi_theory.audit.forest import Node
 from cpi_theory.audit.judgement import sentence
 from cpi_theory.audit.shrinking import Claim, Counterexample
 from cpi_theory.audit.worlds import size
 from cpi_theory.checks import Exact
 from experiments.audit import standalone
-from experiments.audit.subjects import Layout, function_of, own_source
+from experiments.audit.subjects import Layout, function_of
 
 
 def as_test(name: str, claim: Claim, found: Counterexample, layout: Layout = "group") -> str:

@@ -1,0 +1,119 @@
+"""`cpi-resets audit` through the command line: verdicts, exit codes and tests that it hands out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.audit.config import AuditConfig
+from experiments.audit.subjects import OURS, subject
+from experiments.cli import main
+from experiments.exit_codes import DONE, MISTAKE, REFUTED
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = ROOT / "docs" / "examples" / "estimators.py"
+WORLDS = ("--worlds", "choice", "go on or stop", "two difficulties")
+
+
+def audit(tmp_path, *arguments):
+    common = ("--output", str(tmp_path), "--workers", "1", "--rollouts", "3")
+    return main(["audit", *arguments, *common, *WORLDS])
+
+
+def summary(tmp_path):
+    lines = (tmp_path / "audit" / "summary.jsonl").read_text().splitlines()
+    return {row["estimator"]: row for row in map(json.loads, lines)}
+
+
+def run_test(path):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path.name]
+    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+
+
+def test_a_faithful_estimator_passes_and_is_said_to_be_exact(tmp_path):
+    name = f"{EXAMPLES}:leave_one_out"
+    assert audit(tmp_path, "--estimators", name, "rloo", "--exact") == DONE
+    rows = summary(tmp_path)
+    assert rows[name]["verdict"] == rows["rloo"]["verdict"] == "unbiased"
+    assert rows[name]["exact"]
+    assert not (tmp_path / "audit" / "counterexamples").exists()
+
+
+def test_a_counterexample_fails_on_the_faulty_estimator_and_passes_on_a_right_one(tmp_path):
+    faulty = tmp_path / "mine.py"
+    shutil.copy(EXAMPLES, faulty)
+    assert audit(tmp_path, "--estimators", f"{faulty}:turn_rewards") == REFUTED
+    (file,) = (tmp_path / "audit" / "counterexamples").glob("test_*.py")
+    failed = run_test(file)
+    assert failed.returncode == 1, failed.stdout
+    assert "1 failed" in failed.stdout
+    assert "cpi_theory" not in file.read_text()
+    text = file.read_text().replace("import turn_rewards as", "import leave_one_out as")
+    right = file.with_name("test_right.py")
+    right.write_text(text)
+    passed = run_test(right)
+    assert passed.returncode == 0, passed.stdout
+
+
+def test_a_reweighting_is_refuted_for_J_and_allowed_where_it_is_meant(tmp_path):
+    name = f"{EXAMPLES}:group_spread"
+    common = ("--worlds", "two difficulties", "--output", str(tmp_path), "--workers", "1")
+    assert main(["audit", "--estimators", name, "--name", "j", *common]) == REFUTED
+    meant = ("--follows", "weights", "--name", "w")
+    assert main(["audit", "--estimators", name, *meant, *common]) == DONE
+    (file,) = (tmp_path / "j" / "counterexamples").glob("test_*.py")
+    assert run_test(file).returncode == 1
+    assert "GROUP = 4" in file.read_text()  # three cannot show it
+
+
+def test_an_algorithm_of_the_seam_has_a_counterexample_on_the_seam(tmp_path):
+    worlds = ("--worlds", "two difficulties", "--workers", "1")
+    assert main(["audit", "--estimators", "rrpo", *worlds, "--output", str(tmp_path)]) == REFUTED
+    (file,) = (tmp_path / "audit" / "counterexamples").glob("test_*.py")
+    text = file.read_text()
+    assert "from cpi_theory.audit" in text
+    namespace = {}
+    exec(compile(text, str(file), "exec"), namespace)
+    with pytest.raises(AssertionError, match="follows another objective"):
+        namespace["test_the_expected_update_follows_what_it_should"]()
+
+
+def test_every_name_of_ours_is_an_algorithm():
+    for name in OURS:
+        assert subject(name, 4).algorithm.rows_per_prompt >= 4
+
+
+@pytest.mark.parametrize(
+    ("estimator", "says"),
+    [
+        ("nonsense", "unknown"),
+        ("no_such_module:f", "no such module"),
+        (f"{EXAMPLES}:nothing", "has no nothing"),
+        (f"{EXAMPLES}:FOLDER", "has no FOLDER"),
+        ("math:pi", "is a float"),
+        ("cpi_theory:GRPO", "is a type"),
+    ],
+)
+def test_what_is_no_estimator_is_named(tmp_path, capsys, estimator, says):
+    assert audit(tmp_path, "--estimators", estimator) == MISTAKE
+    assert says in capsys.readouterr().err
+
+
+def test_without_verl_the_message_says_how_to_get_it(tmp_path, capsys):
+    from llm.audit import verl
+
+    if verl.installed():
+        pytest.skip("verl is installed here")
+    assert audit(tmp_path, "--estimators", "verl:grpo") == MISTAKE
+    assert "make audit-peers" in capsys.readouterr().err
+
+
+def test_worlds_are_chosen_by_name():
+    assert AuditConfig(worlds=("lock",)).chosen_worlds() == ("lock",)
+    with pytest.raises(ValueError, match="worlds"):
+        AuditConfig(worlds=("nowhere",))
