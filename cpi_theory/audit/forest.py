@@ -172,7 +172,8 @@ class Forest:
 
     def advantage(self, node: Any, action: int) -> Exact:
         """A(s, a) = Q(s, a) - V(s)."""
-        return self.q_values[node][action] - self.value(node)
+        q_value: Exact = self.q_values[node][action]
+        return q_value - self.value(node)
 
     @property
     def objective(self) -> Exact:
