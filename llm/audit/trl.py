@@ -78,7 +78,9 @@ def _trainer(base: Any, arguments: Any, batch: Any, group: int) -> Any:
             self._step = 0
             self.state = SimpleNamespace(global_step=0)
             self.chat_template_kwargs: Any = {}
-            self.logps = torch.zeros(batch.mask.shape, dtype=torch.float64, requires_grad=True)
+            # As wide as the trainer pads: to the longest completion.
+            longest = max(n for n, _ in _lengths(batch))
+            self.logps = torch.zeros((len(ids), longest), dtype=torch.float64, requires_grad=True)
 
         def _generate(self, prompts: Any) -> tuple[Any, ...]:
             started, texts = [[_TOKEN]] * len(prompts), [""] * len(ids)
@@ -129,7 +131,7 @@ def token_weights(base: Any, arguments: Any, batch: Any) -> Any:
     loss = trainer._compute_loss(trainer.model, inputs)
     (slopes,) = torch.autograd.grad(loss, trainer.logps)
     out = np.zeros(batch.mask.shape)
-    out[rows] = -slopes.numpy() * len(rows)
+    out[rows, : slopes.shape[1]] = -slopes.numpy() * len(rows)
     return out
 
 

@@ -52,6 +52,13 @@ def test_rows_keep_their_order_when_groups_are_mixed(batch):
     assert weights(batch.pick(rows)) == pytest.approx(weights(batch)[rows])
 
 
+def test_padding_beyond_the_longest_rollout_changes_nothing(batch):
+    weights = trl.estimator("grpo")
+    wider = weights(batch.padded(2))
+    assert wider[:, :2] == pytest.approx(weights(batch))
+    assert (wider[:, 2:] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("name", "world", "verdict"),
     [
