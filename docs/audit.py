@@ -6,17 +6,20 @@ records are copied there first.
 
 from __future__ import annotations
 
+import datetime
 import json
-import re
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+from cpi_theory.audit.worlds import small_worlds
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RECORDS = ROOT / "docs" / "audit.md", ROOT / "docs" / "records"
 RUNS = ("audit-ours", "audit-trl", "audit-verl")
-KEPT = ("run.json", "summary.jsonl", "trials.jsonl", "manifest.json")
+KEPT = ("run.json", "summary.jsonl", "trials.jsonl")
+MADE = "made.json"
 BEGIN, END = "<!-- table of docs/audit.py -->", "<!-- end of the table -->"
 
 WORDS = {
@@ -27,6 +30,7 @@ WORDS = {
     "biased": "no weighted sum of start states' values",
     "silent": "nothing",
 }
+ORDER = list(WORDS)
 
 
 def rows(run: str) -> list[dict[str, Any]]:
@@ -35,32 +39,43 @@ def rows(run: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def with_outcomes(run: str) -> dict[str, str]:
+    """The worst verdict of each estimator over the worlds that pay 0 or 1 and nothing else."""
+    plain = {
+        world.name
+        for world in small_worlds()
+        if {rollout.reward for start in world.starts for _, rollout in world.outcomes(start)}
+        <= {0.0, 1.0}
+    }
+    worst: dict[str, str] = {}
+    for line in (RECORDS / run / "trials.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        if row["kind"] == "world" and row["world"] in plain:
+            name = row["estimator"]
+            worst[name] = max(worst.get(name, "unbiased"), row["verdict"], key=ORDER.index)
+    return worst
+
+
 def table() -> str:
-    """All runs' summaries, one line per estimator."""
+    """All runs' summaries, one line per estimator, and what they were made with."""
+    versions: dict[str, list[str]] = {}
     lines = [
-        "| estimator | follows | factor | lowest cosine | wrong way | worst in | notices |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| estimator | follows, outcomes 0 and 1 | follows, all worlds | factor | lowest cosine "
+        "| wrong way | worst in | notices |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for run in RUNS:
         if (RECORDS / run / "summary.jsonl").exists():
-            made = json.loads((RECORDS / run / "run.json").read_text())
-            lines += [_line(row) for row in rows(run)]
-            versions.setdefault(_date(made), []).extend(
-                sorted({row["version"] for row in rows(run) if row["version"]})
-            )
-    dates = "; ".join(f"{', '.join(v) or 'this package'} on {d}" for d, v in versions.items())
+            plain = with_outcomes(run)
+            lines += [_line(row, plain[row["estimator"]]) for row in rows(run)]
+            made = json.loads((RECORDS / run / MADE).read_text())["date"]
+            known = sorted({row["version"] for row in rows(run) if row["version"]})
+            versions.setdefault(made, []).extend(known or ["this package"])
+    dates = "; ".join(f"{', '.join(of)} on {date}" for date, of in versions.items())
     return "\n".join([*lines, "", f"Made with {dates}."])
 
 
-versions: dict[str, list[str]] = {}
-
-
-def _date(made: dict[str, Any]) -> str:
-    found = re.search(r"\d{4}-\d\d-\d\d", json.dumps(made))
-    return found[0] if found else "an unknown day"
-
-
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], plain: str) -> str:
     low, high = (row[f"scale_{end}"] for end in ("low", "high"))
     factor = (
         ""
@@ -73,6 +88,7 @@ def _line(row: dict[str, Any]) -> str:
     world = "" if row["verdict"] in ("unbiased", "scaled") else row["world"]
     cells = (
         f"`{row['estimator']}`",
+        WORDS[plain],
         WORDS[row["verdict"]],
         factor,
         f"{row['lowest_cosine']:.4f}",
@@ -87,7 +103,6 @@ def page() -> str:
     """The page with the table as the records have it."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    versions.clear()
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
@@ -99,6 +114,8 @@ def main() -> None:
         for name in KEPT:
             if (made / name).exists():
                 shutil.copy(made / name, RECORDS / run / name)
+        day = datetime.date.fromtimestamp((made / "summary.jsonl").stat().st_mtime)
+        (RECORDS / run / MADE).write_text(json.dumps({"date": day.isoformat()}) + "\n")
     PAGE.write_text(page())
 
 

@@ -26,10 +26,10 @@ class Command:
 
 COMMANDS = {
     "verify": Command("experiments.verify", "VerifyConfig", "check every bound on many MDPs"),
+    "compare": Command("experiments.compare", "CompareConfig", "oracle against random resets"),
     "audit": Command(
         "experiments.audit", "AuditConfig", "what objective does an estimator follow?"
     ),
-    "compare": Command("experiments.compare", "CompareConfig", "oracle against random resets"),
     "learn": Command("experiments.learn", "LearnConfig", "learning curves of all algorithms"),
     "frontier": Command(
         "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"

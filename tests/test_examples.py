@@ -33,7 +33,7 @@ WORLDS = {
 
 def test_every_example_is_here_and_told():
     files = {path.stem for path in FOLDER.glob("*.py")}
-    assert files == set(WORLDS)
+    assert files == set(WORLDS) | {"estimators"}  # tested with the audit
     page = (FOLDER / "README.md").read_text()
     assert all(f"[{name}.py]({name}.py)" in page for name in files)
 

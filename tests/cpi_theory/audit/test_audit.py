@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from cpi_theory import GRPO, RRPO, SRPO, InvalidInput
+from cpi_theory.algorithms.relabelling import VPPO
+from cpi_theory.algorithms.step_credit import VinePPO
 from cpi_theory.audit.batch import Batch, advantages_of
 from cpi_theory.audit.branching import Branch, TooMany, every_run
 from cpi_theory.audit.forest import Edge, Forest, Node
@@ -188,7 +190,7 @@ def test_made_up_rollouts_that_join_the_base_group_make_its_scale_depend_on_the_
 def test_vineppo_estimates_advantages_without_bias_and_with_variance_falling_as_one_over_k(
     continuations,
 ):
-    plan = example("vineppo").VinePPO(rollouts=1, continuations=continuations)
+    plan = VinePPO(rollouts=1, continuations=continuations)
     world = NAMED["lock"]
     found = law(Subject("vineppo", plan), world)
     assert judge(found).verdict == "unbiased"
@@ -206,7 +208,7 @@ def test_credit_by_a_localizer_rewards_wrong_steps_as_often_as_the_localizer_err
     """The first step is decisive and the second is sure: a wrong answer can only be too late."""
     root = lock((F(1, 2), F(1)), dead=False)
     world = Forest("blamed", (root,), precision=precision)
-    plan = example("blame").FirstErrorBlame(rollouts=2)
+    plan = VPPO(rollouts=2)
     found = law(Subject("blame", plan), world)
     assert found.credits[world.starts[0], 1].wrong == pytest.approx(float(1 - precision))
 
