@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cpi_theory import GRPO, RRPO, SRPO, InvalidInput
+from cpi_theory import GRPO, RRPO, SRPO, Draw, InvalidInput, relative_group
 from cpi_theory.algorithms.relabelling import VPPO
 from cpi_theory.algorithms.step_credit import VinePPO
 from cpi_theory.audit.batch import Batch, advantages_of
@@ -172,6 +172,28 @@ def test_what_resets_learn_from_is_named_with_its_mixture():
             assert share.reward == pytest.approx(share.value)
         assert "V(" in sentence(judged) or "state 0" in sentence(judged)
         assert all(share.reward == pytest.approx(share.value) for share in judged.shares)
+
+
+class SecondStep:
+    """A group from the start, and one from wherever its first rollout is after a step."""
+
+    rows_per_prompt = 4
+
+    def plan(self, prompt, key):
+        base = yield Draw(prompt.start, key.child("base").integers(2))
+        groups = [relative_group(base, prompt, "leave-one-out")]
+        if len(base[0]) > 1:
+            later = yield Draw(base[0].states[1], key.child("later").integers(2))
+            groups.append(relative_group(later, prompt, "leave-one-out", base[0], 1))
+        return groups
+
+
+def test_a_plain_mixture_is_named_and_is_not_J():
+    world = NAMED["lock"]  # step 1 is reached with probability 1/2
+    found = law(Subject("second step", SecondStep()), world)
+    assert found.samples == {0: 2, 1: 1}
+    assert judge(found).verdict == "mixture"
+    assert "0.667 V(0) + 0.333 V(1)" in sentence(judge(found))
 
 
 def test_made_up_rollouts_that_join_the_base_group_make_its_scale_depend_on_the_pass_rate():
