@@ -54,14 +54,17 @@ class ResetGRPO:
     cap, and 9 to 16 rollouts are generated for 8 used.
 
     A parent that is missing is made up for with `suffix` more rollouts from the start, which join
-    the base group; so the number of rollouts from the policy does not depend on luck.
+    the base group; so the number of rollouts from the policy does not depend on luck. The size of
+    the group does: where all n = `base` succeed it has m = `suffix` more, and with leave-one-out,
+    outcomes 0 and 1 and success rate p its expected update is larger by n m (1 - p) p^(n - 1) /
+    (n + m - 1) times the gradient of the start's value, so easy prompts count for a little more.
 
     Attributes:
         reset: where in a failed rollout to reset to.
         base: rollouts from the start, in which parents are looked for.
         suffix: rollouts from each reset state.
         parents: number of reset states per prompt.
-        parent: "uniform" (unbiased) or "published" (the paper's release).
+        parent: "uniform", of a base group of plain rollouts, or "published", the paper's release.
         on_refusal: when the reset policy names no step of a parent: "drop" that suffix group, reset
             to a "uniform" step of it, or draw `suffix` more "fresh" rollouts from the start. Each
             case is counted under its reason; there is no silent default step.

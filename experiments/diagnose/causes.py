@@ -45,6 +45,7 @@ _WHAT: Mapping[Outcome | Reason, str] = {
     Reason.TRUNCATED: "fail, and the localiser's reply is cut off",
     Reason.EMPTY: "fail without a step",
     Reason.NOT_FAILED: "count as no failure when they are to be localised",
+    Reason.NO_SUCCESS: "are of prompts without a success to start from",
 }
 _SINGLE = "have one step only, so there is nothing to reset to"
 
@@ -68,6 +69,7 @@ _MODEL: Mapping[Outcome | Reason, str] = {
     Reason.TRUNCATED: "raise `localization_tokens`",
     Reason.EMPTY: "look at the prompt: the model ends at once",
     Reason.NOT_FAILED: "set the level of success of the verifier and of the world alike",
+    Reason.NO_SUCCESS: "start from demonstrations, or search in more rollouts",
 }
 _MODEL_SINGLE = (
     "the model does not write what ends a step; choose a boundary that it does write, such as a "
@@ -78,6 +80,7 @@ _TABULAR: Mapping[Outcome | Reason, str] = {
     Outcome.WRONG: "start from a better base policy, or lower the level of success",
     Outcome.STEP_LIMIT: "a longer horizon helps if more steps can bring success, a better base "
     "policy if not",
+    Reason.NO_SUCCESS: "start from demonstrations, or search in more rollouts",
 }
 _TABULAR_REASON = "raise the `accuracy` or the recall of its localiser"
 _TABULAR_SINGLE = "take a world whose rollouts are longer"
