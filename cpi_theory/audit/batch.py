@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -160,21 +161,35 @@ def advantages_of(estimator: Estimator, batch: Batch, twice: bool = True) -> NDA
         Shape (n, T): an advantage for each token, 0 for padding; of fractions if it returned such.
 
     Raises:
-        InvalidInput: if the shape is another, a number is not finite, its input was changed, or
-            two calls differ.
+        InvalidInput: if it raises, the shape is another, something is no finite number, its input
+            was changed, or two calls differ.
     """
     if not twice:
-        return _checked(estimator, batch, np.asarray(estimator(batch)))
+        return _checked(estimator, batch, _answer(estimator, batch))
     given = batch.copy()
-    found = _checked(estimator, batch, np.asarray(estimator(given)))
+    found = _checked(estimator, batch, _answer(estimator, given))
     for f in fields(batch):
         if not np.array_equal(getattr(given, f.name), getattr(batch, f.name)):
             problem = f"changes its input {f.name}"
             raise InvalidInput("estimator", _name(estimator), problem, "let it work on a copy")
-    if not np.array_equal(found, _checked(estimator, batch, np.asarray(estimator(batch)))):
+    if not np.array_equal(found, _checked(estimator, batch, _answer(estimator, batch))):
         remedy = "make it a function of its batch alone, without state or random numbers"
         raise InvalidInput("estimator", _name(estimator), "two calls on one batch differ", remedy)
     return found
+
+
+def _answer(estimator: Estimator, batch: Batch) -> NDArray[Any]:
+    try:
+        answer = np.asarray(estimator(batch))
+    except Exception as error:
+        problem = f"raised {type(error).__name__}: {error}"
+        remedy = "call it by hand on a cpi_theory.audit.batch.Batch to see where"
+        raise InvalidInput("estimator", _name(estimator), problem, remedy) from error
+    # Objects may be fractions.
+    if answer.dtype.kind not in "biuf" and not all(isinstance(x, Real) for x in answer.flat):
+        problem = f"returns {answer.dtype}, not real numbers"
+        raise InvalidInput("estimator", _name(estimator), problem, "return an array of floats")
+    return answer
 
 
 def _checked(estimator: Estimator, batch: Batch, answer: NDArray[Any]) -> NDArray[Any]:

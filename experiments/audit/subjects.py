@@ -90,18 +90,23 @@ def subject(name: str, rollouts: int, layout: Layout = "group", exact: bool = Fa
 
 
 @functools.cache
+def _of_library(library: str, name: str) -> Any:
+    if library == "trl":
+        peer = _peer("trl")
+        check_choice("estimator trl", name, tuple(peer.SETTINGS))
+    else:
+        peer = _verl()
+        check_choice("estimator verl", name, (*peer.names(), *peer.VARIANTS))
+    return peer.estimator(name)
+
+
 def _named(name: str) -> Any:
     where, _, attribute = name.rpartition(":")
-    if where == "trl":
-        check_choice("estimator", attribute, tuple(_peer("trl").SETTINGS))
-        return _peer("trl").estimator(attribute)
-    if where == "verl":
-        peer = _verl()
-        check_choice("estimator", attribute, (*peer.names(), *peer.VARIANTS))
-        return peer.estimator(attribute)
+    if where in ("trl", "verl"):
+        return _of_library(where, attribute)
     if not where:
         known = ", ".join(OURS)
-        remedy = f"choose one of {known}, trl:NAME, verl:NAME, or give module:attribute"
+        remedy = f"choose one of {known}, trl:NAME, verl:NAME, or give module:NAME or file.py:NAME"
         raise InvalidInput("estimator", name, "unknown", remedy)
     module = module_of(where)
     if not hasattr(module, attribute):
@@ -131,6 +136,16 @@ def module_of(where: str) -> ModuleType:
     if file is None:
         remedy = "give the name of a module, or the path of a file.py"
         raise InvalidInput("estimator", where, "there is no such module", remedy)
+    try:
+        return _loaded(where, file)
+    except Exception as error:
+        problem = f"cannot be imported: {type(error).__name__}: {error}"
+        raise InvalidInput("estimator", where, problem, "mend it, or install what it needs") from (
+            error
+        )
+
+
+def _loaded(where: str, file: Path) -> ModuleType:
     if not where.endswith(".py"):
         return importlib.import_module(where)
     name = f"audited_{file.stem}"

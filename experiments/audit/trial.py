@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cpi_theory.audit.law import Law, law
 from cpi_theory.audit.shrinking import Claim, holds
 from cpi_theory.audit.worlds import small_worlds
 from experiments.audit.subjects import Layout, subject
+from experiments.runs.fingerprint import points_to
 
 _TRIED_ON = ("two difficulties", "go on or stop", "lock beside choice", "three paid steps")
 """Worlds from which invariances are tried: with several prompts, and of different lengths."""
@@ -43,6 +45,11 @@ class Trial:
     seed: int
     source: Path | None = None
     version: str | None = None
+
+
+@points_to.register
+def _(trial: Trial) -> Mapping[str, Path]:
+    return {} if trial.source is None else {str(trial.source): trial.source}
 
 
 def world_of(name: str) -> Forest:

@@ -67,6 +67,10 @@ def lengths_of(spec: TrainSpec, assume: Assumptions, context: int) -> Lengths:
             f"rollouts end after {limit:,.0f} tokens and not {form.max_tokens:,}: a prompt of "
             f"{most:,.0f} leaves no more of the context of {context:,}"
         )
+    if assume.tokens is not None and assume.tokens > limit:
+        remedy = "lower it, or raise max_tokens of the world"
+        problem = f"more than the limit of {limit:,.0f} tokens on a rollout"
+        raise InvalidInput("assume.tokens", assume.tokens, problem, remedy)
     rollout = min(assume.tokens or limit / 4, limit)
     told.append(
         f"{rollout:,.0f} tokens per rollout ({_by(assume.tokens, 'a quarter of the limit')})"

@@ -184,7 +184,10 @@ def _config(name: str, asked: str) -> Any:
     from transformers import AutoConfig
 
     if name[:1] in ("/", ".", "~") or name.count("/") != 1:
-        remedy = f"give a folder with a config.json, or one of {', '.join(SHAPES)}"
+        remedy = (
+            f"make the model first, if another command writes it; or give a folder with a "
+            f"config.json, or one of {', '.join(SHAPES)}"
+        )
         if not (Path(name).expanduser() / "config.json").is_file():
             raise InvalidInput("model.path", asked, "no config.json there", remedy)
     try:

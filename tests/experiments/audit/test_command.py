@@ -104,6 +104,36 @@ def test_what_is_no_estimator_is_named(tmp_path, capsys, estimator, says):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("def f(batch):\n    return batch.nothing\n", "raised AttributeError"),
+        ("def f():\n    return 0\n", "raised TypeError"),
+        ("def f(batch):\n    return ['a'] * len(batch.rewards)\n", "not real numbers"),
+        ("def f(batch):\n    return batch.rewards * 1j\n", "not real numbers"),
+        ("def f(batch:\n", "cannot be imported: SyntaxError"),
+        ("import no_such_package\n", "cannot be imported: ModuleNotFoundError"),
+    ],
+)
+def test_an_estimator_that_fails_is_named_and_no_defect_of_ours(tmp_path, capsys, text, says):
+    (tmp_path / "mine.py").write_text(text)
+    assert audit(tmp_path, "--estimators", f"{tmp_path / 'mine.py'}:f") == MISTAKE
+    assert says in capsys.readouterr().err
+
+
+def test_an_estimator_that_has_changed_is_audited_anew(tmp_path):
+    mine = tmp_path / "mine.py"
+    named = ("--estimators", f"{mine}:f")
+    mine.write_text(
+        "import numpy as np\n\n\ndef f(batch):\n    return np.ones(batch.rewards.shape)\n"
+    )
+    assert audit(tmp_path, *named) == REFUTED
+    mine.write_text("def f(batch):\n    return batch.rewards\n")
+    assert audit(tmp_path, *named) == DONE
+    mine.write_text("def f(batch):\n    return 0 * batch.rewards\n")
+    assert audit(tmp_path, *named) == REFUTED
+
+
 def test_without_verl_the_message_says_how_to_get_it(tmp_path, capsys):
     from llm.audit import verl
 
