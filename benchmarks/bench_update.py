@@ -6,7 +6,7 @@ their own; vLLM in its own environment (``make test-vllm`` makes it). Times are 
 machine has to be quiet.
 
 Run as ``python -m benchmarks.bench_update [--model DIR] [--rounds N] [--threads N] [--vllm none]``;
-``--profile`` adds where learning spends its time.
+``--profile`` adds where sampling and learning spend their time.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Digits:
 
 
 def measure(model: str, way: Way, rounds: int, profile: bool = False) -> dict[str, Any]:
-    """Medians over some updates in this process; if asked, also where learning spends its time."""
+    """Medians over some updates in this process; if asked, also where their time goes."""
     from cpi_theory import GRPO, collect
     from llm.engines.lean import LeanTrainer
     from llm.models.load import load_model
@@ -136,16 +136,22 @@ def measure(model: str, way: Way, rounds: int, profile: bool = False) -> dict[st
     medians: dict[str, Any] = {
         name: round(statistics.median(f[name] for f in found), 4) for name in found[0]
     }
-    return medians | ({"share of learning": _shares(lambda: learn(collection))} if profile else {})
+    if profile:
+        again = Key.of(rounds)
+        medians["share of sampling"] = _shares(
+            lambda: collect(GRPO(ROLLOUTS), world, starts, again)
+        )
+        medians["share of learning"] = _shares(lambda: learn(collection))
+    return medians
 
 
-def _shares(learn: Callable[[], object], most: int = 8) -> dict[str, float]:
-    """Of the processor time of a step, by the operations that take most of it."""
+def _shares(work: Callable[[], object], most: int = 8) -> dict[str, float]:
+    """Of the processor time of some work, by the operations that take most of it."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as profiling
 
     with profiling(activities=[ProfilerActivity.CPU]) as found:
-        learn()
+        work()
     spent = {event.key: event.self_cpu_time_total for event in found.key_averages()}
     total = sum(spent.values())
     return {

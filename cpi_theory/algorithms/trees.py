@@ -105,7 +105,9 @@ class TreeRPO:
     Attributes:
         branching: siblings per family, level by level.
         steps: of the world after which a level ends; the last one runs to the end.
-        normalization: see :data:`cpi_theory.algorithms.advantages.Normalization`.
+        normalization: see :data:`cpi_theory.algorithms.advantages.Normalization`; "std" is GRPO's,
+            on whose mechanism the paper builds. How it scales values between 0 and 1 was not
+            checked.
 
     Source: Yang et al. (2025), arXiv 2506.05183.
     """

@@ -61,11 +61,8 @@ def _alone(name: str, claim: Claim, found: Counterexample) -> str:
         f"GROUP = {found.rollouts}\n"
         f"TOGETHER = {claim == 'J'}  # else each prompt's update may have a factor of its own\n\n"
     )
-    future, _, rest = head.partition("from __future__ import annotations\n")
-    return (
-        f'"""{_about(name, found)}\n"""\n{future}from __future__ import annotations\n{rest}'
-        f"{_bound(name)}\n\n{world}{core}"
-    )
+    imports = head.split("# --- stand-ins ---\n")[0]
+    return f'"""{_about(name, found)}\n"""{imports}{_bound(name)}\n\n{world}{core}'
 
 
 def _bound(name: str) -> str:
@@ -82,7 +79,10 @@ def _bound(name: str) -> str:
     if where.endswith(".py"):
         file = Path(where)
         folder = str(file.resolve().parent)
-        return f"sys.path.insert(0, {folder!r})\nfrom {file.stem} import {attribute} as estimator"
+        return (
+            "# Where it was found; import it as your tests do.\n"
+            f"sys.path.insert(0, {folder!r})\nfrom {file.stem} import {attribute} as estimator"
+        )
     return f"from {where} import {attribute} as estimator"
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+# --- stand-ins ---
 PROMPTS: list = []
 GROUP = 2
 TOGETHER = True

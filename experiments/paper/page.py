@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from experiments.paper.differences import differences
-from experiments.paper.recipes import PARTS, PROBLEMS, STUDENTS, Recipe, recipes
+from experiments.paper.recipes import MODELS, PARTS, PROBLEMS, Recipe, recipes
 
 _HEAD = """# The paper's training runs
 
@@ -69,7 +69,7 @@ def page() -> str:
 
 
 def _files() -> Iterator[str]:
-    models, problems = " and ".join(STUDENTS), " and ".join(PROBLEMS)
+    models, problems = " and ".join(MODELS), " and ".join(PROBLEMS)
     yield f"For each model ({models}) and set of problems ({problems}),"
     yield "`MODEL-PROBLEMS-PART.toml`:\n"
     yield "| part | what it is | methods |"
@@ -97,5 +97,5 @@ def _differences() -> Iterator[str]:
 
 def _first(problems: str) -> dict[str, Recipe]:
     """The recipes of one set of problems for the first model, by part; the others' are the same."""
-    start = f"{next(iter(STUDENTS))}-{problems}-"
+    start = f"{next(iter(MODELS))}-{problems}-"
     return {r.part: r for r in recipes() if r.name.startswith(start)}

@@ -35,7 +35,7 @@ _AS_SRPO = LossSettings("unclipped", "sequence-mean", temperature=_TEMPERATURE)
 
 
 @dataclass(frozen=True)
-class Student:
+class PaperModel:
     """A model of the paper and how it is held on one GPU.
 
     Attributes:
@@ -51,9 +51,9 @@ class Student:
     gpu: str
 
 
-STUDENTS: Mapping[str, Student] = {
-    "olmo3-7b": Student("allenai/Olmo-3-7B-Instruct", 2, 0.45, "H100"),
-    "qwen2.5-14b": Student("Qwen/Qwen2.5-14B-Instruct", 1, 0.5, "H200"),
+MODELS: Mapping[str, PaperModel] = {
+    "olmo3-7b": PaperModel("allenai/Olmo-3-7B-Instruct", 2, 0.45, "H100"),
+    "qwen2.5-14b": PaperModel("Qwen/Qwen2.5-14B-Instruct", 1, 0.5, "H200"),
 }
 """By the name that files have."""
 
@@ -98,17 +98,17 @@ PROBLEMS: Mapping[str, Problems] = {
 _WRITING = Writing(max_thoughts=20, max_tokens=5120, thought_tokens=256)
 
 
-def _base(student: Student, problems: Problems) -> TrainConfig:
+def _base(model: PaperModel, problems: Problems) -> TrainConfig:
     """What all recipes share: the paper's sizes under our rules."""
     return TrainConfig(
         worlds=(problems.name,),
         methods=("GRPO", "RRPO", "SRPO"),
         seeds=3,
         model=ModelSettings(
-            student.path, "cuda", "bfloat16", LoraSettings(64, 64), checkpointing=True
+            model.path, "cuda", "bfloat16", LoraSettings(64, 64), checkpointing=True
         ),
         optimizer=OptimizerSettings(
-            _RATE, weight_decay=0.01, minibatches=4, micro_batch=student.micro_batch
+            _RATE, weight_decay=0.01, minibatches=4, micro_batch=model.micro_batch
         ),
         loss=_AS_GRPO,
         budget=TrainBudget(
@@ -120,7 +120,7 @@ def _base(student: Student, problems: Problems) -> TrainConfig:
             top_p=_TOP_P,
             order="epochs",
         ),
-        sampler=SamplerSettings("vllm", memory_share=student.memory_share),
+        sampler=SamplerSettings("vllm", memory_share=model.memory_share),
         engine="trl",
         more=(problems.world(_WRITING),),
     )
@@ -267,10 +267,10 @@ class Recipe:
 
 def recipes() -> Iterator[Recipe]:
     """All of them."""
-    for student_name, student in STUDENTS.items():
+    for model_name, model in MODELS.items():
         for problems_name, problems in PROBLEMS.items():
-            base = _base(student, problems)
+            base = _base(model, problems)
             for part, (about, make) in PARTS.items():
-                name = f"{student_name}-{problems_name}-{part}"
+                name = f"{model_name}-{problems_name}-{part}"
                 config = replace(make(base, problems), name=f"paper-{name}")
-                yield Recipe(name, about, part, config, student.gpu)
+                yield Recipe(name, about, part, config, model.gpu)

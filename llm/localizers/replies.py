@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cpi_theory.seam import FailedLocalization, Reason
-from llm.sampling.base import Completion, Request, Sampler
+from llm.sampling.base import Completion, Request, Sampler, Sampling
+from llm.sampling.streaming import Questions
 from llm.text.rollouts import Tokens
 from llm.text.stop_rules import BoxStop
 from llm.text.vocabulary import Vocabulary
@@ -26,6 +29,26 @@ def ask_for_box(
     if room < 1:
         return FailedLocalization(Reason.TRUNCATED)
     return Request(prompt, room, key, _STOP)
+
+
+def replies_to(
+    requests: Mapping[int, Request], owner: Sampler, sampling: Sampling, sampler: Sampler | None
+) -> Questions[dict[int, Completion]]:
+    """Yield all requests at once, and return the reply to each.
+
+    Args:
+        requests: by any number.
+        owner: whose model replies.
+        sampling: temperature and top-p.
+        sampler: of the stream that asks; where it is another one than `owner`, the rollouts are of
+            one model and the replies of another, which is asked directly.
+    """
+    wanted = list(requests.values())
+    if sampler is owner:
+        completions = yield wanted, sampling
+    else:
+        completions = owner.generate(wanted, sampling)
+    return dict(zip(requests, completions, strict=True))
 
 
 def up_to_box(completion: Completion, sampler: Sampler, vocabulary: Vocabulary) -> str:

@@ -12,7 +12,7 @@ from cpi_theory.randomness import Keys
 from cpi_theory.seam import FailedLocalization
 from llm.localizers.base import Located, by_itself, refusal_unasked, whole_solution
 from llm.localizers.reading import Reading, check_readings, read_reply
-from llm.localizers.replies import ask_for_box, up_to_box
+from llm.localizers.replies import ask_for_box, replies_to, up_to_box
 from llm.prompts import Prompt, shipped
 from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.sampling.streaming import Questions
@@ -151,13 +151,9 @@ class SelfLocalizer:
                 requests[i] = asked
             else:
                 located[i] = Located(asked)
-        wanted = list(requests.values())
-        if sampler is self.sampler:
-            completions = yield wanted, self.sampling
-        else:  # the rollouts are of one model, and the answers of another
-            completions = self.sampler.generate(wanted, self.sampling)
-        for (i, request), completion in zip(requests.items(), completions, strict=True):
-            located[i] = self._read(rollouts[i], request, completion)
+        replies = yield from replies_to(requests, self.sampler, self.sampling, sampler)
+        for i, completion in replies.items():
+            located[i] = self._read(rollouts[i], requests[i], completion)
         return [one for one in located if one is not None]
 
     def prompt_ids(self, rollout: TextRollout) -> Tokens:

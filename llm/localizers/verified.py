@@ -22,7 +22,7 @@ from llm.localizers.base import (
     refusal_unasked,
     whole_solution,
 )
-from llm.localizers.replies import ask_for_box, up_to_box
+from llm.localizers.replies import ask_for_box, replies_to, up_to_box
 from llm.prompts import Prompt, shipped
 from llm.sampling.base import Completion, Request, Sampler, Sampling
 from llm.sampling.streaming import Questions
@@ -129,13 +129,9 @@ class VerifiedLocalizer:
                 requests[i] = asked
             else:
                 verdicts[i] = Located(asked)
-        wanted = list(requests.values())
-        if sampler is self.sampler:
-            completions = yield wanted, self.sampling
-        else:  # as in SelfLocalizer: the answers are of another model
-            completions = self.sampler.generate(wanted, self.sampling)
-        for (i, request), completion in zip(requests.items(), completions, strict=True):
-            verdicts[i] = self._read(request, completion)
+        replies = yield from replies_to(requests, self.sampler, self.sampling, sampler)
+        for i, completion in replies.items():
+            verdicts[i] = self._read(requests[i], completion)
         return verdicts
 
     def prompt_ids(self, rollout: TextRollout) -> Tokens:
