@@ -39,8 +39,7 @@ test-vllm: $(VLLM)
 audit-peers: $(VERL) $(DEV)
 	.venv-verl/bin/python -m pytest -q tests/llm/audit/test_verl.py
 	.venv-verl/bin/cpi-resets audit --estimators verl --name audit-verl || test $$? -eq 1
-	$(BIN)/cpi-resets audit --estimators grpo dr-grpo rloo rrpo rrpo-loo srpo srpo-loo frontier \
-		--name audit-ours --draws 4000 || test $$? -eq 1
+	$(BIN)/cpi-resets audit --estimators ours --name audit-ours --draws 4000 || test $$? -eq 1
 	$(BIN)/cpi-resets audit --estimators trl --name audit-trl --worlds choice "two difficulties" \
 		"shared parameters" "go on or stop" "paid on the way" "sure or risky" lock "three steps" \
 		|| test $$? -eq 1
