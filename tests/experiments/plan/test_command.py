@@ -8,12 +8,12 @@ import pytest
 
 from experiments.cli import main
 from experiments.paper.__main__ import FOLDER
-from experiments.paper.recipes import STUDENTS
+from experiments.paper.recipes import MODELS
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.throughput.architecture import read_architecture
 from tests.llm.data.test_recipes import jsonl
 
-OLMO, QWEN = (f"{name}-olympiads-equal" for name in STUDENTS)
+OLMO, QWEN = (f"{name}-olympiads-equal" for name in MODELS)
 
 
 def planned(capsys, *arguments, code=0):
@@ -32,10 +32,10 @@ def written(tmp_path, text):
 TINY = 'worlds = ["natural"]\nmethods = ["GRPO", "SRPO"]\n'
 
 
-@pytest.mark.parametrize("student", STUDENTS)
-def test_every_paper_file_fits_the_gpu_it_is_meant_for(student, capsys):
-    for file in sorted(FOLDER.glob(f"{student}-*.toml")):
-        gpu = "H100" if student.startswith("olmo") else "H200"
+@pytest.mark.parametrize("model", MODELS)
+def test_every_paper_file_fits_the_gpu_it_is_meant_for(model, capsys):
+    for file in sorted(FOLDER.glob(f"{model}-*.toml")):
+        gpu = MODELS[model].gpu
         assert f"For one {gpu}" in file.read_text()
         plan, _ = planned(capsys, file, "--device", gpu)
         assert plan["memory_gib"]["peak"] < 0.95 * plan["device"]["memory"]
