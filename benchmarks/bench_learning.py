@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,16 +163,14 @@ def row(
     }
 
 
-def rows(model: Path, quick: bool) -> list[dict[str, Any]]:
-    """All lines of the table."""
+def rows(model: Path, quick: bool) -> Iterator[dict[str, Any]]:
+    """All lines of the table, as they are known."""
     if not (model / "config.json").is_file():
         print(f"no {model}: run `cpi-resets model smollm2` first; left out", file=sys.stderr)
-        return []
-    table = []
+        return
     for weights in ("full", "lora"):
         for completion in (40,) if quick else (40, 200):
-            table += compare(model, weights, 170, completion, 1 if quick else 3)
-    return table
+            yield from compare(model, weights, 170, completion, 1 if quick else 3)
 
 
 def main() -> None:

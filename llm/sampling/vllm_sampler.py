@@ -3,16 +3,15 @@
 vLLM needs an environment of its own (its pins and those of the rest disagree) and is imported when
 a sampler is made. The engine runs in this process, with a process per GPU if a model is split.
 
-Log-probabilities are those at the sampling temperature and before top-p, see
-:class:`llm.sampling.base.Completion`. vLLM itself offers them before temperature or after top-p, so
-its workers divide the logits (:mod:`llm.sampling.vllm_worker`). Each request has its own seed: a
-completion depends on its request and key, up to rounding, which can differ with the batch it is
-computed in.
+Tokens are drawn by our own function inside the engine (:mod:`llm.sampling.vllm_drawing`): a
+completion depends on its request and key alone, and is the one that transformers would give, up to
+rounding, which can differ with the batch it is computed in. Log-probabilities are those at the
+request's temperature and before top-p, see :class:`llm.sampling.base.Completion`; vLLM itself
+offers them before temperature or after top-p.
 """
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,8 +27,6 @@ from llm.text.vocabulary import Vocabulary
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Device = Literal["auto", "cpu", "cuda"]
-
-_SEEDS = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +96,9 @@ class VllmSettings:
             "enable_prefix_caching": True,  # rollouts of a group share their prompt
             # Ids go in and come out; texts matter to `stop` alone.
             "skip_tokenizer_init": not self.stop,
-            # Before vLLM's temperature and top-p; the workers have divided the logits by then.
-            "logprobs_mode": "raw_logprobs",
+            # Which token follows is decided there, and its log-probability left as its logit.
+            "logits_processors": ["llm.sampling.vllm_drawing:KeyedDrawing"],
+            "logprobs_mode": "processed_logits",
             "worker_extension_cls": "llm.sampling.vllm_worker.Worker",
         }
 
@@ -126,7 +124,7 @@ class VllmSampler:
         vllm = _import(settings)
         self.settings, self.vocabulary, self.eos = settings, vocabulary, vocabulary.eos
         self._llm = _start(vllm, settings)
-        self._vllm, self._temperature, self._asked = vllm, 1.0, 0
+        self._vllm, self._asked = vllm, 0
         self.context = int(self._llm.model_config.max_model_len)
         self.work, self.cached = Work(), 0
         self._rows: dict[str, _Row] = {}  # under way, streams and calls alike
@@ -152,22 +150,10 @@ class VllmSampler:
         """Begin a stream of requests, which the engine takes in whenever it has room."""
         return VllmStream(self)
 
-    def begin(self, request: Request, sampling: Sampling, temperature: float | None = None) -> str:
-        """Queue a request; returns its name, by which :meth:`drop` knows it.
-
-        Args:
-            request: what is wanted.
-            sampling: how it is drawn.
-            temperature: at which log-probabilities are known from here on, if nothing else is under
-                way; by default the request's own.
-        """
-        if not self._rows:
-            self._at(temperature or _temperature_of(sampling))
-        # The workers divide by one temperature for all: what is drawn at another beside them is
-        # drawn right, but its log-probabilities would be those of theirs.
-        known = _temperature_of(sampling) == self._temperature
+    def begin(self, request: Request, sampling: Sampling) -> str:
+        """Queue a request; returns its name, by which :meth:`drop` knows it."""
         name = self._add(request, sampling)
-        self._rows[name] = _Row(request, request.track(self.vocabulary), known=known)
+        self._rows[name] = _Row(request, request.track(self.vocabulary))
         return name
 
     def step(self) -> None:
@@ -189,20 +175,16 @@ class VllmSampler:
         )
         return [self.completion(row) for row in rows if row.reason is not None]
 
-    def _at(self, temperature: float) -> None:
-        if temperature != self._temperature:
-            self._llm.collective_rpc("divide_logits", args=(temperature,))
-            self._temperature = temperature
-
     def _add(self, request: Request, sampling: Sampling) -> str:
         """Queue a request; its name there."""
         kinds = self._vllm.sampling_params.RequestOutputKind
         params = self._vllm.SamplingParams(
-            # The workers have divided by a temperature: what is left to divide by is 1, or the
-            # ratio of both beside rows that are drawn at another; 0 takes the likeliest.
-            temperature=sampling.temperature / self._temperature,
-            top_p=sampling.top_p,
-            seed=request.key & _SEEDS,  # vLLM's seeds are signed
+            temperature=0.0,  # what our drawing leaves is to be taken
+            extra_args={
+                "key": request.key,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+            },
             max_tokens=min(request.max_tokens, self.context - len(request.tokens)),
             # Of the sampled token alone.
             logprobs=0,
@@ -255,31 +237,20 @@ class VllmSampler:
         self._llm.reset_prefix_cache()
 
 
-def _temperature_of(sampling: Sampling) -> float:
-    """The one of log-probabilities: where the likeliest token is taken, they are those at 1."""
-    return sampling.temperature or 1.0
-
-
 class VllmStream:
     """Requests under way in vLLM, which batches continuously by itself.
 
-    All run beside each other. A request that is drawn at another temperature than the first (the
-    reply of a localiser beside rollouts) has log-probabilities that are not numbers.
+    All run beside each other, at whatever temperatures.
     """
 
     def __init__(self, sampler: VllmSampler) -> None:
         """Begin empty; see :class:`~llm.sampling.streaming.CompletionStream`."""
         self._sampler, self._names = sampler, set[str]()
-        self._temperature: float | None = None
 
     def submit(self, request: Request, sampling: Sampling) -> int:
         """Take a request; see :class:`~llm.sampling.streaming.CompletionStream`."""
         check_requests([request], self._sampler.context)
-        # That of the first request for the whole stream: replies of a localiser alone may be under
-        # way when rollouts come again, whose log-probabilities are learned from.
-        if self._temperature is None:
-            self._temperature = _temperature_of(sampling)
-        name = self._sampler.begin(request, sampling, self._temperature)
+        name = self._sampler.begin(request, sampling)
         self._names.add(name)
         return int(name)
 
@@ -312,15 +283,13 @@ class _Row:
     logprobs: list[float] = field(default_factory=list)
     reason: str | None = None
     counted: bool = False
-    known: bool = True
 
     def take(self, tokens: Sequence[int], logprobs: Any, reason: str | None) -> bool:
         """Add tokens up to where the stop rule ends it; whether it does."""
         self.reason = reason
         for token, ranked in zip(tokens, logprobs, strict=True):
             self.tokens.append(token)
-            # What is not known is not a number: nobody can learn from it unawares.
-            self.logprobs.append(ranked[token].logprob if self.known else math.nan)
+            self.logprobs.append(ranked[token].logprob)
             if self.tracker(token, self.logprobs[-1]):
                 self.reason = "stop"
                 # With a reason vLLM has ended it itself, and there is nothing to abort.
@@ -382,6 +351,8 @@ def _import(settings: VllmSettings) -> Any:
     # Weights are handed over by reference, and stop rules are applied after each token: both
     # need the engine in this very process.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    # The second generation of its runners takes processors of logits of another kind.
+    os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"
     try:
         import vllm
 
@@ -406,18 +377,13 @@ def _check_device(settings: VllmSettings, found: str) -> None:
 
 
 def _start(vllm: Any, settings: VllmSettings) -> Any:
-    on_cpu, arguments = vllm.platforms.current_platform.is_cpu(), settings.arguments()
-    if on_cpu:
-        # A prompt that is read in two parts draws a token too many, which vLLM undoes by setting
-        # the stream of a seeded request back: torch's streams for the CPU cannot.
-        arguments["enable_chunked_prefill"] = False
     try:
-        engine = vllm.LLM(**arguments)
+        engine = vllm.LLM(**settings.arguments())
     except (ValueError, OSError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         remedy = "check the folder, the context and the memory that the engine may take"
         raise InvalidInput("vllm.model", settings.model, reason.strip(), remedy) from error
-    if on_cpu:
+    if vllm.platforms.current_platform.is_cpu():
         _check_head_size(settings, engine.model_config.get_head_size())
     return engine
 

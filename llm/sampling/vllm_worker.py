@@ -1,17 +1,9 @@
-"""What runs inside vLLM's workers: weights come in, and logits leave at a temperature.
-
-vLLM reports log-probabilities either before temperature or after top-p; what is trained on is in
-between. So the workers divide the logits themselves, and the engine samples at temperature 1 and
-reports what it calls raw.
-"""
+"""What runs inside vLLM's workers: weights come in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
-
-_LOGITS = ("compute_logits", "compute_logits_local")
-"""Methods of vLLM's models; the second is of those whose sampling is split over GPUs."""
 
 
 class Worker:
@@ -19,17 +11,6 @@ class Worker:
 
     model_runner: Any
     reload_weights: Callable[..., None]
-
-    def divide_logits(self, temperature: float) -> None:
-        """Divide all logits from now on by this, in float32.
-
-        Args:
-            temperature: in [0.01, 100]; 1 gives back the model's own method.
-        """
-        model = self.model_runner.get_model()
-        for name in _LOGITS:
-            if hasattr(model, name):
-                _wrap(model, name, temperature)
 
     def take_weights(self, weights: Sequence[tuple[str, Any]]) -> None:
         """Load weights under the names that transformers gives them.
@@ -40,18 +21,6 @@ class Worker:
         """
         self.reload_weights(weights_iterator=iter(weights))
         _repack_tied_output(self.model_runner.get_model())
-
-
-def _wrap(model: Any, name: str, temperature: float) -> None:
-    # Always from the model's own method: one that was divided already would be divided twice.
-    plain = getattr(model, f"cpi_plain_{name}", getattr(model, name))
-
-    def divided(*inputs: Any, **options: Any) -> Any:
-        logits = plain(*inputs, **options)  # None where a worker has no share of them
-        return logits if logits is None else logits.float() / temperature
-
-    setattr(model, f"cpi_plain_{name}", plain)
-    setattr(model, name, plain if temperature == 1 else divided)
 
 
 def _repack_tied_output(model: Any) -> None:
