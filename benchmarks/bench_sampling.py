@@ -1,13 +1,15 @@
-"""Tokens per second of one model by several engines: ours, ``model.generate``, and vLLM.
+"""Tokens per second of one model by several engines.
 
 Batches of 1, 8 and 64 requests with distinct prompts, and 64 that share 8. Every request has
 as many tokens as it may, whatever it says: no end-of-sequence token ends one. Each engine runs in
 float32 and in bfloat16; ours in bfloat16 is a copy beside the float32 model. vLLM runs in its own
-environment (``make test-vllm`` makes it), once by its own ``LLM.generate`` and once by our sampler.
+environment (``make test-vllm`` makes it), once by its own ``LLM.generate`` and once by our sampler;
+OpenVINO in ``.venv-openvino`` (``pip install openvino-genai openvino-tokenizers numpy``), on the
+4-bit file that the package of SmolLM2 ships.
 Rates are per second of the processor over all threads and of the clock; on a machine with other
 work only the former mean anything.
 
-Run as ``python -m benchmarks.bench_sampling [--model DIR] [--tokens N] [--threads N] [--vllm]``.
+Run as ``python -m benchmarks.bench_sampling [--model DIR] [--tokens N] [--engines NAME ...]``.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from cpi_theory.randomness import Key
 from llm.models.settings import SMOLLM2_FOLDER
 
 VLLM = Path(".venv-vllm/bin/python")
+OPENVINO = Path(".venv-openvino/bin/python")
+ENGINES = ("transformers", "vllm", "openvino")
 PROMPT = 85
 """Tokens of a prompt: those of a sum in SmolLM2's chat template with a system prompt."""
 CASES = {"1": (1, 1), "8 distinct": (8, 1), "64 distinct": (64, 1), "8 x 8": (8, 8)}
@@ -150,36 +154,21 @@ def measure(engines: dict[str, Callable[[list[Any]], int]], rounds: int) -> None
                 if turn:  # the first run warms up
                     rates[name].append((count / spent[0], count / spent[1]))
         for name, found in rates.items():
-            busy, passed = (statistics.median(column) for column in zip(*found, strict=True))
-            line = {"engine": name, "batch": case}
-            line |= {
-                "tokens_per_cpu_second": round(busy, 1),
-                "tokens_per_second": round(passed, 1),
-            }
-            print(json.dumps(line), flush=True)
+            show(name, case, found)
 
 
-def main() -> None:
-    """Print the table; the rows of vLLM come from its own environment, where there is one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=str(SMOLLM2_FOLDER))
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--vllm", choices=("none", "float32", "bfloat16"), default=None)
-    given = parser.parse_args()
-    if given.vllm in ("float32", "bfloat16"):
-        measure(with_vllm(given.model, given.tokens, given.vllm), given.rounds)
-        return
-    import torch
+def show(engine: str, case: str, rates: list[tuple[float, float]]) -> None:
+    """Print the medians of tokens per second of the processor and of the clock."""
+    busy, passed = (round(statistics.median(column), 1) for column in zip(*rates, strict=True))
+    line = {"engine": engine, "batch": case}
+    line |= {"tokens_per_cpu_second": busy, "tokens_per_second": passed}
+    print(json.dumps(line), flush=True)
 
-    torch.set_num_threads(given.threads)
-    measure(with_transformers(given.model, given.tokens), given.rounds)
-    if given.vllm == "none" or not VLLM.exists():
-        print("vLLM is left out", file=sys.stderr)
-        return
+
+def in_vllm(given: argparse.Namespace) -> None:
+    """Print the rows of vLLM, which come from its own environment."""
     for precision in ("float32", "bfloat16"):
-        command = [str(VLLM), "-m", "benchmarks.bench_sampling", "--vllm", precision]
+        command = [str(VLLM), "-m", "benchmarks.bench_sampling", "--one", precision]
         command += ["--model", given.model, "--tokens", str(given.tokens)]
         command += ["--rounds", str(given.rounds)]
         surroundings = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
@@ -188,6 +177,49 @@ def main() -> None:
         )
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         print("\n".join(lines), flush=True)
+
+
+def in_openvino(given: argparse.Namespace) -> None:
+    """Print the rows of OpenVINO on the file that SmolLM2 ships in, with its weights of 4 bits."""
+    from llm.models.smollm2 import find_file
+
+    cases = {name: requests(*sizes) for name, sizes in CASES.items()}
+    asked = {"file": str(find_file()), "tokens": given.tokens, "rounds": given.rounds}
+    done = subprocess.run(
+        [str(OPENVINO), "-m", "benchmarks.openvino_worker"],
+        input=json.dumps(asked | {"cases": cases}),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    for case, spent in json.loads(done.stdout.splitlines()[-1]).items():
+        tokens = given.tokens * len(cases[case])
+        show("OpenVINO GenAI, 4 bits", case, [(tokens / s, tokens / t) for s, t in spent])
+
+
+def main() -> None:
+    """Print the table; rows of vLLM and OpenVINO where there are environments of theirs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=str(SMOLLM2_FOLDER))
+    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--one", choices=("float32", "bfloat16"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        measure(with_vllm(given.model, given.tokens, given.one), given.rounds)
+        return
+    if "transformers" in given.engines:
+        import torch
+
+        torch.set_num_threads(given.threads)
+        measure(with_transformers(given.model, given.tokens), given.rounds)
+    for name, python, run in (("vllm", VLLM, in_vllm), ("openvino", OPENVINO, in_openvino)):
+        if name in given.engines and python.exists():
+            run(given)
+        elif name in given.engines:
+            print(f"{name} is left out: there is no {python}", file=sys.stderr)
 
 
 if __name__ == "__main__":
