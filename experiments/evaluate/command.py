@@ -2,9 +2,9 @@
 
 Tables of the run: ``attempts`` (a row per model, problem and attempt; see
 :func:`experiments.evaluate.samples.attempt_rows`), and what is made of them: ``models``,
-``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`). Where attempts are
-corrected: ``chains`` (:func:`experiments.evaluate.chains.chain_rows`), ``corrections`` and
-``rivals`` (:mod:`experiments.evaluate.correction_summary`).
+``methods``, ``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`). Where
+attempts are corrected: ``chains`` (:func:`experiments.evaluate.chains.chain_rows`),
+``corrections`` and ``rivals`` (:mod:`experiments.evaluate.correction_summary`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,25 @@ from rich.table import Table
 
 from cpi_theory.randomness import Key
 from experiments.documents.document import shown
-from experiments.documents.numbers import number, with_ends
+from experiments.documents.numbers import ends, number, with_ends
 from experiments.evaluate import correction_summary, summary
 from experiments.evaluate.chains import chain_rows
 from experiments.evaluate.config import EvaluateConfig
-from experiments.evaluate.held_out import check_held_out
-from experiments.evaluate.report import CORRECTED, comparison_verdicts, correction_verdicts
+from experiments.evaluate.held_out import check_held_out, kept_private
+from experiments.evaluate.report import (
+    COMPARED,
+    CORRECTED,
+    comparison_verdicts,
+    correction_verdicts,
+    token_verdicts,
+)
 from experiments.evaluate.samples import attempt_rows
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from paper_figs.rows import select
 
 _RESAMPLES = 2000
 
@@ -38,7 +45,10 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
     record = Run.open(output, config.name, config, config.seed)
     specs, corrected = config.specs(), config.correction_specs()
     check_held_out(config)
+    private = kept_private(config)
     with record.lock(), record.timed("evaluate"):
+        if private:
+            record.keep_private()
         attempts = sweep(attempt_rows, specs, record, "attempts", execution, console)
         parts = summaries(attempts, config)
         tables = derive(record, parts, ("attempts",), console)
@@ -47,6 +57,10 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
             parts = correction_summaries(chains, attempts, config)
             tables |= derive(record, parts, ("chains", "attempts"), console)
     print_tables(tables, console)
+    if private:
+        names = ", ".join(private)
+        text = f"The records hold the texts of {names}, which must not be passed on: git ignores"
+        console.print(f"{text} the folder, and nobody should publish it.", markup=False)
     console.print(f"records: {record.directory}")
     return 0
 
@@ -56,7 +70,8 @@ def summaries(attempts: Sequence[Row], config: EvaluateConfig) -> dict[str, Comp
     scores = summary.scores_by_problem(attempts, config.attempts.ks)
     key = Key.of(config.seed).child("evaluate", "summary")
     return {
-        "models": lambda: summary.models(attempts, scores),
+        "models": lambda: summary.models(attempts, scores, config.tokenizers()),
+        "methods": lambda: summary.methods(attempts, scores),
         "comparisons": lambda: summary.comparisons(scores, key),
         "aggregates": lambda: summary.aggregates(scores, _RESAMPLES, key),
     }
@@ -87,18 +102,29 @@ def print_corrections(corrections: Sequence[Row], rivals: Sequence[Row], console
         console.print(f"- {sentence}", markup=False)
 
 
+def mean_text(row: Row) -> str:
+    """A mean; of those that sentences compare with its interval below: 80 columns hold no more."""
+    text = number(row["estimate"], ".3f")
+    if row["measure"] not in COMPARED:
+        return text
+    return f"{text}\n{ends(row['lower'], row['upper'], '.2f')}"
+
+
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
-    """Print means over seeds, and a sentence per comparison."""
-    models = tables["models"]
-    names = [n for n in models[0] if n in summary.MEASURES or n.startswith("pass@")]
+    """Print means over seeds and problems, and a sentence per comparison."""
+    methods, models = tables["methods"], tables["models"]
+    names = list(dict.fromkeys(row["measure"] for row in methods))
     table = Table("benchmark", "method", "seeds", *names, "tokens", box=None)
-    for benchmark, method in dict.fromkeys((r["benchmark"], r["method"]) for r in models):
-        rows = [r for r in models if (r["benchmark"], r["method"]) == (benchmark, method)]
-        means = [number(sum(r[name] for r in rows) / len(rows), ".3f") for name in names]
-        tokens = number(sum(r["tokens"] for r in rows) / len(rows), ".0f")
-        table.add_row(benchmark, method, str(len(rows)), *means, tokens)
+    for benchmark, method in dict.fromkeys((r["benchmark"], r["method"]) for r in methods):
+        rows = select(methods, benchmark=benchmark, method=method)
+        means = {row["measure"]: mean_text(row) for row in rows}
+        own = select(models, benchmark=benchmark, method=method)
+        tokens = number(sum(r["tokens"] for r in own) / len(own), ".0f")
+        cells = [means.get(name, "") for name in names]
+        table.add_row(benchmark, method, str(rows[0]["seeds"]), *cells, tokens)
     console.print(table)
-    for sentence in comparison_verdicts(tables["comparisons"]):
+    console.print("[ ]: 95 %, for other problems and, if several, other seeds", markup=False)
+    for sentence in (*comparison_verdicts(tables["comparisons"]), *token_verdicts(models)):
         console.print(f"- {sentence}", markup=False)
     for row in tables["aggregates"]:
         value = with_ends(row["value"], row["lower"], row["upper"], ".3f")

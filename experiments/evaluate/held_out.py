@@ -1,4 +1,4 @@
-"""Whether what is evaluated was held out from training."""
+"""Whether what is evaluated was held out from training, and may be passed on."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from experiments.evaluate.config import EvaluateConfig
 from experiments.evaluate.samples import draw_problems
+from experiments.runs.fingerprint import points_to
 from experiments.worlds.code import CodeWorld
 from experiments.worlds.language import choose
 from llm.data.overlap import check_apart, check_tests_held_out
+from llm.data.prepared import may_be_passed_on
 from llm.data.problems import normalized_question
 from llm.task import Problem
 from llm.tasks.code import CodeTask, tests_of
@@ -34,6 +36,14 @@ def check_held_out(config: EvaluateConfig) -> None:
             check_tests(programs, problems)
         elif learned:
             check_apart(list(learned.values()), problems)
+
+
+def kept_private(config: EvaluateConfig) -> list[str]:
+    """Names of the benchmarks whose texts the records hold and whose licence forbids copies."""
+    if not config.texts:
+        return []
+    worlds = choose("benchmarks", config.benchmarks, config.more)
+    return [w.name for w in worlds if not all(map(may_be_passed_on, points_to(w).values()))]
 
 
 def check_tests(learned: Sequence[Problem], evaluated: Sequence[Problem]) -> None:

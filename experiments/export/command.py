@@ -10,8 +10,9 @@ from cpi_theory.checks import InvalidInput
 from experiments.execution.settings import Execution
 from experiments.export.config import ExportConfig
 from experiments.export.inspect_log import write_logs
-from experiments.export.stored import read_written
+from experiments.export.stored import read_written, stored_run
 from experiments.export.traces import write_traces
+from experiments.runs.store import ignore_all
 from llm.models.adapters import CONFIG
 from llm.models.export import export
 from llm.models.folders import recover
@@ -56,7 +57,11 @@ def export_rollouts(source: str, folder: Path, form: str) -> list[str]:
             f'  read_episodes(Path("{paths[0].parent}"), Trace[WireTaskData, State,'
             " WireAgentConfig])      # of verifiers.v1.utils.trace_store",
         ]
-    return [*(f"written: {path}" for path in paths), "", "Look at it:", *use]
+    lines = [f"written: {path}" for path in paths]
+    if stored_run(source).private:
+        ignore_all(folder)
+        lines.append(f"{folder} holds texts that must not be passed on: git ignores it")
+    return [*lines, "", "Look at it:", *use]
 
 
 def export_model(source: str, folder: Path, precision: Precision) -> list[str]:

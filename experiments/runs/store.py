@@ -42,8 +42,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _DESCRIPTION, _TIMINGS, _LOCK = "run.json", "timings.jsonl", ".lock"
 
+_IGNORE = ".gitignore"
+
 # Files that are about a run and hold nothing of what came out.
-_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, manifest.NAME}
+_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, _IGNORE, manifest.NAME}
 
 
 @dataclass(slots=True)
@@ -228,6 +230,19 @@ class Run:
         with self.manifest.replacing(name, data, origin or self.origin()):
             return self._put(name, data)
 
+    def keep_private(self) -> None:
+        """Have git ignore the run, as its records hold what may not be passed on.
+
+        Raises:
+            CannotWrite: disk full, no permission, ...
+        """
+        ignore_all(self.directory)
+
+    @property
+    def private(self) -> bool:
+        """Whether its records hold what may not be passed on."""
+        return (self.directory / _IGNORE).is_file()
+
     def write_part(self, name: str, data: bytes) -> Path:
         """Store a file that says itself what it was made of, as shards do."""
         self._describe()
@@ -349,6 +364,17 @@ class Run:
 
     def _is_described_by(self, stored: Row) -> bool:
         return canonical([stored["config"], stored["seed"]]) == canonical([self.config, self.seed])
+
+
+def ignore_all(folder: Path) -> None:
+    """Have git ignore a folder and all in it, unless the folder says itself what is ignored.
+
+    Raises:
+        CannotWrite: disk full, no permission, ...
+    """
+    path = folder / _IGNORE
+    if not path.exists():
+        atomic_write(path, b"*\n")
 
 
 def _take(directory: Path) -> FileLock:
