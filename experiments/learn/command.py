@@ -2,9 +2,9 @@
 
 Tables of the run: ``curves`` (one row per world, method, seed and point; see
 :func:`experiments.learn.curves.learning_curve`), and what :mod:`experiments.curve_statistics` makes
-of them: ``bands``, ``pairs``, ``groups``, ``collections`` and ``reach`` for the group methods, and
-``conservative`` (bands too) for conservative policy iteration, which needs far more rollouts and is
-therefore not drawn in the same picture.
+of them: ``bands``, ``pairs``, ``groups``, ``collections``, ``reach`` and ``speedups`` for the group
+methods, and ``conservative`` (bands too) for conservative policy iteration, which needs far more
+rollouts and is therefore not drawn in the same picture.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ def _summaries(config: LearnConfig, rows: Sequence[Row]) -> dict[str, Compute]:
         "groups": lambda: summary.groups(groups),
         "collections": lambda: summary.collections(groups),
         "reach": lambda: summary.reach(learners),
+        "speedups": lambda: summary.speedups(learners),
         "conservative": lambda: _conservative_bands(config, curves, key),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.curve_statistics import difference_verdicts, idle_verdicts
+from experiments.curve_statistics import difference_verdicts, idle_verdicts, speedup_verdicts
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -24,10 +24,26 @@ def learning_summary(pairs: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+ENDS = ("lower", "upper")
+
+
+def speedup_blocks(run: Run) -> list[Block]:
+    """How many times as soon methods get half-way; nothing where older records do not say.
+
+    What is shown is said; all comparisons are in the table.
+    """
+    if not run.has("speedups"):
+        return []
+    names = ("world", "first", "second", "axis", "speedup", *ENDS, "seeds")
+    rows = run.read("speedups")
+    said = speedup_verdicts([row for row in rows if row["shown"]])
+    return [*([Verdicts(said)] if said else []), DataTable.of(rows, names)]
+
+
 def learn_section(run: Run) -> list[Block]:
     """What resets do to learning."""
     pairs, collections = run.read("pairs"), run.read("collections")
-    reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
+    reach = ("world", "method", "axis", "level", "median", *ENDS, "reached", "seeds")
     made = ("world", "method", "rollouts", "steps", "localizations", "informative")
     return [
         Heading("Learning with resets"),
@@ -45,6 +61,7 @@ def learn_section(run: Run) -> list[Block]:
         ),
         Heading("Until half of what can be gained is gained", 3),
         DataTable.of(run.read("reach"), reach),
+        *speedup_blocks(run),
         Heading("What was generated", 3),
         DataTable.of(collections, (*made, "lower", "upper")),
     ]

@@ -2,8 +2,8 @@
 
 Tables of the run: ``curves`` (one row per world, method, seed and point; see
 :func:`experiments.train.engines.training_curve`), and what is made of them: ``bands``, ``pairs``,
-``groups``, ``collections``, ``reach``, ``finals`` and ``localization``; and ``model``, one row on
-what was trained.
+``groups``, ``collections``, ``reach``, ``speedups``, ``finals`` and ``localization``; and
+``model``, one row on what was trained.
 """
 
 from __future__ import annotations
@@ -107,6 +107,9 @@ def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Comput
         "groups": lambda: shared.groups(each),
         "collections": lambda: shared.collections(each, summary.TOTALS),
         "reach": lambda: shared.reach(curves, summary.AXES),
+        "speedups": lambda: shared.speedups(
+            curves, ("update", *summary.AXES), summary.contrasts(one.method for one in each)
+        ),
         "finals": lambda: summary.finals(curves),
         "localization": lambda: summary.localization(each),
     }

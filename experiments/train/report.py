@@ -11,7 +11,7 @@ from experiments.curve_statistics import (
 )
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.documents.numbers import number, with_ends
-from experiments.learn.report import learning_summary
+from experiments.learn.report import ENDS, learning_summary, speedup_blocks
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.train.summary import known
@@ -24,7 +24,7 @@ def train_section(run: Run) -> list[Block]:
     """Whether resets helped a language model to learn."""
     pairs, collections = run.read("pairs"), run.read("collections")
     finals = ("world", "method", "measure", "before", "after", "gain", "lower", "upper", "seeds")
-    reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
+    reach = ("world", "method", "axis", "level", "median", *ENDS, "reached", "seeds")
     made = ("world", "method", "rollouts", "tokens", "forward_tokens", "localization_tokens")
     return [
         Heading("Training a language model"),
@@ -54,6 +54,7 @@ def train_section(run: Run) -> list[Block]:
         DataTable.of(run.read("finals"), finals),
         Heading("Until half of what can be gained is gained", 3),
         DataTable.of(run.read("reach"), reach),
+        *speedup_blocks(run),
         Heading("What was generated", 3),
         DataTable.of(collections, (*made, "informative", "lower", "upper")),
     ]

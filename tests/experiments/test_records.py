@@ -41,6 +41,8 @@ def test_summaries_of_the_training_runs_follow_from_their_curves(run, seeds):
     assert {world: len(one.seeds) for (world, _), one in curves.items()} == seeds
     for table, made in (
         ("pairs", shared.pairs(curves, summary.AXES, summary.CONTRASTS)),
+        ("reach", shared.reach(curves, summary.AXES)),
+        ("speedups", shared.speedups(curves, ("update", *summary.AXES), summary.CONTRASTS)),
         ("finals", summary.finals(curves)),
     ):
         for stored, row in zip(record.read(table), made, strict=True):

@@ -120,9 +120,9 @@ def test_a_run_is_stored_and_continued(tmp_path):
     quiet = Console(quiet=True)
     assert run(config(), tmp_path, Execution(workers=1), quiet) == 0
     record = Run.existing(tmp_path, "train")
-    assert {"curves", "bands", "pairs", "groups", "collections", "reach", "finals"} <= set(
-        record.tables()
-    )
+    made = {"curves", "bands", "pairs", "groups", "collections", "reach", "speedups", "finals"}
+    assert made <= set(record.tables())
+    assert {row["axis"] for row in record.read("speedups")} == {"update", "rollouts", "tokens"}
     assert record.read("model") == [{"path": "tiny", "localization_taught": True}]
     before = record.read("curves")
     assert run(config(), tmp_path, Execution(workers=1), quiet) == 0
