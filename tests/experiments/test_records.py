@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
+from experiments.evaluate import correction_summary
+from experiments.evaluate import summary as evaluation
 from experiments.execution.settings import Execution
 from experiments.frontier.summary import goals
 from experiments.report.command import run
@@ -62,3 +66,31 @@ def test_the_goals_of_frontier_follow_from_its_means():
     for stored, row in zip(record.read("goals"), goals(record.read("means")), strict=True):
         assert stored["met"] == row["met"]
         assert stored["difference"] == pytest.approx(row["difference"])
+
+
+def evaluations():
+    stored = {path.parent.name: json.loads(path.read_text()) for path in RECORDS.glob("*/run.json")}
+    return [name for name, run in stored.items() if run["config"]["type"] == "EvaluateConfig"]
+
+
+@pytest.mark.parametrize("run", evaluations())
+def test_summaries_of_the_evaluations_follow_from_their_attempts(run):
+    record = Run.existing(RECORDS, run)
+    attempts, config = record.read("attempts"), record.config
+    scores = evaluation.scores_by_problem(attempts, config["attempts"]["ks"])
+    made = {
+        "models": evaluation.models(attempts, scores),
+        "methods": evaluation.methods(attempts, scores),
+    }
+    if record.has("chains"):
+        table = correction_summary.table_of(record.read("chains"), attempts)
+        rounds = config["correction"]["rounds"]
+        key = Key.of(config["seed"]).child("evaluate", "rivals")
+        made["corrections"] = correction_summary.corrections(table, rounds)
+        made["rivals"] = correction_summary.rivals(table, rounds, key)
+    for name, rows in made.items():
+        for stored, row in zip(record.read(name), rows, strict=True):
+            row["tokenizer"] = stored.get("tokenizer")  # of a folder that is not here
+            assert {k: v for k, v in row.items() if k in stored} == {
+                k: pytest.approx(v) if isinstance(v, float) else v for k, v in stored.items()
+            }
