@@ -17,13 +17,12 @@ from rich.table import Table
 
 from cpi_theory.randomness import Key
 from experiments.documents.document import shown
-from experiments.documents.numbers import ends, number, with_ends
+from experiments.documents.numbers import interval_text, number, with_ends
 from experiments.evaluate import correction_summary, summary
 from experiments.evaluate.chains import chain_rows
 from experiments.evaluate.config import EvaluateConfig
 from experiments.evaluate.held_out import check_held_out, kept_private
 from experiments.evaluate.report import (
-    COMPARED,
     CORRECTED,
     comparison_verdicts,
     correction_verdicts,
@@ -102,28 +101,19 @@ def print_corrections(corrections: Sequence[Row], rivals: Sequence[Row], console
         console.print(f"- {sentence}", markup=False)
 
 
-def mean_text(row: Row) -> str:
-    """A mean; of those that sentences compare with its interval below: 80 columns hold no more."""
-    text = number(row["estimate"], ".3f")
-    if row["measure"] not in COMPARED:
-        return text
-    return f"{text}\n{ends(row['lower'], row['upper'], '.2f')}"
-
-
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
     """Print means over seeds and problems, and a sentence per comparison."""
-    methods, models = tables["methods"], tables["models"]
-    names = list(dict.fromkeys(row["measure"] for row in methods))
-    table = Table("benchmark", "method", "seeds", *names, "tokens", box=None)
-    for benchmark, method in dict.fromkeys((r["benchmark"], r["method"]) for r in methods):
-        rows = select(methods, benchmark=benchmark, method=method)
-        means = {row["measure"]: mean_text(row) for row in rows}
+    models = tables["models"]
+    table = Table("benchmark", "method", "seeds", "tokens", "measure", "right, 95 %", box=None)
+    for benchmark, method in dict.fromkeys((r["benchmark"], r["method"]) for r in models):
         own = select(models, benchmark=benchmark, method=method)
         tokens = number(sum(r["tokens"] for r in own) / len(own), ".0f")
-        cells = [means.get(name, "") for name in names]
-        table.add_row(benchmark, method, str(rows[0]["seeds"]), *cells, tokens)
+        labels = (benchmark, method, str(len(own)), tokens)
+        for row in select(tables["methods"], benchmark=benchmark, method=method):
+            table.add_row(*labels, row["measure"], interval_text(row, "estimate", ".3f"))
+            labels = ("", "", "", "")
     console.print(table)
-    console.print("[ ]: 95 %, for other problems and, if several, other seeds", markup=False)
+    console.print("(intervals: for other problems and, where there are several, other seeds)")
     for sentence in (*comparison_verdicts(tables["comparisons"]), *token_verdicts(models)):
         console.print(f"- {sentence}", markup=False)
     for row in tables["aggregates"]:
