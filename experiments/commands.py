@@ -7,6 +7,12 @@ A command is a folder of this package with ``config.py``, whose frozen class hol
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+Group = Literal["theory", "learn", "language models", "project"]
+
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""What commands are about, in the order in which the overview shows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,55 +23,149 @@ class Command:
         folder: its folder, as a package.
         config: name of the configuration class.
         summary: one line for the overview.
+        group: what it is about.
+        example: what follows ``cpi-resets`` and the command's name in a first use of it.
     """
 
     folder: str
     config: str
     summary: str
+    group: Group
+    example: str
 
 
 COMMANDS = {
-    "verify": Command("experiments.verify", "VerifyConfig", "check every bound on many MDPs"),
-    "compare": Command("experiments.compare", "CompareConfig", "oracle against random resets"),
+    "verify": Command(
+        "experiments.verify",
+        "VerifyConfig",
+        "check every bound on many MDPs",
+        "theory",
+        "--quick",
+    ),
+    "compare": Command(
+        "experiments.compare",
+        "CompareConfig",
+        "oracle against random resets",
+        "theory",
+        "--quick",
+    ),
     "audit": Command(
-        "experiments.audit", "AuditConfig", "what objective does an estimator follow?"
+        "experiments.audit",
+        "AuditConfig",
+        "what objective does an estimator follow?",
+        "theory",
+        "--estimators grpo rloo",
     ),
-    "learn": Command("experiments.learn", "LearnConfig", "learning curves of all algorithms"),
+    "learn": Command(
+        "experiments.learn",
+        "LearnConfig",
+        "learning curves of all algorithms",
+        "learn",
+        "--worlds tree-sparse --seeds 5",
+    ),
     "frontier": Command(
-        "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"
-    ),
-    "data": Command("experiments.data", "DataConfig", "list, show and prepare benchmarks"),
-    "model": Command(
-        "experiments.model", "ModelConfig", "write a pretrained model as a plain folder"
-    ),
-    "warm-start": Command(
-        "experiments.warm_start", "WarmStartConfig", "teach a model the format of a task"
-    ),
-    "tiny-model": Command(
-        "experiments.tiny_model", "TinyModelConfig", "train the tiny model from nothing"
-    ),
-    "plan": Command("experiments.plan", "PlanConfig", "what will a training take on a device?"),
-    "train": Command("experiments.train", "TrainConfig", "train a language model with them"),
-    "anatomy": Command(
-        "experiments.anatomy", "AnatomyConfig", "what resets of a model's own failures are worth"
+        "experiments.frontier",
+        "FrontierConfig",
+        "frontier resets over localiser accuracies",
+        "learn",
+        "--worlds one-hard --seeds 5",
     ),
     "diagnose": Command(
-        "experiments.diagnose", "DiagnoseConfig", "are resets worth it for this model and data?"
+        "experiments.diagnose",
+        "DiagnoseConfig",
+        "are resets worth it for this model and data?",
+        "learn",
+        "--world tree-natural",
+    ),
+    "data": Command(
+        "experiments.data",
+        "DataConfig",
+        "list, show and prepare benchmarks",
+        "language models",
+        "show gsm8k",
+    ),
+    "model": Command(
+        "experiments.model",
+        "ModelConfig",
+        "write a pretrained model as a plain folder",
+        "language models",
+        "smollm2",
+    ),
+    "warm-start": Command(
+        "experiments.warm_start",
+        "WarmStartConfig",
+        "teach a model the format of a task",
+        "language models",
+        "--model smollm2 --world sums",
+    ),
+    "tiny-model": Command(
+        "experiments.tiny_model",
+        "TinyModelConfig",
+        "train the tiny model from nothing",
+        "language models",
+        "--regimes natural",
+    ),
+    "plan": Command(
+        "experiments.plan",
+        "PlanConfig",
+        "what will a training take on a device?",
+        "language models",
+        "experiments/configs/train/full.toml --device H100",
+    ),
+    "train": Command(
+        "experiments.train",
+        "TrainConfig",
+        "train a language model with them",
+        "language models",
+        "--worlds natural --methods GRPO SRPO",
+    ),
+    "anatomy": Command(
+        "experiments.anatomy",
+        "AnatomyConfig",
+        "what resets of a model's own failures are worth",
+        "language models",
+        "--worlds natural --prompts 50",
     ),
     "evaluate": Command(
-        "experiments.evaluate", "EvaluateConfig", "compare models on held-out problems"
+        "experiments.evaluate",
+        "EvaluateConfig",
+        "compare models on held-out problems",
+        "language models",
+        "--trained results/train",
     ),
     "localize": Command(
-        "experiments.localize", "LocalizeConfig", "who finds first errors that are known?"
+        "experiments.localize",
+        "LocalizeConfig",
+        "who finds first errors that are known?",
+        "language models",
+        "--worlds natural --localizers self checker",
     ),
     "export": Command(
-        "experiments.export", "ExportConfig", "write a trained model as a plain folder"
+        "experiments.export",
+        "ExportConfig",
+        "write a trained model as a plain folder",
+        "language models",
+        "results/train --to my-model",
     ),
     "gpu-check": Command(
-        "experiments.gpu_check", "GpuCheckConfig", "train and measure speed on this machine's GPU"
+        "experiments.gpu_check",
+        "GpuCheckConfig",
+        "train and measure speed on this machine's GPU",
+        "language models",
+        "--device cuda",
     ),
     "figures": Command(
-        "experiments.report", "FiguresConfig", "draw stored records, write a report"
+        "experiments.report",
+        "FiguresConfig",
+        "draw stored records, write a report",
+        "project",
+        "--output results/quick",
     ),
-    "reproduce": Command("experiments.reproduce", "ReproduceConfig", "all of the above in order"),
+    "reproduce": Command(
+        "experiments.reproduce",
+        "ReproduceConfig",
+        "all that measure, in order, and the figures",
+        "project",
+        "--profile quick",
+    ),
 }

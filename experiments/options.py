@@ -112,11 +112,17 @@ def _invocation(cls: type[Any], values: Any) -> Any:
     """A dataclass of the command's own fields and of those that all commands share."""
     unnamed = tyro.conf.arg(name="")
     path_help = tyro.conf.arg(help="folder below which runs are stored", metavar="DIR")
+    json_help = tyro.conf.arg(help="print one JSON object instead of tables and sentences")
     file_help = tyro.conf.arg(help="TOML file with values for these options", metavar="FILE")
     fields = [
         ("settings", Annotated[cls, unnamed], dataclasses.field(default=values)),
         ("execution", Annotated[Execution, unnamed], dataclasses.field(default=Execution())),
         ("output", Annotated[Path, path_help], dataclasses.field(default=_OUTPUT)),
         ("config", Annotated[Path | None, file_help], dataclasses.field(default=None)),
+        (
+            "json",
+            Annotated[tyro.conf.FlagCreatePairsOff[bool], json_help],
+            dataclasses.field(default=False),
+        ),
     ]
     return dataclasses.make_dataclass(cls.__name__, fields, frozen=True)

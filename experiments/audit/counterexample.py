@@ -77,13 +77,12 @@ def _bound(name: str) -> str:
             f"# How the library's own code is called.{code}\n\nestimator = estimator({attribute!r})"
         )
     if where.endswith(".py"):
-        file = Path(where)
-        folder = str(file.resolve().parent)
-        return (
-            "# Where it was found; import it as your tests do.\n"
-            f"sys.path.insert(0, {folder!r})\nfrom {file.stem} import {attribute} as estimator"
-        )
-    return f"from {where} import {attribute} as estimator"
+        where = Path(where).stem
+    return (
+        f"# {where} must be importable where this test runs: installed, beside this file, or by\n"
+        "# PYTHONPATH=FOLDER with the folder that it is in.\n"
+        f"from {where} import {attribute} as estimator"
+    )
 
 
 def _written(node: Node) -> str:

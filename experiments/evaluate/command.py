@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.randomness import Key
+from experiments.console import give
 from experiments.documents.document import shown
 from experiments.documents.numbers import interval_text, number, with_ends
 from experiments.evaluate import correction_summary, summary
@@ -55,6 +56,7 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
             chains = sweep(chain_rows, corrected, record, "chains", execution, console)
             parts = correction_summaries(chains, attempts, config)
             tables |= derive(record, parts, ("chains", "attempts"), console)
+    give(console, tables)
     print_tables(tables, console)
     if private:
         names = ", ".join(private)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from experiments.commands import COMMANDS
 from experiments.config import load_config
+from experiments.console import part
 from experiments.execution.settings import Execution
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
@@ -88,7 +89,7 @@ def _complete(
         return int(finished[0]["exit_code"])
     console.rule(f"[bold]{name}[/bold]: {COMMANDS[name].summary}")
     command = importlib.import_module(f"{COMMANDS[name].folder}.command")
-    with record.timed(name):
+    with record.timed(name), part(console, name):
         code = int(command.run(stage.settings, stage.root, execution, console))
     record.write(name, [{"command": name, "exit_code": code, "state": stage.state(before)}])
     return code

@@ -18,6 +18,7 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
+from experiments.console import give
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -50,6 +51,7 @@ def run(config: TrainConfig, output: Path, execution: Execution, console: Consol
         parts = summaries(rows, config.resamples, Key.of(config.seed))
         tables = derive(record, parts, ("curves",), console)
         taught = record.once("model", lambda: [_model(config)], inputs=config.model)
+    give(console, tables)
     print_tables(tables, console)
     console.print(taught_verdict(taught[0]))
     console.print(f"records: {record.directory}")
