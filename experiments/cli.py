@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments import exit_codes
+from experiments.clashes import check_names
 from experiments.commands import COMMANDS, GROUPS
 from experiments.execution.threads import start_with_one, use
 
@@ -133,6 +134,8 @@ def _dispatch(arguments: list[str], own_threads: int, console: Console) -> int:
             _console().print(f"\nexample:\n  {example(name)}", markup=False, soft_wrap=True)
             _exit_codes()
         raise
+    if name != "doctor":  # which tells of all that is wrong
+        check_names()
     execution = execution.settled(getattr(config, "computes", "tables"), own_threads)
     use(execution.threads or _cores())
     with _terminable():

@@ -168,4 +168,25 @@ COMMANDS = {
         "project",
         "--profile quick",
     ),
+    "doctor": Command(
+        "experiments.doctor",
+        "DoctorConfig",
+        "what of this environment is there, and what the rest would enable",
+        "project",
+        "",
+    ),
+    "new": Command(
+        "experiments.new",
+        "NewConfig",
+        "a starting file for a method, reset, world or task of yours",
+        "project",
+        "method HalfwayCredit",
+    ),
+    "completion": Command(
+        "experiments.completion",
+        "CompletionConfig",
+        "a script that completes options and names in your shell",
+        "project",
+        "bash > ~/.local/share/bash-completion/completions/cpi-resets",
+    ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import typing
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,14 @@ def parse_options(
         config=(tyro.conf.AvoidSubcommands,),
     )
     return parsed.settings, parsed.output, parsed.execution
+
+
+def option_parser(program: str, cls: type[Any]) -> argparse.ArgumentParser:
+    """The options of a command as a parser, for whoever wants to list them; it parses nothing."""
+    invocation = _invocation(cls, cls())
+    return tyro.extras.get_parser(
+        invocation, prog=program, config=(tyro.conf.AvoidSubcommands,), use_underscores=False
+    )
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ def imports_by_name(module: str) -> list[str]:
     texts = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)]
     named = [text for text in texts if isinstance(text, str) and text.split(".")[0] in PACKAGES]
     if "COMMANDS" in source:
-        named += [f"{c.folder}.{part}" for c in COMMANDS.values() for part in ("config", "command")]
+        parts = [part for part in ("config", "command") if re.search(rf"\.{part}\b", source)]
+        named += [f"{c.folder}.{part}" for c in COMMANDS.values() for part in parts]
     return [name for name in named if name != module]
 
 

@@ -297,11 +297,11 @@ def test_figures_show_the_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--world", "tree-erly"], "choose among"),
+        (["--world", "tree-erly"], "did you mean 'tree-early'"),
         (["--prompts", "3"], "prompts = 3"),
         (["--sampling.tau", "-1"], "tau = -1"),
         (["--validate", "--order"], "validate is set too"),
-        (["--model", "tiny", "--world", "tree-sparse"], "choose among"),
+        (["--model", "tiny", "--world", "tree-sparse"], "choose one of"),
         (["--model", "/no/such/model"], "no/such/model"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_tree_without_a_level_gets_one_and_a_bad_level_is_refused() -> None:
 def test_worlds_are_chosen_by_name() -> None:
     mine = LockWorld("mine", length=3)
     assert choose("worlds", ("mine", "lock"), (mine,)) == [mine, WORLDS["lock"]]
-    with pytest.raises(InvalidInput, match=r"worlds\[1\] = 'mien': unknown; choose among"):
+    with pytest.raises(InvalidInput, match=r"worlds\[1\] = 'mien': unknown; did you mean 'mine'"):
         choose("worlds", ("lock", "mien"), (mine,))
     with pytest.raises(InvalidInput, match=r"worlds\[1\] = 'lock': given twice"):
         choose("worlds", ("lock", "lock"), ())
@@ -424,7 +424,7 @@ def test_the_command_gives_the_same_files_from_two_processes(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"seeds": 1}, "seeds = 1: not an integer >= 2"),
-        ({"methods": ("GPRO",)}, r"methods\[0\] = 'GPRO': unknown; choose among 'GRPO'"),
+        ({"methods": ("GPRO",)}, r"methods\[0\] = 'GPRO': unknown; did you mean 'GRPO'"),
         ({"worlds": ("tre",)}, r"worlds\[0\] = 'tre': unknown"),
         ({"sampled_worlds": ("tre",)}, r"sampled_worlds\[0\] = 'tre': unknown"),
         ({"rate": 0.0}, "rate = 0.0: not a positive number"),

@@ -20,7 +20,7 @@ def planned(capsys, *arguments, code=0):
     """What is printed as JSON, and what is said of mistakes."""
     assert main(["plan", *map(str, arguments), "--json"]) == code
     said = capsys.readouterr()
-    return json.loads(said.out), said.err
+    return json.loads(said.out)["data"].get("plan"), said.err
 
 
 def written(tmp_path, text):
@@ -90,11 +90,17 @@ def test_prompts_are_counted_where_the_problems_are(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        (TINY, ["--device", "H1000"], "device = 'H1000': unknown; choose one of L4"),
+        (
+            TINY,
+            ["--device", "H1000"],
+            "device = 'H1000': unknown; did you mean 'H100'? choose one of 'L4'",
+        ),
         (TINY, ["--assume.pass-rate", "2"], "assume.pass_rate = 2"),
         (TINY, ["--rates.memory", "0"], "rates.memory = 0"),
+        (TINY, ["--rates.bandwidth", "3.35e12"], "rates.bandwidth = 3350000000000.0: not a number"),
+        (TINY, ["--rates.learning", "1e-9"], "rates.learning = 1e-09"),
         (TINY, ["--assume.prompt", "600"], "context of 512 tokens"),
-        (TINY, ["--like", "nowhere/train"], "nowhere"),
+        (TINY, ["--like", "nowhere/train"], "like = nowhere/train: holds no run; give the folder"),
         ('[model]\npath = "./nothing"\n', [], "model.path = './nothing': no config.json there"),
         ('[model]\npath = "a/b/c"\n', [], "no config.json there"),
         ("updates = 3\n", [], "unknown key 'updates'"),

@@ -1,0 +1,1 @@
+"""Starting files for methods, reset policies, worlds and tasks of a user's own, with their tests."""
