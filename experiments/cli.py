@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import exit_codes
 from experiments.clashes import check_names
-from experiments.commands import COMMANDS, GROUPS
+from experiments.commands import COMMANDS, GROUPS, OF_LANGUAGE_MODELS
 from experiments.execution.threads import start_with_one, use
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from experiments.execution.settings import Execution
-
-
-# Packages that only commands on language models need.
-_LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "sympy"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,6 +123,8 @@ def _dispatch(arguments: list[str], own_threads: int, console: Console) -> int:
         _console().print(f"cpi-resets {version('cpi-resets')}")
         return 0
     name, *rest = arguments
+    if name != "doctor":  # which tells of all that is wrong
+        check_names()
     try:
         config, output, execution = parse(name, rest)
     except SystemExit as end:
@@ -134,8 +132,6 @@ def _dispatch(arguments: list[str], own_threads: int, console: Console) -> int:
             _console().print(f"\nexample:\n  {example(name)}", markup=False, soft_wrap=True)
             _exit_codes()
         raise
-    if name != "doctor":  # which tells of all that is wrong
-        check_names()
     execution = execution.settled(getattr(config, "computes", "tables"), own_threads)
     use(execution.threads or _cores())
     with _terminable():
@@ -229,7 +225,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, InvalidInput):
         _say(f"error: {error}")
         return errors.exit_code(error)
-    if isinstance(error, ModuleNotFoundError) and error.name in _LANGUAGE_MODELS:
+    if isinstance(error, ModuleNotFoundError) and error.name in OF_LANGUAGE_MODELS:
         _say(f"error: {error.name} is not installed; run pip install 'cpi-resets[llm]'")
         return exit_codes.MISTAKE
     if isinstance(error, OSError) and errors.is_out_of_space(error):

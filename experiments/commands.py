@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+OF_LANGUAGE_MODELS = frozenset(
+    {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "sympy"}
+)
+"""Packages of the extra ``llm``, which only commands on language models need."""
+
 Group = Literal["theory", "learn", "language models", "project"]
 
 GROUPS: tuple[Group, ...] = get_args(Group)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import typing
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -56,9 +57,12 @@ def parse_options(
 def option_parser(program: str, cls: type[Any]) -> argparse.ArgumentParser:
     """The options of a command as a parser, for whoever wants to list them; it parses nothing."""
     invocation = _invocation(cls, cls())
-    return tyro.extras.get_parser(
-        invocation, prog=program, config=(tyro.conf.AvoidSubcommands,), use_underscores=False
-    )
+    with warnings.catch_warnings():
+        # tyro means to drop it one day: completion alone hangs on it, and its tests would notice.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(
+            invocation, prog=program, config=(tyro.conf.AvoidSubcommands,)
+        )
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.commands import COMMANDS, Command
+from experiments.commands import COMMANDS, OF_LANGUAGE_MODELS, Command
 from experiments.options import option_parser
 
 _PATHS = re.compile(r"\b(PATH|DIR|FILE)\b")
@@ -52,12 +52,17 @@ class Usage:
 
 
 def usages() -> list[Usage]:
-    """Of all commands."""
+    """Of all commands; of one that cannot run here for want of the extra `llm` the name alone."""
     return [_usage(name, command) for name, command in COMMANDS.items()]
 
 
 def _usage(name: str, command: Command) -> Usage:
-    module = importlib.import_module(f"{command.folder}.config")
+    try:
+        module = importlib.import_module(f"{command.folder}.config")
+    except ModuleNotFoundError as error:
+        if error.name not in OF_LANGUAGE_MODELS:
+            raise
+        return Usage(name, command.summary, (), ())
     parser = option_parser(name, getattr(module, command.config))
     names = _names(name)
     found = [_option(action, names) for action in parser._actions]

@@ -93,9 +93,9 @@ def _fish(usages: Sequence[Usage]) -> list[str]:
 
 
 def _fish_values(option: Option) -> str:
-    # A list is split at blanks unless these are escaped, and is expanded like a command line.
-    words = [word.replace("\\", "\\\\").replace(" ", "\\ ") for word in option.values]
-    return f" -a {_fish_quoted(' '.join(words))}" if words else ""
+    # The list is read once more as words of a command line.
+    words = " ".join(map(_fish_quoted, option.values))
+    return f" -a {_fish_quoted(words)}" if words else ""
 
 
 def _fish_quoted(text: str) -> str:

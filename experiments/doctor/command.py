@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from experiments.console import give
@@ -48,14 +49,15 @@ def show(found: Sequence[Finding], console: Console) -> None:
     table = Table("part", "", "found", box=None)
     for one in found:
         color = "red" if one.fatal else _COLORS[one.state]
-        table.add_row(one.part, f"[{color}]{one.state}[/{color}]", one.found.replace("[", r"\["))
+        state = f"[{color}]{one.state}[/{color}]"
+        table.add_row(escape(one.part), state, escape(one.found))
     console.print(table)
     for one in found:
         if one.state != "there":
+            enables = f"it would enable: {one.enables}" if one.enables else ""
             console.print(f"\n{one.part} is {one.state}: {one.found}", markup=False)
-            if one.enables:
-                console.print(f"  it would enable: {one.enables}", markup=False)
-            console.print(f"  {one.remedy}", markup=False)
+            for line in filter(None, (enables, one.remedy)):
+                console.print(f"  {line}", markup=False, soft_wrap=True)
     fatal = [one.part for one in found if one.fatal]
     ready = "all that every command needs is there"
     console.print(f"\nneeded: {', '.join(fatal)}" if fatal else f"\n{ready}", markup=False)

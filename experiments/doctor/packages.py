@@ -67,13 +67,20 @@ def needed() -> Iterator[Finding]:
 
 def extras() -> Iterator[Finding]:
     """Sets of optional packages."""
+    declared = metadata.metadata(OURS).get_all("Provides-Extra") or []
     for name, enables in EXTRAS.items():
+        if name not in declared:  # of an older installation
+            continue
         own = [one for one in requirements() if name in _extras_of(one)]
         wrong = {one.name: problem for one in own if (problem := _problem(one)) is not None}
         remedy = f"pip install '{OURS}[{name}]'" if wrong else ""
         found = ", ".join(f"{package}: {text}" for package, (_, text) in wrong.items())
         state: Any = "there" if not wrong else "missing"
-        yield Finding(f"[{name}]", state, found or f"{len(own)} packages", False, enables, remedy)
+        yield Finding(f"[{name}]", state, found or _count(own), False, enables, remedy)
+
+
+def _count(some: list[Requirement]) -> str:
+    return f"{len(some)} package{'s' * (len(some) > 1)}"
 
 
 def _extras_of(requirement: Requirement) -> set[str]:

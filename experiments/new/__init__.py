@@ -1,1 +1,1 @@
-"""Starting files for methods, reset policies, worlds and tasks of a user's own, with their tests."""
+"""Starting files for classes of a user's own: methods, reset policies, worlds, tasks."""

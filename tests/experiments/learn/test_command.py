@@ -16,6 +16,7 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as summary
+from experiments.cli import main
 from experiments.execution.settings import Execution
 from experiments.learn.command import run
 from experiments.learn.config import LearnConfig
@@ -439,3 +440,24 @@ def test_bad_settings_are_refused(changes: dict[str, object], message: str) -> N
 def test_a_budget_is_made_of_counts() -> None:
     with pytest.raises(InvalidInput, match="every = 0"):
         Budget(every=0)
+
+
+@pytest.mark.parametrize(
+    ("methods", "compared"),
+    [
+        (("VinePPO", "TreeRL"), {("TreeRL", "VinePPO")}),
+        (("RLOO", "GRPO"), {("RLOO", "GRPO")}),
+        (("VPPO", "RRPO", "RLOO"), {("RRPO", "VPPO"), ("RLOO", "VPPO")}),
+        (("VinePPO",), set()),
+    ],
+)
+def test_methods_are_compared_whatever_they_are(methods, compared, tmp_path, capsys):
+    asked = ["learn", "--worlds", "tree-sparse", "--methods", *methods, "--seeds", "2"]
+    asked += ["--budget.updates", "2", "--workers", "1", "--output", str(tmp_path)]
+    assert main(asked) == 0
+    rows = Run.existing(tmp_path, "learn").read("pairs")
+    assert {(row["first"], row["second"]) for row in rows} == compared
+    printed = capsys.readouterr().out
+    assert ("paired by seed" in printed) == bool(compared)
+    for first, second in compared:
+        assert f"{first} - {second}" in printed
