@@ -22,7 +22,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "constraints.txt"
 
-HEAD = "# The versions that the project is tested with, on Python 3.11 to 3.13; 'make' installs with them.\n"
+HEAD = (
+    "# The versions that the project is tested with, on Python 3.11 to 3.13; 'make' installs with "
+    "them.\n"
+)
 
 RESOLVED = (".[llm,dev]", "hatchling", "wheel")
 """What is resolved together: what `make` installs, and what builds it."""
@@ -64,9 +67,7 @@ def pins(installs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def changes(before: str, after: str) -> list[str]:
     """What is another version in the second of two files, or in one of them alone."""
-    one, other = (
-        {n: v for n, _, v in map(_split, text.splitlines()) if v} for text in (before, after)
-    )
+    one, other = (dict(map(_split, _pinned(text))) for text in (before, after))
     names = sorted(one.keys() | other.keys())
     return [
         f"{name}: {one.get(name, 'new')} -> {other.get(name, 'gone')}"
@@ -75,9 +76,13 @@ def changes(before: str, after: str) -> list[str]:
     ]
 
 
-def _split(line: str) -> tuple[str, str, str]:
-    name, equals, version = line.partition("==")
-    return name.lower().replace("_", "-"), equals, "" if line.startswith("#") else version
+def _pinned(text: str) -> list[str]:
+    return [line for line in text.splitlines() if "==" in line and not line.startswith("#")]
+
+
+def _split(line: str) -> tuple[str, str]:
+    name, _, version = line.partition("==")
+    return name.lower().replace("_", "-"), version
 
 
 def main() -> None:

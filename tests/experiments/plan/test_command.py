@@ -196,9 +196,8 @@ memory_share = SHARE
 
 def advised(said):
     """The share that a refusal advises, or its ends; nothing where it advises something else."""
-    found = re.search(
-        r"sampler.memory_share = .*; choose (?:one from )?([\d.]+)(?: to ([\d.]+))?", said
-    )
+    words = r"sampler.memory_share = .*; choose (?:one from )?([\d.]+)(?: to ([\d.]+))?"
+    found = re.search(words, said)
     return [float(end) for end in found.groups() if end] if found else []
 
 
