@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import typing
 import warnings
@@ -54,8 +53,11 @@ def parse_options(
     return parsed.settings, parsed.output, parsed.execution
 
 
-def option_parser(program: str, cls: type[Any]) -> argparse.ArgumentParser:
-    """The options of a command as a parser, for whoever wants to list them; it parses nothing."""
+def option_parser(program: str, cls: type[Any]) -> Any:
+    """The options of a command as a parser, for whoever wants to list them; it parses nothing.
+
+    Returns: what has the attributes of an `argparse.ArgumentParser`.
+    """
     invocation = _invocation(cls, cls())
     with warnings.catch_warnings():
         # tyro means to drop it one day: completion alone hangs on it, and its tests would notice.

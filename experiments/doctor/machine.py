@@ -11,7 +11,7 @@ from pathlib import Path
 import joblib
 
 from cpi_theory.checks import InvalidInput
-from experiments.doctor.finding import Finding
+from experiments.doctor.finding import Finding, State
 from experiments.runs.provenance import environment
 
 _GIB = 2**30
@@ -37,11 +37,11 @@ def disk(output: Path) -> Finding:
     """Room where runs are stored."""
     folder = _existing(output)
     free = shutil.disk_usage(folder).free / _GIB
-    state, text = f"{free:.1f} GiB free in {folder.resolve()}", ""
+    text = f"{free:.1f} GiB free in {folder.resolve()}"
     if free >= _LITTLE_DISK:
-        return Finding("disk", "there", state)
-    text = f"free at least {_LITTLE_DISK} GiB, or choose another --output"
-    return Finding("disk", "broken", state, remedy=text)
+        return Finding("disk", "there", text)
+    remedy = f"free at least {_LITTLE_DISK} GiB, or choose another --output"
+    return Finding("disk", "broken", text, remedy=remedy)
 
 
 def folders(output: Path) -> Iterator[Finding]:
@@ -67,7 +67,7 @@ def _kernels() -> Path:
     """Where numba keeps what it has compiled."""
     import numba
 
-    return Path(numba.config.CACHE_DIR or Path(__file__).resolve().parents[2] / "tabular")
+    return Path(vars(numba.config)["CACHE_DIR"] or Path(__file__).resolve().parents[2] / "tabular")
 
 
 def _models() -> Path:
@@ -115,6 +115,6 @@ def sandbox() -> Finding:
     try:
         check_sandbox()
     except InvalidInput as error:
-        state = "missing" if shutil.which("bwrap") is None else "broken"
+        state: State = "missing" if shutil.which("bwrap") is None else "broken"
         return Finding("bubblewrap", state, error.problem, False, enables, error.remedy)
     return Finding("bubblewrap", "there", str(shutil.which("bwrap")), False, enables)

@@ -6,13 +6,12 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
-from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from experiments.clashes import clashes
-from experiments.doctor.finding import Finding
+from experiments.doctor.finding import Finding, State
 
 OURS = "cpi-resets"
 
@@ -59,9 +58,8 @@ def needed() -> Iterator[Finding]:
     """Packages of all commands."""
     for requirement in requirements():
         if not _extras_of(requirement):
-            problem = _problem(requirement)
-            state, found = ("there", _version(requirement)) if problem is None else problem
-            remedy = "" if problem is None else f"pip install '{requirement}'"
+            state, found = _problem(requirement) or ("there", _version(requirement))
+            remedy = "" if state == "there" else f"pip install '{requirement}'"
             yield Finding(requirement.name, state, found, needed=True, remedy=remedy)
 
 
@@ -75,7 +73,7 @@ def extras() -> Iterator[Finding]:
         wrong = {one.name: problem for one in own if (problem := _problem(one)) is not None}
         remedy = f"pip install '{OURS}[{name}]'" if wrong else ""
         found = ", ".join(f"{package}: {text}" for package, (_, text) in wrong.items())
-        state: Any = "there" if not wrong else "missing"
+        state: State = "missing" if wrong else "there"
         yield Finding(f"[{name}]", state, found or _count(own), False, enables, remedy)
 
 
@@ -95,7 +93,7 @@ def _version(requirement: Requirement) -> str:
     return metadata.version(requirement.name)
 
 
-def _problem(requirement: Requirement) -> tuple[Any, str] | None:
+def _problem(requirement: Requirement) -> tuple[State, str] | None:
     """What is wrong with a package: it is missing, or of a version that is not wanted."""
     try:
         version = _version(requirement)
