@@ -1,7 +1,7 @@
 """Write docs/measurements/mutation.md: what `cpi-resets verify --mutate` notices.
 
-python docs/mutation.py [RUN]: from docs/measurements/mutation.jsonl, or from the run in that folder,
-such as results/verify-mutants, which is counted into that file first.
+python docs/mutation.py [RUN]: from docs/measurements/mutation.jsonl, or from the run in that
+folder, such as results/verify-mutants, which is counted into that file first.
 """
 
 from __future__ import annotations
@@ -20,12 +20,14 @@ NOTICED = ("false", "breaks", "loose")
 
 HEAD = """# What the checks of the bounds notice
 
-`cpi-resets verify --mutate` changes the source of every bound, one operator, constant or function at a time, and runs against each
-change the checks that `cpi-resets verify` runs. A change is *noticed* if a counterexample is found (false), if it fails on an
-admissible input (breaks), or if the bound gives away something that the true one does not (loose). Changes that are the same on all instances
-and on 400 random arguments are left out of the score (equivalent). What claims more somewhere and is not refuted is *sharper*:
-of a bound that instances attain that would be a hole in the checks, and the command ends with exit code 1; of one that none is known
-to attain, such as T4 and its sharp forms, whose constants are not claimed to be the best, it is no fault.
+`cpi-resets verify --mutate` changes the source of every bound, one operator, constant or function
+at a time, and runs against each change the checks that `cpi-resets verify` runs. A change is
+*noticed* if a counterexample is found (false), if it fails on an admissible input (breaks), or if
+the bound gives away something that the true one does not (loose). Changes that are the same on
+all instances and on 400 random arguments are left out of the score (equivalent). What claims more
+somewhere and is not refuted is *sharper*: of a bound that instances attain that would be a hole
+in the checks, and the command ends with exit code 1; of one that none is known to attain, such as
+T4 and its sharp forms, whose constants are not claimed to be the best, it is no fault.
 
 This page is made by `python docs/mutation.py`.
 """

@@ -46,23 +46,23 @@ def version(root: Path = ROOT) -> str:
 def build() -> None:
     """Build sdist and wheel of the commit twice, in other places; into dist/ if they are equal."""
     _warn_of_edits()
-    epoch = _git("log", "-1", "--pretty=%ct")
+    commit = _git("rev-parse", "HEAD")
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        made = [_built(Path(place), epoch) for place in (first, second)]
+        made = [_built(Path(place), commit) for place in (first, second)]
         compare(*made)
         shutil.rmtree(DIST, ignore_errors=True)
         shutil.copytree(made[0], DIST)
     sums = [f"{digest(file)}  {file.name}\n" for file in sorted(DIST.iterdir())]
     (DIST / "SHA256SUMS").write_text("".join(sums))
-    _say("".join(sums) + f"built twice with the same bytes, of commit {_git('rev-parse', 'HEAD')}")
+    _say("".join(sums) + f"built twice with the same bytes, of commit {commit}")
 
 
-def _built(place: Path, epoch: str) -> Path:
+def _built(place: Path, commit: str) -> Path:
     source, out = place / "source", place / "out"
     source.mkdir()
-    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True)
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", str(source)], input=archive.stdout, check=True)
-    pins = str(ROOT / "constraints.txt")
+    epoch, pins = _git("log", "-1", "--pretty=%ct", commit), str(ROOT / "constraints.txt")
     subprocess.run(
         [sys.executable, "-m", "build", "--outdir", str(out), str(source)],
         env=os.environ | {"SOURCE_DATE_EPOCH": epoch, "PIP_CONSTRAINT": pins},
