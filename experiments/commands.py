@@ -73,7 +73,7 @@ COMMANDS = {
         "FrontierConfig",
         "frontier resets over localiser accuracies",
         "learn",
-        "--worlds one-hard --seeds 5",
+        "--worlds 'one hard' --seeds 5",
     ),
     "diagnose": Command(
         "experiments.diagnose",

@@ -17,7 +17,7 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments import cli
-from experiments.commands import COMMANDS
+from experiments.commands import COMMANDS, GROUPS
 from experiments.execution.settings import Execution
 from experiments.exit_codes import CANNOT_WRITE, DEFECT, EXIT_CODES, LOST
 from experiments.options import parse_options
@@ -335,6 +335,33 @@ def test_help_says_what_exit_codes_mean(
     _, _, text = capsys.readouterr().out.rpartition("exit codes:")
     for code, meaning in EXIT_CODES.items():
         assert f"{code:<4} {meaning}" in text
+
+
+def test_the_overview_shows_commands_by_group_with_an_example_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    places = [text.index(f"\n{group}:\n") for group in GROUPS]
+    assert places == sorted(places)
+    for name, command in COMMANDS.items():
+        here = text.index(f"\n  {name} ")
+        assert GROUPS[sum(place < here for place in places) - 1] == command.group
+        assert f"cpi-resets {name} {command.example}".rstrip() in text
+    commands = text[: text.index("options of all commands")]
+    assert max(map(len, commands.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_is_a_use_of_its_command(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(cli.__file__).parents[1])
+    arguments = shlex.split(COMMANDS[name].example.partition(" > ")[0])
+    cli.parse(name, arguments)
+    assert cli.main([name, "--help"]) == 0
+    assert f"example:\n  {cli.example(name)}\n" in capsys.readouterr().out
 
 
 def test_the_documentation_lists_every_exit_code() -> None:
