@@ -30,23 +30,26 @@ def pytest_on(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_written_test_passes_and_notices_a_mistake(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.slow
+def test_the_written_tests_pass_and_notice_a_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["new", kind, "FirstIdea", "--to", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    file, test = tmp_path / "first_idea.py", tmp_path / "test_first_idea.py"
-    assert f"python -m pytest {test}" in said
+    for kind in KINDS:
+        assert main(["new", kind, f"First_{kind}", "--to", str(tmp_path)]) == 0
+        test = tmp_path / f"test_first_{kind}.py"
+        assert f"python -m pytest {test}" in capsys.readouterr().out
     done = pytest_on(tmp_path)
     assert done.returncode == 0, done.stdout
-    right, wrong, notice = BROKEN[kind]
-    text = file.read_text()
-    assert right in text
-    file.write_text(text.replace(right, wrong))
+    for kind, (right, wrong, _) in BROKEN.items():
+        file = tmp_path / f"first_{kind}.py"
+        assert right in file.read_text()
+        file.write_text(file.read_text().replace(right, wrong))
     done = pytest_on(tmp_path)
     assert done.returncode == 1
-    assert notice in done.stdout
+    for kind, (_, _, notice) in BROKEN.items():
+        failed = done.stdout.partition("short test summary")[2]
+        assert f"test_first_{kind}.py::" in failed
+        assert notice in done.stdout
 
 
 def test_what_is_written_keeps_to_the_rules_of_this_repository(tmp_path: Path) -> None:
