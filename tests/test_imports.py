@@ -88,3 +88,17 @@ def test_the_theory_loads_neither_kernels_nor_worlds() -> None:
 def test_help_loads_neither_kernels_nor_models_nor_plots(arguments: list[str]) -> None:
     code = f"from experiments.cli import main\nassert main({arguments!r}) == 0"
     assert loaded_by(code, LEARNING | {"numba", "matplotlib"}) == []
+
+
+# What the extra `llm` brings, itself or through what it needs.
+OF_THE_EXTRA = sorted(
+    LEARNING | {"tokenizers", "sympy", "jinja2", "yaml", "httpx", "tenacity", "pandas", "requests"}
+)
+
+
+@pytest.mark.parametrize("name", ["verify", "compare", "audit", "learn", "frontier", "diagnose"])
+def test_commands_of_tabular_worlds_need_nothing_of_language_models(name: str) -> None:
+    hidden = "".join(f"sys.modules[{one!r}] = None; " for one in OF_THE_EXTRA)
+    code = f"import sys; {hidden}import experiments.{name}.config, experiments.{name}.command"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
