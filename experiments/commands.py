@@ -145,6 +145,9 @@ COMMANDS = {
         "language models",
         "--worlds natural --localizers self checker",
     ),
+    "explore": Command(
+        "experiments.explore", "ExploreConfig", "look into the rollouts of a run in a browser"
+    ),
     "export": Command(
         "experiments.export",
         "ExportConfig",

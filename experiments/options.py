@@ -50,7 +50,7 @@ def parse_options(
         description=cls.__doc__,
         config=(tyro.conf.AvoidSubcommands,),
     )
-    return parsed.settings, parsed.output, parsed.execution
+    return parsed.settings, getattr(parsed, "output", _OUTPUT), parsed.execution
 
 
 def option_parser(program: str, cls: type[Any]) -> Any:
@@ -124,12 +124,15 @@ def _filled(cls: type[Any], values: Any, arguments: Sequence[str]) -> Any:
 
 
 def _invocation(cls: type[Any], values: Any) -> Any:
-    """A dataclass of the command's own fields and of those that all commands share."""
+    """A dataclass of the command's own fields and of those that all commands share.
+
+    A command that writes one file has an `output` of its own.
+    """
     unnamed = tyro.conf.arg(name="")
     path_help = tyro.conf.arg(help="folder below which runs are stored", metavar="DIR")
     json_help = tyro.conf.arg(help="print one JSON object instead of tables and sentences")
     file_help = tyro.conf.arg(help="TOML file with values for these options", metavar="FILE")
-    fields = [
+    fields: list[tuple[str, Any, Any]] = [
         ("settings", Annotated[cls, unnamed], dataclasses.field(default=values)),
         ("execution", Annotated[Execution, unnamed], dataclasses.field(default=Execution())),
         ("output", Annotated[Path, path_help], dataclasses.field(default=_OUTPUT)),
@@ -140,4 +143,6 @@ def _invocation(cls: type[Any], values: Any) -> Any:
             dataclasses.field(default=False),
         ),
     ]
+    own = {field.name for field in dataclasses.fields(cls)}
+    fields = [field for field in fields if field[0] not in own]
     return dataclasses.make_dataclass(cls.__name__, fields, frozen=True)

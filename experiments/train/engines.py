@@ -97,7 +97,7 @@ def _run_trl(curve: Curve, folder: Path) -> None:
         curve.begin()
     train_with_trl(
         training.model,
-        spec.method.algorithm,
+        training.watched,
         training.simulator,
         training.begin,
         training.key,

@@ -13,12 +13,19 @@ import json
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection, needs_start, scheduled
 from experiments.accounts import Account
+from experiments.rollouts.files import write_visits
+from experiments.rollouts.witness import Witnessed
 from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
+from experiments.train.keeping import Texts, keep_rows
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.train.spec import (
     Checkpoints,
@@ -36,7 +43,8 @@ from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage, driver_of
 from llm.task import Problem, Task
 from llm.text.thoughts import TextEnding
-from llm.training.rows import training_rows
+from llm.training.gradient_signal import logit_gradient_norms
+from llm.training.rows import TrainingRow, training_rows
 
 _LOG = "log.jsonl"
 
@@ -75,6 +83,7 @@ class Curve:
         """Log an update, and evaluate and record if it is time to."""
         update, budget = self.training.update, self.training.spec.budget
         self._log(collection)
+        self._keep()
         if update % budget.every == 0 or update == budget.updates:
             row = self.training.record()
             self.rows.append(row)
@@ -104,6 +113,11 @@ class Curve:
         }
         with open(self.folder / _LOG, "a") as file:
             file.write(canonical(line) + "\n")
+
+    def _keep(self) -> None:
+        """Store the rollouts of this update, if they are to be kept."""
+        if self.folder is not None and self.training.kept:
+            write_visits(self.folder, self.training.update, self.training.kept)
 
     def _cut_log(self) -> None:
         """Drop what an interrupted run logged after the update that this one goes on from."""
@@ -167,6 +181,8 @@ class Training:
         key: of all randomness.
         losses: loss and gradient norm of the last update.
         notes: what else was measured in it, for the log.
+        watched: its method's algorithm; what it saw is there to be kept, where anything is.
+        kept: records of the rollouts of the last update, where they are to be kept.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
@@ -189,6 +205,9 @@ class Training:
         self._account = Account(more=dict.fromkeys(_TOKENS, 0) | {"seconds": 0.0})
         self.losses: dict[str, float] = {}
         self.notes: dict[str, float] = {}
+        self.watched = Witnessed(spec.method.algorithm) if spec.kept else spec.method.algorithm
+        self.kept: list[Row] = []
+        self._signals: list[NDArray[np.float64]] | None = None
         self._began, self._work = time.perf_counter(), 0
 
     @functools.cached_property
@@ -224,12 +243,26 @@ class Training:
         starts = self.simulator.start_states(self.begin(update))
         self.simulator.sampler.sync(self.model)
         done = (update - 1) / self.spec.budget.updates
-        algorithm = scheduled(self.spec.method.algorithm, done)
+        algorithm = scheduled(self.watched, done)
         collection = driver_of(self.simulator)(
             algorithm, self.simulator, starts, self.key.child("collect", update)
         )
-        self.learned(update, collection, self.trainer.step(training_rows(collection)))
+        rows = training_rows(collection)
+        self._look_at(update, rows)
+        self.learned(update, collection, self.trainer.step(rows))
         return collection
+
+    def _look_at(self, update: int, rows: Sequence[TrainingRow]) -> None:
+        """Measure what the loss will pull at, under the weights that it is taken at.
+
+        It is no part of learning, and its time is not counted.
+        """
+        spec = self.spec
+        if not (spec.kept and spec.kept.signal and spec.keeps(update)):
+            return
+        before, size = time.perf_counter(), spec.optimizer.micro_batch
+        self._signals = logit_gradient_norms(self.model, rows, spec.loss, size)
+        self._began += time.perf_counter() - before
 
     def learned(self, update: int, collection: Collection, report: StepReport) -> None:
         """Account for an update: what was collected since it began, and what learning did."""
@@ -243,6 +276,19 @@ class Training:
         totals["seconds"] += time.perf_counter() - self._began
         self.losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
         self.notes = dict(report.notes)
+        self._take_seen(update, collection)
+
+    def _take_seen(self, update: int, collection: Collection) -> None:
+        """Make records of what the algorithm saw, if they are to be kept."""
+        self.kept = []
+        if not isinstance(self.watched, Witnessed) or self.spec.kept is None:
+            return
+        if self.spec.keeps(update):
+            most, world = self.spec.kept.prompts, Texts(self.simulator, self.meter.oracle)
+            seen = dict(list(sorted(self.watched.seen.items()))[:most])
+            self.kept = keep_rows(seen, collection, world, self._signals)
+        self.watched.seen.clear()
+        self._signals = None
 
     @property
     def tokens(self) -> int:
