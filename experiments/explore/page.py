@@ -69,7 +69,7 @@ def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
         packed.rollouts += len(visit["rollouts"])
         place = {"series": number, "update": update, "prompt": visit["prompt"]}
         place |= {"part": len(packed.parts), "at": len(open_part.rows)}
-        for name, value in (place | asdict(Summary.of(visit))).items():
+        for name, value in (place | asdict(Summary.of(visit, source.cut_off))).items():
             columns[name].append(value)
         if open_part.add(visit) > part:
             packed.parts.append(open_part.packed())

@@ -14,7 +14,9 @@ A step was refused or a parent missing, all advantages of a group are 0, a rollo
 localiser named another step than the first wrong one, a group starts at a reset.
 """
 
-_CUT_OFF = ("out of steps", "out of tokens", "unfinished")
+LIMITED = ("out of steps", "out of tokens", "unfinished")
+"""Endings of texts that were cut off. Tabular worlds have a horizon: there steps running out is the
+rule."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ class Source:
         unit: what a step of its rollouts is called.
         series: of it.
         notes: what readers have to know of it.
+        cut_off: how rollouts end that were cut off.
     """
 
     kind: str
     unit: str
     series: Iterator[Series]
     notes: tuple[str, ...] = ()
+    cut_off: tuple[str, ...] = LIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +81,8 @@ class Summary:
     reasons: tuple[str, ...]
 
     @classmethod
-    def of(cls, visit: Row) -> Summary:
-        """Sum up the record of a prompt."""
+    def of(cls, visit: Row, cut_off: Sequence[str] = LIMITED) -> Summary:
+        """Sum up the record of a prompt; `cut_off` are the endings that count as such."""
         rollouts, groups = visit["rollouts"], visit["groups"]
         rewards = [r["reward"] for r in rollouts if r["reward"] is not None]
         largest = [_largest(one) for group in groups for one in group["advantages"]]
@@ -87,7 +91,7 @@ class Summary:
         flags = (
             REFUSED * bool(reasons)
             | CONSTANT * any(_constant(group) for group in groups)
-            | CUT * any(r["ended"] in _CUT_OFF for r in rollouts)
+            | CUT * any(r["ended"] in cut_off for r in rollouts)
             | MISLOCATED * any(map(mislocated, rollouts))
             | RESET * any(group["parent"] is not None for group in groups)
         )

@@ -54,7 +54,7 @@ def of_learn(run: Run, seeds: int, updates: int) -> Source:
     left = len({spec.method.name for spec in config.specs()} - {spec.method.name for spec in specs})
     notes = ("Drawn again from the settings and the seed of the run.", *((note,) if left else ()))
     series = (_series(spec, updates, values, run) for spec in specs)
-    return Source("learn", "step", series, notes)
+    return Source("learn", "step", series, notes, cut_off=("unfinished",))
 
 
 def _series(spec: CurveSpec, updates: int, values: dict[Any, float], run: Run) -> Series:
@@ -90,9 +90,7 @@ def shown_updates(updates: int, most: int) -> list[int]:
     return sorted({int(round(u)) for u in spread})
 
 
-def _check(
-    spec: CurveSpec, update: int, value: float, values: dict[Any, float], run: Run
-) -> None:
+def _check(spec: CurveSpec, update: int, value: float, values: dict[Any, float], run: Run) -> None:
     """Refuse to show a curve that is not the one that was recorded.
 
     Raises:
@@ -101,7 +99,9 @@ def _check(
     label = (spec.world.name, spec.method.name, spec.seed, update)
     known = values.get(label, value)
     if canonical(known) != canonical(value):
-        problem = f"update {update} of {label[0]}, {label[1]} has J = {known} there and {value} here"
+        problem = (
+            f"update {update} of {label[0]}, {label[1]} has J = {known} there and {value} here"
+        )
         remedy = "run learn again with this code, under a new --name"
         raise InvalidInput("runs", str(run.directory), problem, remedy)
 
@@ -126,6 +126,10 @@ class Tables:
         value = float(self.simulator.evaluation.values[layer, state])
         text = f"state {state} before step {layer + 1}; V = {value:.4g}"
         return {"problem": f"state {state}", "question": text, "reference": None, "text": text}
+
+    def start(self, rollout: Rollout) -> str:
+        """See :class:`experiments.rollouts.visits.Describer`."""
+        return "".join(f"state {s} before step {h + 1}" for h, s in list(rollout.states)[:1])
 
     def rollout(self, rollout: Rollout) -> Row:
         """See :class:`experiments.rollouts.visits.Describer`.
@@ -173,7 +177,14 @@ class Tables:
         places = {at: i for i, at in enumerate(sorted(passed))}
         found, best = world.evaluation, np.asarray(world.evaluation.best_advantages, float)
         nodes = [
-            [h, s, _number(found.values[h, s]), _number(best[h, s]), bool(best[h, s] >= self.tau), n]
+            [
+                h,
+                s,
+                _number(found.values[h, s]),
+                _number(best[h, s]),
+                bool(best[h, s] >= self.tau),
+                n,
+            ]
             for (h, s), n in sorted(passed.items())
         ]
         lines = [

@@ -29,6 +29,10 @@ class Describer(Protocol):
         """Fields of the record: `problem` (its name), `question`, `reference` and `text`."""
         ...
 
+    def start(self, rollout: Rollout) -> str:
+        """What a rollout was given, as text."""
+        ...
+
     def rollout(self, rollout: Rollout) -> Row:
         """Fields of a rollout: `texts` of its steps, and whatever a world knows of them.
 
@@ -79,7 +83,7 @@ def visit_row(
         **world.prompt(seen.prompt),
         "refused": [reason.value for reason in seen.refused],
         "rollouts": [
-            {**world.rollout(r), **_outcome(r), "from": begun, "named": said.get(i, [])}
+            {**world.rollout(r), **_outcome(r), **_begun(r, begun, world), "named": said.get(i, [])}
             for i, (r, begun) in enumerate(zip(numbered.rollouts, numbered.begun, strict=True))
         ],
         "groups": [
@@ -144,6 +148,10 @@ def _answer(one: Named) -> Row:
 def _outcome(rollout: Rollout) -> Row:
     reward = None if np.isnan(rollout.reward) else float(rollout.reward)
     return {"reward": reward, "failed": bool(rollout.failed), "ended": rollout.outcome.value}
+
+
+def _begun(rollout: Rollout, begun: Any, world: Describer) -> Row:
+    return {"from": begun} | ({"given": world.start(rollout)} if begun == ELSEWHERE else {})
 
 
 def _group_row(

@@ -40,6 +40,11 @@ class Texts:
             "text": self.simulator.vocabulary.decode(state.prompt),
         }
 
+    def start(self, rollout: Rollout) -> str:
+        """See :class:`experiments.rollouts.visits.Describer`."""
+        assert isinstance(rollout, TextRollout)
+        return self.simulator.vocabulary.decode(rollout.start.tokens)
+
     def rollout(self, rollout: Rollout) -> Row:
         """See :class:`experiments.rollouts.visits.Describer`.
 
