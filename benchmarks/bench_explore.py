@@ -1,9 +1,8 @@
 """How long an interaction takes in the page of a run of 10,000 rollouts.
 
-The run is made up: a training that has kept 625 prompts of 16 rollouts each, with thoughts of words.
-Each interaction is timed in headless Chromium from the event to the frame that shows its result,
-parts that have to be unpacked included; the slowest of all repetitions counts, beside the time that
-we allow.
+The run is made up: two trainings that have kept 625 prompts of 16 rollouts each. Each interaction
+is timed in headless Chromium from the event to the frame that shows its result, parts that have to
+be unpacked included; the slowest of all repetitions counts, beside the time that we allow.
 
     python -m benchmarks.bench_explore [--quick] [--folder]
 """
@@ -34,9 +33,7 @@ from experiments.train.config import TrainConfig
 ALLOWED = 100.0
 """Milliseconds of an interaction."""
 
-WORDS = (
-    "the sum of two odd numbers is even so that we may add carry over and check it again".split()
-)
+WORDS = ("the", "sum", "of", "two", "odd", "numbers", "is", "even", "so", "we", "may", "add", "it")
 
 
 def thoughts(rng: random.Random, count: int, words: int) -> list[str]:
@@ -57,9 +54,10 @@ def made_up_visit(rng: random.Random, prompt: int, rollouts: int, words: int) ->
             "tokens": [len(t.split()) for t in texts],
             "answer": str(rng.random()),
         }
-        row |= {"logprobs": [round(-20 * rng.random(), 3) for _ in texts], "reward": reward}
-        row |= {"least": [round(-5 * rng.random(), 3) for _ in texts], "failed": not reward}
-        row |= {"ended": "success" if reward else "wrong outcome", "ending": "answered"}
+        row |= {"logprobs": [round(-20 * rng.random(), 3) for _ in texts]}
+        row |= {"least": [round(-5 * rng.random(), 3) for _ in texts]}
+        row |= {"reward": reward, "failed": not reward, "ending": "answered"}
+        row |= {"ended": "success" if reward else "wrong outcome"}
         if not reward:
             row["true"] = rng.randrange(len(texts))
         found.append(row | {"from": [0, 2] if i >= base else None, "named": named})

@@ -82,7 +82,7 @@ def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
     return packed
 
 
-_COLUMNS = ("series", "update", "prompt", "part", "at") + tuple(Summary.__dataclass_fields__)
+_COLUMNS = ("series", "update", "prompt", "part", "at", *Summary.__dataclass_fields__)
 
 
 def _numbered(source: Source, names: list[Row]) -> Iterator[tuple[int, int | None, Row]]:

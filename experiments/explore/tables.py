@@ -85,9 +85,9 @@ def _visits(
 
 
 def shown_updates(updates: int, most: int) -> list[int]:
-    """At most so many of the updates 1, 2, ..., evenly spread, the first and the last among them."""
+    """At most so many of the updates 1, 2, ..., evenly spread, with the first and the last."""
     spread = np.linspace(1, updates, min(most, updates))
-    return sorted({int(round(u)) for u in spread})
+    return sorted({round(u) for u in spread.tolist()})
 
 
 def _check(spec: CurveSpec, update: int, value: float, values: dict[Any, float], run: Run) -> None:

@@ -61,8 +61,8 @@ def visit_row(
     Returns:
         `prompt`, the fields of :meth:`Describer.prompt`, `refused` (reasons), and
 
-        - `rollouts`: the fields of :meth:`Describer.rollout`, `reward` (null: it was cut), `failed`,
-          `ended` (see :class:`cpi_theory.seam.Outcome`), `from` (null: the prompt; a rollout and
+        - `rollouts`: fields of :meth:`Describer.rollout`, `reward` (null: cut), `failed`, `ended`
+          (see :class:`cpi_theory.seam.Outcome`), `from` (null: the prompt; a rollout and
           the step before which it began; or "elsewhere") and `named`: who (`by`) named which `step`
           (null where the answer was a `reason`, or spread over several);
         - `groups`: the numbers of `rollouts` and their `advantages` (one number where all steps of

@@ -285,7 +285,7 @@ class Training:
             return
         if self.spec.keeps(update):
             most, world = self.spec.kept.prompts, Texts(self.simulator, self.meter.oracle)
-            seen = dict(list(sorted(self.watched.seen.items()))[:most])
+            seen = dict(sorted(self.watched.seen.items())[:most])
             self.kept = keep_rows(seen, collection, world, self._signals)
         self.watched.seen.clear()
         self._signals = None

@@ -218,7 +218,8 @@ def test_no_script_runs_but_the_page_s_own(browser: Any, file: Path) -> None:
         "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hacked=1\">')"
     )
     page.evaluate(
-        "const s = document.createElement('script'); s.textContent = 'window.hacked=2'; document.body.append(s)"
+        "const s = document.createElement('script'); s.text = 'window.hacked=2'; "
+        "document.body.append(s)"
     )
     page.wait_for_timeout(100)
     assert page.evaluate("window.hacked") is None

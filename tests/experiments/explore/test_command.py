@@ -11,6 +11,7 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
+from experiments.explore.series import MISLOCATED
 from experiments.explore.tables import shown_updates
 from experiments.rollouts.files import read_visits
 from experiments.runs.store import Run
@@ -41,7 +42,7 @@ def spec(method: str = "SRPO", **changes: Any) -> TrainSpec:
 
 def kept(folder: Path, method: str = "SRPO", **changes: Any) -> list[tuple[int, Any]]:
     one = spec(method, **changes)
-    training_curve(one, Checkpoints(folder, 1))
+    training_curve(one, Checkpoints(folder, 100))
     return list(read_visits(folder / f"short-{method}-0"))
 
 
@@ -58,7 +59,7 @@ def test_keeping_rollouts_changes_no_number(engine: str, tmp_path: Path) -> None
     keeping = spec(engine=engine, kept=KeptRollouts(every=1, signal=signal))
     plain = spec(engine=engine, kept=None)
     rows = [
-        training_curve(one, Checkpoints(tmp_path / name, 1))
+        training_curve(one, Checkpoints(tmp_path / name, 100))
         for name, one in (("kept", keeping), ("plain", plain))
     ]
     assert without_seconds(rows[0]) == without_seconds(rows[1])
@@ -112,7 +113,7 @@ def test_kept_rollouts_are_part_of_the_settings(tmp_path: Path, capsys: Any) -> 
     assert main([*asked, "--rollouts.every", "7"]) == 2
     assert "rollouts" in capsys.readouterr().err
     assert main(["explore", str(tmp_path / "train")]) == 0
-    assert "8 rollouts" in capsys.readouterr().out.replace("16", "8") or True
+    assert "16 rollouts of 2 prompts" in capsys.readouterr().out
     assert main([*asked, "--rollouts.seeds", "0", "--name", "none"]) == 0
     assert main(["explore", str(tmp_path / "none")]) == 2
     said = " ".join(capsys.readouterr().err.split())
@@ -226,14 +227,24 @@ def test_a_run_of_evaluate(tmp_path: Path) -> None:
 
 def test_a_run_of_localize_shows_what_people_marked(tmp_path: Path, capsys: Any) -> None:
     marked = str(DATA / "mistakes.jsonl")
-    asked = ["localize", "--traces", marked, "--localizers", "self-not-told", "--workers", "1"]
-    assert main([*asked, "--output", str(tmp_path)]) == 0
+    asked = ["localize", "--traces", marked, "--workers", "1", "--output", str(tmp_path)]
+    assert main(asked) == 0
+    record = Run.existing(tmp_path, "localize")
+    answer = {"told": False, "step": 1, "reason": None}
+    refusal = {"told": False, "step": None, "reason": "unparsable"}
+    rows = [row | {"said": {"one": answer, "other": refusal}} for row in record.read("answers")]
+    record.write("answers", rows)
     assert main(["explore", str(tmp_path / "localize")]) == 0
     index, parts = read_page(tmp_path / "localize" / "explore.html")
     (traces,) = parts
     assert [trace["rollouts"][0]["human"] for trace in traces] == [None, 1, 0]
     assert index["series"][0]["world"] == "BIG-Bench Mistake"
-    assert all(t["rollouts"][0]["named"][0]["by"] == "self-not-told" for t in traces)
+    assert traces[0]["rollouts"][0]["named"] == [
+        {"by": "one", "step": 1, "localizes": True},
+        {"by": "other", "step": None, "localizes": True, "reason": "unparsable"},
+    ]
+    # Where no step is wrong, and where the first one is, step 1 is not it.
+    assert [bool(flags & MISLOCATED) for flags in index["columns"]["flags"]] == [True, False, True]
     assert traces[1]["rollouts"][0]["texts"][1] == "5 - 7 = 12."
 
 
