@@ -102,7 +102,8 @@ _TIMED = """async ([action, key, settled]) => {
   }));
   await frame();
   const start = performance.now();
-  if (action === 'key') document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+  const event = { key, bubbles: true };
+  if (action === 'key') document.dispatchEvent(new KeyboardEvent('keydown', event));
   else if (action === 'search') {
     const field = document.getElementById('search');
     field.value = key; field.dispatchEvent(new Event('input', { bubbles: true }));
