@@ -166,17 +166,25 @@ def rows(quick: bool = False, as_folder: bool = False) -> Iterator[dict[str, Any
 
     names = ("chromium", "chromium-browser", "google-chrome")
     chromium = next(filter(None, map(shutil.which, names)), None)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        made = made_up_run(Path(folder), 1_000 if quick else 10_000)
+    rollouts = 1_000 if quick else 10_000
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for each in (16, 2):
+            yield from rows_of(browser, rollouts, each, as_folder)
+        browser.close()
+
+
+def rows_of(browser: Any, rollouts: int, each: int, as_folder: bool) -> Iterator[dict[str, Any]]:
+    """The rows of one run, of `each` rollouts for a prompt."""
+    size = f"{rollouts:,} rollouts, {each} for a prompt"
+    with tempfile.TemporaryDirectory() as folder:
+        made = made_up_run(Path(folder), rollouts, each)
         target = made / ("page" if as_folder else PAGE)
         begun = time.process_time()
         config = ExploreConfig((str(made),), target)
         run(config, Path(folder), Execution(), Console(file=sys.stderr))
-        taken = time.process_time() - begun
+        yield row("making the page, CPU", size, time.process_time() - begun, 10.0, "s")
         path = target / PAGE if as_folder else target
-        size = f"{1_000 if quick else 10_000:,} rollouts"
-        yield row("making the page, CPU", size, taken, 10.0, "s")
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         begun = time.perf_counter()
         page.goto(path.as_uri())
@@ -185,7 +193,7 @@ def rows(quick: bool = False, as_folder: bool = False) -> Iterator[dict[str, Any
         yield row(f"opening {path.stat().st_size / 1e6:.1f} MB", size, opened, 2000.0)
         for name, times in measured(page).items():
             yield row(f"{name}, slowest of {len(times)}", size, max(times), ALLOWED)
-        browser.close()
+        page.close()
 
 
 def main() -> int:

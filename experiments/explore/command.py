@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
+from experiments.errors import CannotWrite, CorruptFile
 from experiments.execution.settings import Execution
 from experiments.explore.config import ExploreConfig
 from experiments.explore.page import PAGE, Packed, pack, write_file, write_folder
@@ -17,24 +18,45 @@ from experiments.runs.store import Run
 
 
 def run(config: ExploreConfig, output: Path, _execution: Execution, console: Console) -> int:
-    """Write a page for each run, and open them if that is wanted; 0 when done."""
-    runs = [find_run(name, output) for name in config.runs]
-    if not runs:
+    """Write a page for each run, and open them if that is wanted; 0 when done.
+
+    Of several runs those that have nothing to show are named and left out.
+
+    Raises:
+        InvalidInput: no run has anything to show.
+    """
+    if not config.runs:
         remedy = "cpi-resets explore RUN, such as results/train"
         raise InvalidInput("runs", config.runs, "nothing to look into", remedy)
-    if config.output is not None and len(runs) > 1:
+    if config.output is not None and len(config.runs) > 1:
         remedy = "leave --output out: each page then lies in the folder of its run"
         raise InvalidInput("output", config.output, "one place for several pages", remedy)
-    for one in runs:
-        packed = pack(source_of(one, config), one.directory.name, config.most)
-        page = _write(packed, config.output or one.directory / PAGE)
-        more = "; there are more (--most)" if packed.left_out else ""
-        prompts = len(packed.index["columns"]["prompt"])
-        said = f"{packed.rollouts} rollouts of {prompts} prompts{more}: {page}"
-        console.print(said, markup=False, soft_wrap=True)
-        if config.open:
-            webbrowser.open(page.resolve().as_uri())
+    refused: list[InvalidInput] = []
+    for name in config.runs:
+        try:
+            page = _explored(find_run(name, output), config, console)
+        except (CannotWrite, CorruptFile):
+            raise
+        except InvalidInput as error:
+            refused.append(error)
+            if len(refused) == len(config.runs):
+                raise
+            console.print(f"left out {name}: {error}", markup=False, soft_wrap=True)
+        else:
+            if config.open:
+                webbrowser.open(page.resolve().as_uri())
     return 0
+
+
+def _explored(run: Run, config: ExploreConfig, console: Console) -> Path:
+    """The page of a run, written."""
+    packed = pack(source_of(run, config), run.directory.name, config.most)
+    page = _write(packed, config.output or run.directory / PAGE)
+    more = "; there are more (--most)" if packed.left_out else ""
+    prompts = len(packed.index["columns"]["prompt"])
+    said = f"{packed.rollouts} rollouts of {prompts} prompts{more}: {page}"
+    console.print(said, markup=False, soft_wrap=True)
+    return page
 
 
 def find_run(name: str, output: Path) -> Run:

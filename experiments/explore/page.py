@@ -67,7 +67,7 @@ def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
             packed.left_out = True
             break
         packed.rollouts += len(visit["rollouts"])
-        place = {"series": number, "update": update, "prompt": visit["prompt"]}
+        place: Row = {"series": number, "update": update, "prompt": visit["prompt"]}
         place |= {"part": len(packed.parts), "at": len(open_part.rows)}
         for name, value in (place | asdict(Summary.of(visit, source.cut_off))).items():
             columns[name].append(value)
@@ -76,7 +76,7 @@ def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
             open_part = _Part()
     if open_part.rows:
         packed.parts.append(open_part.packed())
-    about = {"title": title, "kind": source.kind, "unit": source.unit, "notes": source.notes}
+    about: Row = {"title": title, "kind": source.kind, "unit": source.unit, "notes": source.notes}
     about |= {"rollouts": packed.rollouts, "left_out": packed.left_out}
     packed.index = about | {"series": names, "columns": columns}
     return packed

@@ -122,14 +122,14 @@ class Tables:
 
     def prompt(self, prompt: Prompt) -> Row:
         """See :class:`experiments.rollouts.visits.Describer`."""
-        layer, state = map(int, prompt.start)
+        layer, state = _pair(prompt.start)
         value = float(self.simulator.evaluation.values[layer, state])
         text = f"state {state} before step {layer + 1}; V = {value:.4g}"
         return {"problem": f"state {state}", "question": text, "reference": None, "text": text}
 
     def start(self, rollout: Rollout) -> str:
         """See :class:`experiments.rollouts.visits.Describer`."""
-        return "".join(f"state {s} before step {h + 1}" for h, s in list(rollout.states)[:1])
+        return "".join(f"state {s} before step {h + 1}" for h, s in map(_pair, rollout.states[:1]))
 
     def rollout(self, rollout: Rollout) -> Row:
         """See :class:`experiments.rollouts.visits.Describer`.
@@ -138,7 +138,7 @@ class Tables:
         and `states`, pairs of layer and state.
         """
         world = self.simulator
-        states = [[int(h), int(s)] for h, s in rollout.states]
+        states = [list(_pair(state)) for state in rollout.states]
         pairs = zip(states, rollout.actions, strict=True)
         row: Row = {
             "texts": [f"state {s}: action {int(a)}" for (_, s), a in pairs],
@@ -168,7 +168,7 @@ class Tables:
         """
         world, edges = self.simulator, Counter[tuple[Any, int, Any]]()
         for rollout in rollouts:
-            states = [(int(h), int(s)) for h, s in rollout.states]
+            states = [_pair(state) for state in rollout.states]
             for at, action, to in zip(states, rollout.actions, [*states[1:], None], strict=True):
                 edges[at, int(action), to] += 1
         passed: Counter[Any] = Counter()
@@ -199,6 +199,12 @@ class Tables:
             for (at, action, to), count in sorted(edges.items(), key=lambda one: str(one[0]))
         ]
         return {"nodes": nodes, "edges": lines, "tau": _number(self.tau)}
+
+
+def _pair(state: Any) -> tuple[int, int]:
+    """Layer and index of a state."""
+    layer, index = state
+    return int(layer), int(index)
 
 
 def _number(value: Any) -> float:

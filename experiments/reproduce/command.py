@@ -19,6 +19,8 @@ from experiments.commands import COMMANDS
 from experiments.config import load_config
 from experiments.console import part
 from experiments.execution.settings import Execution
+from experiments.explore.config import ExploreConfig
+from experiments.explore.page import PAGE
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
 from experiments.runs.encoding import digest
@@ -28,7 +30,7 @@ from experiments.runs.provenance import ALL_PACKAGES, code_digest
 from experiments.runs.store import Run
 
 # Files that say when and where something ran or how fast, not what came out.
-_UNSTABLE = {"timings.jsonl", "log.jsonl", "finished.json", "run.json", ".lock"}
+_UNSTABLE = {"timings.jsonl", "log.jsonl", "finished.json", "run.json", ".lock", PAGE}
 
 
 def run(config: ReproduceConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -56,6 +58,9 @@ class _Stage:
 
     def files(self) -> list[Path]:
         """What it stored, but not when and where."""
+        if isinstance(self.settings, ExploreConfig):
+            # Its pages lie with the runs that they show, which are none the worse without them.
+            return [path for path in sorted(self.root.glob(f"*/{PAGE}")) if path.is_file()]
         folder = str(getattr(self.settings, "name", self.name))
         found = sorted(path for path in self.root.glob(f"{folder}*/**/*") if path.is_file())
         return [path for path in found if path.name not in _UNSTABLE]

@@ -167,6 +167,8 @@ def test_everything_is_there(whole: Path) -> None:
         "tiny/diagnose/verdict.jsonl",
         "tiny/train/bands.jsonl",
         "tiny/anatomy/passk.jsonl",
+        "tiny/learn/explore.html",
+        "tiny/train/explore.html",
         "tiny/report/report.md",
         "tiny/report/report.html",
         "tiny/reproduce/figures.jsonl",

@@ -177,11 +177,11 @@
 
   function listRow(visit, place) {
     const facts = [
-      state.series === "" && index.series.length > 1 ? index.series[columns.series[visit]].name : null,
-      columns.update[visit] === null ? null : `update ${columns.update[visit]}`,
-      plural(columns.rollouts[visit], "rollout"),
       columns.reward[visit] === null ? null : `reward ${number(columns.reward[visit])}`,
       columns.largest[visit] === null ? null : `|A| ${number(columns.largest[visit])}`,
+      columns.update[visit] === null ? null : `update ${columns.update[visit]}`,
+      state.series === "" && index.series.length > 1 ? index.series[columns.series[visit]].name : null,
+      plural(columns.rollouts[visit], "rollout"),
     ].filter(Boolean);
     const flags = columns.flags[visit], tags = FLAGS.filter(([bit]) => flags & bit & 15);
     const signs = { 1: "refused", 2: "constant", 4: "cut", 8: "mislocated" };
@@ -564,8 +564,7 @@
     searched = columns.title.map((title, i) => `${title} ${index.series[columns.series[i]].name}`.toLowerCase());
     columns.prompt.forEach((_, i) => visitNamed.set(nameOf(i), i));
     const notes = [plural(index.rollouts, "rollout"), ...(index.left_out ? ["there are more (--most)"] : [])];
-    at("about").textContent = notes.join(", ");
-    at("about").title = index.notes.join(" ");
+    at("about").textContent = [`${notes.join(", ")}.`, ...index.notes].join(" ");
     at("series").replaceChildren(make("option", { value: "", text: index.series.length > 1 ? `all ${index.series.length}` : index.series[0]?.name ?? "none" }),
       ...(index.series.length > 1 ? index.series.map((one, i) => make("option", { value: i, text: one.name })) : []));
     at("flags").replaceChildren(...FLAGS.map(([bit, word], i) => make("button", { type: "button", "aria-pressed": "false", text: word,

@@ -155,6 +155,9 @@ def test_a_run_of_train(tmp_path: Path, capsys: Any) -> None:
     assert main(["explore", str(tmp_path / "train"), "--output", str(page), "--most", "16"]) == 0
     assert read_page(page)[0]["left_out"]
     assert "there are more" in capsys.readouterr().out
+    both = [str(tmp_path / "train"), "/no/such/run"]
+    assert main(["explore", *both]) == 0
+    assert "left out /no/such/run" in capsys.readouterr().out
     assert main(["explore", str(tmp_path / "train"), "--output", str(tmp_path / "folder")]) == 0
     assert (tmp_path / "folder" / "explore.html").exists()
     assert (tmp_path / "folder" / "explore-data" / "part-0.js").exists()
@@ -268,6 +271,7 @@ def test_a_run_of_another_command_is_refused(tmp_path: Path, capsys: Any) -> Non
         Run.open(tmp_path, name, VerifyConfig(), 0).write("t", [{"a": 1}])
     assert main(["explore", str(tmp_path / "one")]) == 2
     assert "keeps no rollouts" in " ".join(capsys.readouterr().err.split())
+    assert main(["explore", str(tmp_path / "one"), "/no/such/run"]) == 2
     both = [str(tmp_path / "one"), str(tmp_path / "two"), "--output", "x.html"]
     assert main(["explore", *both]) == 2
     assert "one place for several pages" in " ".join(capsys.readouterr().err.split())
