@@ -2,7 +2,7 @@
 // Whatever a model has written reaches the page as text: elements are made by `make` alone, and
 // nothing here parses markup.
 (() => {
-  const ROW = 58, KEPT_PARTS = 24, SHOWN_AT_ONCE = 24;
+  const ROW = 58, KEPT_PARTS = 24, AT_ONCE = 6, AT_FIRST = 24;
   const FLAGS = [[1, "refusal"], [2, "constant group"], [4, "cut off"], [8, "localiser wrong"], [16, "reset"]];
   const SORTS = ["", "advantage", "low", "high", "many"];
   const at = (id) => document.getElementById(id);
@@ -224,6 +224,8 @@
     detail.replaceChildren(...header(visit, record), ...graphOf(record), groupNavigation(), make("div", { id: "group" }));
     showGroup();
     detail.scrollTop = 0;
+    const near = [1, -1].map((by) => order[placeOf.get(visit) + by]).filter((i) => i !== undefined);
+    setTimeout(() => near.forEach((i) => part(columns.part[i]).catch(() => {})), 30); // said when it is shown
   }
 
   let current = null, groups = [];
@@ -318,14 +320,18 @@
 
   function columnsOf(makers) {
     const box = make("div", { class: "columns", role: "group", "aria-label": "Rollouts", tabindex: "0" });
-    const more = (first) => {
-      box.append(...makers.slice(first, first + SHOWN_AT_ONCE).map((one) => one()));
-      const left = makers.length - first - SHOWN_AT_ONCE;
-      if (left <= 0) return;
-      const button = make("button", { type: "button", text: `${left} more`, onclick: () => { button.remove(); more(first + SHOWN_AT_ONCE); choose(state.rollout, false); } });
-      box.append(button);
+    // A few columns fill the screen; the others come a frame later, and beyond some on request.
+    const add = (first, last) => {
+      box.append(...makers.slice(first, Math.min(last, first + AT_ONCE)).map((one) => one()));
+      if (first) choose(state.rollout, false);
+      if (first + AT_ONCE < last) requestAnimationFrame(() => setTimeout(() => box.isConnected && add(first + AT_ONCE, last)));
+      else if (last < makers.length) {
+        const button = make("button", { type: "button", text: `${makers.length - last} more`,
+          onclick: () => { button.remove(); add(last, Math.min(makers.length, last + AT_FIRST)); } });
+        box.append(button);
+      }
     };
-    more(0);
+    add(0, Math.min(makers.length, AT_FIRST));
     return box;
   }
 

@@ -6,13 +6,16 @@ They run in the Chromium of the system, and are skipped where there is none.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.experiments.explore.pages import HOSTILE, folder, one_file
+from experiments.explore.page import pack, write_file
+from experiments.explore.series import Series, Source
+from tests.experiments.explore.pages import HOSTILE, folder, one_file, rollout, visit
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -72,6 +75,14 @@ def title(page: Any) -> str:
 
 def count(page: Any) -> str:
     return page.inner_text("#count")
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait until something holds; Playwright's own way evaluates text, which the page forbids."""
+    begun = time.monotonic()
+    while not page.evaluate(condition):
+        assert time.monotonic() - begun < 20, condition
+        time.sleep(0.02)
 
 
 def test_the_first_prompt_is_shown(show: Any, file: Path) -> None:
@@ -141,9 +152,9 @@ def test_keys_do_what_the_help_says(show: Any, file: Path) -> None:
     page = show(file)
     press = page.keyboard.press
     press("j")
-    page.wait_for_function("document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
+    until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
     press("k")
-    page.wait_for_function("document.querySelector('#detail h2').textContent.endsWith('prompt 0')")
+    until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 0')")
     press("]")
     assert page.locator(".groups [aria-current=true]").inner_text().startswith("reset of #1")
     press("n")
@@ -167,7 +178,7 @@ def test_keys_do_what_the_help_says(show: Any, file: Path) -> None:
     assert page.locator("dialog[open]").count() == 0
     page.focus("#list")
     press("End")
-    page.wait_for_function("document.querySelector('#detail h2').textContent.includes('seed 39')")
+    until(page, "document.querySelector('#detail h2').textContent.includes('seed 39')")
     active = page.get_attribute("#list", "aria-activedescendant")
     assert page.locator(f"#{active}").is_visible()
 
@@ -188,7 +199,7 @@ def test_an_address_leads_back_to_what_it_names(show: Any, file: Path) -> None:
     again.click("#flags button:text-is('reset')")
     again.locator(".row").nth(1).click()
     again.go_back()
-    again.wait_for_function("document.querySelector('#detail h2').textContent.endsWith('prompt 0')")
+    until(again, "document.querySelector('#detail h2').textContent.endsWith('prompt 0')")
 
 
 def test_an_address_of_nothing_does_no_harm(show: Any, file: Path) -> None:
@@ -229,10 +240,13 @@ def test_no_script_runs_but_the_page_s_own(browser: Any, file: Path) -> None:
 def test_a_folder_loads_its_parts_from_disk(show: Any, tmp_path: Path) -> None:
     page = show(folder(tmp_path / "out"))
     assert title(page).endswith("prompt 0")
-    assert page.locator("script[src]").count() == 1  # no more than is looked at
-    page.keyboard.press("j")
-    page.wait_for_function("document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
+    # What is looked at and what comes next, and no more.
+    until(page, "document.querySelectorAll('script[src]').length === 2")
+    page.wait_for_timeout(200)
     assert page.locator("script[src]").count() == 2
+    page.keyboard.press("j")
+    until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
+    until(page, "document.querySelectorAll('script[src]').length === 3")
 
 
 def test_a_part_that_is_gone_is_said(browser: Any, tmp_path: Path) -> None:
@@ -245,11 +259,26 @@ def test_a_part_that_is_gone_is_said(browser: Any, tmp_path: Path) -> None:
     page.close()
 
 
+def test_many_rollouts_come_by_and_by(show: Any, tmp_path: Path) -> None:
+    many = visit(0, [rollout([f"thought {i}"], float(i % 2)) for i in range(70)], [])
+    shown = Source("train", "thought", iter([Series("sums", "GRPO", 0, [(1, many)])]))
+    write_file(pack(shown, "run", 100), tmp_path / "page.html")
+    page = show(tmp_path / "page.html", "#at=0.1.0&rollout=20")
+    until(page, "document.querySelectorAll('.rollout').length === 24")
+    page.wait_for_selector(".rollout.chosen[data-rollout='20']")
+    page.click("text=46 more")
+    until(page, "document.querySelectorAll('.rollout').length === 48")
+    page.click("text=22 more")
+    until(page, "document.querySelectorAll('.rollout').length === 70")
+    texts = page.locator(".rollout .text").all_inner_texts()
+    assert texts == [f"1thought {i}" for i in range(70)]
+
+
 def test_only_rows_in_sight_are_in_the_list(show: Any, file: Path) -> None:
     page = show(file)
     assert page.locator(".row").count() < 30
     page.locator("#list").evaluate("list => { list.scrollTop = 90 * 58; }")
-    page.wait_for_function("document.querySelector('.row').getAttribute('aria-posinset') > 80")
+    until(page, "document.querySelector('.row').getAttribute('aria-posinset') > 80")
     assert page.locator(".row").count() < 40
 
 
