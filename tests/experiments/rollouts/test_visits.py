@@ -167,7 +167,7 @@ def test_the_graph_counts_every_step_once() -> None:
         if to is not None:
             (h, s), (k, t) = graph["nodes"][at][:2], graph["nodes"][to][:2]
             assert k == h + 1
-            assert simulator.mdp.transitions[0, s, action, t] > 0
+            assert simulator.mdp.transitions[h, s, action, t] > 0
 
 
 # --- on disk -------------------------------------------------------------------------------------
