@@ -21,6 +21,9 @@ from experiments.runs.files import Row
 ELSEWHERE = "elsewhere"
 """Where a rollout began that began neither at the prompt nor in a rollout of the same record."""
 
+BEFORE = -1
+"""In place of a step: it is not among a rollout's own, but in what it was given."""
+
 
 class Describer(Protocol):
     """Tells of a world's prompts and rollouts what readers want to know."""
@@ -37,8 +40,8 @@ class Describer(Protocol):
         """Fields of a rollout: `texts` of its steps, and whatever a world knows of them.
 
         A list has one entry per step: `logprobs` (nats, of the whole step), `least` (of its least
-        likely token), `tokens`. `true` is the first wrong step, null where none is, and left out
-        where that is unknown.
+        likely token), `tokens`. `true` is the first wrong step, null where none is, -1 where it
+        lies in what the rollout was given, and left out where that is unknown.
         """
         ...
 

@@ -7,6 +7,7 @@ at the end.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -126,6 +127,8 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
     the last update.
     """
     labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
+    if checkpoints is None:
+        spec = dataclasses.replace(spec, kept=None)  # there is no place for them
     curve = Curve(Training(spec), checkpoints)
     if not curve.finished():
         (run_trl if spec.engine == "trl" else run_lean)(curve)

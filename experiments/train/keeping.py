@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.seam import Collection, Localization, Prompt, Rollout
-from experiments.rollouts.visits import rounded, visit_row
+from cpi_theory.seam import Collection, Group, Localization, Prompt, Reason, Rollout
+from experiments.rollouts.visits import BEFORE, rounded, visit_row
 from experiments.rollouts.witness import Seen
 from experiments.runs.files import Row
 from llm.localizers.base import Localizer
@@ -71,7 +71,10 @@ class Texts:
             return {}
         (located,) = self.oracle.locate([rollout], np.zeros(1, np.uint64))
         answer = located.answer
-        return {"true": answer.step if isinstance(answer, Localization) else None}
+        if isinstance(answer, Localization):
+            return {"true": answer.step}
+        known = {Reason.NO_ERROR: None, Reason.OUT_OF_RANGE: BEFORE}
+        return {"true": known[answer.reason]} if answer.reason in known else {}
 
 
 def keep_rows(
@@ -90,19 +93,17 @@ def keep_rows(
             logits behind each of its tokens.
     """
     pulls = None if signals is None else iter(signals)
-    rows: dict[int, Row] = {}
-    groups: dict[int, list[int]] = {}
-    by_group = []
-    for number, group in enumerate(collection):
-        groups.setdefault(group.prompt, []).append(number)
-        by_group.append(
-            [] if pulls is None else [_of_thoughts(r, next(pulls)) for r in group.rollouts]
-        )
-    for prompt, one in seen.items():
-        mine = groups.get(prompt, [])
-        pulled = None if pulls is None else [by_group[i] for i in mine]
-        rows[prompt] = visit_row(one, [collection.groups[i] for i in mine], world, pulled)
-    return list(rows.values())
+    groups: dict[int, list[Group]] = {}
+    pulled: dict[int, list[list[NDArray[np.float64]]]] = {}
+    for group in collection:
+        groups.setdefault(group.prompt, []).append(group)
+        if pulls is not None:
+            of_group = [_of_thoughts(rollout, next(pulls)) for rollout in group.rollouts]
+            pulled.setdefault(group.prompt, []).append(of_group)
+    return [
+        visit_row(one, groups.get(prompt, []), world, pulled.get(prompt))
+        for prompt, one in seen.items()
+    ]
 
 
 def _of_thoughts(rollout: Rollout, norms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -362,6 +362,7 @@
       ...resets.map((group) => chip(`reset before ${index.unit} ${group.step + 1}`, "reset")),
       ...rollout.named.filter((said) => said.reason).map((said) => chip(`${said.by}: ${said.reason}`, "bad", "why no step was named")),
       "true" in rollout && rollout.true === null ? chip("no wrong step", "true", "says the exact checker") : null,
+      rollout.true === -1 ? chip("wrong before it began", "true", "the first wrong step is in what it was given, says the exact checker") : null,
       "human" in rollout && rollout.human === null ? chip("no wrong step", "human", "say people") : null,
       same ? chip("as the failure, word for word") : null,
     ];

@@ -129,6 +129,10 @@ def test_filters_narrow_and_sorts_order(show: Any, file: Path) -> None:
         assert page.locator(".row .title").first.inner_text().startswith(first)
         assert button.get_attribute("aria-pressed") == "true"
         button.click()
+    for flag in ("refusal", "cut off"):  # both
+        page.click(f"#flags button:text-is('{flag}')")
+    assert count(page).startswith("40 prompts")
+    page.keyboard.press("x")
     page.select_option("#sort", "advantage")
     assert page.locator(".row .title").first.inner_text().startswith(HOSTILE[:40])
     page.select_option("#sort", "high")

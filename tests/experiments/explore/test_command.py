@@ -14,10 +14,13 @@ from experiments.cli import main
 from experiments.explore.series import MISLOCATED
 from experiments.explore.tables import shown_updates
 from experiments.rollouts.files import read_visits
+from experiments.rollouts.visits import BEFORE
 from experiments.runs.store import Run
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
+from experiments.train.keeping import Texts
 from experiments.train.spec import Checkpoints, KeptRollouts, TrainBudget, TrainSpec
+from experiments.train.training import Training
 from experiments.worlds.language import ArithmeticWorld
 from tests.experiments.explore.pages import read_page
 
@@ -92,6 +95,22 @@ def test_a_record_tells_what_was_learned_from(tmp_path: Path) -> None:
                 assert rollout["true"] is not None  # a wrong sum has a wrong step
             assert ("true" in rollout) == rollout["failed"]
     assert pulled
+
+
+def test_an_error_in_what_was_kept_is_no_step_of_a_suffix() -> None:
+    training = Training(spec("ORACLE"))
+    world = Texts(training.simulator, training.meter.oracle)
+    starts = training.simulator.start_states(training.problems("train", 6, training.key))
+    wrong = 0
+    for parent in training.simulator.rollout(starts, training.key.integers(6)):
+        step = world.rollout(parent).get("true")
+        if step is None or step + 1 >= len(parent):
+            continue
+        (suffix,) = training.simulator.rollout([parent.states[step + 1]], training.key.integers(1))
+        assert world.rollout(suffix)["true"] == BEFORE or not suffix.failed
+        assert world.start(suffix).startswith(world.start(parent))
+        wrong += suffix.failed
+    assert wrong
 
 
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
