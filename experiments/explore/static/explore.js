@@ -253,9 +253,7 @@
   }
 
   function groupsOf(record) {
-    const found = record.groups.map((group) => ({ ...group, title: group.parent === null
-      ? `from the prompt (${group.rollouts.length})`
-      : `reset of #${group.parent + 1} before ${index.unit} ${group.step + 1} (${group.rollouts.length})` }));
+    const found = record.groups.map((group) => ({ ...group, title: `${beginning(record, group)} (${group.rollouts.length})` }));
     const grouped = new Set(found.flatMap((group) => group.rollouts));
     const others = record.rollouts.map((_, i) => i).filter((i) => !grouped.has(i));
     if (others.length) {
@@ -263,6 +261,15 @@
       found.push({ title, rollouts: others, advantages: null, parent: null, step: null });
     }
     return found;
+  }
+
+  function beginning(record, group) {
+    const before = ([rollout, k]) => `#${rollout + 1} before ${index.unit} ${k + 1}`;
+    if (group.parent !== null) return `reset of ${before([group.parent, group.step])}`;
+    const begun = [...new Set(group.rollouts.map((i) => JSON.stringify(record.rollouts[i].from)))];
+    if (begun.length > 1) return "from several places";
+    const from = JSON.parse(begun[0] ?? "null");
+    return from === null ? "from the prompt" : Array.isArray(from) ? `from ${before(from)}` : "from elsewhere";
   }
 
   function groupNavigation() {
@@ -574,8 +581,9 @@
     at("about").textContent = [`${notes.join(", ")}.`, ...index.notes].join(" ");
     at("series").replaceChildren(make("option", { value: "", text: index.series.length > 1 ? `all ${index.series.length}` : index.series[0]?.name ?? "none" }),
       ...(index.series.length > 1 ? index.series.map((one, i) => make("option", { value: i, text: one.name })) : []));
+    const there = columns.flags.reduce((all, flags) => all | flags, 0); // no filter that would find nothing
     at("flags").replaceChildren(...FLAGS.map(([bit, word], i) => make("button", { type: "button", "aria-pressed": "false", text: word,
-      title: `key ${i + 1}`, onclick: () => refilter({ flags: state.flags ^ bit }) })));
+      title: `key ${i + 1}`, hidden: !(there & bit), onclick: () => refilter({ flags: state.flags ^ bit }) })));
     at("series").addEventListener("change", (event) => refilter({ series: event.target.value }));
     at("update").addEventListener("change", (event) => refilter({ update: event.target.value }));
     at("sort").addEventListener("change", (event) => refilter({ sort: event.target.value }));

@@ -15,7 +15,7 @@ import pytest
 
 from experiments.explore.page import pack, write_file
 from experiments.explore.series import Series, Source
-from tests.experiments.explore.pages import HOSTILE, folder, one_file, rollout, visit
+from tests.experiments.explore.pages import HOSTILE, folder, group, one_file, rollout, visit
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -43,7 +43,7 @@ def show(browser: Any) -> Iterator[Any]:
     complaints: list[str] = []
     contexts = []
 
-    def opened(path: Path, address: str = "", **settings: Any) -> Any:
+    def opened(path: Path, address: str = "", before: Any = None, **settings: Any) -> Any:
         contexts.append(
             browser.new_context(**{"viewport": {"width": 1280, "height": 800}} | settings)
         )
@@ -59,6 +59,8 @@ def show(browser: Any) -> Iterator[Any]:
                 complaints.append(r.url) if not r.url.startswith(("file:", "data:")) else None
             ),
         )
+        if before is not None:
+            before(page)
         page.goto(path.as_uri() + address)
         page.wait_for_selector("html[data-ready]")
         return page
@@ -251,6 +253,46 @@ def test_a_folder_loads_its_parts_from_disk(show: Any, tmp_path: Path) -> None:
     page.keyboard.press("j")
     until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
     until(page, "document.querySelectorAll('script[src]').length === 3")
+
+
+def test_a_part_that_comes_late_does_not_take_the_place_of_another(
+    show: Any, tmp_path: Path
+) -> None:
+    held: list[Any] = []
+    page = show(
+        folder(tmp_path / "out"),
+        before=lambda page: page.route("**/part-1.js", lambda route: held.append(route)),
+    )
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    while not held:
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    page.wait_for_timeout(300)
+    assert title(page).endswith("prompt 0")
+    page.keyboard.press("j")
+    until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
+
+
+def test_groups_are_called_after_where_they_begin(show: Any, tmp_path: Path) -> None:
+    rollouts = [
+        rollout(["a", "b"]),
+        rollout(["c"], 1.0, **{"from": [0, 1]}),
+        rollout(["d"], **{"from": "elsewhere", "given": HOSTILE}),
+    ]
+    groups = [group([0], [0.0]), group([1], [1.0]), group([2], [1.0]), group([0, 1], [1.0, 1.0])]
+    shown = [Series("sums", "GRPO", 0, [(1, visit(0, rollouts, groups))])]
+    write_file(pack(Source("train", "thought", iter(shown)), "run", 100), tmp_path / "page.html")
+    page = show(tmp_path / "page.html", "#at=0.1.0&group=2")
+    assert page.locator(".groups button").all_inner_texts() == [
+        "from the prompt (1)",
+        "from #1 before thought 2 (1)",
+        "from elsewhere (1)",
+        "from several places (2)",
+    ]
+    page.click("summary:has-text('what it was given')")
+    assert page.inner_text(".rollout pre") == HOSTILE
+    assert page.locator("#flags button:visible").count() == 0  # nothing to filter by
 
 
 def test_a_part_that_is_gone_is_said(browser: Any, tmp_path: Path) -> None:
