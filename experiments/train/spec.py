@@ -131,8 +131,8 @@ class KeptRollouts:
         every: updates between two whose rollouts are kept, besides the first and the last; 0: as
             many as between evaluations.
         prompts: of each such update, the first so many.
-        signal: also how hard the loss pulls at each thought, for which the model reads them once
-            more; of the engine "lean" alone.
+        signal: also how hard the loss pulls at each thought, KL terms left out, for which the model
+            reads them once more; of the engine "lean" alone.
     """
 
     seeds: int = 1

@@ -51,6 +51,9 @@ _LOG = "log.jsonl"
 _FINISHED = "finished.json"
 """The records of a run that has ended, for a command that was killed before it stored them."""
 
+_LOGIT_ROWS = 8
+"""Rows whose logits over the whole vocabulary are held at once."""
+
 _ONLY_TO_GO_ON = ("state.pt", "checkpoint-*")
 """What the engines leave beside the models: mostly the optimiser's averages, twice the weights."""
 
@@ -253,15 +256,17 @@ class Training:
         return collection
 
     def _look_at(self, update: int, rows: Sequence[TrainingRow]) -> None:
-        """Measure what the loss will pull at, under the weights that it is taken at.
+        """Measure what the advantages will pull at, under the weights that sampled.
 
-        It is no part of learning, and its time is not counted.
+        It is no part of learning, and its time is not counted. With those weights ratios are 1, so
+        that all kinds of loss have the gradient of the plain one.
         """
         spec = self.spec
         if not (spec.kept and spec.kept.signal and spec.keeps(update)):
             return
-        before, size = time.perf_counter(), spec.optimizer.micro_batch
-        self._signals = logit_gradient_norms(self.model, rows, spec.loss, size)
+        before, size = time.perf_counter(), min(spec.optimizer.micro_batch, _LOGIT_ROWS)
+        loss = dataclasses.replace(spec.loss, kind="unclipped", kl=0.0)
+        self._signals = logit_gradient_norms(self.model, rows, loss, size)
         self._began += time.perf_counter() - before
 
     def learned(self, update: int, collection: Collection, report: StepReport) -> None:

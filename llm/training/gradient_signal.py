@@ -79,6 +79,7 @@ def _gradient(logits: Tensor, batch: PaddedRows, totals: Totals, settings: LossS
         batch.completion_mask[:, 1:],
         totals,
         settings,
+        shaping=batch.shaping,
     )
     (gradient,) = torch.autograd.grad(loss, leaf)
     return gradient

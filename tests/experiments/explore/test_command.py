@@ -22,6 +22,7 @@ from experiments.train.keeping import Texts
 from experiments.train.spec import Checkpoints, KeptRollouts, TrainBudget, TrainSpec
 from experiments.train.training import Training
 from experiments.worlds.language import ArithmeticWorld
+from llm.training.settings import LossSettings
 from tests.experiments.explore.pages import read_page
 
 SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
@@ -59,8 +60,10 @@ def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("engine", ["lean", "trl"])
 def test_keeping_rollouts_changes_no_number(engine: str, tmp_path: Path) -> None:
     signal = engine == "lean"
-    keeping = spec(engine=engine, kept=KeptRollouts(every=1, signal=signal))
-    plain = spec(engine=engine, kept=None)
+    # The signal has no KL term, and must not be in the way of one.
+    loss = LossSettings("clipped", kl=0.01)
+    keeping = spec(engine=engine, loss=loss, kept=KeptRollouts(every=1, signal=signal))
+    plain = spec(engine=engine, loss=loss, kept=None)
     rows = [
         training_curve(one, Checkpoints(tmp_path / name, 100))
         for name, one in (("kept", keeping), ("plain", plain))
