@@ -2,7 +2,7 @@
 // Whatever a model has written reaches the page as text: elements are made by `make` alone, and
 // nothing here parses markup.
 (() => {
-  const ROW = 58, KEPT_PARTS = 24, AT_ONCE = 6, AT_FIRST = 24;
+  const ROW = 58, KEPT_PARTS = 24, AT_ONCE = 4, AT_FIRST = 24;
   const FLAGS = [[1, "refusal"], [2, "constant group"], [4, "cut off"], [8, "localiser wrong"], [16, "reset"]];
   const SORTS = ["", "advantage", "low", "high", "many"];
   const at = (id) => document.getElementById(id);
@@ -329,16 +329,15 @@
     const box = make("div", { class: "columns", role: "group", "aria-label": "Rollouts", tabindex: "0" });
     // A few columns fill the screen; the others come a frame later, and beyond some on request.
     const add = (first, last) => {
-      box.append(...makers.slice(first, Math.min(last, first + AT_ONCE)).map((one) => one()));
-      if (first) choose(state.rollout, false);
-      if (first + AT_ONCE < last) requestAnimationFrame(() => setTimeout(() => box.isConnected && add(first + AT_ONCE, last)));
-      else if (last < makers.length) {
-        const button = make("button", { type: "button", text: `${makers.length - last} more`,
-          onclick: () => { button.remove(); add(last, Math.min(makers.length, last + AT_FIRST)); } });
-        box.append(button);
-      }
+      box.append(...makers.slice(first, last).map((one) => one()));
+      if (last >= makers.length || last < AT_FIRST) return;
+      const button = make("button", { type: "button", text: `${makers.length - last} more`,
+        onclick: () => { button.remove(); add(last, last + AT_FIRST); choose(state.rollout, false); } });
+      box.append(button);
     };
-    add(0, Math.min(makers.length, AT_FIRST));
+    add(0, AT_ONCE);
+    const others = () => { if (box.isConnected) { add(AT_ONCE, AT_FIRST); choose(state.rollout, false); } };
+    if (makers.length > AT_ONCE) requestAnimationFrame(() => setTimeout(others));
     return box;
   }
 

@@ -23,12 +23,14 @@ from experiments.explore.series import (
 from tests.experiments.explore.pages import (
     HOSTILE,
     constant,
+    group,
     hostile,
     one_file,
     read_page,
     rollout,
     source,
     unpacked,
+    visit,
     with_reset,
 )
 
@@ -43,6 +45,9 @@ def test_prompts_are_summed_up() -> None:
     assert third.reward == 0.0  # one that was cut has none
     assert third.reasons == (HOSTILE,)
     assert Summary.of(hostile(), ()).flags == REFUSED
+    # One rollout alone compares with nothing: that its advantage is 0 says nothing of its reward.
+    alone = visit(0, [rollout(["a"])], [group([0], [0.0])])
+    assert Summary.of(alone).flags == 0
 
 
 @pytest.mark.parametrize(
