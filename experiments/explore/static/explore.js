@@ -220,7 +220,7 @@
     if (ticket !== asked) return; // another one was asked for meanwhile
     current = record;
     groups = groupsOf(record);
-    state.group = Math.min(state.group, groups.length - 1);
+    state.group = Math.max(0, Math.min(state.group, groups.length - 1));
     detail.replaceChildren(...header(visit, record), ...graphOf(record), groupNavigation(), make("div", { id: "group" }));
     showGroup();
     detail.scrollTop = 0;

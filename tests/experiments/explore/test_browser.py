@@ -216,6 +216,18 @@ def test_an_address_of_nothing_does_no_harm(show: Any, file: Path) -> None:
     assert count(page).startswith("120 prompts")
 
 
+def test_where_there_is_nothing_every_key_does_nothing(show: Any, tmp_path: Path) -> None:
+    for number, visits in enumerate(([], [(1, visit(0, [], []))])):
+        series = iter([Series("sums", "GRPO", 0, visits)])
+        path = tmp_path / f"{number}.html"
+        write_file(pack(Source("train", "thought", series), "run", 100), path)
+        page = show(path)
+        for key in ("j", "k", "]", "[", "n", "p", "1", "s", "x", "End", "Escape"):
+            page.keyboard.press(key)
+        assert "group" not in page.evaluate("location.hash")
+    assert "Nothing was drawn." in page.inner_text("#group")
+
+
 def test_what_a_model_writes_is_text(show: Any, file: Path) -> None:
     page = show(file, "#at=0.10.2")
     assert page.evaluate("window.hacked") is None

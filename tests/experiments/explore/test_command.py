@@ -156,7 +156,7 @@ def test_settings_are_counts(field: str) -> None:
 # --- pages ---------------------------------------------------------------------------------------
 
 
-def test_a_run_of_train(tmp_path: Path, capsys: Any) -> None:
+def test_a_run_of_train(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     kept(tmp_path / "train" / "models")
     config = TrainConfig(
         worlds=("short",), methods=("SRPO",), seeds=1, budget=BUDGET, more=(SHORT,)
@@ -173,6 +173,8 @@ def test_a_run_of_train(tmp_path: Path, capsys: Any) -> None:
     assert index["columns"]["update"] == [1, 1, 2, 2, 3, 3]
     assert index["rollouts"] == sum(len(v["rollouts"]) for part in parts for v in part) == 48
     assert "48 rollouts of 6 prompts" in capsys.readouterr().out
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
     page = tmp_path / "mine.html"
     assert main(["explore", str(tmp_path / "train"), "--output", str(page), "--most", "16"]) == 0
     assert read_page(page)[0]["left_out"]
@@ -180,7 +182,10 @@ def test_a_run_of_train(tmp_path: Path, capsys: Any) -> None:
     both = [str(tmp_path / "train"), "/no/such/run"]
     assert main(["explore", *both]) == 0
     assert "left out /no/such/run" in capsys.readouterr().out
-    assert main(["explore", str(tmp_path / "train"), "--output", str(tmp_path / "folder")]) == 0
+    assert opened == []
+    into = ["--output", str(tmp_path / "folder"), "--open"]
+    assert main(["explore", str(tmp_path / "train"), *into]) == 0
+    assert opened == [(tmp_path / "folder" / "explore.html").as_uri()]
     assert (tmp_path / "folder" / "explore.html").exists()
     assert (tmp_path / "folder" / "explore-data" / "part-0.js").exists()
 
