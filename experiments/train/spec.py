@@ -52,8 +52,8 @@ class Checkpoints:
 
     Each run has a folder of its own below `folder`, with the models `best` (where the pass rate on
     held-out problems was highest after an update) and, once it has ended, `last` in Hugging Face
-    format; until then what the engine needs to go on; and `log.jsonl`, a line per update to follow
-    it by.
+    format; until then what the engine needs to go on; `log.jsonl`, a line per update to follow it
+    by; and `rollouts`, where some are kept.
 
     Attributes:
         folder: of all runs.
