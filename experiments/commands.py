@@ -146,7 +146,11 @@ COMMANDS = {
         "--worlds natural --localizers self checker",
     ),
     "explore": Command(
-        "experiments.explore", "ExploreConfig", "look into the rollouts of a run in a browser"
+        "experiments.explore",
+        "ExploreConfig",
+        "look into the rollouts of a run in a browser",
+        "project",
+        "results/train",
     ),
     "export": Command(
         "experiments.export",
