@@ -144,7 +144,7 @@ def _licence(choice: Mapping[str, Any]) -> str | None:
     licence = choice.get("license", {})
     text = licence.get("id") or licence.get("name")
     # Some packages put the whole text of their licence where its name should be.
-    return None if text is None or "\n" in text else str(text)
+    return None if text is None or "\n" in text else str(text).rpartition(" :: ")[2]
 
 
 def table(rows: Sequence[tuple[str, str, str]]) -> str:

@@ -27,14 +27,15 @@ def run(_config: DoctorConfig, output: Path, _execution: Execution, console: Con
 
 
 def examined(output: Path) -> list[Finding]:
-    """All that is looked at."""
+    """All that is looked at; what our packages would find out, where they are ours alone."""
+    ours = list(packages.ours())
+    trusted = not any(one.fatal for one in ours)
     return [
         packages.python(),
-        *packages.ours(),
+        *ours,
         *packages.needed(),
         *packages.extras(),
-        machine.accelerator(),
-        machine.sandbox(),
+        *([machine.accelerator(), machine.sandbox()] if trusted else []),
         *machine.size(),
         machine.disk(output),
         *machine.folders(output),
