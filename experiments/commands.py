@@ -199,6 +199,6 @@ COMMANDS = {
         "CompletionConfig",
         "a script that completes options and names in your shell",
         "project",
-        "bash > ~/.local/share/bash-completion/completions/cpi-resets",
+        "bash > ~/.cpi-resets.bash",
     ),
 }
