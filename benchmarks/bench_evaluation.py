@@ -1,7 +1,8 @@
 """Exact evaluation and solving against what users take today, on one core.
 
 Every row first passes a correctness gate, then its contestants run interleaved in rotating order;
-only ratios of medians inside one row mean anything. JAX runs in a process of its own, because
+only ratios of medians inside one row mean anything. Times are CPU seconds of one thread, which on
+a quiet machine are what passes (`benchmarks.conditions` says how quiet it was). JAX runs in a process of its own, because
 rows that follow it in one process are slowed. Run as ``python -m benchmarks.bench_evaluation
 [--quick]``; `rows` gives the table to a common runner.
 """
@@ -12,14 +13,15 @@ import json
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")  # before numpy loads
+from benchmarks.conditions import cpu_seconds, level
+
+if __name__ in ("__main__", "__mp_main__"):
+    level()
 
 import numpy as np
 from numba import njit
@@ -61,11 +63,11 @@ class Contestant:
         return self._call()
 
     def run(self, loops: int = 1) -> float:
-        """Seconds that one of `loops` calls in a row takes."""
-        begin = time.perf_counter()
+        """CPU seconds that one of `loops` calls in a row takes."""
+        begin = cpu_seconds()
         for _ in range(loops):
             self._call()
-        return (time.perf_counter() - begin) / loops
+        return (cpu_seconds() - begin) / loops
 
 
 class Given:
@@ -90,7 +92,7 @@ class Remote:
         return self._ask(None)
 
     def run(self, loops: int = 1) -> float:
-        """Seconds that one of `loops` calls in a row takes there."""
+        """CPU seconds that one of `loops` calls in a row takes there."""
         return float(self._ask(loops))
 
     def _ask(self, request: int | None) -> Any:

@@ -2,7 +2,8 @@
 
 Every contestant first passes a gate: the mean return agrees with the exact value within |z| < 4.
 Then all of them run interleaved in rotating order and the medians of their rates are compared;
-only ratios of one row mean anything. Rates count the actions really taken, not those after the
+only ratios of one row mean anything. Rates are per CPU second of one thread, but for two threads,
+where the clock on the wall counts; they count the actions really taken, not those after the
 end. JAX runs in a process of its own, tied to one core, because rows that follow it in one
 process are slowed. Run as ``python -m benchmarks.bench_rollouts [--quick]``; `rows` gives the
 table to a common runner.
@@ -22,6 +23,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import get_context
 from typing import Any, NamedTuple
+
+from benchmarks.conditions import cpu_seconds, level
+
+if __name__ in ("__main__", "__mp_main__"):
+    level()
 
 import numpy as np
 from numba import njit
@@ -324,14 +330,17 @@ def gymnasium_peer(tables: Tables, episodes: int = 150) -> Callable[[], Outcome]
 class Contestant:
     """Something that rolls out."""
 
-    def __init__(self, call: Callable[[], Outcome]) -> None:
+    def __init__(
+        self, call: Callable[[], Outcome], clock: Callable[[], float] = cpu_seconds
+    ) -> None:
         self.outcome = call
+        self._clock = clock
 
     def rate(self) -> float:
         """Million steps per second of one call."""
-        begin = time.perf_counter()
+        begin = self._clock()
         steps = self.outcome().steps
-        return steps / (time.perf_counter() - begin) / 1e6
+        return steps / (self._clock() - begin) / 1e6
 
 
 class Remote:
@@ -470,7 +479,8 @@ def scaling_rows(world: World, rounds: int) -> list[dict[str, Any]]:
     tables = world.tables()
     one, two = ours(tables, threads=1), ours(tables, threads=2)
     np.testing.assert_array_equal(one().returns, two().returns)
-    rates = medians({"two": Contestant(two), "one": Contestant(one)}, rounds)
+    wall = time.perf_counter
+    rates = medians({"two": Contestant(two, wall), "one": Contestant(one, wall)}, rounds)
     return [row(world, "one core, ours on two", rates["two"], rates["one"], 1.8)]
 
 
@@ -489,9 +499,9 @@ def setup_rows(rounds: int = 300) -> list[dict[str, Any]]:
     for name, call in calls.items():
         times = []
         for _ in range(rounds):
-            begin = time.perf_counter()
+            begin = cpu_seconds()
             call()
-            times.append((time.perf_counter() - begin) * 1e6)
+            times.append((cpu_seconds() - begin) * 1e6)
         found[name] = statistics.median(times)
     return [row(world, name, time_, 100.0, 1.0, "us") for name, time_ in found.items()]
 
