@@ -2,9 +2,9 @@
 
 Every row first passes a correctness gate, then its contestants run interleaved in rotating order;
 only ratios of medians inside one row mean anything. Times are CPU seconds of one thread, which on
-a quiet machine are what passes (`benchmarks.conditions` says how quiet it was). JAX runs in a process of its own, because
-rows that follow it in one process are slowed. Run as ``python -m benchmarks.bench_evaluation
-[--quick]``; `rows` gives the table to a common runner.
+a quiet machine are what passes (`benchmarks.conditions` says how quiet it was). JAX runs in a
+process of its own, because rows that follow it in one process are slowed. Run as ``python -m
+benchmarks.bench_evaluation [--quick]``; `rows` gives the table to a common runner.
 """
 
 from __future__ import annotations
