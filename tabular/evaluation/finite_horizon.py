@@ -120,7 +120,8 @@ def _sweeps(
         chain = _CHAINS.pop(mdp, None)
         if chain is None:
             chain = np.empty((mdp.horizon, mdp.states, mdp.states))
-        bad = kernels.dense_backward_averaging(transitions, rewards, policy, *tables, chain)
+        average: Any = kernels.dense_backward_averaging
+        bad = average(transitions, rewards, policy, *tables, chain)
         kernels.chain_forward(chain, visits)
         _CHAINS[mdp] = chain
     else:

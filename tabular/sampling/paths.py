@@ -28,6 +28,9 @@ _CACHE_LINE = 64
 _SMALL_TABLE = 1024
 """Columns so few that every state may have as many as the one that needs most."""
 
+_FAR_TABLE = 1 << 22
+"""Bytes from which a table is not in the caches next to the processor."""
+
 _SMALLEST_SHARE = 4096
 """Rollouts a thread should have to be worth waking."""
 
@@ -175,7 +178,8 @@ class AliasTables:
         """Roll out once from each (step, state), shapes (n,)."""
         mdp = self.arcs.mdp
         result = _empty_paths(steps, mdp.horizon, paths)
-        tables = self.table, self.gains, self.uniform, bool(mdp.terminal.any())
+        far = True if self.table.nbytes >= _FAR_TABLE else None
+        tables = self.table, self.gains, self.uniform, far, bool(mdp.terminal.any())
         shift = kernels.bits_for(mdp.actions)
 
         def work(part: slice) -> None:
