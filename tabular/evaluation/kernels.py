@@ -22,6 +22,8 @@ _FAST = {"reassoc", "contract", "nsz"}
 # That of `tabular.mdp.validation`, written out: numba's cache would not notice a change there.
 _TOLERANCE = 1e-9
 _16, _32, _48, _LOW_16 = np.uint64(16), np.uint64(32), np.uint64(48), np.uint64(0xFFFF)
+_CACHED = 1 << 24
+"""Bytes of transitions that a processor's caches hold: there BLAS multiplies at its full speed."""
 _SHORT_ROW = 128
 """Columns up to which four rows and their successors are in the innermost cache together."""
 
@@ -424,33 +426,44 @@ def dense_many(
 
     As the kernels above with a leading axis K: policies, q_values and advantages (K, H, S, A);
     values and visits (K, H, S), where visits[:, 0] holds the start distribution on entry. Each
-    layer is read once for all policies.
+    layer is read once for all policies: by BLAS where the transitions are in the caches, else by
+    the loops above.
     """
     count, horizon, states, actions = policies.shape
-    # The products work on blocks of four policies, of four rows and of eight rows.
     rows, padded = states * actions, (count + 3) // 4 * 4
-    ahead, expected = np.zeros((padded, states)), np.empty((rows + 3, padded))
+    cached = transitions.nbytes <= _CACHED
+    # The loops work on blocks of four policies, of four rows and of eight rows. They take V_{h+1}
+    # as rows, BLAS takes it as columns; it is zero after the last layer and in the padding.
+    ahead, columns = np.zeros((padded, states)), np.zeros((states, padded))
+    expected, products = np.empty((rows + 3, padded)), np.empty((rows, padded))
     bad = 0
-    # Backward sweep. Row k of `ahead` is V_{h+1} of policy k, zero after the last layer and in the
-    # padding.
     for h in range(horizon - 1, -1, -1):
-        kernel = transitions[h if transitions.shape[0] > 1 else 0]
-        reward = rewards[h if rewards.shape[0] > 1 else 0]
-        _rows_times_columns(kernel.reshape(rows, states), ahead, expected)
+        kernel = transitions[h if transitions.shape[0] > 1 else 0].reshape(rows, states)
+        reward = rewards[h if rewards.shape[0] > 1 else 0].reshape(rows)
+        if cached:
+            np.dot(kernel, columns, products)
+        else:
+            _rows_times_columns(kernel, ahead, expected)
+            products = expected[:rows]
         for k in range(count):
-            for s in range(states):
-                for a in range(actions):
-                    q_values[k, h, s, a] = expected[s * actions + a, k] + reward[s, a]
+            q = q_values[k, h].reshape(rows)
+            for i in range(rows):
+                q[i] = products[i, k] + reward[i]
             bad += _settle(policies[k, h], q_values[k, h], values[k, h], advantages[k, h])
             ahead[k] = values[k, h]
-    # Forward sweep. The padding of `mass` stays zero and so adds nothing.
+            columns[:, k] = values[k, h]
     mass, after = np.zeros((padded, rows + 7)), np.empty((padded, states))
+    chosen = np.zeros((padded, rows))
     for h in range(horizon - 1):
-        kernel = transitions[h if transitions.shape[0] > 1 else 0]
+        kernel = transitions[h if transitions.shape[0] > 1 else 0].reshape(rows, states)
+        taken = chosen if cached else mass
         for k in range(count):
             for s in range(states):
                 for a in range(actions):
-                    mass[k, s * actions + a] = visits[k, h, s] * policies[k, h, s, a]
-        _weighted_rows(mass, kernel.reshape(rows, states), after)
+                    taken[k, s * actions + a] = visits[k, h, s] * policies[k, h, s, a]
+        if cached:
+            np.dot(chosen, kernel, after)
+        else:
+            _weighted_rows(mass, kernel, after)
         visits[:, h + 1] = after[:count]
     return bad
