@@ -9,14 +9,16 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tabular.evaluation import small
 from tabular.evaluation.result import Evaluation
+from tabular.evaluation.small import PATIENCE
 from tabular.mdp.mdp import FiniteHorizonMDP
-from tabular.mdp.operators import csr_tables, packed_tables, pull, push
+from tabular.mdp.operators import columns_by_layer, csr_tables, packed_tables, pull, push
 from tabular.mdp.policies import as_policies, as_policy
 from tabular.mdp.validation import Array, as_numbers
 
 _MANY = 1 << 15
-"""Cells of transitions from which it pays to average them while they are read."""
+"""Cells of transitions from which memory decides: fewer are summed in order, by numba or numpy."""
 
 
 def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
@@ -98,25 +100,43 @@ def evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
 def _sweeps(
     mdp: FiniteHorizonMDP, rewards: Array, policy: Array, tables: tuple[Array, ...], visits: Array
 ) -> Any:
-    """Run both sweeps by the kernels for this MDP's tables; the number of bad policy rows.
+    """Run both sweeps by what suits this MDP's tables; the number of bad policy rows."""
+    if not mdp.sparse and mdp.transitions.size < _MANY and PATIENCE.allows(mdp.horizon):
+        bad = small.backward(columns_by_layer(mdp), rewards, policy, *tables)
+        small.forward(_layers(mdp), policy, visits)
+        return bad
+    return (_sparse_sweeps if mdp.sparse else _dense_sweeps)(mdp, rewards, policy, tables, visits)
 
-    Two calls: one kernel around both loops compiles to slower code than the two.
-    """
+
+# Two calls each: one kernel around both loops compiles to slower code than the two.
+def _sparse_sweeps(
+    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, tables: tuple[Array, ...], visits: Array
+) -> Any:
     from tabular.evaluation import kernels
 
-    if mdp.sparse:
-        packed = packed_tables(mdp)
-        if packed is not None:
-            bad = kernels.packed_backward(*packed, rewards, policy, *tables)
-            kernels.packed_forward(*packed, policy, visits)
-        else:
-            rows = csr_tables(mdp)
-            bad = kernels.sparse_backward(*rows, rewards, policy, *tables)
-            kernels.sparse_forward(*rows, policy, visits)
-        return bad
-    transitions = mdp.transitions.reshape(-1, mdp.states, mdp.actions, mdp.states)
-    if _worth_averaging(mdp):
-        # Taken out while in use: another thread that evaluates on this MDP makes its own.
+    packed = packed_tables(mdp)
+    if packed is not None:
+        bad = kernels.packed_backward(*packed, rewards, policy, *tables)
+        kernels.packed_forward(*packed, policy, visits)
+    else:
+        rows = csr_tables(mdp)
+        bad = kernels.sparse_backward(*rows, rewards, policy, *tables)
+        kernels.sparse_forward(*rows, policy, visits)
+    return bad
+
+
+def _dense_sweeps(
+    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, tables: tuple[Array, ...], visits: Array
+) -> Any:
+    from tabular.evaluation import kernels
+
+    transitions = _layers(mdp)
+    if transitions.size < _MANY:
+        bad = kernels.small_backward(columns_by_layer(mdp), rewards, policy, *tables)
+        kernels.small_forward(transitions, policy, visits)
+    elif 4 * mdp.horizon * mdp.states**2 <= transitions.size:
+        # P_pi of all layers is a quarter of the transitions at most. Its room is taken out while
+        # in use: another thread that evaluates on this MDP makes its own.
         chain = _CHAINS.pop(mdp, None)
         if chain is None:
             chain = np.empty((mdp.horizon, mdp.states, mdp.states))
@@ -130,11 +150,10 @@ def _sweeps(
     return bad
 
 
+def _layers(mdp: FiniteHorizonMDP) -> Array:
+    """Dense transitions, shape (L, S, A, S), where L = 1 serves all layers."""
+    return np.asarray(mdp.transitions.reshape(-1, mdp.states, mdp.actions, mdp.states))
+
+
 # Room for P_pi of each layer: fresh memory would cost as much as what it saves.
 _CHAINS: WeakKeyDictionary[FiniteHorizonMDP, Array] = WeakKeyDictionary()
-
-
-def _worth_averaging(mdp: FiniteHorizonMDP) -> bool:
-    """Whether P_pi of all layers takes a quarter of the transitions at most, and these are many."""
-    cells = mdp.transitions.size
-    return bool(cells >= _MANY and 4 * mdp.horizon * mdp.states**2 <= cells)

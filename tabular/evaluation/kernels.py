@@ -118,6 +118,62 @@ def dense_forward(transitions: Any, policy: Any, visits: Any) -> None:
                         after[i] += chance * row[i]
 
 
+@njit(cache=True)
+def small_backward(
+    columns: Any,
+    rewards: Any,
+    policy: Any,
+    values: Any,
+    q_values: Any,
+    advantages: Any,
+) -> Any:
+    """Do `dense_backward` with sums in the order of their terms; columns (L, S, S * A).
+
+    The transitions stand by next state: all rows gain one term at a time, so that vector
+    registers need no other order. `tabular.evaluation.small` has the same sums without numba.
+    """
+    horizon, states, actions = policy.shape
+    bad = 0
+    for h in range(horizon - 1, -1, -1):
+        table = columns[h if columns.shape[0] > 1 else 0]
+        reward = rewards[h if rewards.shape[0] > 1 else 0]
+        ahead, q = values[h + 1], q_values[h].reshape(-1)
+        for row in range(q.size):
+            q[row] = table[0, row] * ahead[0]
+        for i in range(1, states):
+            column, value = table[i], ahead[i]
+            for row in range(q.size):
+                q[row] += column[row] * value
+        for s in range(states):
+            value, total, wrong = 0.0, 0.0, 0
+            for a in range(actions):
+                q_values[h, s, a] += reward[s, a]
+                chance = policy[h, s, a]
+                value += chance * q_values[h, s, a]
+                total += chance
+                wrong += not chance >= 0.0  # NaN is wrong, too
+            bad += not (abs(total - 1.0) <= _TOLERANCE and wrong == 0)
+            values[h, s] = value
+            for a in range(actions):
+                advantages[h, s, a] = q_values[h, s, a] - value
+    return bad
+
+
+@njit(cache=True)
+def small_forward(transitions: Any, policy: Any, visits: Any) -> None:
+    """Do `dense_forward` with sums in the order of their terms."""
+    horizon, states, actions = policy.shape
+    for h in range(horizon - 1):
+        kernel = transitions[h if transitions.shape[0] > 1 else 0]
+        after = visits[h + 1]
+        after[:] = 0.0
+        for s in range(states):
+            for a in range(actions):
+                row, chance = kernel[s, a], visits[h, s] * policy[h, s, a]
+                for i in range(states):
+                    after[i] += chance * row[i]
+
+
 @njit(cache=True, fastmath=_FAST)
 def dense_backward_averaging(
     transitions: Any,

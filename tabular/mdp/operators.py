@@ -30,6 +30,7 @@ def pull(mdp: FiniteHorizonMDP, step: int, values: Array) -> Array:
 # Weak: the tables live as long as their MDP.
 _TABLES: WeakKeyDictionary[Any, tuple[Array, Array, Array]] = WeakKeyDictionary()
 _PACKED: WeakKeyDictionary[Any, tuple[Array, Array] | None] = WeakKeyDictionary()
+_COLUMNS: WeakKeyDictionary[Any, Array] = WeakKeyDictionary()
 _SPARE = 1.25
 """Entries that rows of four may have, as a multiple of those that they need."""
 _MANY = 4096
@@ -76,6 +77,17 @@ def _packed(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array] | None
     for part in (chances, words):
         part.setflags(write=False)
     return chances.reshape(-1), words
+
+
+def columns_by_layer(mdp: FiniteHorizonMDP) -> Array:
+    """Return dense float transitions by next state, shape (L, S, S * A), made once; L is 1 or H."""
+    columns = _COLUMNS.get(mdp)
+    if columns is None:
+        rows = mdp.transitions.reshape(-1, mdp.states * mdp.actions, mdp.states)
+        columns = np.ascontiguousarray(rows.transpose(0, 2, 1))
+        columns.setflags(write=False)
+        _COLUMNS[mdp] = columns
+    return columns
 
 
 def _csr(mdp: FiniteHorizonMDP | DiscountedMDP) -> tuple[Array, Array, Array]:

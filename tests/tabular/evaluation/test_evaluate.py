@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -11,11 +13,12 @@ from scipy import sparse
 
 from cpi_theory.checks import InvalidInput
 from tabular.evaluation import kernels as evaluation_kernels
+from tabular.evaluation import small
 from tabular.evaluation.evaluate import evaluate, evaluate_many
 from tabular.evaluation.finite_horizon import evaluate_layers
 from tabular.evaluation.linear import ChainSystem
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
-from tabular.mdp.operators import csr_tables, packed_tables, pull, push
+from tabular.mdp.operators import columns_by_layer, csr_tables, packed_tables, pull, push
 
 F = Fraction
 
@@ -204,6 +207,72 @@ def empty_tables(policy, start):
     values, visits = np.zeros((horizon + 1, states)), np.empty((horizon, states))
     visits[0] = start
     return values, np.empty_like(policy), np.empty_like(policy), visits
+
+
+@pytest.mark.parametrize("stationary", [True, False])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (3, 1, 9), (4, 2, 1), (2, 9, 17), (5, 18, 4), (3, 31, 5)]
+)
+def test_small_worlds_have_the_same_bits_with_numba_and_without(shape, stationary):
+    horizon, states, actions = shape
+    rng = np.random.default_rng(states)
+    layers = () if stationary else (horizon,)
+    transitions = rng.dirichlet(np.full(states, 0.2), (*layers, states, actions))
+    rewards = rng.random((*layers, states, actions)) / horizon
+    policy = rng.dirichlet(np.full(actions, 0.3), (horizon, states))
+    mdp = FiniteHorizonMDP(transitions, rewards, rng.dirichlet(np.ones(states)), horizon)
+    columns = columns_by_layer(mdp)
+    rewards, rows = (
+        mdp.rewards.reshape(-1, states, actions),
+        transitions.reshape(-1, *shape[1:], states),
+    )
+    outcomes = []
+    for backward, forward in (
+        (evaluation_kernels.small_backward, evaluation_kernels.small_forward),
+        (evaluation_kernels.small_backward.py_func, evaluation_kernels.small_forward.py_func),
+        (small.backward, small.forward),
+    ):
+        values, q_values, advantages, visits = empty_tables(policy, mdp.start)
+        assert backward(columns, rewards, policy, values, q_values, advantages) == 0
+        forward(rows, policy, visits)
+        outcomes.append((values[:-1], q_values, advantages, visits))
+    result = evaluate(mdp, policy)
+    outcomes.append((result.values, result.q_values, result.advantages, result.visits))
+    for other in outcomes[1:]:
+        for one, table in zip(outcomes[0], other, strict=True):
+            assert np.array_equal(one, table)
+    batch = evaluate_layers(mdp, policy[None])
+    assert np.abs(batch.q_values[0] - result.q_values).max() <= 1e-15
+    assert np.abs(batch.visits[0] - result.visits).max() <= 1e-15
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.4], [1.5, -0.5], [np.nan, 1.0], [0.5, 0.5 + 1e-8]])
+def test_bad_rows_are_counted_with_numba_and_without(row):
+    mdp = as_floats(random_world(1)[0], np.asarray)
+    policy = np.full((4, 3, 2), 0.5)
+    policy[2, 1] = policy[0, 0] = row
+    for backward in (evaluation_kernels.small_backward, small.backward):
+        tables = empty_tables(policy, mdp.start)[:3]
+        assert backward(columns_by_layer(mdp), mdp.rewards, policy, *tables) == 2
+
+
+def test_a_first_result_loads_neither_numba_nor_scipy_and_many_load_numba():
+    script = """
+import sys
+from tabular import evaluate, from_gymnasium, uniform_policy
+mdp = from_gymnasium("FrozenLake-v1", horizon=50)
+policy = uniform_policy(mdp)
+first = evaluate(mdp, policy)
+assert not {"numba", "scipy"} & set(sys.modules)
+runs = 1
+while "numba" not in sys.modules:
+    again, runs = evaluate(mdp, policy), runs + 1
+assert 10 < runs < 200, runs
+for name in ("values", "q_values", "advantages", "visits"):
+    assert (getattr(first, name) == getattr(again, name)).all(), name
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("seed", range(3))
