@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
-from benchmarks.conditions import cpu_seconds, level
+from benchmarks.conditions import cpu_seconds, is_quiet, level, other_work
 
 if __name__ in ("__main__", "__mp_main__"):
     level()
@@ -474,7 +474,8 @@ def peer_rows(world: World, goals: dict[str, float], rounds: int) -> list[dict[s
 
 def scaling_rows(world: World, rounds: int) -> list[dict[str, Any]]:
     """Two threads against one, which must give the same bits."""
-    if (os.cpu_count() or 1) < 2:
+    if (os.cpu_count() or 1) < 2 or not is_quiet(other_work()):
+        sys.stderr.write("two threads are left out: they need two cores and a quiet machine\n")
         return []
     tables = world.tables()
     one, two = ours(tables, threads=1), ours(tables, threads=2)

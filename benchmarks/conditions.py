@@ -18,7 +18,7 @@ from typing import Any
 
 _FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-_QUIET = 0.05
+_QUIET = 0.1
 """Cores' worth of other work that a quiet machine may still do."""
 _JIFFIES = Path("/proc/stat")
 
@@ -88,11 +88,16 @@ def _busy_seconds() -> float:
     return (sum(fields) - idle - waiting) / os.sysconf("SC_CLK_TCK")
 
 
+def is_quiet(busy: float | None) -> bool:
+    """Whether so many busy cores of others leave the clock on the wall to be trusted."""
+    return busy is not None and busy <= _QUIET
+
+
 def quiet(busy: float | None) -> str:
     """Say how quiet a machine is whose other work takes so many cores."""
     if busy is None:
         return "not known"
-    verdict = "yes" if busy <= _QUIET else "**no**, ratios of CPU seconds only"
+    verdict = "yes" if is_quiet(busy) else "**no**, ratios of CPU seconds only"
     return f"{verdict}: other work takes {busy:.2f} of {os.cpu_count()} cores at the start"
 
 

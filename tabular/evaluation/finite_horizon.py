@@ -20,6 +20,9 @@ from tabular.mdp.validation import Array, as_numbers
 _MANY = 1 << 15
 """Cells of transitions from which memory decides: fewer are summed in order, by numba or numpy."""
 
+_AVERAGED = 1 << 17
+"""Cells from which it pays to average them while they are read: beyond the second cache."""
+
 
 def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
     """Evaluate policies (K, H, S, A) layer by layer; takes tables of any kind."""
@@ -130,11 +133,11 @@ def _dense_sweeps(
 ) -> Any:
     from tabular.evaluation import kernels
 
-    transitions = _layers(mdp)
+    transitions, chain_size = _layers(mdp), mdp.horizon * mdp.states**2
     if transitions.size < _MANY:
         bad = kernels.small_backward(columns_by_layer(mdp), rewards, policy, *tables)
         kernels.small_forward(transitions, policy, visits)
-    elif 4 * mdp.horizon * mdp.states**2 <= transitions.size:
+    elif transitions.size >= _AVERAGED and 4 * chain_size <= transitions.size:
         # P_pi of all layers is a quarter of the transitions at most. Its room is taken out while
         # in use: another thread that evaluates on this MDP makes its own.
         chain = _CHAINS.pop(mdp, None)

@@ -17,8 +17,8 @@ from tabular.mdp.mdp import DiscountedMDP
 from tabular.mdp.operators import csr_tables
 from tabular.mdp.validation import Array
 
-_MANY = 500
-"""States from which a chain is swept; fewer are solved directly."""
+_MANY = 10_000
+"""States above which a chain is swept; for fewer, solvers take less time than loading numba."""
 _SLOW = 0.05
 """Share of the difference that ten sweeps may leave, for all of them to cost less than a solver."""
 _SHIFTS = 3

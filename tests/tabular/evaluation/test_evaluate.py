@@ -387,7 +387,7 @@ def test_rows_are_packed_where_they_have_about_four_entries(lengths, packed):
 def big_world(seed, make):
     """Large enough for the kernels that average while they read, and for packed rows."""
     rng = np.random.default_rng(seed)
-    states, actions = 70, 5
+    states, actions = 100, 5
     transitions = np.zeros((3, states, actions, states))
     for row in transitions.reshape(-1, states):
         # Rows of four entries, of one or three with the others.

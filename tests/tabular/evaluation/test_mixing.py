@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from tabular.evaluation import optimal_kernels
+from tabular.evaluation import mixing, optimal_kernels
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.mixing import sweep_policy
 from tabular.mdp.mdp import DiscountedMDP
 
 STATES = 600
+
+
+@pytest.fixture(autouse=True)
+def chains_of_more_than_500_states_are_swept(monkeypatch):
+    """Where a dense solve can still say what is true."""
+    monkeypatch.setattr(mixing, "_MANY", 500)
 
 
 def random_graph(seed, actions=3, branching=4, discount=0.99, states=STATES):
@@ -90,6 +96,13 @@ def test_small_and_slow_chains_are_left_to_the_solvers(make):
     values, visits = truth(mdp, policy)
     assert np.abs(result.values - values).max() <= result.error_bound + 1e-11
     assert np.abs(result.visits - visits).sum() <= result.visits_error_bound + 1e-11
+
+
+def test_a_chain_of_many_states_is_swept_by_evaluate(monkeypatch):
+    monkeypatch.undo()
+    mdp, policy = random_graph(0, states=10_001)
+    assert np.array_equal(evaluate(mdp, policy).values, sweep_policy(mdp, policy).values)
+    assert sweep_policy(*random_graph(0, states=10_000)) is None
 
 
 @pytest.mark.parametrize("excess", [1e-10, -1e-10])
