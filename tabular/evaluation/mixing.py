@@ -53,8 +53,6 @@ def sweep_policy(mdp: DiscountedMDP, policy: Array) -> Swept | None:
     data, indices, bounds = csr_tables(mdp)
     chances, ends, row_sum = averaged_rows(data, bounds, policy)
     discount, modulus = float(mdp.discount), float(mdp.discount) * row_sum
-    if modulus >= 1:
-        return None
     rewards, values = (policy * mdp.rewards).sum(axis=1), np.zeros(mdp.states)
     # What rounding may hide of a residual, as `ChainSystem` has it.
     hidden = rounding(int(np.diff(ends).max())) * (largest(rewards) + 2 * _size(mdp, rewards))

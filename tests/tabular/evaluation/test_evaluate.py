@@ -435,6 +435,26 @@ def test_large_worlds_notice_rows_that_are_no_distribution(make, entry):
             evaluate(small, bad)
 
 
+@pytest.mark.parametrize("actions", [4, 6])
+def test_every_way_in_which_a_row_is_no_distribution_is_counted(actions):
+    states = 2 * actions + 3
+    policy = np.full((1, states, actions), 1 / actions)
+    for a in range(actions):
+        policy[0, a, a], policy[0, a, a - 1] = -0.25, 2 / actions + 0.25
+        policy[0, actions + a, a] = np.nan
+    policy[0, -3, 1] += 3e-9
+    policy[0, -2, 0] = 0.0
+    policy[0, -1, 2] += 1e-10  # within the tolerance
+    transitions, rewards = np.full((1, states, actions, states), 1 / states), np.zeros_like(policy)
+    tables = empty_tables(policy, np.eye(states)[0])[:3]
+    kernels = evaluation_kernels.dense_backward, evaluation_kernels.small_backward
+    for kernel, table in zip(
+        kernels, (transitions, transitions.reshape(1, -1, states)), strict=True
+    ):
+        columns = table if table.ndim == 4 else np.ascontiguousarray(table.transpose(0, 2, 1))
+        assert kernel(columns, rewards, policy, *tables) == states - 1
+
+
 def test_threads_may_evaluate_on_one_mdp():
     mdp, policy = big_world(5, np.asarray)
     policies = [np.roll(policy, k, axis=1) for k in range(8)]
