@@ -472,6 +472,32 @@ def peer_rows(world: World, goals: dict[str, float], rounds: int) -> list[dict[s
     return [row(world, name, mine, rate, goals[name]) for name, rate in rates.items()]
 
 
+@njit(cache=True)
+def _read_at_random(words: Any, count: int) -> Any:
+    """Sum of `count` words from independent random places: one cache line each."""
+    state, total = np.uint64(1), np.uint64(0)
+    for _ in range(count):
+        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+        # The upper half as a fraction of the table: a division would take as long as the read.
+        total += words[((state >> np.uint64(32)) * np.uint64(words.size)) >> np.uint64(32)]
+    return total
+
+
+def limit_rows(world: World, rounds: int) -> list[dict[str, Any]]:
+    """Rollouts of a world that fits no cache against reads at random from a table as large."""
+    tables = world.tables()
+    words = np.ones(world.states * ACTIONS * BRANCHING * 4, np.uint64)
+    count = world.rollouts * world.horizon
+
+    def reads() -> Outcome:
+        _read_at_random(words, count)
+        return Outcome(np.empty(0), count)
+
+    rates = medians({"ours": Contestant(ours(tables)), "reads": Contestant(reads)}, rounds)
+    name = "independent reads at random"
+    return [row(world, name, rates["ours"], rates["reads"], 0.4)]
+
+
 def scaling_rows(world: World, rounds: int) -> list[dict[str, Any]]:
     """Two threads against one, which must give the same bits."""
     if (os.cpu_count() or 1) < 2 or not is_quiet(other_work()):
@@ -523,6 +549,7 @@ def rows(quick: bool = False) -> Iterator[dict[str, Any]]:
     yield from peer_rows(SMALL, SMALL_GOALS, rounds)
     if not quick:
         yield from peer_rows(BIG, BIG_GOALS, rounds)
+        yield from limit_rows(BIG, rounds)
     yield from scaling_rows(World("Garnet", 1_000, 20, 1 << 19), rounds)
     yield from setup_rows()
 
