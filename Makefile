@@ -74,7 +74,7 @@ real: real-model
 		--name warm-start --model smollm2 --output results/real
 	$(BIN)/cpi-resets train --config experiments/configs/train/smollm2-quick.toml --name train \
 		--workers 1 --output results/real
-	$(BIN)/cpi-resets figures --output results/real
+	$(BIN)/cpi-resets report --output results/real
 
 # The wheel must work where the source tree is not: a clean environment and another directory. With
 # WHEEL_VERSIONS="3.11 3.12 3.13" in each of them, else in the Python that everything is made with;

@@ -166,17 +166,17 @@ COMMANDS = {
         "language models",
         "--device cuda",
     ),
-    "figures": Command(
+    "report": Command(
         "experiments.report",
-        "FiguresConfig",
-        "draw stored records, write a report",
+        "ReportConfig",
+        "one page and all figures of what is stored",
         "project",
         "--output results/quick",
     ),
     "reproduce": Command(
         "experiments.reproduce",
         "ReproduceConfig",
-        "all that measure, in order, and the figures",
+        "all that measure, in order, and the report",
         "project",
         "--profile quick",
     ),

@@ -6,11 +6,35 @@ import math
 import re
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import number, with_ends
 from experiments.evaluate.summary import MEASURES
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+
+
+def evaluate_answers(run: Run) -> tuple[Answer, ...]:
+    """Which method is ahead on held-out problems, where two differ most."""
+    rows = _compared(run.read("comparisons"))
+    if not rows:
+        return ()
+    widest = max(rows, key=lambda row: (bool(row["shown"]), abs(row["difference"])))
+    number = with_ends(widest["difference"], widest["lower"], widest["upper"], "+.3f")
+    sentence = f"{_sentence(widest)} Of {len(rows)} comparisons {_shown(rows)}."
+    return (Answer(Question.LEARNING, "held out", number, sentence, run.directory.name),)
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    count = sum(bool(row["shown"]) for row in rows)
+    return f"{count} show{'s' * (count == 1)} a difference"
 
 
 def evaluate_section(run: Run) -> list[Block]:
@@ -33,7 +57,11 @@ def evaluate_section(run: Run) -> list[Block]:
         Verdicts((*comparison_verdicts(pairs), *token_verdicts(models))),
         DataTable.of(run.read("methods"), ("benchmark", "method", "measure", *interval)),
         Heading("Model by model, with intervals for other problems", 3),
-        DataTable.of([_with_ends(row, measures) for row in models], columns),
+        DataTable.of(
+            [_with_ends(row, measures) for row in models],
+            columns,
+            "Every model on every benchmark.",
+        ),
         Heading("Interquartile means over benchmarks and seeds", 3),
         DataTable.of(
             run.read("aggregates"),
@@ -149,9 +177,13 @@ def token_verdicts(models: Sequence[Row]) -> tuple[str, ...]:
 
 def comparison_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     """One sentence per comparison of two methods by the mean of samples, or greedily."""
+    return tuple(map(_sentence, _compared(rows)))
+
+
+def _compared(rows: Sequence[Row]) -> list[Row]:
     measures = list(dict.fromkeys(row["measure"] for row in rows))
     chosen = next((m for m in COMPARED if m in measures), None)
-    return tuple(_sentence(row) for row in rows if row["measure"] == chosen)
+    return [row for row in rows if row["measure"] == chosen]
 
 
 def _sentence(row: Row) -> str:

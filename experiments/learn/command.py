@@ -39,26 +39,29 @@ def run(config: LearnConfig, output: Path, execution: Execution, console: Consol
         )  # refuses what is wrong with it before anything is stored
     with record.lock(), record.timed("learn"):
         rows = sweep(learning_curve, config.specs(), record, "curves", execution, console)
-        tables = derive(record, _summaries(config, rows), ("curves",), console)
+        parts = summaries(rows, config.resamples, Key.of(config.seed), config.budget.exact_updates)
+        tables = derive(record, parts, ("curves",), console)
     give(console, tables)
     _print(tables, console)
     console.print(f"records: {record.directory}")
     return 0
 
 
-def _summaries(config: LearnConfig, rows: Sequence[Row]) -> dict[str, Compute]:
+def summaries(
+    rows: Sequence[Row], resamples: int, key: Key, exact_updates: int
+) -> dict[str, Compute]:
+    """What makes each table that follows from the curves."""
     curves = summary.gather(rows)
     learners = _of_kind(curves, GroupMethod)
     groups = list(learners.values())
-    key = Key.of(config.seed)
     return {
-        "bands": lambda: summary.bands(groups, summary.AXES, config.resamples, key),
+        "bands": lambda: summary.bands(groups, summary.AXES, resamples, key),
         "pairs": lambda: summary.pairs(learners, contrasts=_contrasts(_names(learners))),
         "groups": lambda: summary.groups(groups),
         "collections": lambda: summary.collections(groups),
         "reach": lambda: summary.reach(learners),
         "speedups": lambda: summary.speedups(learners),
-        "conservative": lambda: _conservative_bands(config, curves, key),
+        "conservative": lambda: _conservative_bands(curves, resamples, key, exact_updates),
     }
 
 
@@ -79,16 +82,15 @@ def _of_kind(curves: dict[tuple[str, str], Curves], kind: type) -> dict[tuple[st
 
 
 def _conservative_bands(
-    config: LearnConfig, curves: dict[tuple[str, str], Curves], key: Key
+    curves: dict[tuple[str, str], Curves], resamples: int, key: Key, exact_updates: int
 ) -> list[Row]:
     """Along rollouts and steps, and along iterations where nothing is sampled."""
     kind = _of_kind(curves, ConservativeMethod).values()
     exact = [one for one in kind if one.method in _EXACT]
     sampled = [one for one in kind if one.method not in _EXACT]
-    updates = float(config.budget.exact_updates)
     return [
-        *summary.bands(exact, ("update",), config.resamples, key, updates),
-        *summary.bands(sampled, summary.AXES, config.resamples, key),
+        *summary.bands(exact, ("update",), resamples, key, float(exact_updates)),
+        *summary.bands(sampled, summary.AXES, resamples, key),
     ]
 
 

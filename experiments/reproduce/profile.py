@@ -10,7 +10,7 @@ from experiments.diagnose.config import DiagnoseConfig
 from experiments.explore.config import ExploreConfig
 from experiments.frontier.config import FrontierConfig
 from experiments.learn.config import LearnConfig
-from experiments.report.config import FiguresConfig
+from experiments.report.config import ReportConfig
 from experiments.train.config import TrainConfig
 from experiments.verify.config import VerifyConfig
 
@@ -20,7 +20,7 @@ class Profile:
     """Settings of every command.
 
     Attributes:
-        verify, compare, learn, frontier, diagnose, train, anatomy, explore, figures: see
+        verify, compare, learn, frontier, diagnose, train, anatomy, explore, report: see
             ``cpi-resets COMMAND --help``.
     """
 
@@ -32,4 +32,4 @@ class Profile:
     train: TrainConfig = field(default_factory=TrainConfig)
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
     explore: ExploreConfig = field(default_factory=lambda: ExploreConfig(("learn", "train")))
-    figures: FiguresConfig = field(default_factory=FiguresConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)

@@ -145,6 +145,11 @@ class Run:
         self.manifest.check(path.name, data)
         return parse_rows(path, data)
 
+    def environments(self) -> list[Row]:
+        """Where it was made: versions, commit and hardware, those of the last writer last."""
+        found: list[Row] = _stored_description(self.directory / _DESCRIPTION)["environments"]
+        return found
+
     def made_by_other_code(self) -> bool:
         """Whether some of its tables are known to come from other code than this."""
         names = {self.path(table).name for table in self.tables()}
@@ -396,7 +401,11 @@ def _take(directory: Path) -> FileLock:
 
 
 def _kind(config: object) -> object:
-    return config.get("type") if isinstance(config, dict) else None
+    kind = config.get("type") if isinstance(config, dict) else None
+    return _FORMER_KINDS.get(str(kind), kind)
+
+
+_FORMER_KINDS = {"FiguresConfig": "ReportConfig"}
 
 
 def _stored_description(path: Path) -> Row:

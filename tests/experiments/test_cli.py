@@ -385,14 +385,14 @@ def test_help_of_no_command_loads_what_only_its_work_needs(name: str) -> None:
     assert done.stdout.rpartition("loaded")[2].split() == []
 
 
-@pytest.mark.parametrize("name", ["figures", "reproduce"])
+@pytest.mark.parametrize("name", ["report", "reproduce"])
 def test_the_backend_that_a_notebook_names_matters_to_nobody(name: str, tmp_path: Path) -> None:
     # Not module://no_such_notebook: matplotlib believes in any module until a window is opened.
     backend = {"MPLBACKEND": "no_such_notebook"}
     assert command(name, "--help", **backend).returncode == 0
-    done = command("figures", "--output", str(tmp_path), **backend)
+    done = command("report", "--output", str(tmp_path), **backend)
     assert done.returncode == 2
-    assert "holds none of these runs" in done.stderr
+    assert "holds no run that a report shows" in done.stderr
 
 
 @pytest.mark.parametrize(

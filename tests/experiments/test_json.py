@@ -70,7 +70,7 @@ ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
     # These print no table; a refusal of each is JSON, too.
     "export": ("FOLDER/nothing", 2, ()),
     "model": ("--gguf FOLDER/nothing.gguf", 2, ()),
-    "figures": ("", 2, ()),
+    "report": ("", 2, ()),
     "gpu-check": ("--device nothing", 2, ()),
 }
 

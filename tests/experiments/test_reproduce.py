@@ -24,6 +24,7 @@ from experiments.config import load_config
 from experiments.reproduce.command import _Stage
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
+from experiments.runs.store import Run
 from experiments.train.config import TrainConfig
 from experiments.worlds.language import DatasetWorld
 
@@ -90,7 +91,7 @@ prompts = 12
 rollouts = 2
 resamples = 20
 
-[figures]
+[report]
 vector = "none"
 """
 UNSTABLE = {"timings.jsonl", "log.jsonl", "finished.json", ".lock"}
@@ -171,7 +172,7 @@ def test_everything_is_there(whole: Path) -> None:
         "tiny/train/explore.html",
         "tiny/report/report.md",
         "tiny/report/report.html",
-        "tiny/reproduce/figures.jsonl",
+        "tiny/reproduce/report.jsonl",
     ):
         assert expected in names
     assert any(name.endswith(".png") for name in names)
@@ -219,7 +220,7 @@ def test_what_was_deleted_is_made_again_and_nothing_else(
     assert "verify: already finished" in text
     assert "compare: already finished" in text
     assert "learn: already finished" not in text
-    assert "figures: already finished" in text  # the table came out as it was
+    assert "report: already finished" not in text  # it was shown while learn ran again
     assert stored(output) == stored(whole)
 
 
@@ -259,6 +260,41 @@ def test_the_largest_exit_code_is_kept(
     for _ in range(2):
         assert reproduce.run(config, tmp_path, Execution(workers=1), Console(quiet=True)) == 1
     assert ran == names
+
+
+def test_the_page_says_which_command_is_running(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    from experiments.execution.settings import Execution
+    from experiments.reproduce import command as reproduce
+
+    pages: dict[str, str] = {}
+
+    def looking(name: str) -> Callable[..., int]:
+        def fake(settings: object, output: Path, execution: object, console: object) -> int:
+            pages[name] = (output / "report" / "report.html").read_text()
+            row = {"theorem": "T1", "instances": 1, "checks": 4321, "exact_checks": 0}
+            row |= {"violations": 0, "attained": 1, "tightness": 1.0, "penalty_used": None}
+            row |= {"adversarial_tightness": None, "adversarial_penalty_used": None}
+            if name == "verify":
+                Run.open(output, name, {"type": "VerifyConfig"}, 0).write("summary", [row])
+            return 0
+
+        return fake
+
+    names = list(Profile.__dataclass_fields__)
+    for name in names:
+        module = importlib.import_module(f"{COMMANDS[name].folder}.command")
+        monkeypatch.setattr(module, "run", looking(name))
+    config, quiet = ReproduceConfig(str(profile)), Console(quiet=True)
+    assert reproduce.run(config, tmp_path, Execution(workers=1), quiet) == 0
+    assert f"verify is running, command 1 of {len(names)}: check every bound" in pages["verify"]
+    assert "4,321" not in pages["verify"]
+    assert f"compare is running, command 2 of {len(names)}" in pages["compare"]
+    assert "0 of 4,321 failed" in pages["compare"]
+    assert "data-every" in pages["compare"]
 
 
 def test_a_stage_whose_data_have_changed_is_not_finished(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ from experiments.documents.numbers import percent
 from experiments.execution.settings import Execution
 from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
-from experiments.report.command import run as figures
-from experiments.report.config import FiguresConfig
+from experiments.report.command import run as report_on
+from experiments.report.config import ReportConfig
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
@@ -222,7 +222,7 @@ def test_a_diagnosis_is_stored_printed_drawn_and_reported(tmp_path: Path) -> Non
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for row in record.read("verdict"):
         assert row["sentence"].split(":")[0] in text.replace("\n", " ")
-    assert figures(FiguresConfig(), tmp_path, ONE, quiet()) == 0
+    assert report_on(ReportConfig(), tmp_path, ONE, quiet()) == 0
     report = (tmp_path / "report" / "report.md").read_text()
     assert "A diagnosis of tree-early" in report
     assert (tmp_path / "report" / "figures" / "diagnose.png").stat().st_size > 10_000

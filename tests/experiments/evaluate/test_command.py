@@ -99,7 +99,7 @@ def test_a_trained_run_is_evaluated_and_compared(
     before = (tmp_path / "evaluate" / "attempts.jsonl").read_bytes()
     assert main([*asked, "--output", str(tmp_path)]) == 0
     assert (tmp_path / "evaluate" / "attempts.jsonl").read_bytes() == before
-    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    assert main(["report", "--vector", "none", "--output", str(tmp_path)]) == 0
     report = (tmp_path / "report" / "report.md").read_text()
     assert "Evaluation on held-out problems" in report
     assert (

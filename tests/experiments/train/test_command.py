@@ -159,8 +159,8 @@ def test_one_seed_says_that_it_knows_no_interval(tmp_path):
     (share,) = [r["informative"] for r in record.read("collections") if r["method"] == "SRPO"]
     sums = [sum(r[n] for r in curves if r["method"] == "SRPO") for n in ("informative", "groups")]
     assert share == sums[0] / sums[1]
-    names = ["--output", str(tmp_path), "--train", "single", "--vector", "none"]
-    assert main(["figures", *names]) == 0
+    names = ["--output", str(tmp_path), "--runs", "single", "--vector", "none"]
+    assert main(["report", *names]) == 0
     page = (tmp_path / "report" / "report.html").read_text()
     assert "one seed. How far another would lie from it is unknown" in page
     assert list((tmp_path / "report").rglob("*train-curves*"))
