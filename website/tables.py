@@ -1,0 +1,5 @@
+"""Tables."""
+from pathlib import Path
+def pages() -> dict[Path, str]:
+    """None yet."""
+    return {}
