@@ -190,7 +190,7 @@ def _about(page: MethodPage) -> list[str]:
 def _commands(page: MethodPage) -> Iterator[str]:
     name = f'"{page.names[0]}"' if " " in page.names[0] else page.names[0]
     if page.names[0] in TABULAR_METHODS:
-        sampled = "" if page.conservative else " --sampled-worlds None"
+        sampled = "" if page.conservative else " --sampled-worlds"
         yield f"cpi-resets learn --methods {name} --worlds {worlds.MEASURED}{sampled}"
     if page.names[0] in LANGUAGE_METHODS:
         yield f"cpi-resets train --methods {name} --worlds sparse"
