@@ -86,8 +86,8 @@ def text(slug: str, found: Sequence[Found]) -> list[str]:
     lines = ["## Its curve", ""]
     for one in found:
         lines += [
-            f"From [docs/records/{one.run}](/docs/records/{one.run}): interquartile mean over seeds, "
-            "with 95 % bands.",
+            f"From [docs/records/{one.run}](/docs/records/{one.run}): interquartile mean over "
+            "seeds, with 95 % bands.",
             "",
             f"![Learning curves of {' and '.join(one.methods)}]({slug}-{one.run}.svg)",
             "",

@@ -92,8 +92,9 @@ def picture(lines: Sequence[Row | str], title: str) -> str:
     largest = max((abs(c) for row in drawn for c in row.credit or ()), default=1.0) or 1.0
     width, height = LEFT + columns * BOX + 70, TOP + ROW * len(lines) + 34
     shapes = [
-        f'<text class="small middle" x="{LEFT + (k + 0.5) * BOX:g}" y="{TOP - 10}">step {k + 1}</text>'
+        f'<text class="small middle" x="{x:g}" y="{TOP - 10}">step {k + 1}</text>'
         for k in range(columns)
+        for x in (LEFT + (k + 0.5) * BOX,)
     ]
     for number, line in enumerate(lines):
         y = TOP + number * ROW

@@ -216,8 +216,8 @@ def _drawn(page: MethodPage) -> list[str]:
     return [
         "## What it drew",
         "",
-        "One prompt of a reasoning tree of six steps, of which two are hard: the groups that this very "
-        "object returned, made when this page was built. Of keys 0 to 19 the first was taken whose "
+        "One prompt of a reasoning tree of six steps, of which two are hard: the groups that this "
+        "very object returned, made when this page was built. Of keys 0 to 19 the first was taken whose "
         "groups teach most.",
         "",
         f"![Groups of {page.title} for one prompt, a box per step]({page.slug}-groups.svg)",
@@ -227,8 +227,13 @@ def _drawn(page: MethodPage) -> list[str]:
 
 def _cost(page: MethodPage) -> list[str]:
     found = collection(page, PROMPTS)
-    refused = ", ".join(f"{reason.value} {n}" for reason, n in sorted(
-        found.refusals.items(), key=lambda item: item[0].value)) or "none"
+    refused = (
+        ", ".join(
+            f"{reason.value} {n}"
+            for reason, n in sorted(found.refusals.items(), key=lambda item: item[0].value)
+        )
+        or "none"
+    )
     informative = sum(group.informative for group in found)
     return [
         "## What it costs",

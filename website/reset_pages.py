@@ -1,4 +1,4 @@
-"""A page per reset policy: its source, the weight that it induces, and what the bounds make of it."""
+"""A page per reset policy: its source, its reset weight, and what the bounds make of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def pages() -> tuple[ResetPage, ...]:
     """Every reset policy of the package."""
     tau = float(worlds.small_tree().tau)
     conservative = "ConservativePolicyIteration(reset={}, ...)"
-    group = "ResetGRPO({}, on_refusal=\"fresh\")"
+    group = 'ResetGRPO({}, on_refusal="fresh")'
     return (
         ResetPage(StartReset(), conservative),
         ResetPage(UniformReset(), group, ("RRPO", "RRPO, any", "CPI-RR")),
@@ -115,15 +115,18 @@ def induced(page: ResetPage) -> Induced:
         found.exact,
         tuple(law.sum(axis=1) / law.sum()),
         tuple((visits * wanted).sum(axis=1) / (visits * wanted).sum()),
-        *(float(x) for x in (
-            law.sum(),
-            (law * wanted).sum() / law.sum(),
-            (law * wanted).sum() / (visits * wanted).sum(),
-            step.advantage,
-            step.remaining,
-            alpha,
-            gain,
-        )),
+        *(
+            float(x)
+            for x in (
+                law.sum(),
+                (law * wanted).sum() / law.sum(),
+                (law * wanted).sum() / (visits * wanted).sum(),
+                step.advantage,
+                step.remaining,
+                alpha,
+                gain,
+            )
+        ),
     )
 
 
@@ -164,13 +167,13 @@ def _overview() -> str:
         [
             "# Reset policies",
             "",
-            "A reset policy says how strongly each step of a rollout is selected as the state to go "
-            "back to. It is a frozen value with one method, and knows no backend "
-            "([seam.py](/cpi_theory/seam.py)). What the bounds need of it is the weight w(s, h) that "
-            "it induces ([theory](/docs/theory.md#notation)).",
+            "A reset policy says how strongly each step of a rollout is selected as the state to "
+            "go back to. It is a frozen value with one method, and knows no backend "
+            "([seam.py](/cpi_theory/seam.py)). What the bounds need of it is the weight w(s, h) "
+            "that it induces ([theory](/docs/theory.md#notation)).",
             "",
-            f"All on one reasoning tree of {tree.horizon} steps, two of them hard, with tau = "
-            f"{float(tree.tau):.4g}: coverage p_w, precision and recall of the improvable states, "
+            f"All on one reasoning tree of {tree.horizon} steps, two of them hard, with tau "
+            f"= {float(tree.tau):.4g}: coverage p_w, precision and recall of the improvable states, "
             "advantage and remaining horizon under the reset distribution for the candidate that is "
             "greedy on the improvable states, and T2's step with the gain that is sure. Worked out "
             f"when the page was built, exactly or (marked *) from {SAMPLES:,} rollouts.",
@@ -199,15 +202,30 @@ def _lines(page: ResetPage, found: list[curves.Found]) -> Iterator[str]:
     value = str(page.reset)
     yield from (f"# {page.title}", "", f"Used as `{page.used.format(value)}`.", "")
     for name in page.methods:
-        yield f"- method [{name}]({_method_link(name)}) of commands" if _method_link(name) else (
-            f"- method `{name}` of commands: `cpi-resets "
-            f"{'train' if name == 'EntropyReset' else 'learn'} --methods {name}`"
+        yield (
+            f"- method [{name}]({_method_link(name)}) of commands"
+            if _method_link(name)
+            else (
+                f"- method `{name}` of commands: `cpi-resets "
+                f"{'train' if name == 'EntropyReset' else 'learn'} --methods {name}`"
+            )
         )
     yield from ("", "## What it does, in code", "", "```python")
     yield inspecting.code(type(page.reset), entry)
     yield from ("```", "", f"From [{where}](/{where}), docstrings left out.", "")
-    yield from ("## What its docstring says", "", "```text", inspecting.doc(type(page.reset)), "```")
-    yield from ("", "## Where it resets to", "", f"`{value}` on the tree of [the overview](index.md):")
+    yield from (
+        "## What its docstring says",
+        "",
+        "```text",
+        inspecting.doc(type(page.reset)),
+        "```",
+    )
+    yield from (
+        "",
+        "## Where it resets to",
+        "",
+        f"`{value}` on the tree of [the overview](index.md):",
+    )
     yield from ("", f"![Share of resets by step, beside improvable visits]({page.slug}.svg)", "")
     yield from (*_HEAD, _numbers(page, page.title), "")
     if not one.exact:
@@ -224,5 +242,3 @@ def _method_link(name: str) -> str:
         if name in page.names:
             return f"/site/methods/{page.slug}.md"
     return ""
-
-

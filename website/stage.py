@@ -16,8 +16,9 @@ SPECIAL = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "cpi_theory/resets": "resets/index.md",
 }
-"""Files outside of docs/ that are pages of the site."""
+"""Files outside of docs/ that are pages of the site, and a folder that has become pages."""
 
 _SHOWN = 60_000
 """Characters of a linked file that its page shows."""
@@ -27,7 +28,11 @@ _LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml", ".jsonl": "json
 
 def pages() -> dict[str, str]:
     """Every page and picture by its path in the site, links of pages still from the root."""
-    found = {site: rooted((ROOT / path).read_text(), path) for path, site in SPECIAL.items()}
+    found = {
+        site: rooted((ROOT / path).read_text(), path)
+        for path, site in SPECIAL.items()
+        if path.endswith(".md")
+    }
     for path in sorted((ROOT / "docs").rglob("*.md")):
         origin = str(path.relative_to(ROOT))
         found[site_path(origin)] = rooted(path.read_text(), origin)

@@ -63,7 +63,10 @@ def training_reach() -> str:
     found = read("records/train/reach.jsonl")
     worlds = distinct(found, "world")
     rows = [
-        [_NAMES.get(method, method), *(_reached(select(found, method=method, world=w)) for w in worlds)]
+        [
+            _NAMES.get(method, method),
+            *(_reached(select(found, method=method, world=w)) for w in worlds),
+        ]
         for method in distinct(found, "method")
     ]
     return lines(["", *worlds], rows)
@@ -85,7 +88,13 @@ def smollm2_passes() -> str:
         ends = [one(found, method=method, measure=m) for m in ("sampled", "greedy")]
         rows.append([name, *(_share(end[at]) for end in ends for at in ("before", "after"))])
     seeds = found[0]["seeds"]
-    head = (f"pass rate, {seeds} seeds", "before", "after 40 updates", "greedy before", "greedy after")
+    head = (
+        f"pass rate, {seeds} seeds",
+        "before",
+        "after 40 updates",
+        "greedy before",
+        "greedy after",
+    )
     return lines(head, rows)
 
 
@@ -117,7 +126,9 @@ def frontier_cells() -> str:
     for goal in goals:
         world, accuracy = goal["world"], goal["accuracy"]
         grpo = one(cells, world=world, method="GRPO")
-        others = (one(cells, world=world, accuracy=accuracy, method=m) for m in ("SRPO", "Frontier"))
+        others = (
+            one(cells, world=world, accuracy=accuracy, method=m) for m in ("SRPO", "Frontier")
+        )
         rows.append(
             [
                 world,
@@ -127,7 +138,15 @@ def frontier_cells() -> str:
                 _lead(goal),
             ]
         )
-    head = ("world", "base pass", "accuracy", "GRPO", "SRPO", "Frontier", "less the better of the two")
+    head = (
+        "world",
+        "base pass",
+        "accuracy",
+        "GRPO",
+        "SRPO",
+        "Frontier",
+        "less the better of the two",
+    )
     return lines(head, rows)
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 
-from experiments.cli import parse
-from experiments.commands import COMMANDS
-from tests.website.typed import ROOT, blocks, commands, follow
+from tests.website.typed import ROOT, blocks, follow
 
 PAGES = sorted(
     str(path.relative_to(ROOT))

@@ -15,9 +15,7 @@ from pathlib import Path
 from experiments.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-_FENCE = re.compile(
-    r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', flags=re.MULTILINE | re.DOTALL
-)
+_FENCE = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', flags=re.MULTILINE | re.DOTALL)
 _EXIT = re.compile(r"\s*# exit code (\d+)$")
 
 
@@ -42,7 +40,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def commands(text: str) -> Iterator[tuple[list[str], int]]:
-    """Words of each line of a shell block, continued lines joined, and the exit code it ends with."""
+    """Words of each line of a shell block, continued lines joined, and its exit code."""
     for line in text.replace("\\\n", " ").splitlines():
         code = _EXIT.search(line)
         words = shlex.split(_EXIT.sub("", line), comments=True)
@@ -87,7 +85,11 @@ def _run(words: list[str], code: int, folder: Path) -> None:
         runpy.run_path(str(folder / words[1]))
         return
     if words[0] in ("python", "pytest"):
-        words = [sys.executable, *(["-m"] if words[0] == "pytest" else []), *words[words[0] == "python" :]]
+        words = [
+            sys.executable,
+            *(["-m"] if words[0] == "pytest" else []),
+            *words[words[0] == "python" :],
+        ]
     done = subprocess.run(
         words,
         cwd=folder,
