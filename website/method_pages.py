@@ -217,8 +217,8 @@ def _drawn(page: MethodPage) -> list[str]:
         "## What it drew",
         "",
         "One prompt of a reasoning tree of six steps, of which two are hard: the groups that this "
-        "very object returned, made when this page was built. Of keys 0 to 19 the first was taken whose "
-        "groups teach most.",
+        "very object returned, made when this page was built. Of keys 0 to 19 the first was "
+        "taken whose groups teach most.",
         "",
         f"![Groups of {page.title} for one prompt, a box per step]({page.slug}-groups.svg)",
         "",

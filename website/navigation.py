@@ -74,7 +74,6 @@ def _reference() -> list[Entry]:
 
 def settings() -> str:
     """A settings file for mkdocs, in a folder beside the sources; JSON is YAML."""
-    return json.dumps(
-        {"INHERIT": "../mkdocs.yml", "docs_dir": "docs", "site_dir": "site", "nav": entries()},
-        indent=1,
-    )
+    # Paths are seen from the folder of this file.
+    places = {"docs_dir": "docs", "site_dir": "site", "hooks": ["../website/hooks.py"]}
+    return json.dumps({"INHERIT": "../mkdocs.yml", **places, "nav": entries()}, indent=1)
