@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from website.links import ROOT
@@ -24,10 +26,15 @@ def path(source: Source) -> str:
     return str(Path(inspect.getsourcefile(source) or "").resolve().relative_to(ROOT))
 
 
-def code(source: Source, entry: str) -> str:
+def code(source: Source, entry: str, ran: Collection[str] | None = None) -> str:
     """What a class does when its method `entry` runs: that method and those of its own it calls.
 
     A function is shown whole. Docstrings are left out: pages show them apart.
+
+    Args:
+        source: a class, or a function.
+        entry: name of a method.
+        ran: names of methods that ran; others are not shown. None: shown as far as they are called.
     """
     text = textwrap.dedent(inspect.getsource(source))
     if not isinstance(source, type):
@@ -38,8 +45,26 @@ def code(source: Source, entry: str) -> str:
     if entry not in methods:  # inherited: the class itself is what there is to see
         return _without_docstrings(text)
     used = _reached(methods, entry)
+    used = used if ran is None else {name for name in used if name in ran}
     parts = [_lines(text, node) for name, node in methods.items() if name in used]
     return "\n\n".join(_without_docstrings(textwrap.dedent(part)) for part in parts)
+
+
+def methods_run(source: type, run: Callable[[], object]) -> set[str]:
+    """Names of the methods of a class that `run` comes through."""
+    file, found = inspect.getsourcefile(source), set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename == file:
+            found.add(frame.f_code.co_name)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(before)
+    return found
 
 
 def _reached(methods: dict[str, ast.FunctionDef], entry: str) -> set[str]:

@@ -201,15 +201,26 @@ def _source(page: MethodPage) -> list[str]:
     entry = "run" if page.conservative else "plan"
     value = "" if page.conservative else f"\n\nIts value in commands is `{page.method.algorithm}`."
     parts: list[inspecting.Source] = [method] if page.factory is None else [page.factory, method]
-    shown = "\n\n\n".join(inspecting.code(part, entry) for part in parts)
+    ran = None if page.conservative else _ran(page)
+    shown = "\n\n\n".join(inspecting.code(part, entry, ran) for part in parts)
     where = inspecting.path(method)
     said = [inspecting.doc(part) for part in parts]
     return [
         *("", "## What it does, in code", "", "```python", shown, "```", ""),
-        f"From [{where}](/{where}), docstrings left out.{value}",
+        f"From [{where}](/{where}), without docstrings and what this value does not run.{value}",
         *("", "## What its docstring says", ""),
         *(f"```text\n{text}\n```\n" for text in said),
     ]
+
+
+def _ran(page: MethodPage) -> set[str]:
+    """Methods of its class that this value comes through, on the small tree."""
+    world = worlds.small_world(page.revises)
+    starts = world.start_states(8, key=1)
+    algorithm = page.method.algorithm
+    return inspecting.methods_run(
+        type(algorithm), lambda: [collect(algorithm, world, starts, key=key) for key in range(4)]
+    )
 
 
 def _drawn(page: MethodPage) -> list[str]:

@@ -175,8 +175,8 @@ def _overview() -> str:
             f"All on one reasoning tree of {tree.horizon} steps, two of them hard, with tau "
             f"= {float(tree.tau):.4g}: coverage p_w, precision and recall of the improvable "
             "states, advantage and remaining horizon under the reset distribution for the "
-            "candidate that is greedy on the improvable states, and T2's step with the gain that is "
-            "sure. Worked out "
+            "candidate that is greedy on the improvable states, and T2's step with the gain "
+            "that is sure. Worked out "
             f"when the page was built, exactly or (marked *) from {SAMPLES:,} rollouts.",
             "",
             *_HEAD,

@@ -155,6 +155,14 @@ class Shape:
         return 2
 
 
+def test_methods_that_a_value_does_not_come_through_are_not_shown(site):
+    text = (site[0] / "methods/srpo.md").read_text()
+    assert "def _uniform_parents" in text
+    assert "def _published_parents" not in text
+    assert inspecting.methods_run(Shape, Shape().plan) == {"plan", "_used"}
+    assert inspecting.methods_run(Shape, Shape().unused) == {"unused"}
+
+
 def test_code_of_a_class_is_what_its_entry_runs():
     code = inspecting.code(Shape, "plan")
     assert "def plan" in code
