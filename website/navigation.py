@@ -38,7 +38,7 @@ def entries() -> list[Entry]:
         {
             "In depth": [
                 *("running.md", "language_models.md", "diagnose.md", "audit.md", "plan.md"),
-                *("data.md", "trl.md", "paper.md", "examples/README.md"),
+                *("explore.md", "data.md", "trl.md", "paper.md", "examples/README.md"),
             ]
         },
         {
