@@ -46,7 +46,7 @@ def entries() -> list[Entry]:
                 *("measurements/README.md", "measurements/training.md", "measurements/smollm2.md"),
                 *("measurements/frontier.md", "measurements/localization.md"),
                 *("measurements/diagnose.md", "measurements/tabular.md", "measurements/llm.md"),
-                *("records/README.md", "limits.md"),
+                *("measurements/mutation.md", "records/README.md", "limits.md"),
             ]
         },
         {"Beside others": ["comparison.md", "defects.md"]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 
@@ -20,6 +21,8 @@ def shown():
     for page in sorted(PAGES):
         for line in dict.fromkeys(_SHELL.findall(page.read_text())):
             words = shlex.split(line.replace("\\\n", " "), comments=True)
+            # What the shell does with the output is no matter of the command's.
+            words = list(itertools.takewhile(lambda word: word not in ("|", ">", "||"), words))
             if len(words) > 1 and words[1] in COMMANDS and "..." not in words:
                 yield pytest.param(
                     words[1:], id=f"{page.relative_to(ROOT)}: {' '.join(words[1:])}"[:120]

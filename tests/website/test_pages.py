@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import json
 import shutil
@@ -60,7 +61,9 @@ def test_a_page_shows_source_docstring_and_value(page, site):
 def test_a_command_has_a_page_with_all_its_options(name, site):
     text = (site[0] / f"commands/{name}.md").read_text()
     assert f"cpi-resets {name} --help" in text
-    assert "Attributes:" in text
+    command = COMMANDS[name]
+    config = getattr(importlib.import_module(f"{command.folder}.config"), command.config)
+    assert all(f"{field.name}" in text for field in dataclasses.fields(config))
 
 
 def test_costs_are_counted_from_a_collection():
