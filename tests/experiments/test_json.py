@@ -68,6 +68,7 @@ ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "new": ("reset MyReset --to FOLDER", 0, ("written",)),
     "completion": ("fish", 0, ("script",)),
     # These print no table; a refusal of each is JSON, too.
+    "explore": ("FOLDER/nothing", 2, ()),
     "export": ("FOLDER/nothing", 2, ()),
     "model": ("--gguf FOLDER/nothing.gguf", 2, ()),
     "report": ("", 2, ()),

@@ -249,12 +249,11 @@ def test_a_finished_diagnosis_is_not_made_again_but_printed(
 
 
 def test_a_diagnosis_shows_that_it_is_at_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("experiments.execution.progress.EVERY", 0.05)
-    console = quiet()
-    run(DiagnoseConfig(world="tree-early", prompts=32), tmp_path, ONE, console)
-    assert "diagnosis: 0 s so far" in console.file.getvalue()  # type: ignore[attr-defined]
+    run(DiagnoseConfig(world="tree-early", prompts=32), tmp_path, ONE, quiet())
+    assert "diagnosis: 0 s so far" in capsys.readouterr().err
 
 
 def test_a_blind_world_is_measured_by_sampling(tmp_path: Path) -> None:
