@@ -131,7 +131,7 @@ def test_without_prepared_problems_the_message_names_them(tmp_path, monkeypatch,
 @pytest.fixture(scope="module")
 def sums(tmp_path_factory):
     """The tiny model's own problems, as the recipes read prepared ones."""
-    task, folder = ArithmeticTask(horizon=3), tmp_path_factory.mktemp("sums")
+    task, folder = ArithmeticTask(horizon=4), tmp_path_factory.mktemp("sums")
     for split, count in (("train", 9), ("test", 4)):
         problems = task.problems(split, count, 1)
         rows = [
@@ -154,8 +154,8 @@ def scaled(spec, folder):
         prompt="{{question}}",
         localizer=Unsure(0.9),
         max_thoughts=6,
-        max_tokens=24,
-        thought_tokens=6,
+        max_tokens=48,
+        thought_tokens=12,
         chat=False,
     )
     fields = RECIPES["olmo3-7b-olympiads-equal"].config.more[0].fields
