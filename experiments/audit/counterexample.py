@@ -50,7 +50,7 @@ def _about(name: str, found: Counterexample) -> str:
 
 
 def importable(name: str) -> str:
-    """An estimator's name without the folder that its file is in, which is this machine's affair."""
+    """An estimator's name without the folder of its file, which is this machine's affair."""
     where, colon, attribute = name.rpartition(":")
     return f"{Path(where).stem if where.endswith('.py') else where}{colon}{attribute}"
 
