@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.documents.document import Picture
 from experiments.errors import MissingTable, StaleTable
@@ -17,6 +16,9 @@ from experiments.runs.store import Run
 from paper_figs.catalogue import FIGURES, Entry
 from paper_figs.rows import MissingRows
 from paper_figs.style import inline_svg, render
+
+if TYPE_CHECKING:  # paper_figs sees to the backend before matplotlib is loaded
+    from matplotlib.figure import Figure
 
 INCOMPLETE = (MissingRows, MissingTable, StaleTable)
 """Why records cannot be shown: rows or tables are not there, or tables do not fit together."""
