@@ -34,6 +34,9 @@ COMMANDS = {
     "frontier": Command(
         "experiments.frontier", "FrontierConfig", "frontier resets over localiser accuracies"
     ),
+    "league": Command(
+        "experiments.league", "LeagueConfig", "methods of credit at equal generated steps or tokens"
+    ),
     "data": Command("experiments.data", "DataConfig", "list, show and prepare benchmarks"),
     "model": Command(
         "experiments.model", "ModelConfig", "write a pretrained model as a plain folder"

@@ -267,7 +267,7 @@ def test_a_stage_whose_data_have_changed_is_not_finished(tmp_path: Path) -> None
 def test_profiles_name_every_command_and_are_found_by_name() -> None:
     # Models and benchmarks are made once, and not every machine has a GPU to check.
     elsewhere = {"reproduce", "data", "model", "tiny-model", "warm-start", "evaluate", "export"}
-    elsewhere |= {"gpu-check", "localize", "audit", "plan"}
+    elsewhere |= {"gpu-check", "localize", "audit", "plan", "league"}
     assert set(COMMANDS) == elsewhere | set(Profile.__dataclass_fields__)
     for name in ("quick", "full"):
         profile = load_config(Profile, ReproduceConfig(name).path())
