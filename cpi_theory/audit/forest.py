@@ -345,7 +345,6 @@ class Forest:
             for rollout, key in zip(rollouts, keys.tolist(), strict=True)
         ]
 
-
     def step_logprobs(self, rollouts: Sequence[Rollout]) -> list[NDArray[np.float64]]:
         """Log-probability of each step, see :class:`~cpi_theory.seam.ScoringSimulator`."""
         return [
@@ -361,7 +360,9 @@ class Forest:
         known = self._solutions.get(node)
         if known is None:
             paths = self._best_paths(node)
-            known = self._solutions[node] = [(p, self._rollout(path, cut)) for p, path, cut in paths]
+            known = self._solutions[node] = [
+                (p, self._rollout(path, cut)) for p, path, cut in paths
+            ]
         return known
 
     @cached_property

@@ -160,9 +160,7 @@ def summaries(
     }
 
 
-def show(
-    tables: Mapping[str, Sequence[Row]], open_ends: Sequence[Row], console: Console
-) -> None:
+def show(tables: Mapping[str, Sequence[Row]], open_ends: Sequence[Row], console: Console) -> None:
     """Print places world by world, and the verdicts."""
     for world in dict.fromkeys(row["world"] for row in tables["places"]):
         rows = [row for row in tables["places"] if row["world"] == world]
@@ -174,7 +172,5 @@ def show(
             mean, last = interval_text(row, "mean", ".3f"), f"{row['final']:.3f}"
             table.add_row(row["method"], mean, rank, shown, last, f"{row['informative']:.0%}")
         console.print(table)
-    for sentence in verdicts(
-        tables["overall"], tables["places"], tables["agreement"], open_ends
-    ):
+    for sentence in verdicts(tables["overall"], tables["places"], tables["agreement"], open_ends):
         console.print(sentence, markup=False)

@@ -22,9 +22,10 @@ from llm.training.settings import LossSettings, OptimizerSettings
 
 LEAGUE = (
     *("GRPO", "RLOO", "RRPO", "SRPO", "Frontier", "VinePPO", "SPO-chain", "SPO-tree", "TreeRPO"),
-    *("TreeRL", "VPPO", "CAPO", "lambda-GRPO", "GiGPO", "own prefixes", "R3, mixed"),
+    *("TreeRL", "VPPO", "CAPO", "GiGPO", "own prefixes"),
 )
-"""Who plays by default. SCoRe and Critique-GRPO, which need second attempts, can be named."""
+"""Who plays by default: nobody who is shown solutions (R3, AdaBack) or answers twice (SCoRe,
+Critique-GRPO), who all can be named."""
 
 _TABULAR: Mapping[str, GroupMethod] = {
     name: method for name, method in TABULAR_METHODS.items() if isinstance(method, GroupMethod)

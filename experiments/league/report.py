@@ -27,9 +27,7 @@ def league_section(run: Run) -> list[Block]:
             "J over that budget. Ranks have bootstrap intervals over seeds; a difference is shown "
             "if its p-value, adjusted by Holm over all pairs in all worlds, is below .05."
         ),
-        Verdicts(
-            tuple(verdicts(run.read("overall"), standing, run.read("agreement"), open_ends))
-        ),
+        Verdicts(tuple(verdicts(run.read("overall"), standing, run.read("agreement"), open_ends))),
         DataTable.of(standing, (*place, *shown)),
         Heading(f"Against {baseline}", 3),
         DataTable.of(against, pair),
@@ -66,9 +64,7 @@ def verdicts(
 def over_all_sentence(rows: Sequence[Row]) -> str:
     """Who has the lowest mean rank over worlds, and whether anyone else may have it."""
     best = min(rows, key=lambda row: float(row["rank"]))
-    rivals = [
-        row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]
-    ]
+    rivals = [row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]]
     text = f"Over {best['worlds']} worlds {best['method']} has the best mean rank, "
     text += interval_text(best, "rank", ".1f")
     text += f" of {len(rows)}, and is first in {best['first']:.0%} of resamples"
@@ -109,9 +105,7 @@ def missing_sentences(rows: Sequence[Row]) -> list[str]:
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         found.setdefault((row["world"], row["method"], row["why"]), []).append(row)
-    return [
-        f"{world}, {method}: {_why(why, some)}" for (world, method, why), some in found.items()
-    ]
+    return [f"{world}, {method}: {_why(why, some)}" for (world, method, why), some in found.items()]
 
 
 def _why(why: str, rows: Sequence[Row]) -> str:

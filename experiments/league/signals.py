@@ -180,9 +180,7 @@ def measured_signal(spec: SignalSpec) -> list[Row]:
     ]
 
 
-def moments(
-    updates: NDArray[np.float64], gradient: NDArray[np.float64]
-) -> dict[str, float | None]:
+def moments(updates: NDArray[np.float64], gradient: NDArray[np.float64]) -> dict[str, float | None]:
     """Signal-to-noise ratios of updates, shape (draws, parameters), beside the gradient of J.
 
     With m the mean of n updates and V the sum of their sample variances, |m|^2 - V / n estimates

@@ -69,9 +69,7 @@ def pairs(league: dict[str, dict[str, list[Row]]]) -> list[Row]:
                 }
             )
     adjusted = holm([row["p"] for row in rows])
-    return [
-        row | {"holm": p, "shown": p < SHOWN} for row, p in zip(rows, adjusted, strict=True)
-    ]
+    return [row | {"holm": p, "shown": p < SHOWN} for row, p in zip(rows, adjusted, strict=True)]
 
 
 def places(
@@ -162,7 +160,9 @@ def overall(
             "first": found.first[i],
             "worlds": len(league),
             "best": sum(
-                0 < most[row["world"]] == row["ahead"] for row in standing if row["method"] == method
+                0 < most[row["world"]] == row["ahead"]
+                for row in standing
+                if row["method"] == method
             ),
         }
         for i, method in enumerate(everywhere)
