@@ -360,9 +360,8 @@ class Forest:
         known = self._solutions.get(node)
         if known is None:
             paths = self._best_paths(node)
-            known = self._solutions[node] = [
-                (p, self._rollout(path, cut)) for p, path, cut in paths
-            ]
+            known = [(p, self._rollout(path, cut)) for p, path, cut in paths]
+            self._solutions[node] = known
         return known
 
     @cached_property

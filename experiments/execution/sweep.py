@@ -113,9 +113,9 @@ def sweep(
         The rows as ``run.read(table)`` gives them.
 
     Raises:
-        InvalidInput: equal specs, a run that is in use, an unreachable cluster, one with a limit of
-            time, which its workers cannot keep, workers with other code, files that change meanwhile, or whatever a task refuses; shards finished until
-            then are kept.
+        InvalidInput: equal specs, a run that is in use, an unreachable cluster, or one with a limit
+            of time, which its workers cannot keep, workers with other code, files that change
+            meanwhile, or whatever a task refuses; shards finished until then are kept.
         CorruptFile: a shard is damaged.
         WorkerLost: a worker process was killed, or the cluster was lost.
         CannotWrite: disk full, ...

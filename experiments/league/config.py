@@ -153,8 +153,16 @@ class LeagueConfig:
         return dict(_TABULAR) if self.kind == "tabular" else dict(LANGUAGE_METHODS)
 
 
-_COUNTS = {
-    **{"seeds": 2, "seed": 0, "budget": 1, "points": 1, "prompts": 1, "tuning_seeds": 1},
-    **{"held_out": 1, "checkpoint_every": 0, "draws": 0, "resamples": 1},
+_COUNTS: Mapping[str, int] = {
+    "seeds": 2,
+    "seed": 0,
+    "budget": 1,
+    "points": 1,
+    "prompts": 1,
+    "tuning_seeds": 1,
+    "held_out": 1,
+    "checkpoint_every": 0,
+    "draws": 0,
+    "resamples": 1,
 }
 """Settings that are whole numbers, and the least that each may be."""

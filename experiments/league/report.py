@@ -54,7 +54,7 @@ def verdicts(
         open_ends: ``unfinished``.
     """
     return [
-        *([over_all_sentence(over_all)] if over_all else []),
+        *([over_all_sentence(over_all)] if over_all and over_all[0]["worlds"] > 1 else []),
         *world_sentences(standing),
         *(agreement_sentence(row) for row in agreed if row["world"] is None),
         *missing_sentences(open_ends),
@@ -92,7 +92,8 @@ def agreement_sentence(row: Row) -> str:
     what = PREDICTORS[row["predictor"]]
     text = f"Rank correlation of the league with {what}: "
     text += f"{interval_text(row, 'correlation', '.2f')} over {row['methods']} methods in "
-    text += f"{row['worlds']} worlds (p = {number(row['p'], '.2g')} against random orders): "
+    text += f"{row['worlds']} world{'s' * (row['worlds'] > 1)} "
+    text += f"(p = {number(row['p'], '.2g')} against random orders): "
     if row["lower"] > 0 and row["p"] < 0.05:
         return text + "it predicts the order, if not all of it."
     if row["upper"] < 0:

@@ -205,8 +205,8 @@ def moments(updates: NDArray[np.float64], gradient: NDArray[np.float64]) -> dict
 
 PREDICTORS: Mapping[str, str] = {
     "audit": "the audit's signal per generated step in its small worlds",
-    "base": "the same at the base policy of each world",
-    "aligned": "of this the part along the gradient of J",
+    "base": "the signal per generated step at each world's base policy",
+    "aligned": "the part of that signal along the gradient of J",
 }
 
 

@@ -139,7 +139,7 @@ def overall(
     """The mean rank over worlds of the methods that are ranked in all of them, best first.
 
     Rows: `method`, `rank` with `lower` and `upper` (for other seeds in these worlds), `first`,
-    `worlds`, and in how many of these it is shown `ahead` of the most methods, `best`.
+    `worlds`, and in how many of these nobody is shown ahead of it, `level`.
     """
     everywhere = [m for m in _names(league) if all(m in methods for methods in league.values())]
     if not everywhere:
@@ -148,9 +148,6 @@ def overall(
         np.stack([means(methods[m]) for m in everywhere], axis=1) for methods in league.values()
     ]
     found = bootstrap_ranks(tables, LEVEL, resamples, key.child("ranks over worlds"))
-    most = {
-        world: max(row["ahead"] for row in standing if row["world"] == world) for world in league
-    }
     rows = [
         {
             "method": method,
@@ -159,11 +156,7 @@ def overall(
             "upper": found.upper[i],
             "first": found.first[i],
             "worlds": len(league),
-            "best": sum(
-                0 < most[row["world"]] == row["ahead"]
-                for row in standing
-                if row["method"] == method
-            ),
+            "level": sum(r["behind"] == 0 for r in standing if r["method"] == method),
         }
         for i, method in enumerate(everywhere)
     ]

@@ -22,6 +22,7 @@ from experiments.evaluate.report import evaluate_section
 from experiments.execution.progress import Advance, progress
 from experiments.execution.settings import Execution
 from experiments.frontier.report import frontier_section
+from experiments.league.report import league_section
 from experiments.learn.report import learn_section
 from experiments.localize.report import localize_section
 from experiments.report.config import FiguresConfig
@@ -41,6 +42,7 @@ _SECTIONS: tuple[tuple[str, Section], ...] = (
     ("compare", compare_section),
     ("learn", learn_section),
     ("frontier", frontier_section),
+    ("league", league_section),
     ("train", train_section),
     ("evaluate", evaluate_section),
     ("anatomy", anatomy_section),
@@ -88,6 +90,7 @@ def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
     names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
     names += [("compare", config.compare), ("learn", config.learn)]
     names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
+    names += [("league", config.league)]
     names += [("train", config.train), ("evaluate", config.evaluate), ("anatomy", config.anatomy)]
     names += [("localize", config.localize)]
     names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]

@@ -29,12 +29,12 @@ def test_ranks_over_settings_are_means() -> None:
 def test_seeds_are_shared_by_the_methods_that_are_resampled() -> None:
     """A seed that is good for all moves nobody: the second is always just behind the first."""
     luck = np.random.default_rng(0).normal(size=(20, 1))
-    found = bootstrap_ranks([luck + [0.01, 0.0]])
+    found = bootstrap_ranks([luck + np.array([0.01, 0.0])])
     assert found.lower.tolist() == found.upper.tolist() == [1, 2]
 
 
 def test_a_rank_that_is_uncertain_has_an_interval() -> None:
-    scores = np.random.default_rng(1).normal(size=(20, 3)) + [0, 0, 3]
+    scores = np.random.default_rng(1).normal(size=(20, 3)) + np.array([0, 0, 3])
     found = bootstrap_ranks([scores])
     assert (found.lower[2], found.upper[2]) == (1, 1)
     assert (found.lower[0], found.upper[0]) == (2, 3)

@@ -1,4 +1,4 @@
-"""The league: equal budgets, ranks and pairs worked by hand, and cells that cannot or do not end."""
+"""The league: equal budgets, ranks and pairs by hand, and cells that cannot or do not end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import cli, methods
 from experiments.config import load_config
+from experiments.execution.settings import Execution
 from experiments.exit_codes import DONE, LOST
 from experiments.league import config as settings
 from experiments.league.cells import (
@@ -52,12 +53,11 @@ from experiments.league.signals import (
     with_outcomes_alone,
 )
 from experiments.league.summary import overall, pairs, places, ranked
-from experiments.execution.settings import Execution
 from experiments.methods import TABULAR_METHODS, GroupMethod
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.worlds.tabular import WORLDS, LockWorld
 from experiments.worlds.language import DatasetWorld
+from experiments.worlds.tabular import WORLDS, LockWorld
 
 CONFIGS = Path(settings.__file__).parents[1] / "configs" / "league"
 SHORT = LockWorld("short", length=3)
@@ -152,7 +152,7 @@ def test_a_budget_below_one_update_is_named_and_others_play(tmp_path: Path) -> N
 
 
 def test_a_budget_below_every_update_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="none can play: one update takes .* of 5 steps"):
+    with pytest.raises(InvalidInput, match=r"none can play: one update takes .* of 5 steps"):
         run(dataclasses.replace(SMALL, budget=5), tmp_path, Execution(workers=1), Console())
 
 
@@ -283,13 +283,13 @@ def test_places_hold_ranks_and_what_is_shown_of_them() -> None:
     assert (rows["v", "A"]["first"], rows["v", "A"]["rank_upper"]) == (1.0, 1.0)
     a, c = rows["w", "A"], rows["w", "C"]
     assert (a["rank"], c["rank"]) == (2, 1)
-    assert (a["rank_lower"], a["rank_upper"]) == (1, 2)
+    assert (a["rank_lower"], a["rank_upper"]) == (1.5, 2)
     assert (a["behind"], a["ahead"]) == (c["behind"], c["ahead"]) == (0, 1)
     assert a["informative"] == pytest.approx(0.4)
     (first, second, third) = overall(league, list(rows.values()), 400, Key.of(0))
     assert (first["method"], third["method"]) == ("A", "B")
     assert first["rank"] == second["rank"] == pytest.approx(1.5)
-    assert (first["best"], second["best"], third["best"]) == (2, 1, 0)
+    assert (first["level"], second["level"], third["level"]) == (2, 1, 0)
 
 
 def test_a_changed_record_changes_the_sentences() -> None:
@@ -469,7 +469,7 @@ def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None
 
 def test_a_limit_is_refused_on_a_cluster(tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, limit=5.0)
-    with pytest.raises(InvalidInput, match="limit of seconds = 5.0: workers of a cluster"):
+    with pytest.raises(InvalidInput, match=r"limit of seconds = 5\.0: workers of a cluster"):
         run(config, tmp_path, Execution(cluster="tcp://127.0.0.1:1"), Console(quiet=True))
 
 
