@@ -14,8 +14,8 @@ class FiguresConfig:
     Attributes:
         name: folder of figures and report below the output folder.
         verify, compare, learn, frontier, league, train, evaluate, anatomy, localize, diagnose:
-            names of the runs to read; where `verify` or `frontier` is not there, its quick form (e.g.
-            "verify-quick") is read, and with `diagnose` its validation and order.
+            names of the runs to read; where `verify` or `frontier` is not there, its quick form
+            (e.g. "verify-quick") is read, and with `diagnose` its validation and order.
         vector: the form for papers in which each figure is written beside the report's PNG file:
             "pdf", "svg", or "none", which takes a third of the time.
     """
