@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import time
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import cli, methods
 from experiments.config import load_config
+from experiments.documents.document import as_markdown
 from experiments.execution.settings import Execution
 from experiments.exit_codes import DONE, LOST
 from experiments.league import config as settings
@@ -185,13 +186,16 @@ PATIENCE = {"ends": False}
 
 @dataclass(frozen=True)
 class Endless:
-    """GRPO that never ends its first update on seed 1, unless it is told to."""
+    """GRPO that never ends its first update on seed 1, unless it is told to.
+
+    It sets off the alarm that comes when the time is over, so that the test need not wait for it.
+    """
 
     rows_per_prompt = 4
 
     def plan(self, prompt: Any, key: Key) -> Any:
         while key.path[0] == 1 and not PATIENCE["ends"]:
-            time.sleep(0.01)
+            signal.raise_signal(signal.SIGALRM)
         return (yield from GRPO(4).plan(prompt, key))
 
 
@@ -201,7 +205,7 @@ def test_a_curve_that_never_ends_is_named_and_the_others_go_on(
     table = {**settings._TABULAR, "endless": GroupMethod("endless", Endless())}
     monkeypatch.setattr(settings, "_TABULAR", table)
     config = dataclasses.replace(
-        SMALL, worlds=("short",), methods=("GRPO", "endless", "RLOO"), limit=5.0, draws=0
+        SMALL, worlds=("short",), methods=("GRPO", "endless", "RLOO"), limit=600.0, draws=0
     )
     code, text, stored = played(config, tmp_path)
     assert code == LOST
@@ -209,7 +213,7 @@ def test_a_curve_that_never_ends_is_named_and_the_others_go_on(
         ("endless", 1, "out of time")
     ]
     flat = " ".join(text.split())
-    assert "short, endless: seed 1 not done in 5 s, so that it is not ranked" in flat
+    assert "short, endless: seed 1 not done in 600 s, so that it is not ranked" in flat
     # Its other seeds are kept, and the others are ranked as if it had not been there.
     kept = [row["seed"] for row in stored.read("scores") if row["method"] == "endless"]
     assert kept == [0, 2]
@@ -300,7 +304,7 @@ def test_a_changed_record_changes_the_sentences() -> None:
 
     before = said(hand_made())
     assert before[1] == (
-        "w: C is first with 0.605 [0.471, 0.739], shown ahead of 1 of 2; not shown behind anyone: "
+        "w: C is first with 0.605 [0.475, 0.735], shown ahead of 1 of 2; not shown behind anyone: "
         "A, too."
     )
     assert before[2] == "v: A is first with 0.907 [0.892, 0.923], shown ahead of 2 of 2."
@@ -345,8 +349,8 @@ def test_moments_are_those_of_a_known_law() -> None:
 
 def test_a_signal_that_is_not_there_is_0_in_the_mean() -> None:
     rng = np.random.default_rng(1)
-    found = [moments(rng.standard_normal((5, 3)), np.ones(3))["signal"] for _ in range(4000)]
-    assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(len(found)) + 0.02
+    found = [moments(rng.standard_normal((50, 3)), np.ones(3))["signal"] for _ in range(2000)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(len(found))
     assert min(found) < 0
 
 
@@ -364,7 +368,7 @@ def test_the_signal_at_the_base_policy_is_that_of_the_audit() -> None:
 
 @pytest.mark.parametrize("method", [m for m in LEAGUE if m in methods.FAMILY])
 def test_every_method_of_the_league_can_be_audited(method: str) -> None:
-    (row,) = audited(AuditSpec(method, "choice", 50, 0))
+    (row,) = audited(AuditSpec(method, "lock", 40, 0))
     assert row["problem"] is None
     assert row["signal_per_step"] > 0
 
@@ -417,8 +421,9 @@ def test_the_command_stores_its_tables_and_resumes(tmp_path: Path) -> None:
         shard.unlink()
     played(SMALL, tmp_path)
     assert {name: stored.path(name).read_bytes() for name in stored.tables()} == before
-    blocks = league_section(stored)
-    assert len(blocks) == 7
+    report = as_markdown(league_section(stored))
+    assert over_all_sentence(stored.read("overall")) in report
+    assert "Against GRPO" in report
 
 
 def test_the_command_line_races_the_tiny_model(tmp_path: Path, capsys: Any) -> None:
