@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cpi_theory.checks import Unable
 from experiments.curve_statistics import Curves
 from experiments.league.config import LeagueConfig
 from experiments.learn.curves import Budget, CurveSpec, learning_curve
@@ -141,8 +142,6 @@ def rehearse(spec: CellSpec) -> list[Row]:
     there is none); `status`: "ready", "unable" (the world lacks what the method asks) or "below one
     update" (of the budget); `problem` in words, or null.
     """
-    from cpi_theory.checks import Unable
-
     labels = {"world": spec.run.world.name, "method": spec.run.method.name}
     try:
         last = curve_of(spec)[-1]

@@ -36,9 +36,9 @@ from experiments.league.cells import (
     trials_of_rates,
 )
 from experiments.league.config import LeagueConfig
+from experiments.league.prediction import agreement
 from experiments.league.report import verdicts
 from experiments.league.signals import (
-    agreement,
     audit_specs,
     audited,
     measured_signal,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
 from experiments.documents.numbers import interval_text, number
-from experiments.league.signals import PREDICTORS
+from experiments.league.prediction import PREDICTORS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 

@@ -1,4 +1,4 @@
-"""What the audit says of the league's methods, and whether their order follows from it.
+"""What the audit says of the league's methods, in its own worlds and at the league's base policies.
 
 The audit's number is the signal-to-noise ratio of an update over the steps that it generates,
 |E U|^2 / E |U - E U|^2 / steps. It is taken in the audit's own small worlds, once for all, and at
@@ -8,7 +8,7 @@ the base policy of each tabular world of the league, before anything is learned 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,6 @@ from cpi_theory.audit.worlds import small_worlds
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import scheduled
-from cpi_theory.statistics.rank_agreement import order_agreement
 from experiments.audit.trial import world_of
 from experiments.league.config import LeagueConfig
 from experiments.learn.curves import begin_learning
@@ -168,27 +167,40 @@ def measured_signal(spec: SignalSpec) -> list[Row]:
         steps += collection.generated_steps
         updates.append(policy.gradient(collection, policy).ravel())
     found = moments(np.array(updates), policy.gradient_of_return().ravel())
-    labels = {"world": spec.world.name, "method": spec.method.name, "draws": spec.draws}
     each = steps / spec.draws
     return [
         {
-            **labels,
+            "world": spec.world.name,
+            "method": spec.method.name,
+            "draws": spec.draws,
             "steps": each,
-            **{f"{name}_per_step": found[name] / each for name in ("signal", "aligned")},
-            "cosine": found["cosine"],
+            "signal_per_step": found.signal / each,
+            "aligned_per_step": found.aligned / each,
+            "cosine": found.cosine,
         }
     ]
 
 
-def moments(updates: NDArray[np.float64], gradient: NDArray[np.float64]) -> dict[str, float | None]:
-    """Signal-to-noise ratios of updates, shape (draws, parameters), beside the gradient of J.
+@dataclass(frozen=True)
+class Moments:
+    """Signal-to-noise ratios of updates U beside a gradient g, V being E |U - E U|^2.
+
+    Attributes:
+        signal: |E U|^2 / V; 0 without noise.
+        aligned: (E U . g / |g|)^2 / V, negative where E U points away from g.
+        cosine: of E U and g; None where one is nothing.
+    """
+
+    signal: float
+    aligned: float
+    cosine: float | None
+
+
+def moments(updates: NDArray[np.float64], gradient: NDArray[np.float64]) -> Moments:
+    """Estimate the moments of updates, shape (draws, parameters), beside the gradient of J.
 
     With m the mean of n updates and V the sum of their sample variances, |m|^2 - V / n estimates
     |E U|^2 without bias; along a direction it is the same in one dimension.
-
-    Returns:
-        `signal`, |E U|^2 over V; `aligned`, (E U . g / |g|)^2 over V, negative where E U points
-        away from g; `cosine` of m and g. 0 without noise, None for a cosine of nothing.
     """
     n, mean = len(updates), updates.mean(axis=0)
     noise = float(updates.var(axis=0, ddof=1).sum())
@@ -196,109 +208,8 @@ def moments(updates: NDArray[np.float64], gradient: NDArray[np.float64]) -> dict
     along = updates @ gradient / size if size else np.zeros(n)
     square = float(along.mean() ** 2 - along.var(ddof=1) / n)
     length = float(np.linalg.norm(mean))
-    return {
-        "signal": (float(mean @ mean) - noise / n) / noise if noise else 0.0,
-        "aligned": float(np.sign(along.mean())) * square / noise if noise else 0.0,
-        "cosine": float(along.mean()) / length if length and size else None,
-    }
-
-
-PREDICTORS: Mapping[str, str] = {
-    "audit": "the audit's signal per generated step in its small worlds",
-    "base": "the signal per generated step at each world's base policy",
-    "aligned": "the part of that signal along the gradient of J",
-}
-
-
-def agreement(
-    league: dict[str, dict[str, list[Row]]],
-    audit: Sequence[Row],
-    signals: Sequence[Row],
-    resamples: int,
-    key: Key,
-) -> list[Row]:
-    """Whether what the audit says orders methods as the league does.
-
-    Rows: `predictor` (see :data:`PREDICTORS`), `world` (null: the mean over all), `correlation`
-    (Spearman) with `lower` and `upper` for other methods, `p` against random orders, `methods` and
-    `worlds`. Of the worlds of the league those in which at least four methods have both numbers.
-    """
-    known = {
-        "audit": _of_small_worlds(audit, league),
-        "base": _of_signals(signals, "signal_per_step"),
-        "aligned": _of_signals(signals, "aligned_per_step"),
-    }
-    rows = []
-    for predictor, scores in known.items():
-        tables = _tables(league, scores)
-        each = [(world, {world: tables[world]}) for world in tables]
-        for world, some in [*each, (None, tables)] if tables else []:
-            row = _agreement(some, resamples, key.child(predictor, world or "all"))
-            rows.append({"predictor": predictor, "world": world, **row})
-    return rows
-
-
-def _of_small_worlds(audit: Sequence[Row], worlds: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Mean logarithm over the small worlds that all methods have a number in, alike everywhere."""
-    by_world: dict[str, dict[str, float]] = {}
-    for row in audit:
-        signal = row["signal_per_step"]
-        if signal is not None and signal > 0:
-            by_world.setdefault(row["small_world"], {})[row["method"]] = math.log(signal)
-    most = max((len(found) for found in by_world.values()), default=0)
-    full = [found for found in by_world.values() if len(found) == most]
-    names = list(full[0]) if full else []
-    shared = [found for found in full if set(found) == set(names)]
-    scores = {name: float(np.mean([found[name] for found in shared])) for name in names}
-    return dict.fromkeys(worlds, scores)
-
-
-def _of_signals(signals: Sequence[Row], column: str) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for row in signals:
-        found.setdefault(row["world"], {})[row["method"]] = row[column]
-    return found
-
-
-_FEWEST = 4
-
-
-def _tables(
-    league: dict[str, dict[str, list[Row]]], scores: Mapping[str, Mapping[str, float]]
-) -> dict[str, tuple[list[float], list[float]]]:
-    """Predicted and measured scores by world, of the methods that have both in every world."""
-    worlds = [world for world in league if scores.get(world)]
-    names = [
-        name
-        for name in dict.fromkeys(m for methods in league.values() for m in methods)
-        if all(name in league[world] and name in scores[world] for world in worlds)
-    ]
-    if len(names) < _FEWEST:
-        return {}
-    found = {
-        world: (
-            [scores[world][name] for name in names],
-            [float(np.mean([row["mean"] for row in league[world][name]])) for name in names],
-        )
-        for world in worlds
-    }
-    return {w: both for w, both in found.items() if all(len(set(side)) > 1 for side in both)}
-
-
-def _agreement(
-    tables: Mapping[str, tuple[list[float], list[float]]], resamples: int, key: Key
-) -> Row:
-    found = order_agreement(
-        [side for side, _ in tables.values()],
-        [side for _, side in tables.values()],
-        resamples=resamples,
-        key=key,
+    return Moments(
+        (float(mean @ mean) - noise / n) / noise if noise else 0.0,
+        float(np.sign(along.mean())) * square / noise if noise else 0.0,
+        float(along.mean()) / length if length and size else None,
     )
-    return {
-        "correlation": found.correlation.estimate,
-        "lower": found.correlation.lower,
-        "upper": found.correlation.upper,
-        "p": found.p_value,
-        "methods": found.methods,
-        "worlds": found.settings,
-    }

@@ -88,5 +88,12 @@ def _signal(ax: Axes, places: Sequence[Row], signals: Sequence[Row]) -> None:
         if signal > 0:
             ax.plot([signal] * 2, [row["lower"], row["upper"]], color=MUTED, lw=0.8)
             ax.plot([signal], [row["mean"]], "o", color=INK, ms=3)
-            place = {"xytext": (3, 2), "textcoords": "offset points", "fontsize": 5, "color": MUTED}
-            ax.annotate(row["method"], (signal, row["mean"]), **place)
+            where = (signal, row["mean"])
+            ax.annotate(
+                row["method"],
+                where,
+                xytext=(3, 2),
+                textcoords="offset points",
+                fontsize=5,
+                color=MUTED,
+            )

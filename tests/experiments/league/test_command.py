@@ -36,6 +36,7 @@ from experiments.league.cells import (
 )
 from experiments.league.command import run
 from experiments.league.config import LEAGUE, LeagueConfig
+from experiments.league.prediction import agreement
 from experiments.league.report import (
     agreement_sentence,
     league_section,
@@ -47,7 +48,6 @@ from experiments.league.report import (
 from experiments.league.signals import (
     AuditSpec,
     SignalSpec,
-    agreement,
     audited,
     measured_signal,
     moments,
@@ -341,15 +341,15 @@ def test_moments_are_those_of_a_known_law() -> None:
     # Mean (3, 4), standard deviation 2 in each of 2 dimensions: 25 / 8; along (1, 0): 9 / 8.
     updates = np.array([3.0, 4.0]) + 2 * rng.standard_normal((200_000, 2))
     found = moments(updates, np.array([7.0, 0.0]))
-    assert found["signal"] == pytest.approx(25 / 8, rel=0.02)
-    assert found["aligned"] == pytest.approx(9 / 8, rel=0.02)
-    assert found["cosine"] == pytest.approx(0.6, rel=0.01)
-    assert moments(-updates, np.array([7.0, 0.0]))["aligned"] == pytest.approx(-9 / 8, rel=0.02)
+    assert found.signal == pytest.approx(25 / 8, rel=0.02)
+    assert found.aligned == pytest.approx(9 / 8, rel=0.02)
+    assert found.cosine == pytest.approx(0.6, rel=0.01)
+    assert moments(-updates, np.array([7.0, 0.0])).aligned == pytest.approx(-9 / 8, rel=0.02)
 
 
 def test_a_signal_that_is_not_there_is_0_in_the_mean() -> None:
     rng = np.random.default_rng(1)
-    found = [moments(rng.standard_normal((50, 3)), np.ones(3))["signal"] for _ in range(2000)]
+    found = [moments(rng.standard_normal((50, 3)), np.ones(3)).signal for _ in range(2000)]
     assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(len(found))
     assert min(found) < 0
 
