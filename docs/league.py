@@ -14,6 +14,7 @@ from pathlib import Path
 from experiments.documents.numbers import number, with_ends
 from experiments.league.report import verdicts
 from experiments.runs.files import Row, parse_rows, read_bytes, read_object
+from experiments.worlds.tabular import WORLDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RECORDS = ROOT / "docs" / "league.md", ROOT / "docs" / "records"
@@ -50,7 +51,7 @@ def text(run: str) -> str:
 def _made(run: str) -> str:
     config = read_object(RECORDS / run / "run.json")["config"]
     some = rows(run, "scores")
-    unit = "tokens" if rows(run, "places") and not rows(run, "signals") else "steps"
+    unit = "steps" if some[0]["world"] in WORLDS else "tokens"
     rates = ", ".join(f"{rate:g}" for rate in config["rates"])
     chosen = "" if len(config["rates"]) == 1 else ", the better one of each method in each world"
     return (

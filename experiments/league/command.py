@@ -39,6 +39,8 @@ from experiments.league.config import LeagueConfig
 from experiments.league.prediction import agreement
 from experiments.league.report import verdicts
 from experiments.league.signals import (
+    AuditSpec,
+    SignalSpec,
     audit_specs,
     audited,
     measured_signal,
@@ -118,8 +120,8 @@ def _played(config: LeagueConfig, record: Run, swept: Sweep) -> tuple[list[Row],
 def unfinished(costs: Sequence[Row], late: Sequence[Any], limit: float | None) -> list[Row]:
     """Who cannot play, and what took longer than it may.
 
-    Rows: `world`, `method`, `seed` (null: all), `why` ("unable", "below one update" or "out of
-    time") and the `problem` in words.
+    Rows: `world`, `method`, `seed` (null: all), `why` ("unable", "below one update", "out of time",
+    "signal out of time", or "audit out of time" in one of its small worlds) and the `problem`.
     """
     rows = [
         {**{name: row[name] for name in ("world", "method")}, "seed": None}
@@ -127,21 +129,20 @@ def unfinished(costs: Sequence[Row], late: Sequence[Any], limit: float | None) -
         for row in costs
         if row["status"] != "ready"
     ]
-    return rows + [
-        {**_whose(spec), "why": "out of time", "problem": f"not done in {limit:g} s"}
-        for spec in late
-    ]
+    return rows + [{**_whose(spec), "problem": f"not done in {limit:g} s"} for spec in late]
 
 
-def _whose(spec: Any) -> Row:
+def _whose(spec: CellSpec | AuditSpec | SignalSpec) -> Row:
     if isinstance(spec, CellSpec):
         run = spec.run
-        return {"world": run.world.name, "method": run.method.name, "seed": run.seed}
-    world, method = spec.world, spec.method
+        labels = {"world": run.world.name, "method": run.method.name}
+        return labels | {"seed": run.seed, "why": "out of time"}
+    small = isinstance(spec, AuditSpec)
     return {
-        "world": getattr(world, "name", world),
-        "method": getattr(method, "name", method),
+        "world": spec.world if isinstance(spec, AuditSpec) else spec.world.name,
+        "method": spec.method if isinstance(spec, AuditSpec) else spec.method.name,
         "seed": None,
+        "why": "audit out of time" if small else "signal out of time",
     }
 
 

@@ -110,14 +110,13 @@ def missing_sentences(rows: Sequence[Row]) -> list[str]:
 
 
 def _why(why: str, rows: Sequence[Row]) -> str:
-    seeds = [str(row["seed"]) for row in rows if row["seed"] is not None]
-    if why != "out of time":
+    if why in ("unable", "below one update"):
         return f"does not play, {rows[0]['problem']}."
-    of = f"seed {_listed(seeds)} " if seeds else ""
-    return (
-        f"{of}{rows[0]['problem']}, so that it is not ranked; run the same command with a higher "
-        "--limit."
-    )
+    again = "run the same command with a higher --limit."
+    if why != "out of time":
+        return f"its {why.split()[0]} {rows[0]['problem']}; {again}"
+    seeds = _listed([str(row["seed"]) for row in rows])
+    return f"seed {seeds} {rows[0]['problem']}, so that it is not ranked; {again}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ from experiments.league.cells import (
     rehearse,
     trials_of_rates,
 )
-from experiments.league.command import run
+from experiments.league.command import run, unfinished
 from experiments.league.config import LEAGUE, LeagueConfig
 from experiments.league.prediction import agreement
 from experiments.league.report import (
@@ -483,5 +483,10 @@ def test_missing_methods_are_listed_by_world() -> None:
         {"world": "w", "method": "A", "seed": s, "why": "out of time", "problem": "not done in 3 s"}
         for s in (1, 4)
     ]
-    assert missing_sentences(rows)[0].startswith("w, A: seed 1 and 4 not done in 3 s")
+    assert missing_sentences(rows)[0].startswith("w, A: seed 1 and 4 not done in 3 s, so that")
+    late = [SignalSpec(SHORT, TABULAR_METHODS["GRPO"], 4, 9, 0), AuditSpec("GRPO", "lock", 9, 0)]
+    assert missing_sentences(unfinished([], late, 7)) == [
+        "short, GRPO: its signal not done in 7 s; run the same command with a higher --limit.",
+        "lock, GRPO: its audit not done in 7 s; run the same command with a higher --limit.",
+    ]
     assert world_sentences([]) == []
