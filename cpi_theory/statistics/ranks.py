@@ -67,11 +67,9 @@ def bootstrap_ranks(
         drawn += _ranks(table[picks].mean(axis=1)) / len(tables)
     rank = np.mean([_ranks(table.mean(axis=0)) for table in tables], axis=0)
     best = drawn == drawn.min(axis=1, keepdims=True)
-    return Ranks(
-        np.asarray(rank),
-        *np.quantile(drawn, [tail, 1 - tail], axis=0),
-        np.asarray((best / best.sum(axis=1, keepdims=True)).mean(axis=0)),
-    )
+    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    first = (best / best.sum(axis=1, keepdims=True)).mean(axis=0)
+    return Ranks(np.asarray(rank), low, high, np.asarray(first))
 
 
 def _ranks(scores: Array) -> Array:
