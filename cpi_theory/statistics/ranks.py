@@ -64,7 +64,8 @@ def bootstrap_ranks(
     drawn = np.zeros((resamples, shapes[0][1]))
     for table in tables:
         picks = rng.integers(len(table), size=(resamples, len(table)))
-        drawn += _ranks(table[picks].mean(axis=1)) / len(tables)
+        drawn += _ranks(table[picks].mean(axis=1))
+    drawn /= len(tables)  # once, so that whole ranks stay whole
     rank = np.mean([_ranks(table.mean(axis=0)) for table in tables], axis=0)
     best = drawn == drawn.min(axis=1, keepdims=True)
     low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
