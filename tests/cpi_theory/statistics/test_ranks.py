@@ -34,7 +34,7 @@ def test_seeds_are_shared_by_the_methods_that_are_resampled() -> None:
 
 
 def test_a_rank_that_is_uncertain_has_an_interval() -> None:
-    scores = np.random.default_rng(1).normal(size=(20, 3)) + np.array([0, 0, 3])
+    scores = np.random.default_rng(1).normal(size=(20, 3)) + np.array([0, 0, 1.5])
     found = bootstrap_ranks([scores])
     assert (found.lower[2], found.upper[2]) == (1, 1)
     assert (found.lower[0], found.upper[0]) == (2, 3)
@@ -56,6 +56,12 @@ def test_order_agreement_is_spearman_s_and_means_over_settings() -> None:
     assert found.correlation.estimate == pytest.approx(mean)
     assert (found.methods, found.settings) == (9, 3)
     assert found.correlation.lower < mean < found.correlation.upper
+
+
+def test_methods_are_resampled_with_both_of_their_scores() -> None:
+    x = np.random.default_rng(6).normal(size=(2, 9))
+    found = order_agreement(x, np.exp(x), resamples=200).correlation
+    assert (found.lower, found.estimate, found.upper) == pytest.approx((1, 1, 1))
 
 
 def test_settings_that_are_all_alike_prove_no_more_than_one() -> None:
