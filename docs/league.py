@@ -6,12 +6,14 @@ RESULTS, whose records are copied there first.
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.documents.numbers import number, with_ends
+from experiments.league.prediction import small_world_scores
 from experiments.league.report import verdicts
 from experiments.runs.files import Row, parse_rows, read_bytes, read_object
 from experiments.worlds.tabular import WORLDS
@@ -110,18 +112,18 @@ def _costs(standing: Sequence[Row], costs: Sequence[Row], audit: Sequence[Row]) 
     """What the budget bought, means over worlds; and what the audit says of each method."""
     yield (
         "| method | updates | rollouts | localisations | informative groups | "
-        "lowest cosine in the audit |"
+        "signal per 1,000 steps in the audit |"
     )
     yield "| --- | --- | --- | --- | --- | --- |"
+    logs = small_world_scores(audit)
     for method in dict.fromkeys(row["method"] for row in costs):
         own = [row for row in standing if row["method"] == method]
         if not own:
             continue
-        cosines = [r["cosine"] for r in audit if r["method"] == method and r["cosine"] is not None]
         means = [f"{_mean(own, name):,.0f}" for name in ("updates", "rollouts", "localizations")]
         share = f"{_mean(own, 'informative'):.0%}"
-        low = number(min(cosines), ".3f") if cosines else "-"
-        yield f"| {method} | {' | '.join(means)} | {share} | {low} |"
+        signal = number(1000 * math.exp(logs[method]), ".0f") if method in logs else "-"
+        yield f"| {method} | {' | '.join(means)} | {share} | {signal} |"
 
 
 def _mean(some: Sequence[Row], name: str) -> float:

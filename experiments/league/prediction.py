@@ -32,7 +32,7 @@ def agreement(
     `worlds`. Of the worlds of the league those in which at least four methods have both numbers.
     """
     known = {
-        "audit": dict.fromkeys(league, _of_small_worlds(audit)),
+        "audit": dict.fromkeys(league, small_world_scores(audit)),
         "base": _of_signals(signals, "signal_per_step"),
         "aligned": _of_signals(signals, "aligned_per_step"),
     }
@@ -46,7 +46,7 @@ def agreement(
     return rows
 
 
-def _of_small_worlds(audit: Sequence[Row]) -> dict[str, float]:
+def small_world_scores(audit: Sequence[Row]) -> dict[str, float]:
     """Mean logarithm over the small worlds in which as many methods as anywhere have a number.
 
     A method without noise, or without a signal, has none.
