@@ -1,7 +1,7 @@
 """Write the tables of docs/league.md from the records of leagues.
 
-python docs/league.py [RESULTS]: from docs/records, or from the runs league and league-tiny below
-RESULTS, whose records are copied there first.
+python docs/league.py [RESULTS]: from docs/records, or from the runs of RESULTS by those names, whose records
+are copied there first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from experiments.worlds.tabular import WORLDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RECORDS = ROOT / "docs" / "league.md", ROOT / "docs" / "records"
-RUNS = ("league", "league-tiny")
+RUNS = ("league", "league-rates", "league-tiny")
 TABLES = (
     *("agreement", "audit", "costs", "overall", "pairs", "places", "scores", "signals"),
     *("tuning", "unfinished"),
@@ -46,8 +46,9 @@ def text(run: str) -> str:
         "\n".join(f"- {sentence}" for sentence in said),
         "\n".join(_against(run)),
         "\n".join(_costs(standing, rows(run, "costs"), rows(run, "audit"))),
+        "\n".join(_chosen_rates(standing)),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _made(run: str) -> str:
