@@ -1,7 +1,7 @@
 """Write the tables of docs/league.md from the records of leagues.
 
-python docs/league.py [RESULTS]: from docs/records, or from the runs of RESULTS by those names, whose records
-are copied there first.
+python docs/league.py [RESULTS]: from docs/records, or from the runs league, league-rates and
+league-tiny below RESULTS, whose records are copied there first.
 """
 
 from __future__ import annotations
@@ -107,6 +107,18 @@ def _against(run: str) -> Iterator[str]:
     yield "| --- |" + " --- |" * len(worlds)
     for method, found in gaps.items():
         yield f"| {method} | {' | '.join(found.get(world, '-') for world in worlds)} |"
+
+
+def _chosen_rates(standing: Sequence[Row]) -> Iterator[str]:
+    """The rate of each method in each world, where they differ."""
+    worlds = list(dict.fromkeys(row["world"] for row in standing))
+    known = {(row["world"], row["method"]): f"{row['rate']:g}" for row in standing}
+    if len(set(known.values())) < 2:
+        return
+    yield f"| rate chosen | {' | '.join(worlds)} |"
+    yield "| --- |" + " --- |" * len(worlds)
+    for method in dict.fromkeys(row["method"] for row in standing):
+        yield f"| {method} | {' | '.join(known.get((world, method), '-') for world in worlds)} |"
 
 
 def _costs(standing: Sequence[Row], costs: Sequence[Row], audit: Sequence[Row]) -> Iterator[str]:

@@ -15,6 +15,7 @@ PREDICTORS: Mapping[str, str] = {
     "audit": "the audit's signal per generated step in its small worlds",
     "base": "the signal per generated step at each world's base policy",
     "aligned": "the part of that signal along the gradient of J",
+    "updates": "the number of updates that the budget buys, which knows of no signal",
 }
 
 
@@ -35,6 +36,7 @@ def agreement(
         "audit": dict.fromkeys(league, small_world_scores(audit)),
         "base": _of_signals(signals, "signal_per_step"),
         "aligned": _of_signals(signals, "aligned_per_step"),
+        "updates": _updates(league),
     }
     rows = []
     for predictor, scores in known.items():
@@ -68,6 +70,14 @@ def _of_signals(signals: Sequence[Row], column: str) -> dict[str, dict[str, floa
     for row in signals:
         found.setdefault(row["world"], {})[row["method"]] = row[column]
     return found
+
+
+def _updates(league: dict[str, dict[str, list[Row]]]) -> dict[str, dict[str, float]]:
+    """What a prediction has to surpass: who steps most often for the budget."""
+    return {
+        world: {m: float(np.mean([row["updates"] for row in rows])) for m, rows in methods.items()}
+        for world, methods in league.items()
+    }
 
 
 _FEWEST = 4

@@ -400,7 +400,13 @@ def test_agreement_is_found_where_there_is_one_and_not_where_there_is_none() -> 
     assert found["aligned", "w"]["correlation"] == pytest.approx(-1)
     doubtful = found["audit", None]
     assert doubtful["lower"] < 0 < doubtful["upper"]
+    # All have as many updates here, which orders nobody.
+    assert not any(r["predictor"] == "updates" for r in rows)
     assert agreement(league, [], [], 500, Key.of(0)) == []
+    more = {w: {n: [r | {"updates": i} for r in league[w][n]] for i, n in enumerate(names)}
+            for w in league}  # fmt: skip
+    (*_, last) = agreement(more, [], [], 500, Key.of(0))
+    assert (last["predictor"], last["correlation"]) == ("updates", pytest.approx(1))
 
 
 # --- the command ---------------------------------------------------------------------------------
