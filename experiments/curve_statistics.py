@@ -17,6 +17,7 @@ from cpi_theory.statistics.bootstrap import (
     paired_difference,
 )
 from cpi_theory.statistics.intervals import clustered_proportion
+from cpi_theory.statistics.medians import median_interval
 from experiments.documents.numbers import interval_text
 from experiments.runs.files import Row
 
@@ -288,7 +289,8 @@ def reach(curves: dict[tuple[str, str], Curves], axes: Sequence[str] = AXES) -> 
 
     The level lies midway between the first value and the best last value (interquartile mean) of
     any method in that world. Rows: `world`, `method`, `axis`, `level`, `median` over seeds (null
-    if fewer than half got there), `reached` of `seeds`.
+    if fewer than half got there) with `lower` and `upper` (95 %, null: so many seeds do not say;
+    see :func:`cpi_theory.statistics.medians.median_interval`), `reached` of `seeds`.
     """
     rows = []
     for world in dict.fromkeys(world for world, _ in curves):
@@ -305,19 +307,90 @@ def _half_way(here: Sequence[Curves]) -> float:
 
 
 def _reached(one: Curves, axis: str, level: float) -> Row:
-    times = [
-        _crossing(x, value, level) for x, value in zip(one.column(axis), one.values, strict=True)
-    ]
-    median = float(np.median(times))
+    times = _times(one, axis, level)
+    found = median_interval(times, _LEVEL)
     return {
         "world": one.world,
         "method": one.method,
         "axis": axis,
         "level": level,
-        "median": median if np.isfinite(median) else None,
+        "median": _finite(found.estimate),
+        "lower": _finite(found.lower),
+        "upper": _finite(found.upper),
         "reached": int(np.isfinite(times).sum()),
         "seeds": len(times),
     }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def speedups(
+    curves: dict[tuple[str, str], Curves],
+    axes: Sequence[str] = AXES,
+    contrasts: Sequence[tuple[str, str]] = CONTRASTS,
+) -> list[Row]:
+    """How many times as soon one method reaches the level of :func:`reach` as another.
+
+    Of each seed what the second method took is divided by what the first one took. A seed in which
+    one of them never gets there is infinitely far on one side; where neither does, or both are
+    there from the start, nothing is known of it, and the interval allows for anything.
+
+    Rows: `world`, `first`, `second`, `axis`, `level`, `speedup` (median over seeds, null: unknown)
+    with `lower` and `upper` (95 %, null: so many seeds do not say), `seeds`, and `shown`: whether
+    the interval excludes 1. A world with one seed has no rows.
+    """
+    rows = []
+    for world in dict.fromkeys(world for world, _ in curves):
+        level = _half_way([one for one in curves.values() if one.world == world])
+        for first, second in contrasts:
+            if (world, first) in curves and (world, second) in curves:
+                a, b = curves[world, first], curves[world, second]
+                if len(a.seeds) > 1:
+                    rows += [_speedup(a, b, axis, level) for axis in axes]
+    return rows
+
+
+def _speedup(first: Curves, second: Curves, axis: str, level: float) -> Row:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = _times(second, axis, level) / _times(first, axis, level)
+    # What is unknown counts for either end where it moves that end outwards.
+    low = median_interval(np.nan_to_num(ratios, nan=0.0, posinf=np.inf), _LEVEL)
+    high = median_interval(np.nan_to_num(ratios, nan=np.inf, posinf=np.inf), _LEVEL)
+    known = low.estimate == high.estimate
+    return {
+        "world": first.world,
+        "first": first.method,
+        "second": second.method,
+        "axis": axis,
+        "level": level,
+        "speedup": _finite(low.estimate) if known else None,
+        "lower": _finite(low.lower),
+        "upper": _finite(high.upper),
+        "seeds": len(ratios),
+        "shown": bool(low.lower > 1 or high.upper < 1),
+    }
+
+
+def speedup_verdicts(speedups: Sequence[Row]) -> tuple[str, ...]:
+    """One sentence per comparison and axis: who gets half-way sooner, if that is shown."""
+    return tuple(
+        f"{r['world']}, {r['axis']}: {r['first']} gets half-way {interval_text(r, 'speedup')} "
+        f"times as soon as {r['second']} ({r['seeds']} seeds): "
+        + (f"{_sooner(r)} is sooner." if r["shown"] else "not shown.")
+        for r in speedups
+    )
+
+
+def _sooner(row: Row) -> str:
+    return str(row["first"] if (row["lower"] or 0) > 1 else row["second"])
+
+
+def _times(one: Curves, axis: str, level: float) -> Floats:
+    """Where each seed first reaches `level`, shape (seeds,)."""
+    found = zip(one.column(axis), one.values, strict=True)
+    return np.array([_crossing(x, value, level) for x, value in found])
 
 
 def _crossing(x: Floats, value: Floats, level: float) -> float:

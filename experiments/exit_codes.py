@@ -16,7 +16,8 @@ TERMINATED = 143
 # 70 and 74 are EX_SOFTWARE and EX_IOERR of sysexits.h; 130 and 143 are a shell's 128 + signal.
 EXIT_CODES: Mapping[int, str] = {
     DONE: "done",
-    REFUTED: "done, but a claim did not hold: a bound was violated, an interval covers too seldom",
+    REFUTED: "done, but a claim did not hold: a bound was violated, an interval covers too seldom, "
+    "something that commands need is missing",
     MISTAKE: "could not run as asked; the message says what to change",
     LOST: "a worker, the cluster or a task past its time limit was lost; run the command again",
     DEFECT: "a defect of this program, with its traceback",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -49,7 +50,21 @@ def parse_options(
         description=cls.__doc__,
         config=(tyro.conf.AvoidSubcommands,),
     )
-    return parsed.settings, parsed.output, parsed.execution
+    return parsed.settings, getattr(parsed, "output", _OUTPUT), parsed.execution
+
+
+def option_parser(program: str, cls: type[Any]) -> Any:
+    """The options of a command as a parser, for whoever wants to list them; it parses nothing.
+
+    Returns: what has the attributes of an `argparse.ArgumentParser`.
+    """
+    invocation = _invocation(cls, cls())
+    with warnings.catch_warnings():
+        # tyro means to drop it one day: completion alone hangs on it, and its tests would notice.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return tyro.extras.get_parser(
+            invocation, prog=program, config=(tyro.conf.AvoidSubcommands,)
+        )
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:
@@ -109,14 +124,25 @@ def _filled(cls: type[Any], values: Any, arguments: Sequence[str]) -> Any:
 
 
 def _invocation(cls: type[Any], values: Any) -> Any:
-    """A dataclass of the command's own fields and of those that all commands share."""
+    """A dataclass of the command's own fields and of those that all commands share.
+
+    A command that writes one file has an `output` of its own.
+    """
     unnamed = tyro.conf.arg(name="")
     path_help = tyro.conf.arg(help="folder below which runs are stored", metavar="DIR")
+    json_help = tyro.conf.arg(help="print one JSON object instead of tables and sentences")
     file_help = tyro.conf.arg(help="TOML file with values for these options", metavar="FILE")
-    fields = [
+    fields: list[tuple[str, Any, Any]] = [
         ("settings", Annotated[cls, unnamed], dataclasses.field(default=values)),
         ("execution", Annotated[Execution, unnamed], dataclasses.field(default=Execution())),
         ("output", Annotated[Path, path_help], dataclasses.field(default=_OUTPUT)),
         ("config", Annotated[Path | None, file_help], dataclasses.field(default=None)),
+        (
+            "json",
+            Annotated[tyro.conf.FlagCreatePairsOff[bool], json_help],
+            dataclasses.field(default=False),
+        ),
     ]
+    own = {field.name for field in dataclasses.fields(cls)}
+    fields = [field for field in fields if field[0] not in own]
     return dataclasses.make_dataclass(cls.__name__, fields, frozen=True)

@@ -270,10 +270,10 @@ FIGURES: tuple[Entry, ...] = (
     Entry(
         "evaluate-results",
         "evaluate",
-        (("evaluate", "models"), ("evaluate", "comparisons")),
+        (("evaluate", "models"), ("evaluate", "comparisons"), ("evaluate", "methods")),
         results_figure,
         "Methods on benchmarks: a dot per seed and the mean (top), and differences paired by "
-        "problem and seed with 95 % intervals for other seeds and problems (bottom). A filled "
+        "problem and seed (bottom), with 95 % intervals for other seeds and problems. A filled "
         "marker: the p-value, adjusted by Holm over the benchmarks, is below .05.",
     ),
     Entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -185,3 +186,38 @@ _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
 }
 FORMATS = tuple(_METADATA)
+
+
+def inline_svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG element for a page that holds several.
+
+    Texts stay texts, which a reader may search and select; the width is left to the page, and the
+    identifiers of its parts begin with the name, as they must be unique in a page.
+
+    Args:
+        figure: what is drawn.
+        name: of the figure: letters, digits, ``.``, ``_`` and ``-``.
+    """
+    buffer = io.StringIO()
+    with style():
+        matplotlib.rcParams["svg.fonttype"] = "none"
+        figure.savefig(buffer, format="svg", metadata=_METADATA["svg"], transparent=True)
+    text = buffer.getvalue()
+    text = _COMMENT.sub("", text[text.index("<svg") :]).strip()
+    text = _SIZE.sub("", text, count=2).replace("'DejaVu Sans'", _FONTS)
+    used = set(_REFERENCE.findall(text))
+    text = _IDENTIFIER.sub(lambda m: f' id="{name}.{m[1]}"' if m[1] in used else "", text)
+    text = _REFERENCE.sub(lambda m: m[0].replace(f"#{m[1]}", f"#{name}.{m[1]}"), text)
+    return _TAG.sub(lambda m: _DIGITS.sub(r"\1", m[0]), text)
+
+
+# Verdana is as wide as the font that the layout was made for.
+_FONTS = "'DejaVu Sans', Verdana, sans-serif"
+_COMMENT = re.compile(r"\s*(?:<!--.*?-->|<metadata>.*?</metadata>)", re.DOTALL)
+_SIZE = re.compile(r' (?:width|height)="[^"]*pt"')
+_IDENTIFIER = re.compile(r' id="([^"]+)"')
+_REFERENCE = re.compile(r'(?:url\(|href=")#([^")]+)')
+_TAG = re.compile(r"<[^>]+>")
+
+# A hundredth of a point is finer than any screen.
+_DIGITS = re.compile(r"(\.\d\d)\d+")

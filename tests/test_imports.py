@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ def imports_by_name(module: str) -> list[str]:
     texts = [n.value for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant)]
     named = [text for text in texts if isinstance(text, str) and text.split(".")[0] in PACKAGES]
     if "COMMANDS" in source:
-        named += [f"{c.folder}.{part}" for c in COMMANDS.values() for part in ("config", "command")]
+        parts = [part for part in ("config", "command") if re.search(rf"\.{part}\b", source)]
+        named += [f"{c.folder}.{part}" for c in COMMANDS.values() for part in parts]
     return [name for name in named if name != module]
 
 
@@ -86,3 +88,26 @@ def test_the_theory_loads_neither_kernels_nor_worlds() -> None:
 def test_help_loads_neither_kernels_nor_models_nor_plots(arguments: list[str]) -> None:
     code = f"from experiments.cli import main\nassert main({arguments!r}) == 0"
     assert loaded_by(code, LEARNING | {"numba", "matplotlib"}) == []
+
+
+# What the extra `llm` brings, itself or through what it needs.
+OF_THE_EXTRA = sorted(
+    LEARNING | {"tokenizers", "sympy", "jinja2", "yaml", "httpx", "tenacity", "pandas", "requests"}
+)
+
+
+@pytest.mark.parametrize("name", ["verify", "compare", "audit", "learn", "frontier", "diagnose"])
+def test_commands_of_tabular_worlds_need_nothing_of_language_models(name: str) -> None:
+    code = f"""
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OF_THE_EXTRA!r}:
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Hidden())
+import experiments.{name}.config, experiments.{name}.command
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -66,7 +66,7 @@ def wilson_interval(successes: ArrayLike, trials: ArrayLike, level: float = 0.95
         raise InvalidInput(
             "successes", successes, f"not within [0, trials = {trials!r}]", "count them again"
         )
-    found = _wilson(s / n, n, normal_quantile(level))
+    found = wilson_ends(s / n, n, normal_quantile(level))
     if found.estimate.ndim:
         return found
     return Interval(float(found.estimate), float(found.lower), float(found.upper))
@@ -126,7 +126,7 @@ def clustered_proportion(successes: ArrayLike, trials: ArrayLike, level: float =
     if spread > 0:
         most = max(float(total), effective)
         effective = spread / variance if variance * most > spread else most
-    found = _wilson(p, effective, student_quantile(level, clusters - 1))
+    found = wilson_ends(p, effective, student_quantile(level, clusters - 1))
     return Interval(p, float(found.lower), float(found.upper))
 
 
@@ -142,7 +142,14 @@ def _clusters(successes: ArrayLike, trials: ArrayLike) -> tuple[Array, Array]:
     return s[kept], n[kept]
 
 
-def _wilson(p: Any, n: Any, z: float) -> Interval:
+def wilson_ends(p: Any, n: Any, z: float) -> Interval:
+    """The formula of :func:`wilson_interval` for any quantile and effective number of trials.
+
+    Args:
+        p: proportions in [0, 1]; a number, or an array of any shape.
+        n: effective numbers of trials, > 0, of the same shape.
+        z: the quantile of a normal or Student distribution.
+    """
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # At p = 0 and 1 the ends are exact; rounding must not put the estimate outside.

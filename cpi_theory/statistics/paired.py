@@ -3,7 +3,7 @@ r"""Comparing methods that were evaluated on the same problems, from several see
 Both seeds and problems are drawn: a claim about a *method* has to hold for other seeds and for
 other problems. So the differences :math:`d_{sp}` of two methods on problem p under seed s are
 analysed as a two-way table with random rows and columns: seeds that agree on few problems say
-little, and so do many problems under three seeds.
+little, and so do many problems under three seeds. The scores of one method are such a table, too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.randomness import Key
-from cpi_theory.statistics.intervals import Array, Interval
+from cpi_theory.statistics.intervals import Array, Interval, wilson_ends
 from cpi_theory.statistics.quantiles import student_p_value, student_quantile
 
 _EXACT = 12
@@ -97,6 +97,45 @@ def compare_paired(
         problems,
         freedom,
     )
+
+
+def mean_score(scores: ArrayLike, level: float = 0.95, trials: int = 1) -> Interval:
+    r"""Estimate the mean score of a method, for other seeds and other problems.
+
+    The variance of the mean is that of :func:`compare_paired`. It is turned into the number of
+    independent trials that would have it, :math:`p (1 - p) / \mathrm{var}` (at most those that
+    there were), and that goes into the Wilson formula with a Student quantile: the interval
+    stays in [0, 1] and does not shrink to a point where a method has no success. Where all scores
+    are 0, or all are 1, each problem counts as one trial.
+
+    With one seed this is :func:`~cpi_theory.statistics.intervals.clustered_proportion` over the
+    problems, and speaks of the evaluated model rather than of the method.
+
+    Args:
+        scores: such as pass rates, shape (seeds, problems), each in [0, 1]; two problems at least.
+        level: probability with which the interval covers.
+        trials: attempts behind each score.
+
+    Raises:
+        InvalidInput: the scores are no such table.
+
+    Source: E. B. Wilson, JASA 22 (1927); for the variance see :func:`compare_paired`.
+    """
+    table = np.asarray(scores, np.float64)
+    if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
+        remedy = "give (seeds, problems), of two problems or more"
+        raise InvalidInput("scores", table.shape, "not a table of two problems", remedy)
+    if not ((table >= 0) & (table <= 1)).all():
+        raise InvalidInput("scores", table, "not all in [0, 1]", "divide by the highest reward")
+    check_count("trials", trials)
+    error, freedom = _standard_error(table)
+    mean, problems, most = float(table.mean()), table.shape[1], float(table.size * trials)
+    spread, effective = mean * (1 - mean), float(problems)
+    if spread > 0:
+        effective = spread / error**2 if error**2 * most > spread else most
+    quantile = student_quantile(level, freedom if error else problems - 1.0)
+    found = wilson_ends(mean, effective, quantile)
+    return Interval(mean, float(found.lower), float(found.upper))
 
 
 def _standard_error(gaps: Array) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from experiments.anatomy import summary
 from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.samples import reset_rows
 from experiments.anatomy.tree import TreeSpec, tree_rows
+from experiments.console import give
 from experiments.curve_statistics import difference_text
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
@@ -40,6 +41,7 @@ def run(config: AnatomyConfig, output: Path, execution: Execution, console: Cons
         tree = sweep(tree_rows, trees, record, "tree", execution, console)
         parts = summaries(rows, tree, config.resamples, Key.of(config.seed))
         tables = derive(record, parts, ("resets", "tree"), console)
+    give(console, tables)
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import interval_text, share_text
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from llm.models.settings import TINY_NAME
+from paper_figs.published import within
 from paper_figs.rows import one, select
 
 
@@ -27,7 +37,13 @@ def anatomy_section(run: Run) -> list[Block]:
         Verdicts((*accuracy_verdicts(accuracy), *gap_verdicts(gaps))),
         Verdicts(signal_verdicts(run.read("signals"))),
         Heading("Suffixes that succeed", 3),
-        DataTable.of(rates, ("world", "kind", "rate", "lower", "upper", "resets", "prompts")),
+        DataTable.of(
+            rates,
+            ("world", "kind", "rate", "lower", "upper", "resets", "prompts"),
+            "Compare each kind with its control, whose resets keep as much of another failure.",
+        ),
+        Heading("Beside the paper", 3),
+        published_deviations(run.read("corrections")),
     ]
 
 
@@ -51,6 +67,54 @@ def accuracy_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
             text += f", a random step in {share_text(random[0])}."
         sentences.append(text)
     return tuple(sentences)
+
+
+def anatomy_answers(run: Run) -> tuple[Answer, ...]:
+    """How often the model finds its own first error, where it does worst and best."""
+    rows = [
+        row
+        for row in run.read("accuracy")
+        if (row["kind"], row["measure"]) == ("self", "exact") and row["estimate"] is not None
+    ]
+    if not rows:
+        return ()
+    worst, best = (pick(rows, key=lambda row: float(row["estimate"])) for pick in (min, max))
+    text = f"On {worst['world']} it names the first error in so many of {worst['asked']} failures"
+    if len(rows) > 1:
+        text += f", the least of {len(rows)} worlds; at best {share_text(best)} ({best['world']})"
+    random = select(run.read("accuracy"), world=worst["world"], kind="random", measure="exact")
+    if random:
+        text += f"; a random step is right in {share_text(random[0])}"
+    about = "tiny model's own failures" if _tiny(run) else "a model's own failures"
+    return (Answer(Question.LOCALIZER, about, share_text(worst), f"{text}.", run.directory.name),)
+
+
+def _tiny(run: Run) -> bool:
+    return bool((run.config.get("model") or {}).get("path") == TINY_NAME)
+
+
+def published_deviations(rows: Sequence[Row]) -> DataTable:
+    """Where named steps lie from the first error, and what their suffixes come to: paper and here.
+
+    Args:
+        rows: of the table ``corrections``.
+    """
+    own = [r for r in rows if r["kind"] == "self" and r["deviation"] is not None]
+    reach = max((abs(r["deviation"]) for r in own), default=1)
+    paper: list[Row] = [
+        {"where": "paper: OLMo-3-7B", "deviation": d.deviation, "rate": d.corrected}
+        | {"resets": d.prompts}
+        for d in within(reach)
+    ]
+    here: list[Row] = [{**r, "where": f"here: {r['world']}"} for r in own]
+    return DataTable.of(
+        [*paper, *here],
+        ("where", "deviation", "rate", "lower", "upper", "resets"),
+        "Share of suffixes that succeed, by how many thoughts after the first error the named step "
+        "is (before it: negative; the outermost hold all beyond). In the paper a larger model says "
+        "where the error is, without a solution; here an exact checker does.",
+        published=True,
+    )
 
 
 _GAPS = {

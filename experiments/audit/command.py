@@ -23,6 +23,7 @@ from experiments.audit.counterexample import as_test, file_name
 from experiments.audit.subjects import expanded, own_source, subject
 from experiments.audit.summary import MEANING, summarise
 from experiments.audit.trial import Trial, tried, world_of
+from experiments.console import give
 from experiments.documents.numbers import number
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -44,6 +45,7 @@ def run(config: AuditConfig, output: Path, execution: Execution, console: Consol
         rows = sweep(tried, trials(config), record, "trials", execution, console)
         summary = record.once("summary", lambda: summarise(rows), tables=("trials",))
         files = _stored(config, record, summary) if config.counterexamples else []
+    give(console, {"summary": summary, "counterexamples": [str(file) for file in files]})
     show(summary, files, console)
     console.print(f"records: {record.directory}")
     return DONE if all(row["holds"] for row in summary) else REFUTED

@@ -42,10 +42,17 @@ def _about(name: str, found: Counterexample) -> str:
     of = f"{prompts} prompt{'s' * (prompts > 1)}, {states} state{'s' * (states > 1)}"
     steps = f"{horizon} step{'s' * (horizon > 1)}"
     return (
-        f"Smallest known world on which {name} is not what it should be: {of}, {steps}.\n\n"
+        f"Smallest known world on which {importable(name)} is not what it should be: "
+        f"{of}, {steps}.\n\n"
         f"Groups of {found.rollouts} rollouts. Found by `cpi-resets audit`:\n"
         f"{_wrapped(sentence(found.judgement))}."
     )
+
+
+def importable(name: str) -> str:
+    """An estimator's name without the folder of its file, which is this machine's affair."""
+    where, colon, attribute = name.rpartition(":")
+    return f"{Path(where).stem if where.endswith('.py') else where}{colon}{attribute}"
 
 
 def _wrapped(text: str, width: int = 96) -> str:
@@ -76,14 +83,12 @@ def _bound(name: str) -> str:
         return (
             f"# How the library's own code is called.{code}\n\nestimator = estimator({attribute!r})"
         )
-    if where.endswith(".py"):
-        file = Path(where)
-        folder = str(file.resolve().parent)
-        return (
-            "# Where it was found; import it as your tests do.\n"
-            f"sys.path.insert(0, {folder!r})\nfrom {file.stem} import {attribute} as estimator"
-        )
-    return f"from {where} import {attribute} as estimator"
+    where, _, attribute = importable(name).rpartition(":")
+    return (
+        f"# {where} must be importable where this test runs: installed, beside this file, or by\n"
+        "# PYTHONPATH=FOLDER with the folder that it is in.\n"
+        f"from {where} import {attribute} as estimator"
+    )
 
 
 def _written(node: Node) -> str:

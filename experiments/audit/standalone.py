@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys  # noqa: F401 - the estimator's lines may need it
 from fractions import Fraction as F  # noqa: F401 - worlds are written with it
 from types import SimpleNamespace
 

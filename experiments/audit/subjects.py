@@ -18,7 +18,7 @@ from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
 from cpi_theory.audit.batch import Estimator
 from cpi_theory.audit.subject import Subject
-from cpi_theory.checks import InvalidInput, check_choice
+from cpi_theory.checks import InvalidInput, check_choice, choose_among, nearest
 from cpi_theory.seam import Algorithm
 
 Layout = Literal["group", "resets"]
@@ -93,10 +93,11 @@ def subject(name: str, rollouts: int, layout: Layout = "group", exact: bool = Fa
 def _of_library(library: str, name: str) -> Any:
     if library == "trl":
         peer = _peer("trl")
-        check_choice("estimator trl", name, tuple(peer.SETTINGS))
+        known = tuple(peer.SETTINGS)
     else:
         peer = _verl()
-        check_choice("estimator verl", name, (*peer.names(), *peer.VARIANTS))
+        known = (*peer.names(), *peer.VARIANTS)
+    check_choice("estimator", f"{library}:{name}", tuple(f"{library}:{one}" for one in known))
     return peer.estimator(name)
 
 
@@ -105,12 +106,14 @@ def _named(name: str) -> Any:
     if where in ("trl", "verl"):
         return _of_library(where, attribute)
     if not where:
-        known = ", ".join(OURS)
-        remedy = f"choose one of {known}, trl:NAME, verl:NAME, or give module:NAME or file.py:NAME"
+        remedy = f"{choose_among(name, OURS)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
         raise InvalidInput("estimator", name, "unknown", remedy)
     module = module_of(where)
     if not hasattr(module, attribute):
-        raise InvalidInput("estimator", name, f"{where} has no {attribute}", "check the spelling")
+        known = [one for one in vars(module) if not one.startswith("_")]
+        near = nearest(attribute, known)
+        remedy = "check the spelling" if near is None else f"did you mean {where}:{near}?"
+        raise InvalidInput("estimator", name, f"{where} has no {attribute}", remedy)
     return getattr(module, attribute)
 
 

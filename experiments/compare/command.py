@@ -35,6 +35,7 @@ from experiments.compare.plan import lines
 from experiments.compare.report import lowest_levels
 from experiments.compare.settings import Line, Setting
 from experiments.compare.summary import bounds_against_facts, imperfect_oracles
+from experiments.console import give
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
@@ -66,6 +67,7 @@ def run(config: CompareConfig, output: Path, execution: Execution, console: Cons
             "anatomy": lambda: anatomy(spec),
         }
         derive(result, pictures, (), console)
+    give(console, tables)
     console.print(exponent_table(samples, gains))
     console.print()
     console.print(baseline_table(tables["baselines"]))

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import agreement, interval_text
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -30,6 +38,57 @@ def exponent_verdicts(samples: Sequence[Row], gains: Sequence[Row]) -> tuple[str
             theory = f"theory says {row['expected']:g} while L_w stays the same"
             sentences.append(f"{row['resets']} resets, {place}: {fact}; {theory}.")
     return tuple(sentences)
+
+
+_BASE_LINE = {"kind": "exponent", "base": True, "dial": "coverage"}
+
+_SITUATIONS = {
+    "with random resets and one parameter for all states": ("aliased", "random"),
+    "with random resets and one for each state": ("statewise", "random"),
+    "with oracle resets": ("aliased", "oracle"),
+}
+
+
+def compare_answers(run: Run) -> tuple[Answer, ...]:
+    """What the samples for a right choice cost in coverage, and what an imperfect oracle saves."""
+    samples = run.read("samples")
+    fits = {
+        where: one(samples, **_BASE_LINE, quantity="samples", learner=learner, resets=resets)
+        for where, (learner, resets) in _SITUATIONS.items()
+    }
+    parts = [
+        f"(1/p)^{interval_text(row, 'exponent')} {where} (theory: {row['expected']:g})"
+        for where, row in fits.items()
+    ]
+    first = next(iter(fits.values()))
+    sentence = f"Samples for a right choice grow as {', '.join(parts)}."
+    return (
+        Answer(
+            Question.SAVINGS,
+            "exponent of 1/p",
+            interval_text(first, "exponent"),
+            sentence,
+            run.directory.name,
+        ),
+        *_imperfect_answer(run),
+    )
+
+
+def _imperfect_answer(run: Run) -> tuple[Answer, ...]:
+    if not run.has("imperfect"):
+        return ()
+    rows = need(run.read("imperfect"), "imperfect oracle")
+    held = sum(
+        r["samples_saved_lower"] <= r["samples_saved_theory"] <= r["samples_saved_upper"]
+        for r in rows
+    )
+    worse = sum(r["gain_factor"] < 1 for r in rows)
+    sentence = (
+        f"So many intervals of what an oracle that errs saves in samples hold what T6 says; in "
+        f"{worse} of {len(rows)} settings a step of random resets gains more than one of its own."
+    )
+    number = f"{held} of {len(rows)}"
+    return (Answer(Question.SAVINGS, "imperfect oracles", number, sentence, run.directory.name),)
 
 
 def _situations(fits: Sequence[Row]) -> list[tuple[str, str]]:
@@ -163,7 +222,11 @@ def _baselines(rows: Sequence[Row]) -> list[Block]:
     return [
         Heading("What the chooser subtracts from returns", 3),
         Verdicts((f"Trials against those of the best baseline, in the worst class: {named}.",)),
-        DataTable.of(rows, ("class", "baseline", "samples", "lower", "upper")),
+        DataTable.of(
+            rows,
+            ("class", "baseline", "samples", "lower", "upper"),
+            "Trials that each baseline takes in each class: fewer is better.",
+        ),
     ]
 
 
@@ -203,5 +266,9 @@ def compare_section(run: Run) -> list[Block]:
         *_baselines(baselines),
         Heading("On other worlds", 3),
         Verdicts(world_verdicts(worlds)),
-        DataTable.of(worlds, (*columns, *measured)),
+        DataTable.of(
+            worlds,
+            (*columns, *measured),
+            "One step on each world: the gain beside what T2 and T1s guarantee of it.",
+        ),
     ]

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
+from experiments.console import give
 from experiments.data.config import DataConfig
 from experiments.errors import CannotWrite
 from experiments.execution.settings import Execution
@@ -19,6 +20,9 @@ from llm.data.recipes.recipe import Licence, Official, Recipe, Shuffled
 
 def run(config: DataConfig, output: Path, _execution: Execution, console: Console) -> int:
     """Do what is asked; 0 when done."""
+    if config.action == "list":
+        about = [{"name": recipe.name, "about": recipe.about} for recipe in CATALOGUE.values()]
+        give(console, {"benchmarks": about})
     lines = _list() if config.action == "list" else _of_one(config, output)
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from experiments.console import give
 from experiments.diagnose.order import (
     MeasurementSpec,
     PredictionSpec,
@@ -60,6 +61,7 @@ def validate(config: DiagnoseConfig, output: Path, execution: Execution, console
     with record.lock(), record.timed("validate"):
         rows = sweep(validation_rows, specs, record, "intervals", execution, console)
         coverage = record.once("coverage", lambda: coverage_rows(rows), ("intervals",))
+    give(console, {"coverage": coverage})
     short = [row for row in coverage if row["covered"] < _LEAST]
     table = Table("world", "numbers", "least", "median", "below 90 %", box=None)
     for setting in VALIDATION:
@@ -86,6 +88,7 @@ def compare_orders(
         both = ("predicted", "measured")
         rows = record.once("settings", lambda: order_rows(predicted, measured), both)
         (found,) = record.once("agreement", lambda: [agreement_row(rows)], ("settings",))
+    give(console, {"settings": rows, "agreement": [found]})
     _print_orders(rows, console)
     for sentence in order_sentences(rows, found):
         console.print(f"- {sentence}", markup=False)

@@ -28,6 +28,7 @@ from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval
+from experiments.console import give
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.diagnose.cost import Plan, plan, trial, upper_limit
@@ -57,6 +58,7 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("diagnose"):
         tables = diagnosed(config, record, console)
+    give(console, tables)
     show(tables, console)
     console.print(f"records: {record.directory}")
     return 0

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from experiments.diagnose.unknown import unknown_sentences
 from experiments.diagnose.verdict import coverage_sentence, order_sentences
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.runs.store import Run
 from paper_figs.rows import need, one
 
@@ -27,9 +35,37 @@ def diagnose_section(run: Run) -> list[Block]:
             "step of another failure of the same prompt."
         ),
         Verdicts(sentences),
-        DataTable.of(known_ones, ("section", "name", *_ENDS)),
+        DataTable.of(
+            known_ones,
+            ("section", "name", *_ENDS),
+            "Every number of the diagnosis that is known.",
+        ),
         *map(Paragraph, unknown_sentences(estimates)),
     ]
+
+
+def diagnose_answers(run: Run) -> tuple[Answer, ...]:
+    """Whether resets are predicted to be worth it here, and how sure that is."""
+    summary, said = one(run.read("summary")), need(run.read("verdict"), "sentence")
+    ahead = run.read("order") if run.has("order") else []
+    number = "not decided"
+    if ahead:
+        row = ahead[0]
+        number = f"{row['first']} before {row['second']}: {row['ahead']:.0%}"
+    return (
+        Answer(
+            Question.WORTH, str(summary["world"]), number, said[0]["sentence"], run.directory.name
+        ),
+    )
+
+
+def order_answers(run: Run) -> tuple[Answer, ...]:
+    """Whether such predictions come true."""
+    rows, found = need(run.read("settings"), "setting"), one(run.read("agreement"))
+    sentences = order_sentences(rows, found)
+    about = f"predictions, {found['settings']} settings"
+    number = f"Kendall {found['kendall']:.2f} (p = {found['chance']:.2g})"
+    return (Answer(Question.WORTH, about, number, sentences[0], run.directory.name),)
 
 
 def validate_section(run: Run) -> list[Block]:
@@ -40,8 +76,7 @@ def validate_section(run: Run) -> list[Block]:
     return [
         Heading("Do the intervals of a diagnosis hold?"),
         Verdicts((coverage_sentence(rows),)),
-        Paragraph("The numbers that were covered least often:"),
-        DataTable.of(worst, columns),
+        DataTable.of(worst, columns, "The numbers that were covered least often."),
     ]
 
 
@@ -53,5 +88,9 @@ def order_section(run: Run) -> list[Block]:
     return [
         Heading("Does a diagnosis predict which method learns faster?"),
         Verdicts(order_sentences(rows, found)),
-        DataTable.of(rows, ("setting", "success", *means, *gap)),
+        DataTable.of(
+            rows,
+            ("setting", "success", *means, *gap),
+            "Every setting: agree says whether SRPO and GRPO came out as predicted.",
+        ),
     ]

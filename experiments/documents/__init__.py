@@ -1,1 +1,1 @@
-"""Documents made of blocks, as HTML and Markdown, and numbers as readers see them."""
+"""Documents made of blocks and answers, and numbers as readers see them."""

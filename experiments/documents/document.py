@@ -1,11 +1,13 @@
-"""A report as a list of blocks, written as one self-contained HTML page and as Markdown."""
+"""Reports as values: blocks, answers to questions, and the same as Markdown.
+
+A page for browsers is made of them by :mod:`experiments.report.page`.
+"""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True)
@@ -32,60 +34,146 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class DataTable:
-    """A table of texts and numbers; floats are shown with three significant digits."""
+    """A table of texts and numbers; floats are shown with three significant digits.
+
+    Attributes:
+        columns: their names.
+        rows: a value per column each.
+        caption: what it holds and what to look at.
+        published: whether numbers of the paper are among them, which the page marks.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    caption: str = ""
+    published: bool = False
 
     @classmethod
-    def of(cls, rows: Sequence[dict[str, object]], columns: Sequence[str]) -> DataTable:
+    def of(
+        cls,
+        rows: Sequence[dict[str, object]],
+        columns: Sequence[str],
+        caption: str = "",
+        published: bool = False,
+    ) -> DataTable:
         """The named columns of some records."""
-        return cls(tuple(columns), tuple(tuple(row.get(c) for c in columns) for row in rows))
+        cells = tuple(tuple(row.get(c) for c in columns) for row in rows)
+        return cls(tuple(columns), cells, caption, published)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with its caption and the path of its file, relative to the report."""
+    """A figure.
+
+    Attributes:
+        path: of its PNG file, relative to the report.
+        svg: the same as an SVG element that needs no other file.
+        caption: what it shows and what to look at.
+        data: names ("run/table") of the tables that it is drawn from.
+    """
 
     path: str
-    png: bytes
+    svg: str
     caption: str
+    data: tuple[str, ...] = ()
 
 
 Block = Heading | Paragraph | Verdicts | DataTable | Picture
 
 
-def as_html(title: str, blocks: Sequence[Block]) -> str:
-    """One page that needs no other file: pictures are inside it."""
-    body = "\n".join(_html(block) for block in blocks)
-    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{_CSS}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+class Question(Enum):
+    """What a report answers at its top, in this order."""
+
+    BOUNDS = "Do the bounds hold, and how tight are they?"
+    SAVINGS = "What do resets save?"
+    LOCALIZER = "How good is the localiser?"
+    LEARNING = "Who learns faster?"
+    WORTH = "Is it worth it here?"
+    UNSEEN = "What was not seen?"
 
 
-def as_markdown(blocks: Sequence[Block]) -> str:
-    """The same as Markdown; pictures are links to their files."""
+@dataclass(frozen=True)
+class Answer:
+    """A sentence about a question, as the records of one run decide it.
+
+    Attributes:
+        question: which.
+        about: what it was measured on, in a few words.
+        number: the number that decides it, with its interval where it has one.
+        sentence: what that means.
+        run: name of the run that it comes from; none: of all.
+        published: whether it is the paper's.
+    """
+
+    question: Question
+    about: str
+    number: str
+    sentence: str
+    run: str = ""
+    published: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a report says of one run.
+
+    Attributes:
+        run: its name.
+        blocks: of them the first is the heading.
+        page: a page of the run's own that lies beside the report, relative to it; none: "".
+    """
+
+    run: str
+    blocks: tuple[Block, ...]
+    page: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its heading."""
+        first = self.blocks[0]
+        return first.text if isinstance(first, Heading) else self.run
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole report.
+
+    Attributes:
+        title: its heading.
+        preface: how to read it.
+        answers: what the first screen says.
+        sections: one per run.
+        made: how it was made, the last section.
+        machines: where its runs were made.
+    """
+
+    title: str
+    preface: str
+    answers: tuple[Answer, ...] = ()
+    sections: tuple[Section, ...] = ()
+    made: tuple[Block, ...] = ()
+    machines: tuple[str, ...] = ()
+
+    def answering(self, question: Question) -> tuple[Answer, ...]:
+        """The answers to one question."""
+        return tuple(answer for answer in self.answers if answer.question is question)
+
+
+def as_markdown(report: Report) -> str:
+    """The report as Markdown; pictures are links to their files."""
+    blocks: list[Block] = [Heading(report.title, 1), Paragraph(report.preface)]
+    for question in Question:
+        answers = report.answering(question)
+        said = tuple(f"{one.about}: {one.number}. {one.sentence}" for one in answers)
+        blocks += [Heading(question.value, 3), Verdicts(said)] if said else []
+    for section in report.sections:
+        blocks += section.blocks
+    return blocks_as_markdown([*blocks, *report.made])
+
+
+def blocks_as_markdown(blocks: Sequence[Block]) -> str:
+    """Blocks as Markdown."""
     return "\n\n".join(_markdown(block) for block in blocks) + "\n"
-
-
-def _html(block: Block) -> str:
-    if isinstance(block, Heading):
-        return f"<h{block.level}>{html.escape(block.text)}</h{block.level}>"
-    if isinstance(block, Paragraph):
-        return f"<p>{html.escape(block.text)}</p>"
-    if isinstance(block, Verdicts):
-        items = "".join(f"<li>{html.escape(s)}</li>" for s in block.sentences)
-        return f"<ul>{items}</ul>"
-    if isinstance(block, Picture):
-        data = base64.b64encode(block.png).decode()
-        caption = html.escape(block.caption)
-        image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
-        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
-    head = "".join(f"<th>{html.escape(c)}</th>" for c in block.columns)
-    lines = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(shown(v))}</td>" for v in row) + "</tr>"
-        for row in block.rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{lines}\n</tbody></table>"
 
 
 def _markdown(block: Block) -> str:
@@ -99,7 +187,8 @@ def _markdown(block: Block) -> str:
         return f"![{block.caption}]({block.path})\n\n*{block.caption}*"
     lines = [block.columns, ("---",) * len(block.columns), *block.rows]
     cells = (" | ".join(shown(v).replace("|", "\\|") for v in line) for line in lines)
-    return "\n".join(f"| {line} |" for line in cells)
+    table = "\n".join(f"| {line} |" for line in cells)
+    return f"{table}\n\n*{block.caption}*" if block.caption else table
 
 
 def shown(value: object) -> str:
@@ -112,16 +201,3 @@ def shown(value: object) -> str:
         large = 1000 <= abs(value) < 1e15
         return f"{value:,.0f}" if large else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-_CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto;
-       padding: 0 1rem; }
-h1, h2, h3 { line-height: 1.2; margin-top: 2rem; }
-figure { margin: 1.5rem 0; }
-figure img { max-width: 100%; height: auto; }
-figcaption { color: #555; font-size: 0.9rem; }
-table { border-collapse: collapse; font-size: 0.85rem; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.6rem; text-align: left; }
-td { font-variant-numeric: tabular-nums; }
-"""

@@ -2,9 +2,9 @@
 
 Tables of the run: ``attempts`` (a row per model, problem and attempt; see
 :func:`experiments.evaluate.samples.attempt_rows`), and what is made of them: ``models``,
-``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`). Where attempts are
-corrected: ``chains`` (:func:`experiments.evaluate.chains.chain_rows`), ``corrections`` and
-``rivals`` (:mod:`experiments.evaluate.correction_summary`).
+``methods``, ``comparisons`` and ``aggregates`` (:mod:`experiments.evaluate.summary`). Where
+attempts are corrected: ``chains`` (:func:`experiments.evaluate.chains.chain_rows`),
+``corrections`` and ``rivals`` (:mod:`experiments.evaluate.correction_summary`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,26 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.randomness import Key
+from experiments.console import give
 from experiments.documents.document import shown
-from experiments.documents.numbers import number, with_ends
+from experiments.documents.numbers import interval_text, number, with_ends
 from experiments.evaluate import correction_summary, summary
 from experiments.evaluate.chains import chain_rows
 from experiments.evaluate.config import EvaluateConfig
-from experiments.evaluate.held_out import check_held_out
-from experiments.evaluate.report import CORRECTED, comparison_verdicts, correction_verdicts
+from experiments.evaluate.held_out import check_held_out, kept_private
+from experiments.evaluate.report import (
+    CORRECTED,
+    comparison_verdicts,
+    correction_verdicts,
+    token_verdicts,
+)
 from experiments.evaluate.samples import attempt_rows
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from paper_figs.rows import select
 
 _RESAMPLES = 2000
 
@@ -38,7 +45,10 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
     record = Run.open(output, config.name, config, config.seed)
     specs, corrected = config.specs(), config.correction_specs()
     check_held_out(config)
+    private = kept_private(config)
     with record.lock(), record.timed("evaluate"):
+        if private:
+            record.keep_private()
         attempts = sweep(attempt_rows, specs, record, "attempts", execution, console)
         parts = summaries(attempts, config)
         tables = derive(record, parts, ("attempts",), console)
@@ -46,7 +56,12 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
             chains = sweep(chain_rows, corrected, record, "chains", execution, console)
             parts = correction_summaries(chains, attempts, config)
             tables |= derive(record, parts, ("chains", "attempts"), console)
+    give(console, tables)
     print_tables(tables, console)
+    if private:
+        names = ", ".join(private)
+        text = f"The records hold the texts of {names}, which must not be passed on: git ignores"
+        console.print(f"{text} the folder, and nobody should publish it.", markup=False)
     console.print(f"records: {record.directory}")
     return 0
 
@@ -56,7 +71,8 @@ def summaries(attempts: Sequence[Row], config: EvaluateConfig) -> dict[str, Comp
     scores = summary.scores_by_problem(attempts, config.attempts.ks)
     key = Key.of(config.seed).child("evaluate", "summary")
     return {
-        "models": lambda: summary.models(attempts, scores),
+        "models": lambda: summary.models(attempts, scores, config.tokenizers()),
+        "methods": lambda: summary.methods(attempts, scores),
         "comparisons": lambda: summary.comparisons(scores, key),
         "aggregates": lambda: summary.aggregates(scores, _RESAMPLES, key),
     }
@@ -88,17 +104,19 @@ def print_corrections(corrections: Sequence[Row], rivals: Sequence[Row], console
 
 
 def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
-    """Print means over seeds, and a sentence per comparison."""
+    """Print means over seeds and problems, and a sentence per comparison."""
     models = tables["models"]
-    names = [n for n in models[0] if n in summary.MEASURES or n.startswith("pass@")]
-    table = Table("benchmark", "method", "seeds", *names, "tokens", box=None)
+    table = Table("benchmark", "method", "seeds", "tokens", "measure", "right, 95 %", box=None)
     for benchmark, method in dict.fromkeys((r["benchmark"], r["method"]) for r in models):
-        rows = [r for r in models if (r["benchmark"], r["method"]) == (benchmark, method)]
-        means = [number(sum(r[name] for r in rows) / len(rows), ".3f") for name in names]
-        tokens = number(sum(r["tokens"] for r in rows) / len(rows), ".0f")
-        table.add_row(benchmark, method, str(len(rows)), *means, tokens)
+        own = select(models, benchmark=benchmark, method=method)
+        tokens = number(sum(r["tokens"] for r in own) / len(own), ".0f")
+        labels = (benchmark, method, str(len(own)), tokens)
+        for row in select(tables["methods"], benchmark=benchmark, method=method):
+            table.add_row(*labels, row["measure"], interval_text(row, "estimate", ".3f"))
+            labels = ("", "", "", "")
     console.print(table)
-    for sentence in comparison_verdicts(tables["comparisons"]):
+    console.print("(intervals: for other problems and, where there are several, other seeds)")
+    for sentence in (*comparison_verdicts(tables["comparisons"]), *token_verdicts(models)):
         console.print(f"- {sentence}", markup=False)
     for row in tables["aggregates"]:
         value = with_ends(row["value"], row["lower"], row["upper"], ".3f")

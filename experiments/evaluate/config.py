@@ -26,6 +26,7 @@ from experiments.worlds.language import LanguageWorld, choose
 from experiments.worlds.named_localizers import NamedLocalizer, choose_localizers
 from experiments.worlds.writing import LATER
 from llm.models.settings import TINY_NAME, ModelSettings
+from llm.models.tokenizers import tokenizer_digest
 from llm.sampling.settings import SamplerSettings
 
 START = "start"
@@ -110,6 +111,13 @@ class EvaluateConfig:
         if self.trained is not None:
             found += models_of(Path(self.trained).expanduser(), self.which)
         return found or [EvaluatedModel("model", ModelSettings(TINY_NAME))]
+
+    def tokenizers(self) -> dict[tuple[str, int | None], str | None]:
+        """Digests of the models' tokenizers by method and seed; None: it cannot be told."""
+        return {
+            (one.method, one.seed): tokenizer_digest(Path(one.model.resolved_path).expanduser())
+            for one in self.evaluated()
+        }
 
     def learned_worlds(self) -> list[LanguageWorld]:
         """Where the models may have learned, the training halves of the benchmarks included."""

@@ -3,32 +3,65 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import number, with_ends
 from experiments.evaluate.summary import MEASURES
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 
 
+def evaluate_answers(run: Run) -> tuple[Answer, ...]:
+    """Which method is ahead on held-out problems, where two differ most."""
+    rows = _compared(run.read("comparisons"))
+    if not rows:
+        return ()
+    widest = max(rows, key=lambda row: (bool(row["shown"]), abs(row["difference"])))
+    number = with_ends(widest["difference"], widest["lower"], widest["upper"], "+.3f")
+    sentence = f"{_sentence(widest)} Of {len(rows)} comparisons {_shown(rows)}."
+    return (Answer(Question.LEARNING, "held out", number, sentence, run.directory.name),)
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    count = sum(bool(row["shown"]) for row in rows)
+    return f"{count} show{'s' * (count == 1)} a difference"
+
+
 def evaluate_section(run: Run) -> list[Block]:
     """Models on held-out problems."""
     models, pairs = run.read("models"), run.read("comparisons")
-    known = list(dict.fromkeys(name for row in models for name in row))
-    passes = [name for name in known if name.startswith("pass@")]
-    shown = ("benchmark", "method", "seed", "problems", *MEASURES, *passes, "tokens")
-    columns = tuple(name for name in shown if name in known)
+    known = dict.fromkeys(name for row in models for name in row)
+    measures = [n for n in known if n in MEASURES or re.fullmatch(r"pass@\d+", n)]
+    columns = ("benchmark", "method", "seed", "problems", *measures, "tokens")
+    interval = ("estimate", "lower", "upper", "seeds", "problems")
     blocks: list[Block] = [
         Heading("Evaluation on held-out problems"),
         Paragraph(
             "Every model attempts the same problems under the same keys. Methods are compared in "
             "pairs, by problem and seed; intervals and p-values are for other seeds and other "
             "problems, and a difference is shown if its p-value, adjusted by Holm over the "
-            "benchmarks, is below .05."
+            "benchmarks, is below .05. Intervals of single scores, which overlap where a paired "
+            "difference may well be shown, are Wilson's, with as many trials as would have the "
+            "variance found over problems and seeds."
         ),
-        Verdicts(comparison_verdicts(pairs)),
-        DataTable.of(models, columns),
+        Verdicts((*comparison_verdicts(pairs), *token_verdicts(models))),
+        DataTable.of(run.read("methods"), ("benchmark", "method", "measure", *interval)),
+        Heading("Model by model, with intervals for other problems", 3),
+        DataTable.of(
+            [_with_ends(row, measures) for row in models],
+            columns,
+            "Every model on every benchmark.",
+        ),
         Heading("Interquartile means over benchmarks and seeds", 3),
         DataTable.of(
             run.read("aggregates"),
@@ -36,6 +69,20 @@ def evaluate_section(run: Run) -> list[Block]:
         ),
     ]
     return blocks + (correction_blocks(run) if run.has("chains") else [])
+
+
+COMPARED = ("sampled", "greedy")
+"""By which measure a sentence compares two methods: the first that there is."""
+
+
+def _with_ends(row: Row, measures: Sequence[str]) -> Row:
+    """A model's scores as texts with their intervals."""
+    texts = {m: _text(row, m) for m in measures if m in row}
+    return row | texts
+
+
+def _text(row: Row, measure: str) -> str:
+    return with_ends(row[measure], row[f"{measure}_lower"], row[f"{measure}_upper"], ".3f")
 
 
 CORRECTED = (
@@ -113,11 +160,30 @@ def _beside(row: Row) -> str:
     return text + ("correction" if row["difference"] > 0 else row["rival"]) + " is ahead."
 
 
+def token_verdicts(models: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence where models count tokens of different kinds; none where they do not."""
+    by_kind: dict[str, dict[str, None]] = {}
+    for row in models:
+        if row.get("tokenizer") is not None:
+            by_kind.setdefault(row["tokenizer"], {})[row["method"]] = None
+    if len(by_kind) < 2:
+        return ()
+    kinds = " / ".join(", ".join(methods) for methods in by_kind.values())
+    return (
+        f"The tokenizers of {kinds} are different ones, so that a token of one is no token of "
+        "another: compare how often they are right, and lengths only within one of them.",
+    )
+
+
 def comparison_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     """One sentence per comparison of two methods by the mean of samples, or greedily."""
+    return tuple(map(_sentence, _compared(rows)))
+
+
+def _compared(rows: Sequence[Row]) -> list[Row]:
     measures = list(dict.fromkeys(row["measure"] for row in rows))
-    chosen = next((m for m in ("sampled", "greedy") if m in measures), None)
-    return tuple(_sentence(row) for row in rows if row["measure"] == chosen)
+    chosen = next((m for m in COMPARED if m in measures), None)
+    return [row for row in rows if row["measure"] == chosen]
 
 
 def _sentence(row: Row) -> str:

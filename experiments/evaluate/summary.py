@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.attempts import majority_accuracy, pass_at_k
 from cpi_theory.statistics.bootstrap import stratified_interquartile_mean
-from cpi_theory.statistics.paired import PairedComparison, compare_paired, holm
+from cpi_theory.statistics.intervals import Interval
+from cpi_theory.statistics.paired import PairedComparison, compare_paired, holm, mean_score
 from experiments.runs.files import Row
 
 MEASURES = {"sampled": "mean of the samples", "greedy": "greedy attempt", "majority": "majority"}
@@ -42,13 +43,22 @@ def scores_by_problem(attempts: Iterable[Row], ks: Sequence[int] = ()) -> Scores
     return {model: dict(problems) for model, problems in scores.items()}
 
 
-def models(attempts: Sequence[Row], scores: Scores) -> list[Row]:
+Tokenizers = Mapping[tuple[str, int | None], str | None]
+"""By method and seed, as :func:`llm.models.tokenizers.tokenizer_digest` tells them."""
+
+
+def models(
+    attempts: Sequence[Row], scores: Scores, tokenizers: Tokenizers | None = None
+) -> list[Row]:
     """One row per benchmark, method and seed: means of its scores, lengths and endings.
 
-    Rows: `benchmark`, `method`, `seed`, `problems`, the measures by name, `tokens` (mean of a
-    sample, or of a greedy attempt where there are none) and `endings`, shares by name.
+    Rows: `benchmark`, `method`, `seed`, `problems`, the measures by name (`sampled`, `greedy`,
+    `majority`, `pass@k`), each with the ends of its 95 % interval for other problems behind
+    `_lower` and `_upper` (see :func:`cpi_theory.statistics.paired.mean_score`), `tokens` (mean of a
+    sample, or of a greedy attempt where there are none), `tokenizer` (a digest, null: unknown) and
+    `endings`, shares by name.
     """
-    rows = []
+    rows, samples = [], _samples(attempts)
     for (benchmark, method, seed), by_problem in scores.items():
         measures = next(iter(by_problem.values()))
         own = [
@@ -64,11 +74,60 @@ def models(attempts: Sequence[Row], scores: Scores) -> list[Row]:
                 "method": method,
                 "seed": seed,
                 "problems": len(by_problem),
-                **{m: float(np.mean([s[m] for s in by_problem.values()])) for m in measures},
+                **_stated(by_problem, measures, samples),
                 "tokens": float(np.mean([row["tokens"] for row in own])),
+                "tokenizer": (tokenizers or {}).get((method, seed)),
                 "endings": {name: count / len(own) for name, count in sorted(endings.items())},
             }
         )
+    return rows
+
+
+def _samples(attempts: Iterable[Row]) -> int:
+    """How many samples each problem has, 1 where there are none."""
+    return 1 + max((row["attempt"] for row in attempts if row["kind"] == "sampled"), default=0)
+
+
+def _mean(scores: Sequence[Sequence[float]], measure: str, samples: int) -> Interval:
+    return mean_score(scores, trials=1 if measure == "greedy" else samples)
+
+
+def _stated(
+    by_problem: Mapping[str, Mapping[str, float]], measures: Iterable[str], samples: int
+) -> Row:
+    """The mean of each measure over problems, with the ends of its interval."""
+    found: Row = {}
+    for name in measures:
+        mean = _mean([[score[name] for score in by_problem.values()]], name, samples)
+        found |= {name: mean.estimate, f"{name}_lower": mean.lower, f"{name}_upper": mean.upper}
+    return found
+
+
+def methods(attempts: Sequence[Row], scores: Scores) -> list[Row]:
+    """One row per benchmark, method and measure: the mean over its seeds and problems.
+
+    Rows: `benchmark`, `method`, `measure` (`sampled`, `greedy`, `majority`, `pass@k`), `estimate`
+    with `lower` and `upper` (95 %, for other problems and, where there are several, other seeds;
+    see :func:`cpi_theory.statistics.paired.mean_score`), `seeds` and `problems`.
+    """
+    rows, samples = [], _samples(attempts)
+    for benchmark, method in dict.fromkeys((b, m) for b, m, _ in scores):
+        some = [own for (b, m, _), own in scores.items() if (b, m) == (benchmark, method)]
+        problems = list(some[0])
+        for measure in some[0][problems[0]]:
+            mean = _mean([[own[p][measure] for p in problems] for own in some], measure, samples)
+            rows.append(
+                {
+                    "benchmark": benchmark,
+                    "method": method,
+                    "measure": measure,
+                    "estimate": mean.estimate,
+                    "lower": mean.lower,
+                    "upper": mean.upper,
+                    "seeds": len(some),
+                    "problems": len(problems),
+                }
+            )
     return rows
 
 

@@ -1,6 +1,8 @@
-"""How far a command is: a bar on a terminal, a line now and then where the output goes elsewhere.
+"""How far a command is: a bar on a terminal, a line now and then where there is none.
 
-Every command that can take more than some seconds shows its work through :func:`progress`.
+What is shown never mixes with results: where the output goes to a file or a pipe, a bar is drawn on
+the error stream if that is a terminal, and lines are written there if it is none. Every command
+that can take more than some seconds shows its work through :func:`progress`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from experiments.console import CommandConsole, JsonConsole
+
+AFTER = 2.0
+"""Seconds until a bar is shown: what ends sooner needs none."""
+
 EVERY = 60.0
-"""Seconds between two lines where the output is no terminal."""
+"""Seconds between two lines where there is no terminal."""
+
+_PERIOD = 3600.0
+"""Seconds of work that the time left is worked out from; a step may take minutes."""
 
 Advance = Callable[[int], None]
 """Says that so many more of the things that are counted are done."""
@@ -34,28 +44,55 @@ def progress(
 ) -> Iterator[Advance]:
     """Show how far the block is that this guards, as it says through what is yielded.
 
-    On a terminal it is a bar that goes when the block ends, elsewhere a line every
-    :data:`EVERY` seconds: what ends sooner prints nothing.
+    On a terminal it is a bar that comes after :data:`AFTER` seconds and goes when the block ends,
+    elsewhere a line every :data:`EVERY` seconds: what ends sooner prints nothing.
 
     Args:
-        console: where to show it; nowhere without one, or with a quiet one.
+        console: of the command; without one, or with a quiet one, nothing is shown.
         label: what is done.
         total: number of things; None: unknown.
         done: how many were done before.
     """
-    if console is None or console.quiet:
+    if console is None or (console.quiet and not isinstance(console, JsonConsole)):
         yield lambda _steps: None
-    elif console.is_terminal and not console.is_dumb_terminal:
-        with _bar(console) as bar:
+        return
+    screen = next((one for one in (console, _errors()) if _draws(one)), None)
+    if screen is not None:
+        with _late(_bar(screen, mixes=screen is console)) as bar:
             line = bar.add_task(label, total=total, completed=done)
             yield lambda steps: bar.advance(line, steps)
     else:
         count = _Count(label, total, done)
-        with _lines(console, count):
+        with _lines(_errors(), count):
             yield count.add
 
 
-def _bar(console: Console) -> Progress:
+def _errors() -> Console:
+    return CommandConsole(stderr=True)
+
+
+def _draws(console: Console) -> bool:
+    """Whether a bar can be drawn on a console."""
+    return console.is_terminal and not console.is_dumb_terminal and not console.quiet
+
+
+@contextlib.contextmanager
+def _late(bar: Progress) -> Iterator[Progress]:
+    """Show a bar once the block that this guards has taken some time."""
+    timer = threading.Timer(AFTER, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield bar
+    finally:
+        timer.cancel()
+        timer.join()  # or the bar would come after its end
+        if bar.live.is_started:
+            bar.stop()
+
+
+def _bar(console: Console, mixes: bool) -> Progress:
+    """A bar; where it `mixes` with other output on the same screen, that is put above it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,7 +100,13 @@ def _bar(console: Console) -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, transient=True)
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        speed_estimate_period=_PERIOD,
+        redirect_stdout=mixes,
+    )
 
 
 @dataclass(slots=True)

@@ -137,6 +137,20 @@ def sweep(
         return run.write(table, rows, inputs=[shard.path.stem for shard in stored])
 
 
+def stored_shards(run: Run, table: str) -> list[Row]:
+    """Rows of the shards that a sweep has finished so far, by this code, in no certain order.
+
+    It may be called while the sweep works: a shard appears whole or not at all.
+    """
+    found = []
+    for path in sorted((run.directory / "shards" / table).glob("*.jsonl")):
+        rows = _Shard(path, {}).read()
+        header, _, _ = read_bytes(path).partition(b"\n")
+        if json.loads(header).get("code") == code_digest():
+            found += rows
+    return found
+
+
 def _store_all(
     results: Generator[_Done], run: Run, table: str, shards: Sequence[_Shard], advance: Advance
 ) -> list[int]:

@@ -10,8 +10,9 @@ from cpi_theory.checks import InvalidInput
 from experiments.execution.settings import Execution
 from experiments.export.config import ExportConfig
 from experiments.export.inspect_log import write_logs
-from experiments.export.stored import read_written
+from experiments.export.stored import read_written, stored_run
 from experiments.export.traces import write_traces
+from experiments.runs.store import ignore_all
 from llm.models.adapters import CONFIG
 from llm.models.export import export
 from llm.models.folders import recover
@@ -52,11 +53,28 @@ def export_rollouts(source: str, folder: Path, form: str) -> list[str]:
         use = [f"  inspect view --log-dir {folder}"]
     else:
         paths = write_traces(written, folder)
-        use = [
-            f'  read_episodes(Path("{paths[0].parent}"), Trace[WireTaskData, State,'
-            " WireAgentConfig])      # of verifiers.v1.utils.trace_store",
-        ]
-    return [*(f"written: {path}" for path in paths), "", "Look at it:", *use]
+        use = [f"  {line}" for line in _reading(paths[0].parent)]
+    lines = [f"written: {path}" for path in paths]
+    if stored_run(source).private:
+        ignore_all(folder)
+        lines.append(f"{folder} holds texts that must not be passed on: git ignores it")
+    return [*lines, "", "Look at it:", *use]
+
+
+def _reading(folder: Path) -> list[str]:
+    """Lines of Python that read a folder of traces with the package that they are for."""
+    return [
+        "from pathlib import Path",
+        "from verifiers.v1.configs.agent import WireAgentConfig",
+        "from verifiers.v1.state import State",
+        "from verifiers.v1.task import WireTaskData",
+        "from verifiers.v1.trace import Trace",
+        "from verifiers.v1.utils.trace_store import read_episodes",
+        "",
+        "kind = Trace[WireTaskData, State, WireAgentConfig]",
+        f"episodes = read_episodes(Path({str(folder)!r}), kind)",
+        'print(len(episodes), "problems, of the first", len(episodes[0].traces), "attempts")',
+    ]
 
 
 def export_model(source: str, folder: Path, precision: Precision) -> list[str]:

@@ -85,11 +85,11 @@ class Written:
         return re.sub(r"[^\w.]+", "-", name).strip("-.") or "model"
 
 
-def read_written(source: str) -> list[Written]:
-    """Read all texts of a run of evaluate.
+def stored_run(source: str) -> Run:
+    """Return a run of evaluate.
 
     Raises:
-        InvalidInput: it is no such run, or has kept no texts.
+        InvalidInput: it is no such run.
     """
     folder = Path(source).expanduser()
     if not (folder / "run.json").is_file():
@@ -99,6 +99,16 @@ def read_written(source: str) -> list[Written]:
     if not isinstance(run.config, dict) or run.config.get("type") != "EvaluateConfig":
         problem = "is no run of evaluate: other commands keep no texts"
         raise InvalidInput("source", source, problem, "run cpi-resets evaluate --texts")
+    return run
+
+
+def read_written(source: str) -> list[Written]:
+    """Read all texts of a run of evaluate.
+
+    Raises:
+        InvalidInput: it is no such run, or has kept no texts.
+    """
+    run = stored_run(source)
     if not run.config.get("texts"):
         problem = "was made without texts"
         raise InvalidInput("source", source, problem, "run evaluate with --texts, under a new name")

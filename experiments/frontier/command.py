@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.statistics.bootstrap import paired_difference
+from experiments.console import give
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
@@ -40,6 +41,7 @@ def run(config: FrontierConfig, output: Path, execution: Execution, console: Con
         }
         tables = derive(record, parts, ("means",), console)
         record.once("rule", rank_rule)
+    give(console, tables)
     show(tables["cells"], tables["goals"], console)
     console.print(f"records: {record.directory}")
     return 0

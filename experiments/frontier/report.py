@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
+from experiments.documents.numbers import interval_text
 from experiments.frontier.summary import GAIN, LOSS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -31,6 +40,22 @@ def _count(rows: Sequence[Row], aim: str, text: str) -> str:
     return f"{text} the better baseline in {sum(asked)} of {len(asked)}" if asked else ""
 
 
+def frontier_answers(run: Run) -> tuple[Answer, ...]:
+    """How Frontier does beside the better of GRPO and SRPO, at its worst."""
+    rows = [row for row in run.read("goals") if row["method"] == "Frontier"]
+    if not rows:
+        return ()
+    best, worst = (pick(rows, key=lambda r: float(r["difference"])) for pick in (max, min))
+    place = f"{worst['world']}, localiser right in {worst['accuracy']:.0%}"
+    sentence = (
+        f"Frontier less the better of GRPO and SRPO at its worst of {len(rows)} settings "
+        f"({place}); at its best it is {interval_text(best, 'difference', '+.3f')} "
+        f"({best['world']})."
+    )
+    number = interval_text(worst, "difference", "+.3f")
+    return (Answer(Question.LEARNING, "tabular, Frontier", number, sentence, run.directory.name),)
+
+
 def frontier_section(run: Run) -> list[Block]:
     """Who is ahead at which accuracy of the localiser."""
     cells = ("world", "base_pass", "accuracy", "method", "mean", "lower", "upper", "seeds")
@@ -46,7 +71,12 @@ def frontier_section(run: Run) -> list[Block]:
             "the mean of J over the curve, to the better of GRPO and SRPO, paired by seed."
         ),
         Verdicts(tuple(verdicts(goals))),
-        DataTable.of(goals, (*compared, "met")),
+        DataTable.of(
+            goals,
+            (*compared, "met"),
+            "Each method against the better baseline, by world and accuracy: look where the "
+            "difference is below 0.",
+        ),
         Heading("Mean of J over the curve", 3),
-        DataTable.of(run.read("cells"), cells),
+        DataTable.of(run.read("cells"), cells, "Every method in every cell of the grid."),
     ]

@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.console import give
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.gpu_check.config import GpuCheckConfig
@@ -64,6 +65,7 @@ def run(config: GpuCheckConfig, _output: Path, _execution: Execution, console: C
     work = next(iter(config.workloads.values()))
     found["drop_in"] = measure_drop_in(work, config.device)
     console.print(f"TRL's trainer with resets: {_line(found['drop_in'])}")
+    give(console, {"measured": found})
     console.print(f"written: {_write(config, found)}")
     return 0
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from experiments.console import give
 from experiments.documents.numbers import interval_text, with_ends
 from experiments.execution.derived import Compute, derive
 from experiments.execution.patience import Patience
@@ -72,6 +73,7 @@ def run(config: LeagueConfig, output: Path, execution: Execution, console: Conso
         open_ends = record.write("unfinished", unfinished(costs, late, config.limit))
         parts = summaries(config, scores, audit, signals)
         tables = derive(record, parts, ("scores", "audit", "signals"), console)
+    give(console, {**tables, "unfinished": open_ends})
     show(tables, open_ends, console)
     console.print(f"records: {record.directory}")
     return LOST if late else DONE

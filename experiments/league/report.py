@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import interval_text, number
 from experiments.league.prediction import PREDICTORS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+
+
+def league_answers(run: Run) -> tuple[Answer, ...]:
+    """Who has the best mean rank, where there are several worlds."""
+    rows = run.read("overall")
+    if not rows or rows[0]["worlds"] < 2:
+        return ()
+    best = rows[0]
+    number = f"{best['method']}, mean rank {interval_text(best, 'rank', '.1f')}"
+    name = run.directory.name
+    return (Answer(Question.LEARNING, "a league", number, over_all_sentence(rows), name),)
 
 
 def league_section(run: Run) -> list[Block]:
@@ -28,13 +47,18 @@ def league_section(run: Run) -> list[Block]:
             "if its p-value, adjusted by Holm over all pairs in all worlds, is below .05."
         ),
         Verdicts(tuple(verdicts(run.read("overall"), standing, run.read("agreement"), open_ends))),
-        DataTable.of(standing, (*place, *shown)),
+        DataTable.of(
+            standing,
+            (*place, *shown),
+            "Every method in every world: `behind` and `ahead` count those that are shown to be.",
+        ),
         Heading(f"Against {baseline}", 3),
-        DataTable.of(against, pair),
+        DataTable.of(against, pair, "Intervals hold for one comparison, `holm` for all of them."),
         Heading("What one update takes", 3),
         DataTable.of(
             run.read("costs"),
             ("world", "method", "generated", "rollouts", "localizations", "status"),
+            "Steps or tokens, rollouts and questions to the localiser of the first update.",
         ),
     ]
 

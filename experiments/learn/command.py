@@ -2,9 +2,9 @@
 
 Tables of the run: ``curves`` (one row per world, method, seed and point; see
 :func:`experiments.learn.curves.learning_curve`), and what :mod:`experiments.curve_statistics` makes
-of them: ``bands``, ``pairs``, ``groups``, ``collections`` and ``reach`` for the group methods, and
-``conservative`` (bands too) for conservative policy iteration, which needs far more rollouts and is
-therefore not drawn in the same picture.
+of them: ``bands``, ``pairs``, ``groups``, ``collections``, ``reach`` and ``speedups`` for the group
+methods, and ``conservative`` (bands too) for conservative policy iteration, which needs far more
+rollouts and is therefore not drawn in the same picture.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as summary
+from experiments.console import give
 from experiments.curve_statistics import Curves
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
@@ -38,31 +39,42 @@ def run(config: LearnConfig, output: Path, execution: Execution, console: Consol
         )  # refuses what is wrong with it before anything is stored
     with record.lock(), record.timed("learn"):
         rows = sweep(learning_curve, config.specs(), record, "curves", execution, console)
-        tables = derive(record, _summaries(config, rows), ("curves",), console)
+        parts = summaries(rows, config.resamples, Key.of(config.seed), config.budget.exact_updates)
+        tables = derive(record, parts, ("curves",), console)
+    give(console, tables)
     _print(tables, console)
     console.print(f"records: {record.directory}")
     return 0
 
 
-def _summaries(config: LearnConfig, rows: Sequence[Row]) -> dict[str, Compute]:
+def summaries(
+    rows: Sequence[Row], resamples: int, key: Key, exact_updates: int
+) -> dict[str, Compute]:
+    """What makes each table that follows from the curves."""
     curves = summary.gather(rows)
     learners = _of_kind(curves, GroupMethod)
     groups = list(learners.values())
-    key = Key.of(config.seed)
     return {
-        "bands": lambda: summary.bands(groups, summary.AXES, config.resamples, key),
-        "pairs": lambda: summary.pairs(learners, contrasts=_contrasts(config.methods)),
+        "bands": lambda: summary.bands(groups, summary.AXES, resamples, key),
+        "pairs": lambda: summary.pairs(learners, contrasts=_contrasts(_names(learners))),
         "groups": lambda: summary.groups(groups),
         "collections": lambda: summary.collections(groups),
         "reach": lambda: summary.reach(learners),
-        "conservative": lambda: _conservative_bands(config, curves, key),
+        "speedups": lambda: summary.speedups(learners),
+        "conservative": lambda: _conservative_bands(curves, resamples, key, exact_updates),
     }
 
 
-def _contrasts(methods: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The known pairs, and each of the family beside GRPO and SRPO."""
+def _names(curves: Mapping[tuple[str, str], Curves]) -> list[str]:
+    return list(dict.fromkeys(method for _, method in curves))
+
+
+def _contrasts(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """The known pairs, and each of the family beside GRPO and SRPO; else all beside the first."""
     family = [name for name in methods if name in FAMILY]
-    return (*summary.CONTRASTS, *((n, other) for n in family for other in ("GRPO", "SRPO")))
+    known = (*summary.CONTRASTS, *((n, other) for n in family for other in ("GRPO", "SRPO")))
+    both = [pair for pair in known if set(pair) <= set(methods)]
+    return both or [(name, methods[0]) for name in methods[1:]]
 
 
 def _of_kind(curves: dict[tuple[str, str], Curves], kind: type) -> dict[tuple[str, str], Curves]:
@@ -70,21 +82,28 @@ def _of_kind(curves: dict[tuple[str, str], Curves], kind: type) -> dict[tuple[st
 
 
 def _conservative_bands(
-    config: LearnConfig, curves: dict[tuple[str, str], Curves], key: Key
+    curves: dict[tuple[str, str], Curves], resamples: int, key: Key, exact_updates: int
 ) -> list[Row]:
     """Along rollouts and steps, and along iterations where nothing is sampled."""
     kind = _of_kind(curves, ConservativeMethod).values()
     exact = [one for one in kind if one.method in _EXACT]
     sampled = [one for one in kind if one.method not in _EXACT]
-    updates = float(config.budget.exact_updates)
     return [
-        *summary.bands(exact, ("update",), config.resamples, key, updates),
-        *summary.bands(sampled, summary.AXES, config.resamples, key),
+        *summary.bands(exact, ("update",), resamples, key, float(exact_updates)),
+        *summary.bands(sampled, summary.AXES, resamples, key),
     ]
 
 
 def _print(tables: Mapping[str, Sequence[Row]], console: Console) -> None:
-    pairs, reach = tables["pairs"], tables["reach"]
+    if tables["pairs"]:
+        _print_pairs(tables["pairs"], console)
+    for sentence in summary.idle_verdicts(tables["collections"]):
+        console.print(sentence, markup=False)
+    if tables["reach"]:
+        _print_reach(tables["reach"], console)
+
+
+def _print_pairs(pairs: Sequence[Row], console: Console) -> None:
     console.print("\nDifference of mean J over the curve, paired by seed (bold: it is shown)")
     table = Table("world", "compared", "per rollout", "per step", box=None)
     contrasts: dict[tuple[str, str, str], dict[str, str]] = {
@@ -97,8 +116,9 @@ def _print(tables: Mapping[str, Sequence[Row]], console: Console) -> None:
     for (world, first, second), by_axis in contrasts.items():
         table.add_row(world, f"{first} - {second}", by_axis["rollouts"], by_axis["steps"])
     console.print(table)
-    for sentence in summary.idle_verdicts(tables["collections"]):
-        console.print(sentence, markup=False)
+
+
+def _print_reach(reach: Sequence[Row], console: Console) -> None:
     console.print("\nRollouts until half of what can be gained is gained, median over seeds")
     methods = list(dict.fromkeys(row["method"] for row in reach))
     table = Table("world", "J", *methods, box=None)

@@ -21,7 +21,7 @@ from cpi_theory.algorithms.conservative import (
 )
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.seam import scheduled
+from cpi_theory.seam import Collection, scheduled
 from experiments.accounts import Account
 from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
 from experiments.runs.files import Row
@@ -110,25 +110,58 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
 
 def _group_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:
     assert isinstance(spec.method, GroupMethod)
-    budget, algorithm, account = spec.budget, spec.method.algorithm, Account()
-    simulator, policy = begin_learning(spec.world, spec.method, seeded)
-    start, state = policy, spec.optimizer.start(policy.logits)
+    budget, account = spec.budget, Account()
+    simulator, _ = begin_learning(spec.world, spec.method, seeded)
     yield {"update": 0, "value": simulator.value(), **account.take()}
-    update, spent = 0, 0.0
-    while spent < 1:
-        now, update = scheduled(algorithm, spent), update + 1
-        starts = simulator.start_states(budget.prompts, key.child("starts", update))
-        collection = collect(now, simulator, starts, key.child("collect", update))
-        account.add(collection)
-        state = spec.optimizer.ascend(state, policy.gradient(collection, start))
-        policy = policy.with_logits(state.logits)
-        simulator = simulator.with_policy(policy.probabilities())
-        spent = budget.spent(update, account.steps)
-        if update % budget.every == 0 or spent == 1:
+    for one in group_updates(spec, seeded, key):
+        account.add(one.collection)
+        update, simulator = one.update, one.after
+        if update % budget.every == 0 or budget.spent(update, account.steps) == 1:
             more = {}
             if isinstance(simulator, RevisingTabular):
                 more = {"second": simulator.second_value()}
             yield {"update": update, "value": simulator.value(), **account.take(), **more}
+
+
+@dataclass(frozen=True, eq=False)
+class GroupUpdate:
+    """One update of a group method.
+
+    Attributes:
+        update: which, from 1 on.
+        before: the world under the policy that collected.
+        collection: what was collected.
+        after: the world under the policy that was learned.
+    """
+
+    update: int
+    before: TabularSimulator
+    collection: Collection
+    after: TabularSimulator
+
+
+def group_updates(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[GroupUpdate]:
+    """Yield the updates of a group method as they are made.
+
+    Args:
+        spec: of the curve.
+        seeded: its world.
+        key: of all randomness.
+    """
+    assert isinstance(spec.method, GroupMethod)
+    budget, algorithm = spec.budget, spec.method.algorithm
+    simulator, policy = begin_learning(spec.world, spec.method, seeded)
+    start, state = policy, spec.optimizer.start(policy.logits)
+    update = steps = 0
+    while (spent := budget.spent(update, steps)) < 1:
+        now, update = scheduled(algorithm, spent), update + 1
+        starts = simulator.start_states(budget.prompts, key.child("starts", update))
+        collection = collect(now, simulator, starts, key.child("collect", update))
+        steps += collection.generated_steps
+        state = spec.optimizer.ascend(state, policy.gradient(collection, start))
+        policy = policy.with_logits(state.logits)
+        before, simulator = simulator, simulator.with_policy(policy.probabilities())
+        yield GroupUpdate(update, before, collection, simulator)
 
 
 def begin_learning(

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.curve_statistics import difference_verdicts, idle_verdicts
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.curve_statistics import difference_verdicts, idle_verdicts, speedup_verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
+from experiments.documents.numbers import interval_text
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from paper_figs.rows import select
 
 
 def learning_summary(pairs: Sequence[Row]) -> tuple[str, ...]:
@@ -24,10 +34,73 @@ def learning_summary(pairs: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+ENDS = ("lower", "upper")
+
+
+def speedup_blocks(run: Run) -> list[Block]:
+    """How many times as soon methods get half-way; nothing where older records do not say.
+
+    What is shown is said; all comparisons are in the table.
+    """
+    if not run.has("speedups"):
+        return []
+    names = ("world", "first", "second", "axis", "speedup", *ENDS, "seeds")
+    rows = run.read("speedups")
+    said = speedup_verdicts([row for row in rows if row["shown"]])
+    caption = "How many times as soon the first method gets half-way; above 1 it is faster."
+    return [*([Verdicts(said)] if said else []), DataTable.of(rows, names, caption)]
+
+
+def learn_answers(run: Run) -> tuple[Answer, ...]:
+    """Who learns faster on tabular worlds, whose J is exact."""
+    return learning_answer(run, "tabular", "mean J over the curve")
+
+
+def learning_answer(run: Run, about: str, measure: str) -> tuple[Answer, ...]:
+    """Who is ahead per rollout, where the two methods differ most, and how often.
+
+    The methods are SRPO and GRPO, or, in a run that has not both, the first two that were compared.
+    No comparison, as of one seed: no answer.
+    """
+    rows = [row for row in run.read("pairs") if row["axis"] == "rollouts"]
+    if not rows:
+        return ()
+    contrasts = list(dict.fromkeys((row["first"], row["second"]) for row in rows))
+    first, second = ("SRPO", "GRPO") if ("SRPO", "GRPO") in contrasts else contrasts[0]
+    here = select(rows, first=first, second=second)
+    widest = max(here, key=lambda row: (_decided(row), abs(row["difference"])))
+    where = f"on {widest['world']}" + (", where they differ most" if len(here) > 1 else "")
+    sentence = (
+        f"{first} - {second} per rollout in {measure}, {where} ({widest['seeds']} seeds): "
+        f"{_outcome(widest)}."
+    )
+    if len(here) > 1:
+        rivals = [second, *(name for one, name in contrasts if one == first and name != second)]
+        counts = (_count(select(rows, first=first, second=rival), rival) for rival in rivals[:2])
+        sentence += f" Of {len(here)} worlds {first} is {'; '.join(counts)}."
+    number = interval_text(widest, "difference", "+.3f")
+    return (Answer(Question.LEARNING, about, number, sentence, run.directory.name),)
+
+
+def _decided(row: Row) -> bool:
+    return bool(row["lower"] > 0 or row["upper"] < 0)
+
+
+def _outcome(row: Row) -> str:
+    if not _decided(row):
+        return "no difference is shown"
+    return f"{row['first'] if row['lower'] > 0 else row['second']} is ahead"
+
+
+def _count(rows: Sequence[Row], rival: str) -> str:
+    ahead, behind = (sum(r["lower"] > 0 for r in rows), sum(r["upper"] < 0 for r in rows))
+    return f"ahead of {rival} in {ahead} and behind in {behind}"
+
+
 def learn_section(run: Run) -> list[Block]:
     """What resets do to learning."""
     pairs, collections = run.read("pairs"), run.read("collections")
-    reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
+    reach = ("world", "method", "axis", "level", "median", *ENDS, "reached", "seeds")
     made = ("world", "method", "rollouts", "steps", "localizations", "informative")
     return [
         Heading("Learning with resets"),
@@ -44,7 +117,16 @@ def learn_section(run: Run) -> list[Block]:
             )
         ),
         Heading("Until half of what can be gained is gained", 3),
-        DataTable.of(run.read("reach"), reach),
+        DataTable.of(
+            run.read("reach"),
+            reach,
+            "How much each method generates until then, median over seeds: fewer is faster.",
+        ),
+        *speedup_blocks(run),
         Heading("What was generated", 3),
-        DataTable.of(collections, (*made, "lower", "upper")),
+        DataTable.of(
+            collections,
+            (*made, "lower", "upper"),
+            "What each method generated, and the share of its groups that taught anything.",
+        ),
     ]

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from experiments.console import give
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -45,6 +46,7 @@ def run(config: LocalizeConfig, output: Path, execution: Execution, console: Con
         if value_specs:
             values = sweep(value_rows, value_specs, record, "values", execution, console)
             tables |= derive(record, value_summaries(values), ("values",), console)
+    give(console, tables)
     print_tables(tables, console)
     console.print(f"records: {record.directory}")
     return 0

@@ -4,13 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import ends, number, share_text
 from experiments.localize.summary import BLIND
 from experiments.localize.value_summary import MEASURED
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import one
+
+
+def localize_answers(run: Run) -> tuple[Answer, ...]:
+    """How often the first error is found, beside the best baseline that reads nothing."""
+    scores, gains = run.read("scores"), run.read("gains")
+    if not gains:
+        return ()
+    traces = {id(gain): _own(gain, scores)["traces"] for gain in gains}
+    largest = max(gains, key=lambda gain: int(traces[id(gain)]))
+    own = _own(largest, scores)
+    ahead = sum(gain["lower"] > 0 for gain in gains)
+    sentence = (
+        f"{gain_verdicts(scores, [largest])[0]} {ahead} of {len(gains)} pairs of localiser and "
+        "task are ahead of the best that reads nothing."
+    )
+    about = f"{own['dataset']}, {own['localizer']}"
+    return (Answer(Question.LOCALIZER, about, share_text(own), sentence, run.directory.name),)
+
+
+def _own(gain: Row, scores: Sequence[Row]) -> Row:
+    same = {name: gain[name] for name in (*GROUP, "measure")}
+    return one(scores, **same, localizer=gain["localizer"])
+
 
 GROUP = ("dataset", "task", "asked")
 _LABELS = (*GROUP, "localizer")
@@ -32,7 +63,11 @@ def localize_section(run: Run) -> list[Block]:
             "traces' own marks, which flatters it a little. Intervals are over questions."
         ),
         Verdicts(gain_verdicts(scores, gains)),
-        DataTable.of(wide(scores), (*_LABELS, *MEASURES, "erroneous", "traces")),
+        DataTable.of(
+            wide(scores),
+            (*_LABELS, *MEASURES, "erroneous", "traces"),
+            "Everybody's shares with 95 % intervals: compare each localiser with the blind ones.",
+        ),
     ]
     if refusals:
         blocks += [

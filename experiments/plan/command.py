@@ -7,7 +7,6 @@ each of which is printed and can be set.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +15,7 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.budget import Amount
 from experiments.config import load_config
+from experiments.console import give
 from experiments.execution.settings import Execution
 from experiments.plan.config import PlanConfig
 from experiments.plan.plan import PHASES, Plan, make_plan
@@ -33,10 +33,8 @@ def run(config: PlanConfig, _output: Path, execution: Execution, console: Consol
         remedy = "cpi-resets plan FILE.toml, with settings of train"
         raise InvalidInput("file", None, "no settings are named", remedy)
     plan = make_plan(load_config(TrainConfig, config.file), config, execution.threads)
-    if config.json:
-        console.print(json.dumps(plan.row(), indent=1), markup=False, soft_wrap=True)
-    else:
-        print_plan(plan, console)
+    give(console, {"plan": plan.row()})
+    print_plan(plan, console)
     plan.check_fits()
     return 0
 

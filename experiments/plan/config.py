@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import tyro
 
@@ -46,6 +45,15 @@ class Assumptions:
                 check_positive(f"assume.{name}", getattr(self, name))
 
 
+# A core of a small computer at the one end, at the other a hundred times the largest GPU of today.
+_OPERATIONS = (1e-4, 1e5)
+_PLAUSIBLE = {
+    "memory": (0.1, 1e5),
+    "bandwidth": (0.1, 1e6),
+    **dict.fromkeys(("learning", "learning32", "decoding", "decoding32"), _OPERATIONS),
+}
+
+
 @dataclass(frozen=True)
 class Rates:
     """Values of a device that are others than those that come with the package.
@@ -56,6 +64,9 @@ class Rates:
         learning, learning32: operations per second reached in learning, in TFLOP/s, in bfloat16 and
             in float32.
         decoding, decoding32: the same in sampling.
+
+    Raises:
+        InvalidInput: for a value that no device has, such as one in other units.
     """
 
     memory: float | None = None
@@ -69,7 +80,7 @@ class Rates:
         for given in dataclasses.fields(self):
             value = getattr(self, given.name)
             if value is not None:
-                check_positive(f"rates.{given.name}", value)
+                check_in_range(f"rates.{given.name}", value, *_PLAUSIBLE[given.name])
 
     def given(self) -> dict[str, float]:
         """Those that were given, in a device's own units."""
@@ -100,7 +111,6 @@ class PlanConfig:
         like: folder of a run of `train` whose pass rates, rollouts and replies are assumed.
         assume: what else is assumed.
         rates: what the device reaches, where it is another one.
-        json: print everything as one JSON object.
     """
 
     file: tyro.conf.Positional[Path] = Path()
@@ -108,7 +118,6 @@ class PlanConfig:
     like: Path | None = None
     assume: Assumptions = field(default_factory=Assumptions)
     rates: Rates = field(default_factory=Rates)
-    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
 
     def __post_init__(self) -> None:
         if self.file != Path() and not self.file.is_file():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cpi_theory.checks import InvalidInput
 from experiments.plan.config import Assumptions
+from experiments.runs.files import Row
 from experiments.runs.fingerprint import points_to
 from experiments.runs.store import Run
 from experiments.train.spec import TrainSpec
@@ -120,6 +121,23 @@ def _prompts(world: LanguageWorld) -> Sequence[str]:
         return []
 
 
+def _curves(folder: Path) -> Sequence[Row]:
+    """The curves of a run of `train`.
+
+    Raises:
+        InvalidInput: it is none, or has none yet.
+    """
+    remedy = "give the folder of a run of train that has ended, such as results/train"
+    if not (folder / "run.json").is_file():
+        raise InvalidInput("like", folder, "holds no run", remedy)
+    run = Run.existing(folder.parent, folder.name)
+    if not isinstance(run.config, dict) or run.config.get("type") != "TrainConfig":
+        raise InvalidInput("like", folder, "is no run of train", remedy)
+    if not run.has("curves"):
+        raise InvalidInput("like", folder, "has no curves yet", remedy)
+    return run.read("curves")
+
+
 def as_in(folder: Path, assume: Assumptions) -> Assumptions:
     """What was measured in a run of `train`, in place of what is not given.
 
@@ -129,7 +147,7 @@ def as_in(folder: Path, assume: Assumptions) -> Assumptions:
     Raises:
         InvalidInput: the folder holds no such run.
     """
-    rows = Run.existing(folder.parent, folder.name).read("curves")
+    rows = _curves(folder)
     last = {(r["world"], r["method"], r["seed"]): r for r in rows}
     whole = [r for r in last.values() if r["method"] == "GRPO"] or list(last.values())
     tokens = sum(r["tokens"] - r["localization_tokens"] for r in whole)

@@ -1,1 +1,1 @@
-"""The report: every stored record drawn, and what it says."""
+"""The report: what the stored runs came to, on one page and as figures."""

@@ -1,195 +1,272 @@
-"""``cpi-resets figures``: every figure from stored records, and a report that says what they mean.
+"""``cpi-resets report``: one page on what the stored runs came to, and every figure as a file.
 
 Nothing is simulated here. Figures and sections whose records are not there, or not all of them, are
-left out and named.
+left out and named. With ``--watch`` the page is written again and again while runs are under way.
+
+A page beside the report is linked from it: ``explore.html`` in the report's own folder at its top,
+one in the folder of a run in the section of that run.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
-from experiments.anatomy.report import anatomy_section
-from experiments.compare.report import compare_section
-from experiments.diagnose.report import diagnose_section, order_section, validate_section
-from experiments.documents.document import Block, Heading, Paragraph, Picture, as_html, as_markdown
-from experiments.errors import MissingTable, StaleTable
-from experiments.evaluate.report import evaluate_section
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Picture,
+    Report,
+    Section,
+    as_markdown,
+)
 from experiments.execution.progress import Advance, progress
 from experiments.execution.settings import Execution
-from experiments.frontier.report import frontier_section
-from experiments.league.report import league_section
-from experiments.learn.report import learn_section
-from experiments.localize.report import localize_section
-from experiments.report.config import FiguresConfig
-from experiments.runs.manifest import Origin
-from experiments.runs.provenance import ALL_PACKAGES, code_digest
-from experiments.runs.store import Run
-from experiments.train.report import train_section
-from experiments.verify.report import verify_section
-from paper_figs.catalogue import FIGURES, Entry
-from paper_figs.rows import MissingRows
-from paper_figs.style import render
-
-Section = Callable[[Run], list[Block]]
-
-_SECTIONS: tuple[tuple[str, Section], ...] = (
-    ("verify", verify_section),
-    ("compare", compare_section),
-    ("learn", learn_section),
-    ("frontier", frontier_section),
-    ("league", league_section),
-    ("train", train_section),
-    ("evaluate", evaluate_section),
-    ("anatomy", anatomy_section),
-    ("localize", localize_section),
-    ("diagnose", diagnose_section),
-    ("diagnose-validate", validate_section),
-    ("diagnose-order", order_section),
+from experiments.explore.page import PAGE
+from experiments.report.config import ReportConfig
+from experiments.report.figures import (
+    INCOMPLETE,
+    Job,
+    drawn,
+    jobs,
+    origin_of,
+    store_figure,
 )
-
-# Why records cannot be shown: rows or tables are not there, or tables do not fit together.
-_INCOMPLETE = (MissingRows, MissingTable, StaleTable)
-
-
-def run(config: FiguresConfig, output: Path, _execution: Execution, console: Console) -> int:
-    """Write figures and report; 0 when done.
-
-    Raises:
-        InvalidInput: if none of the runs is there.
-        CorruptFile: if a table is damaged.
-    """
-    runs = existing_runs(config, output)
-    target = Run.open(output, config.name, config, 0, replace=True)
-    with target.lock():
-        with progress(console, "figures", len(FIGURES)) as advance:
-            pictures = _draw_all(runs, target, config.formats(), console, advance)
-        blocks = _blocks(runs, pictures, console)
-        origin = _origin(target, runs, ())
-        target.write_file("report.html", as_html(_TITLE, blocks).encode(), origin)
-        path = target.write_file("report.md", as_markdown(blocks).encode(), origin)
-    console.print(f"{len(pictures)} figures and the report: {path.with_suffix('.html')}")
-    return 0
-
-
-_DIAGNOSE_RUNS = ("", "-validate", "-order")
+from experiments.report.page import Link, Progress, as_html
+from experiments.report.runs import Shown, shown_runs
+from experiments.report.under_way import progress_lines, state_of, with_partial_tables
+from experiments.report.unseen import unseen, without_run
+from experiments.runs.files import Row, atomic_write
+from experiments.runs.store import Run
+from experiments.train.report import published_answer
 
 _TITLE = "Conservative policy iteration with resets: what was measured"
 
-
-def existing_runs(config: FiguresConfig, output: Path) -> dict[str, Run]:
-    """The runs that are there, by command; a quick run stands in for a full one.
-
-    Raises:
-        InvalidInput: if there is none.
-    """
-    names = [("verify", f"{config.verify}-quick"), ("verify", config.verify)]
-    names += [("compare", config.compare), ("learn", config.learn)]
-    names += [("frontier", f"{config.frontier}-quick"), ("frontier", config.frontier)]
-    names += [("league", config.league)]
-    names += [("train", config.train), ("evaluate", config.evaluate), ("anatomy", config.anatomy)]
-    names += [("localize", config.localize)]
-    names += [(f"diagnose{part}", f"{config.diagnose}{part}") for part in _DIAGNOSE_RUNS]
-    runs = {
-        kind: Run.existing(output, name)
-        for kind, name in names
-        if (output / name / "run.json").exists()
-    }
-    if not runs:
-        raise InvalidInput(
-            "output", str(output), "holds none of these runs", "run verify, compare or learn first"
-        )
-    return runs
-
-
-def _draw_all(
-    runs: dict[str, Run],
-    target: Run,
-    formats: Sequence[str],
-    console: Console,
-    advance: Advance,
-) -> dict[str, Picture]:
-    pictures = {}
-    for entry in FIGURES:
-        missing = _missing(entry, runs)
-        try:
-            if missing is None:
-                pictures[entry.name] = _draw(entry, runs, target, formats)
-        except _INCOMPLETE as incomplete:
-            missing = str(incomplete)
-        if missing is not None:
-            console.print(f"left out {entry.name}: {missing}", markup=False)
-        advance(1)
-    target.keep_only("figures", [f"{name}.{end}" for name in pictures for end in formats])
-    return pictures
-
-
-def _missing(entry: Entry, runs: dict[str, Run]) -> str | None:
-    for command, table in entry.tables:
-        if command not in runs:
-            return f"there is no run of {command}"
-        if not runs[command].has(table):
-            return f"{command} has no table {table}"
-    return None
-
-
-def _draw(entry: Entry, runs: dict[str, Run], target: Run, formats: Sequence[str]) -> Picture:
-    figure = entry.draw(*(runs[command].read(table) for command, table in entry.tables))
-    origin = _origin(target, runs, entry.tables)
-    files = {extension: render(figure, extension) for extension in formats}
-    for extension, data in files.items():
-        target.write_file(f"figures/{entry.name}.{extension}", data, origin)
-    return Picture(f"figures/{entry.name}.png", files["png"], entry.caption)
-
-
-def _origin(target: Run, runs: dict[str, Run], tables: Sequence[tuple[str, str]]) -> Origin:
-    """What is made of some tables of the runs, of all of them by default."""
-    every = [(command, table) for command, run in runs.items() for table in run.tables()]
-    of = {
-        f"{runs[command].directory.name}/{table}": runs[command].checksum(table)
-        for command, table in tables or every
-    }
-    return dataclasses.replace(target.origin(), code=code_digest(*ALL_PACKAGES), tables=of)
-
-
-def _blocks(runs: dict[str, Run], pictures: dict[str, Picture], console: Console) -> list[Block]:
-    blocks: list[Block] = [Heading(_TITLE, 1), Paragraph(_PREFACE)]
-    for kind, section in _SECTIONS:
-        if kind in runs:
-            blocks += _section(kind, section, runs[kind], console)
-            blocks += [p for e in FIGURES if e.section == kind and (p := pictures.get(e.name))]
-    blocks += [Heading("How this was made"), Paragraph(_provenance(list(runs.values()), console))]
-    return blocks
-
-
-def _section(kind: str, section: Section, run: Run, console: Console) -> list[Block]:
-    try:
-        return section(run)
-    except _INCOMPLETE as incomplete:
-        console.print(f"left out the section on {kind}: {incomplete}", markup=False)
-        return [Heading(kind), Paragraph(f"Left out: {incomplete}.")]
-
-
 _PREFACE = (
-    "Every sentence below that states a number or a verdict is computed from the stored records; "
+    "Every sentence that states a number or a verdict is computed from the stored records; "
     "intervals are 95 % intervals. J is the expected return of a rollout, p the on-policy share "
     "of improvable (state, step) pairs, tau the level of improvability."
 )
 
 
-def _provenance(runs: Sequence[Run], console: Console) -> str:
-    made = [f"{run.directory.name} (seed {run.seed})" for run in runs]
-    text = (
-        f"Runs: {', '.join(made)}. Configuration, versions, commit and hardware of each are in "
-        "its run.json; `cpi-resets reproduce` makes all of them again."
-    )
-    older = [run.directory.name for run in runs if run.made_by_other_code()]
-    if older:
-        note = f"Made by other code than this report: {', '.join(older)}."
-        console.print(note, markup=False)
-        text = f"{text} {note}"
-    return text
+def run(config: ReportConfig, output: Path, _execution: Execution, console: Console) -> int:
+    """Write figures and page; 0 when done, with `watch` when it is interrupted.
+
+    Raises:
+        InvalidInput: if there is no run to show.
+        CorruptFile: if a table is damaged.
+    """
+    if config.watch:
+        return _watch(config, output, console)
+    page = Page(output / config.name, shown_runs(config, output), _teller(console))
+    target = Run.open(output, config.name, config, 0, replace=True)
+    with target.lock():
+        with progress(console, "figures", len(page.todo)) as advance:
+            page.draw(lambda job: store_figure(job, target, config.formats()), advance)
+        origin = origin_of(target, page.checksums())
+        report = page.report()
+        target.write_file("report.md", as_markdown(report).encode(), origin)
+        path = target.write_file("report.html", page.html(report).encode(), origin)
+        files = [f"{job.name}.{end}" for job, _ in page.pictures for end in config.formats()]
+        target.keep_only("figures", files)
+    missing = without_run(page.shown)
+    if missing:
+        console.print(f"left out for want of a run: {', '.join(missing)}", soft_wrap=True)
+    console.print(f"{len(page.pictures)} figures and the report: {path}", soft_wrap=True)
+    return 0
+
+
+def _watch(config: ReportConfig, output: Path, console: Console) -> int:
+    """Write the page whenever something has changed below the output folder."""
+    live, before = LivePage(config, output), None
+    path = live.write()
+    console.print(f"watching {output}: open {path} (Ctrl-C ends it)", soft_wrap=True)
+    try:
+        while True:
+            state = state_of(output, config.name)
+            if state != before:
+                live.write()
+                before = state
+            time.sleep(config.watch)
+    except KeyboardInterrupt:
+        live.write(ended=True)
+        raise
+
+
+@dataclass
+class LivePage:
+    """The page of runs that are under way; no figure is stored as a file, and no lock is taken.
+
+    Attributes:
+        config: which runs are shown.
+        output: where they are.
+        every: seconds after which a browser loads it again.
+        cache: pictures by what they were drawn from.
+    """
+
+    config: ReportConfig
+    output: Path
+    every: float = 20.0
+    cache: dict[str, Picture] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.every = self.config.watch or self.every
+
+    def write(self, lines: Sequence[str] = (), ended: bool = False) -> Path:
+        """Write the page as things are now.
+
+        Args:
+            lines: what is to be said of the progress beside that of single runs.
+            ended: whether nobody will write it again.
+        """
+        try:
+            text = self._text(shown_runs(self.config, self.output), lines, ended)
+        except InvalidInput as nothing:
+            text = self._text([], (*lines, f"Nothing to show yet: {nothing}."), ended)
+        path = self.output / self.config.name / "report.html"
+        atomic_write(path, text.encode())
+        return path
+
+    def _text(self, stored: Sequence[Shown], lines: Sequence[str], ended: bool) -> str:
+        shown = with_partial_tables(stored)
+        page = Page(self.output / self.config.name, shown, lambda _: None)
+        page.draw(lambda job: drawn(job, self.cache), lambda _: None)
+        said = (*lines, *progress_lines(self.output, shown))
+        return page.html(page.report(), None if ended else Progress(said, self.every))
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(text, markup=False)
+
+
+@dataclass
+class Page:
+    """A page that is being made.
+
+    Attributes:
+        folder: where it is stored.
+        shown: the runs.
+        said: told what is left out.
+        pictures: figures that were drawn.
+        left_out: what was left out of runs that are there.
+    """
+
+    folder: Path
+    shown: Sequence[Shown]
+    said: Callable[[str], None]
+    pictures: list[tuple[Job, Picture]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    @functools.cached_property
+    def todo(self) -> tuple[Job, ...]:
+        """All figures that there could be."""
+        return tuple(jobs(self.shown))
+
+    def draw(self, draw: Callable[[Job], Picture], advance: Advance) -> None:
+        """Draw every figure that can be drawn; what cannot is said and passed over."""
+        for job in self.todo:
+            missing = job.missing()
+            try:
+                if missing is None:
+                    self.pictures.append((job, draw(job)))
+            except INCOMPLETE as incomplete:
+                missing = str(incomplete)
+            if missing is not None:
+                self.said(f"left out {job.name}: {missing}")
+                self.left_out.append(f"{job.name}: {missing}")
+            advance(1)
+
+    def checksums(self) -> dict[str, str]:
+        """Of every table of the runs that are shown, by names such as "train/bands"."""
+        runs = [(one.name, one.run) for one in self.shown]
+        return {f"{n}/{table}": run.checksum(table) for n, run in runs for table in run.tables()}
+
+    def html(self, report: Report, under_way: Progress | None = None) -> str:
+        """The page itself, with the tables behind its figures."""
+        found = {name: at for job, _ in self.pictures for name, at in job.tables.items()}
+        tables = [(name, run.read(table)) for name, (run, table) in found.items()]
+        return as_html(report, tables, self._links(), under_way)
+
+    def report(self) -> Report:
+        """What the page says."""
+        sections = tuple(self._section(one) for one in self.shown)
+        rows = [_provenance(one) for one in self.shown]
+        machines = tuple(dict.fromkeys(row["machine"] for row in rows if row["machine"]))
+        return Report(_TITLE, _PREFACE, self.answers(), sections, self._made(rows), machines)
+
+    def answers(self) -> tuple[Answer, ...]:
+        """What the first screen says."""
+        found = [answer for one in self.shown for answer in self._answers_of(one)]
+        if any(one.family.kind == "train" for one in self.shown):
+            found.append(published_answer())
+        return (*found, *(unseen(self.shown, self.left_out) if self.shown else ()))
+
+    def _answers_of(self, one: Shown) -> Sequence[Answer]:
+        try:
+            return one.family.answers(one.run)
+        except INCOMPLETE as incomplete:
+            self.left_out.append(f"the answer of {one.name}: {incomplete}")
+            return ()
+
+    def _section(self, one: Shown) -> Section:
+        try:
+            blocks: list[Block] = one.family.section(one.run)
+        except INCOMPLETE as incomplete:
+            self.said(f"left out the section on {one.name}: {incomplete}")
+            self.left_out.append(f"the section on {one.name}: {incomplete}")
+            blocks = [Heading(one.family.kind), Paragraph(f"Left out: {incomplete}.")]
+        pictures = [picture for job, picture in self.pictures if job.of == one.name]
+        place = _before_tables(blocks)
+        blocks[place:place] = pictures
+        page = f"../{one.name}/{PAGE}"
+        there = (one.run.directory / PAGE).is_file()
+        return Section(one.name, tuple(blocks), page if there else "")
+
+    def _links(self) -> tuple[Link, ...]:
+        there = (self.folder / PAGE).is_file()
+        return (Link(PAGE, "Rollouts, one by one"),) if there else ()
+
+    def _made(self, rows: Sequence[Row]) -> tuple[Block, ...]:
+        columns = ("run", "command", "what", "seed", "machine", "code")
+        older = [one.name for one in self.shown if one.run.made_by_other_code()]
+        text = "The command reproduce makes the runs of a profile again."
+        if older:
+            note = f"Made by other code than this report: {', '.join(older)}."
+            self.said(note)
+            text = f"{text} {note}"
+        caption = "The runs of this page; the whole configuration and all versions of each are in "
+        return (Paragraph(text), DataTable.of(rows, columns, f"{caption}its run.json."))
+
+
+def _before_tables(blocks: Sequence[Block]) -> int:
+    """Where figures go: behind what is said first, before the first table or further heading."""
+    ends = (n for n, b in enumerate(blocks) if n and isinstance(b, Heading | DataTable))
+    return next(ends, len(blocks))
+
+
+_MACHINE = (("processor", ""), ("cores", " cores"))
+
+
+def _provenance(one: Shown) -> Row:
+    config, environments = one.run.config, one.run.environments()
+    last = environments[-1] if environments else {}
+    hardware, commit = last.get("hardware") or {}, last.get("commit") or {}
+    worlds = config.get("worlds") or config.get("world") or ()
+    what = ", ".join([worlds] if isinstance(worlds, str) else map(str, worlds))
+    return {
+        "run": one.name,
+        "command": one.family.kind,
+        "what": what,
+        "seed": one.run.seed,
+        "machine": ", ".join(f"{hardware[n]}{unit}" for n, unit in _MACHINE if hardware.get(n)),
+        "code": str(commit.get("id") or "")[:10] + (" (edited)" if commit.get("edited") else ""),
+    }

@@ -1,1 +1,1 @@
-"""Every command that measures, and the figures, in order and resumable."""
+"""Every command that measures, and the report, in order and resumable."""

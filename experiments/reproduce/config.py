@@ -12,7 +12,7 @@ _CONFIGS = Path(__file__).parent.parent / "configs" / "reproduce"
 
 @dataclass(frozen=True)
 class ReproduceConfig:
-    """Run every command that measures, and the figures, continuing where an earlier run was.
+    """Run every command that measures, and the report, continuing where an earlier run was.
 
     Attributes:
         profile: "quick" (a few minutes), "full", or a TOML file with a table per command. Runs are

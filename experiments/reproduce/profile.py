@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from experiments.anatomy.config import AnatomyConfig
 from experiments.compare.config import CompareConfig
 from experiments.diagnose.config import DiagnoseConfig
+from experiments.explore.config import ExploreConfig
 from experiments.frontier.config import FrontierConfig
 from experiments.learn.config import LearnConfig
-from experiments.report.config import FiguresConfig
+from experiments.report.config import ReportConfig
 from experiments.train.config import TrainConfig
 from experiments.verify.config import VerifyConfig
 
@@ -19,7 +20,7 @@ class Profile:
     """Settings of every command.
 
     Attributes:
-        verify, compare, learn, frontier, diagnose, train, anatomy, figures: see
+        verify, compare, learn, frontier, diagnose, train, anatomy, explore, report: see
             ``cpi-resets COMMAND --help``.
     """
 
@@ -30,4 +31,5 @@ class Profile:
     diagnose: DiagnoseConfig = field(default_factory=DiagnoseConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
-    figures: FiguresConfig = field(default_factory=FiguresConfig)
+    explore: ExploreConfig = field(default_factory=lambda: ExploreConfig(("learn", "train")))
+    report: ReportConfig = field(default_factory=ReportConfig)

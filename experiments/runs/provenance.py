@@ -24,8 +24,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 # Packages that results come from.
 _COMPUTING = ("cpi_theory", "tabular", "llm", "experiments")
 
-# What decides results: code, and the prompts that models are shown.
-_SOURCES = {".py", ".txt"}
+# What decides results and how they are shown: code, the prompts of models, templates of pages.
+_SOURCES = {".py", ".txt", ".html", ".css", ".js"}
 
 ALL_PACKAGES = (*_COMPUTING, "paper_figs")
 """Those, and the one that draws them."""

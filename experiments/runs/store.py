@@ -42,8 +42,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _DESCRIPTION, _TIMINGS, _LOCK = "run.json", "timings.jsonl", ".lock"
 
+_IGNORE = ".gitignore"
+
 # Files that are about a run and hold nothing of what came out.
-_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, manifest.NAME}
+_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, _IGNORE, manifest.NAME}
 
 
 @dataclass(slots=True)
@@ -143,6 +145,11 @@ class Run:
         self.manifest.check(path.name, data)
         return parse_rows(path, data)
 
+    def environments(self) -> list[Row]:
+        """Where it was made: versions, commit and hardware, those of the last writer last."""
+        found: list[Row] = _stored_description(self.directory / _DESCRIPTION)["environments"]
+        return found
+
     def made_by_other_code(self) -> bool:
         """Whether some of its tables are known to come from other code than this."""
         names = {self.path(table).name for table in self.tables()}
@@ -227,6 +234,19 @@ class Run:
         self._describe()
         with self.manifest.replacing(name, data, origin or self.origin()):
             return self._put(name, data)
+
+    def keep_private(self) -> None:
+        """Have git ignore the run, as its records hold what may not be passed on.
+
+        Raises:
+            CannotWrite: disk full, no permission, ...
+        """
+        ignore_all(self.directory)
+
+    @property
+    def private(self) -> bool:
+        """Whether its records hold what may not be passed on."""
+        return (self.directory / _IGNORE).is_file()
 
     def write_part(self, name: str, data: bytes) -> Path:
         """Store a file that says itself what it was made of, as shards do."""
@@ -351,6 +371,17 @@ class Run:
         return canonical([stored["config"], stored["seed"]]) == canonical([self.config, self.seed])
 
 
+def ignore_all(folder: Path) -> None:
+    """Have git ignore a folder and all in it, unless the folder says itself what is ignored.
+
+    Raises:
+        CannotWrite: disk full, no permission, ...
+    """
+    path = folder / _IGNORE
+    if not path.exists():
+        atomic_write(path, b"*\n")
+
+
 def _take(directory: Path) -> FileLock:
     """The lock of a run's folder, which may be held by this process already."""
     lock = FileLock(directory / _LOCK, is_singleton=True)
@@ -370,7 +401,11 @@ def _take(directory: Path) -> FileLock:
 
 
 def _kind(config: object) -> object:
-    return config.get("type") if isinstance(config, dict) else None
+    kind = config.get("type") if isinstance(config, dict) else None
+    return _FORMER_KINDS.get(str(kind), kind)
+
+
+_FORMER_KINDS = {"FiguresConfig": "ReportConfig"}
 
 
 def _stored_description(path: Path) -> Row:

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from experiments.console import give
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.runs.claims import claim
@@ -44,6 +45,7 @@ def run(config: TinyModelConfig, output: Path, _execution: Execution, console: C
             "measurements", lambda: _measure(config, folder, console), ("losses",), of_model
         )
         shutil.rmtree(record.directory / "training", ignore_errors=True)
+    give(console, {"measurements": rows})
     _print(rows, console)
     if config.into is not None:
         model, tokens = load(folder)

@@ -2,8 +2,8 @@
 
 Tables of the run: ``curves`` (one row per world, method, seed and point; see
 :func:`experiments.train.engines.training_curve`), and what is made of them: ``bands``, ``pairs``,
-``groups``, ``collections``, ``reach``, ``finals`` and ``localization``; and ``model``, one row on
-what was trained.
+``groups``, ``collections``, ``reach``, ``speedups``, ``finals`` and ``localization``; and
+``model``, one row on what was trained.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rich.table import Table
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
+from experiments.console import give
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -50,6 +51,7 @@ def run(config: TrainConfig, output: Path, execution: Execution, console: Consol
         parts = summaries(rows, config.resamples, Key.of(config.seed))
         tables = derive(record, parts, ("curves",), console)
         taught = record.once("model", lambda: [_model(config)], inputs=config.model)
+    give(console, tables)
     print_tables(tables, console)
     console.print(taught_verdict(taught[0]))
     console.print(f"records: {record.directory}")
@@ -107,6 +109,9 @@ def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Comput
         "groups": lambda: shared.groups(each),
         "collections": lambda: shared.collections(each, summary.TOTALS),
         "reach": lambda: shared.reach(curves, summary.AXES),
+        "speedups": lambda: shared.speedups(
+            curves, ("update", *summary.AXES), summary.contrasts(one.method for one in each)
+        ),
         "finals": lambda: summary.finals(curves),
         "localization": lambda: summary.localization(each),
     }

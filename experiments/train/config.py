@@ -11,7 +11,7 @@ from cpi_theory.checks import check_count
 from experiments.config import named_values
 from experiments.execution.threads import Kind
 from experiments.methods import TRAINED, MethodVariant, choose_methods
-from experiments.train.spec import Engine, TrainBudget, TrainSpec, TrlOptions
+from experiments.train.spec import Engine, KeptRollouts, TrainBudget, TrainSpec, TrlOptions
 from experiments.worlds.language import LanguageWorld, choose
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.settings import SamplerSettings
@@ -44,6 +44,8 @@ class TrainConfig:
             folder `models` of the run, where the best and the last model stay; 0: none. By default
             every tenth update, and none on a cluster; those of other code are then replaced, and
             refused where a number is given.
+        rollouts: which rollouts are stored for `explore`: by default those of eight prompts at
+            every evaluation, of the first seed.
         resamples: bootstrap resamples.
         more: further worlds, in configuration files only.
         more_methods: further methods, in configuration files only: group sizes, layouts and rules
@@ -70,6 +72,7 @@ class TrainConfig:
     more_methods: Annotated[tuple[MethodVariant, ...], tyro.conf.Suppress] = field(
         default=(), metadata={"later": True}
     )
+    rollouts: KeptRollouts = field(default_factory=KeptRollouts, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds)
@@ -102,6 +105,7 @@ class TrainConfig:
                 self.sampler,
                 self.engine,
                 self.trl,
+                self.rollouts if seed < self.seed + self.rollouts.seeds else None,
             )
             for world in choose("worlds", self.worlds, self.more)
             for seed in range(

@@ -7,6 +7,7 @@ at the end.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -96,7 +97,7 @@ def _run_trl(curve: Curve, folder: Path) -> None:
         curve.begin()
     train_with_trl(
         training.model,
-        spec.method.algorithm,
+        training.watched,
         training.simulator,
         training.begin,
         training.key,
@@ -125,6 +126,8 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
     the last update.
     """
     labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
+    if checkpoints is None:
+        spec = dataclasses.replace(spec, kept=None)  # there is no place for them
     curve = Curve(Training(spec), checkpoints)
     if not curve.finished():
         (run_trl if spec.engine == "trl" else run_lean)(curve)

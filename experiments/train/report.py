@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiments.curve_statistics import (
     difference_verdicts,
     idle_verdicts,
     single_verdicts,
 )
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.documents.numbers import number, with_ends
-from experiments.learn.report import learning_summary
+from experiments.learn.report import ENDS, learning_answer, learning_summary, speedup_blocks
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.train.summary import known
+from llm.models.settings import TINY_NAME
+from paper_figs.published import CURVES, RUNS, last_difference
+from paper_figs.rows import select
 
 # Seeds below which a report warns of its own intervals.
 _FEW = 10
@@ -24,7 +36,7 @@ def train_section(run: Run) -> list[Block]:
     """Whether resets helped a language model to learn."""
     pairs, collections = run.read("pairs"), run.read("collections")
     finals = ("world", "method", "measure", "before", "after", "gain", "lower", "upper", "seeds")
-    reach = ("world", "method", "axis", "level", "median", "reached", "seeds")
+    reach = ("world", "method", "axis", "level", "median", *ENDS, "reached", "seeds")
     made = ("world", "method", "rollouts", "tokens", "forward_tokens", "localization_tokens")
     return [
         Heading("Training a language model"),
@@ -51,12 +63,96 @@ def train_section(run: Run) -> list[Block]:
             )
         ),
         Heading("Before and after", 3),
-        DataTable.of(run.read("finals"), finals),
+        DataTable.of(
+            run.read("finals"),
+            finals,
+            "Pass rates on held-out problems, sampled and greedy; the interval is that of the "
+            "gain, over seeds.",
+        ),
+        Heading("Beside the paper", 3),
+        published_table(run.read("finals")),
         Heading("Until half of what can be gained is gained", 3),
-        DataTable.of(run.read("reach"), reach),
+        DataTable.of(
+            run.read("reach"),
+            reach,
+            "How much each method generates until then, median over seeds: fewer is faster.",
+        ),
+        *speedup_blocks(run),
         Heading("What was generated", 3),
-        DataTable.of(collections, (*made, "informative", "lower", "upper")),
+        DataTable.of(
+            collections,
+            (*made, "informative", "lower", "upper"),
+            "What each method generated, and the share of its groups that taught anything.",
+        ),
     ]
+
+
+def train_answers(run: Run) -> tuple[Answer, ...]:
+    """Who learns faster on a language model, and how good its localiser stays meanwhile."""
+    about = model_name(run)
+    return (
+        *learning_answer(run, about, "mean pass rate over the run"),
+        *_localizer_answer(run, about),
+    )
+
+
+def model_name(run: Run) -> str:
+    """What was trained, in a few words."""
+    path = str((run.config.get("model") or {}).get("path", "a language model"))
+    return "tiny model" if path == TINY_NAME else f"real model: {Path(path).name}"
+
+
+def _localizer_answer(run: Run, about: str) -> tuple[Answer, ...]:
+    rows = [r for r in run.read("localization") if r["method"] != "ORACLE" and known(r)]
+    if not rows:
+        return ()
+    labels = {key: rows[0][key] for key in ("world", "method")}
+    here = select(rows, **labels)
+    sentence = localization_verdicts(here)[0]
+    return (
+        Answer(
+            Question.LOCALIZER,
+            f"{about}, while it learns",
+            _rate(here[-1]),
+            sentence,
+            run.directory.name,
+        ),
+    )
+
+
+def published_answer() -> Answer:
+    """What the paper's curves say of the same, at their last update."""
+    gap, p = last_difference("SRPO", "GRPO")
+    last = {name: curve.values[-1] for name, curve in CURVES.items()}
+    sentence = (
+        f"SRPO - GRPO after the last update, read from the paper's figure: {last['SRPO']:.1f} "
+        f"against {last['GRPO']:.1f} % over {RUNS} runs each, Welch's p = {p:.2f}."
+    )
+    number = f"{gap:+.1f} points"
+    return Answer(Question.LEARNING, "the paper, 7B", number, sentence, published=True)
+
+
+def published_table(finals: Sequence[Row]) -> DataTable:
+    """Pass rates before and after in the paper and here, in per cent."""
+    rows: list[Row] = [
+        {"where": "paper: OLMo-3-7B", "method": name}
+        | {"before": curve.values[0], "after": curve.values[-1], "runs": RUNS}
+        | {"gain": curve.values[-1] - curve.values[0]}
+        for name, curve in CURVES.items()
+    ]
+    rows += [
+        {"where": f"here: {row['world']}", "method": row["method"], "runs": row["seeds"]}
+        | {name: 100 * row[name] for name in ("before", "after", "gain")}
+        for row in finals
+        if row["measure"] == "sampled" and row["method"] in CURVES
+    ]
+    return DataTable.of(
+        rows,
+        ("where", "method", "before", "after", "gain", "runs"),
+        "Success in per cent. The paper's is a share of tests on the problems that it trained on, "
+        "with a model many times larger: only the order of the methods compares.",
+        published=True,
+    )
 
 
 def headlines(pairs: Sequence[Row]) -> tuple[str, ...]:

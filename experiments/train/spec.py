@@ -52,8 +52,8 @@ class Checkpoints:
 
     Each run has a folder of its own below `folder`, with the models `best` (where the pass rate on
     held-out problems was highest after an update) and, once it has ended, `last` in Hugging Face
-    format; until then what the engine needs to go on; and `log.jsonl`, a line per update to follow
-    it by.
+    format; until then what the engine needs to go on; `log.jsonl`, a line per update to follow it
+    by; and `rollouts`, where some are kept.
 
     Attributes:
         folder: of all runs.
@@ -129,6 +129,34 @@ class TrainBudget:
 
 
 @dataclass(frozen=True)
+class KeptRollouts:
+    """Which rollouts are stored beside the models, for ``cpi-resets explore`` to show.
+
+    They are a record of learning and change nothing in it. A training keeps at most `prompts` times
+    the updates that `every` takes, each with all rollouts that were drawn for it, compressed.
+    Nothing is kept where no models are (`checkpoint_every` 0, or a cluster).
+
+    Attributes:
+        seeds: the first so many of each world and method; 0: none, as for long sweeps.
+        every: updates between two whose rollouts are kept, besides the first and the last; 0: as
+            many as between evaluations.
+        prompts: of each such update, the first so many.
+        signal: also how hard the loss pulls at each thought, KL terms left out, for which the model
+            reads them once more; of the engine "lean" alone.
+    """
+
+    seeds: int = 1
+    every: int = 0
+    prompts: int = 8
+    signal: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("rollouts.seeds", self.seeds, minimum=0)
+        check_count("rollouts.every", self.every, minimum=0)
+        check_count("rollouts.prompts", self.prompts)
+
+
+@dataclass(frozen=True)
 class TrainSpec:
     """What one training run depends on.
 
@@ -139,6 +167,7 @@ class TrainSpec:
         sampler: the engine that samples.
         engine: what takes the updates.
         trl: of that engine.
+        kept: the rollouts of this training that are stored; None: none.
     """
 
     world: LanguageWorld
@@ -151,12 +180,24 @@ class TrainSpec:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
+    kept: KeptRollouts | None = field(default=None, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_corrected(self.sampler, self.model, self.optimizer, self.loss)
         if self.engine == "trl" and self.budget.tokens is not None:
             problem = "TRL counts updates alone"
             raise InvalidInput("budget.tokens", self.budget.tokens, problem, 'set engine = "lean"')
+        if self.kept is not None and self.kept.signal and self.engine != "lean":
+            problem = f"the engine {self.engine} has learned before anybody can look"
+            remedy = 'leave it out, or set engine = "lean"'
+            raise InvalidInput("rollouts.signal", True, problem, remedy)
+
+    def keeps(self, update: int) -> bool:
+        """Whether rollouts of an update, counted from 1, are stored."""
+        if self.kept is None:
+            return False
+        every = self.kept.every or self.budget.every
+        return update % every == 0 or update in (1, self.budget.updates)
 
 
 def check_corrected(

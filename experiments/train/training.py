@@ -13,12 +13,19 @@ import json
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Collection, needs_start, scheduled
 from experiments.accounts import Account
+from experiments.rollouts.files import write_visits
+from experiments.rollouts.witness import Witnessed
 from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
+from experiments.train.keeping import Texts, keep_rows
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
 from experiments.train.spec import (
     Checkpoints,
@@ -36,12 +43,16 @@ from llm.sampling.base import GREEDY, Sampling
 from llm.simulator import LanguageModelSimulator, Usage, driver_of
 from llm.task import Problem, Task
 from llm.text.thoughts import TextEnding
-from llm.training.rows import training_rows
+from llm.training.gradient_signal import logit_gradient_norms
+from llm.training.rows import TrainingRow, training_rows
 
 _LOG = "log.jsonl"
 
 _FINISHED = "finished.json"
 """The records of a run that has ended, for a command that was killed before it stored them."""
+
+_LOGIT_ROWS = 8
+"""Rows whose logits over the whole vocabulary are held at once."""
 
 _ONLY_TO_GO_ON = ("state.pt", "checkpoint-*")
 """What the engines leave beside the models: mostly the optimiser's averages, twice the weights."""
@@ -74,6 +85,7 @@ class Curve:
     def point(self, collection: Collection) -> None:
         """Log an update, and evaluate and record if it is time to."""
         self._log(collection)
+        self._keep()
         if self.training.update % self.training.spec.budget.every == 0 or self.training.ended:
             row = self.training.record()
             self.rows.append(row)
@@ -103,6 +115,11 @@ class Curve:
         }
         with open(self.folder / _LOG, "a") as file:
             file.write(canonical(line) + "\n")
+
+    def _keep(self) -> None:
+        """Store the rollouts of this update, if they are to be kept."""
+        if self.folder is not None and self.training.kept:
+            write_visits(self.folder, self.training.update, self.training.kept)
 
     def _cut_log(self) -> None:
         """Drop what an interrupted run logged after the update that this one goes on from."""
@@ -166,6 +183,8 @@ class Training:
         key: of all randomness.
         losses: loss and gradient norm of the last update.
         notes: what else was measured in it, for the log.
+        watched: its method's algorithm; what it saw is there to be kept, where anything is.
+        kept: records of the rollouts of the last update, where they are to be kept.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
@@ -188,6 +207,9 @@ class Training:
         self._account = Account(more=dict.fromkeys(_TOKENS, 0) | {"seconds": 0.0})
         self.losses: dict[str, float] = {}
         self.notes: dict[str, float] = {}
+        self.watched = Witnessed(spec.method.algorithm) if spec.kept else spec.method.algorithm
+        self.kept: list[Row] = []
+        self._signals: list[NDArray[np.float64]] | None = None
         self._began, self._work = time.perf_counter(), 0
 
     @functools.cached_property
@@ -222,12 +244,28 @@ class Training:
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
         self.simulator.sampler.sync(self.model)
-        algorithm = scheduled(self.spec.method.algorithm, self.spent)
+        algorithm = scheduled(self.watched, self.spent)
         collection = driver_of(self.simulator)(
             algorithm, self.simulator, starts, self.key.child("collect", update)
         )
-        self.learned(update, collection, self.trainer.step(training_rows(collection)))
+        rows = training_rows(collection)
+        self._look_at(update, rows)
+        self.learned(update, collection, self.trainer.step(rows))
         return collection
+
+    def _look_at(self, update: int, rows: Sequence[TrainingRow]) -> None:
+        """Measure what the advantages will pull at, under the weights that sampled.
+
+        It is no part of learning, and its time is not counted. With those weights ratios are 1, so
+        that all kinds of loss have the gradient of the plain one.
+        """
+        spec = self.spec
+        if not (spec.kept and spec.kept.signal and spec.keeps(update)):
+            return
+        before, size = time.perf_counter(), min(spec.optimizer.micro_batch, _LOGIT_ROWS)
+        loss = dataclasses.replace(spec.loss, kind="unclipped", kl=0.0)
+        self._signals = logit_gradient_norms(self.model, rows, loss, size)
+        self._began += time.perf_counter() - before
 
     def learned(self, update: int, collection: Collection, report: StepReport) -> None:
         """Account for an update: what was collected since it began, and what learning did."""
@@ -241,6 +279,19 @@ class Training:
         totals["seconds"] += time.perf_counter() - self._began
         self.losses = {"loss": report.loss, "gradient_norm": report.gradient_norm}
         self.notes = dict(report.notes)
+        self._take_seen(update, collection)
+
+    def _take_seen(self, update: int, collection: Collection) -> None:
+        """Make records of what the algorithm saw, if they are to be kept."""
+        self.kept = []
+        if not isinstance(self.watched, Witnessed) or self.spec.kept is None:
+            return
+        if self.spec.keeps(update):
+            most, world = self.spec.kept.prompts, Texts(self.simulator, self.meter.oracle)
+            seen = dict(sorted(self.watched.seen.items())[:most])
+            self.kept = keep_rows(seen, collection, world, self._signals)
+        self.watched.seen.clear()
+        self._signals = None
 
     @property
     def spent(self) -> float:

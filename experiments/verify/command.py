@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from experiments.console import give
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.store import Run
@@ -48,5 +49,6 @@ def _verify(config: VerifyConfig, output: Path, execution: Execution, console: C
         rows = sweep(check, tasks(config), store, "checks", execution, console)
         summary = store.once("summary", lambda: summarise(rows), tables=("checks",))
         files = store_counterexamples(store, list(violations(rows)), "checks")
+    give(console, {"summary": summary, "counterexamples": [str(file) for file in files]})
     show(summary, rows, files, console)
     return 1 if files else 0

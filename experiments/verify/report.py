@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.documents.document import Block, DataTable, Heading, Paragraph, Verdicts
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from paper_figs.rows import need
 
 
 def bound_verdicts(summary: Sequence[Row]) -> tuple[str, ...]:
@@ -29,6 +38,28 @@ def bound_verdicts(summary: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
+def verify_answers(run: Run) -> tuple[Answer, ...]:
+    """Whether any inequality failed, and how close the bounds come to what they bound."""
+    summary = need(run.read("summary"), "theorem")
+    checks, exact, failed = (
+        sum(row[name] for row in summary) for name in ("checks", "exact_checks", "violations")
+    )
+    broken = [row["theorem"] for row in summary if row["violations"]]
+    held = f"those of {', '.join(broken)} failed" if broken else "none failed"
+    attained = sum(row["attained"] > 0 for row in summary)
+    sentence = (
+        f"{checks:,} inequalities were checked, {exact:,} of them in exact arithmetic, and {held}; "
+        f"{attained} of {len(summary)} statements are attained on some instance"
+    )
+    loose = [row for row in summary if row["tightness"] is not None and not row["attained"]]
+    if loose:
+        least = min(loose, key=lambda row: float(row["tightness"]))
+        sentence += f", and {least['theorem']} came no closer than {least['tightness']:.1%}"
+    number = f"{failed:,} of {checks:,} failed"
+    about = f"{max(row['instances'] for row in summary):,} instances"
+    return (Answer(Question.BOUNDS, about, number, f"{sentence}.", run.directory.name),)
+
+
 def verify_section(run: Run) -> list[Block]:
     """Whether the bounds held, and how tight they are."""
     summary = run.read("summary")
@@ -41,5 +72,10 @@ def verify_section(run: Run) -> list[Block]:
             "exact fractions where no tolerance is needed, and pressed by adversarial search."
         ),
         Verdicts(bound_verdicts(summary)),
-        DataTable.of(summary, (*columns, *tight)),
+        DataTable.of(
+            summary,
+            (*columns, *tight),
+            "Every statement: 1 is attained in the columns of tightness; the last two are of the "
+            "penalty that a bound subtracts.",
+        ),
     ]

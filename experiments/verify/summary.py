@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from experiments.console import give
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
@@ -187,6 +188,7 @@ def mutate(config: VerifyConfig, output: Path, execution: Execution, console: Co
         shown = {i: row["counterexample"] for i, row in enumerate(rows)}
         refuting = {i: found for i, found in shown.items() if found is not None}
         store_counterexamples(run, refuting, "mutants")
+    give(console, {"mutants": rows})
     _show_mutants(rows, console)
     standing = [row for row in rows if row["verdict"] == "sharper" and row["pinned"]]
     console.print(f"records: {run.directory}", soft_wrap=True)

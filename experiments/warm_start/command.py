@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.checks import InvalidInput
+from experiments.console import give
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.runs.claims import claim
@@ -53,6 +54,8 @@ def run(config: WarmStartConfig, output: Path, _execution: Execution, console: C
             with record.timed("after"):
                 record.once("after", lambda: [taught.measure(after)], ("losses",))
         shutil.rmtree(record.directory / "training", ignore_errors=True)
+    tables = ("examples", "before", "losses", "after")
+    give(console, {table: record.read(table) for table in tables if record.has(table)})
     _print(record, examples[0], losses, console)
     if config.into is not None:
         _copy(folder, config.into)

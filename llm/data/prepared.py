@@ -47,6 +47,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
+def may_be_passed_on(source: Path) -> bool:
+    """Tell whether the licence of a benchmark allows copies of its problems.
+
+    Args:
+        source: its folder, or one of its files. Of what ``cpi-resets data prepare`` has not made
+            nothing is known, and nothing is forbidden.
+
+    Raises:
+        InvalidInput: the manifest beside it cannot be read.
+    """
+    folder = source if source.is_dir() else source.parent
+    if not (folder / MANIFEST).is_file():
+        return True
+    licence = read_manifest(folder).get("licence", {})
+    return bool(licence.get("redistribute", True))
+
+
 def read_split(folder: Path, split: str) -> Prepared:
     """Return a split, each of whose rows is the one that the manifest names.
 

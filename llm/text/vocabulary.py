@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateError
-
 from cpi_theory.checks import InvalidInput
 from llm.text.rollouts import Tokens
 
@@ -84,6 +82,9 @@ class Vocabulary:
         """
         if not self.has_template:
             return self.encode("\n\n".join(m["content"] for m in messages) + "\n\n")
+        # It comes with transformers, which tabular worlds do without.
+        from jinja2 import TemplateError
+
         try:
             text = self.tokenizer.apply_chat_template(
                 [dict(m) for m in messages],

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from cpi_theory.checks import InvalidInput, check_count, check_positive
+from cpi_theory.checks import InvalidInput, check_count, check_positive, choose_among
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,6 @@ def find_device(name: str) -> Device:
     """
     known = {other.casefold(): device for other, device in DEVICES.items()}
     if name.casefold() not in known:
-        remedy = f"choose one of {', '.join(DEVICES)}, and set the rates that are others"
+        remedy = f"{choose_among(name, DEVICES)}, and set the rates that are others"
         raise InvalidInput("device", name, "unknown", remedy)
     return known[name.casefold()]

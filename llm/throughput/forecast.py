@@ -125,7 +125,7 @@ class Setup:
         return self._rows * longest * kept * size
 
     def _cache_bytes(self, longest: float, rows: float) -> float:
-        if self.sampler.engine == "vllm" and self.device.name != "cpu":
+        if self._takes_share:
             # vLLM takes its whole share from the start.
             return max(self._share - self._copy_bytes, 0.0)
         return min(rows, self.sampler.max_batch) * longest * self._token_cache
@@ -153,28 +153,52 @@ class Setup:
         Raises:
             InvalidInput: naming the largest part that a setting makes smaller, and that setting.
         """
-        if self.sampler.engine == "vllm" and self.device.name != "cpu":
-            self._check_share(longest)
-        room, peak = self.device.memory * (1 - _SPARE), self.peak(parts)
-        if peak <= room:
+        if self._takes_share:
+            parts = self._with_a_share_that_fits(parts, longest)
+        peak = self.peak(parts)
+        if peak <= self._room:
             return
         shown = ", ".join(f"{name} {gib:.1f}" for name, gib in parts.items() if gib >= 0.05)
-        problem = f"takes {peak:.1f} GiB where {self.device.name} has room for {room:.1f} ({shown})"
+        least = "at least " * self._takes_share
+        problem = (
+            f"takes {least}{peak:.1f} GiB where {self.device.name} has room for {self._room:.1f} "
+            f"({shown})"
+        )
         field, value, remedy = self._remedy(parts)
         raise InvalidInput(field, value, problem, remedy)
 
-    def _check_share(self, longest: float) -> None:
-        """vLLM needs room for its weights and for one sequence at least."""
-        needed = self._copy_bytes + longest * self._token_cache
-        if self._share < needed:
-            problem = f"vLLM needs {needed / _GIB:.1f} GiB for weights and one sequence"
-            share = needed / self.device.memory / _GIB
-            remedy = (
-                f"give it {math.ceil(share * 20) / 20:.2f} or more"
-                if share < 0.9
-                else "choose a larger device"
-            )
-            raise InvalidInput("sampler.memory_share", self.sampler.memory_share, problem, remedy)
+    @property
+    def _room(self) -> float:
+        return self.device.memory * (1 - _SPARE)
+
+    @property
+    def _takes_share(self) -> bool:
+        """Whether vLLM takes its share of a GPU from the start."""
+        return self.sampler.engine == "vllm" and self.device.name != "cpu"
+
+    def _with_a_share_that_fits(
+        self, parts: Mapping[str, float], longest: float
+    ) -> Mapping[str, float]:
+        """The parts with the least cache that vLLM can do with, where no share fits.
+
+        Raises:
+            InvalidInput: another share would fit, naming from where to where.
+        """
+        share = self.sampler.memory_share
+        needed = (self._copy_bytes + longest * self._token_cache) / _GIB
+        others = self.peak(parts) - parts["KV cache"] - parts["copy that samples"]
+        low = math.ceil(100 * needed / self.device.memory) / 100
+        high = math.floor(100 * (self._room - others) / self.device.memory) / 100
+        if low > high:  # not by its share: what stands beside vLLM is too large
+            return {**parts, "KV cache": needed - parts["copy that samples"]}
+        if low <= share <= high:
+            return parts
+        problem = (
+            f"vLLM needs {needed:.1f} GiB for weights and one sequence, and all else "
+            f"{others:.1f} of the {self._room:.1f} that {self.device.name} has room for"
+        )
+        remedy = f"choose {low:.2f}" if low == high else f"choose one from {low:.2f} to {high:.2f}"
+        raise InvalidInput("sampler.memory_share", share, problem, remedy)
 
     def _remedy(self, parts: Mapping[str, float]) -> tuple[str, object, str]:
         """Field, value and what to do, for the largest part about which something can be done."""
@@ -201,10 +225,8 @@ class Setup:
                 ("optimizer.micro_batch", rows, f"lower it to {max(rows // 2, 1)}"),
             ),
             "KV cache": (
-                self.sampler.engine == "vllm" or self.sampler.max_batch > 8,
-                ("sampler.memory_share", self.sampler.memory_share, "lower it")
-                if self.sampler.engine == "vllm"
-                else ("sampler.max_batch", self.sampler.max_batch, "lower it"),
+                not self._takes_share and self.sampler.max_batch > 8,
+                ("sampler.max_batch", self.sampler.max_batch, "lower it"),
             ),
         }
         for name in sorted(ways, key=parts.__getitem__, reverse=True):

@@ -20,7 +20,7 @@ from llm.training.settings import LossSettings
 
 
 def logit_gradient_norms(
-    model: Any, rows: Sequence[TrainingRow], settings: LossSettings
+    model: Any, rows: Sequence[TrainingRow], settings: LossSettings, micro_batch: int | None = None
 ) -> list[NDArray[np.float64]]:
     r"""Return the norm of the loss gradient in the logits behind each completion token.
 
@@ -32,12 +32,21 @@ def logit_gradient_norms(
         model: under whose weights; it is not changed.
         rows: all of one update.
         settings: of the loss.
+        micro_batch: rows that the model reads at once; by default all.
 
     Returns:
         Per row shape (len(row.completion),). Prompts and kept thoughts have none: no loss falls on
         them.
     """
     totals = Totals(len(rows), sum(len(row.completion) for row in rows))
+    size = micro_batch or len(rows) or 1
+    parts = (rows[first : first + size] for first in range(0, len(rows), size))
+    return [norms for part in parts for norms in _norms(model, part, totals, settings)]
+
+
+def _norms(
+    model: Any, rows: Sequence[TrainingRow], totals: Totals, settings: LossSettings
+) -> list[NDArray[np.float64]]:
     batch = pad_rows(rows, device=model.device)
     norms = _gradient(_logits(model, batch), batch, totals, settings).norm(dim=-1).cpu().numpy()
     return [
@@ -70,6 +79,7 @@ def _gradient(logits: Tensor, batch: PaddedRows, totals: Totals, settings: LossS
         batch.completion_mask[:, 1:],
         totals,
         settings,
+        shaping=batch.shaping,
     )
     (gradient,) = torch.autograd.grad(loss, leaf)
     return gradient

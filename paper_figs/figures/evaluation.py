@@ -17,14 +17,17 @@ _MEASURES = ("sampled", "greedy")
 
 
 @styled
-def results_figure(models: Sequence[Row], comparisons: Sequence[Row]) -> Figure:
-    """Scores of methods on each benchmark, a dot per seed, and differences with intervals.
+def results_figure(
+    models: Sequence[Row], comparisons: Sequence[Row], means: Sequence[Row]
+) -> Figure:
+    """Scores of methods on each benchmark, a dot per seed, and differences, all with intervals.
 
     Whatever was compared: methods, layouts of their sampling, or controls at equal cost.
 
     Args:
         models: rows of the table ``models`` of an ``evaluate`` run.
         comparisons: rows of its table ``comparisons``.
+        means: rows of its table ``methods``.
     """
     benchmarks = distinct(need(models, "evaluated model"), "benchmark")
     measure = next((m for m in _MEASURES if m in models[0]), _MEASURES[-1])
@@ -33,7 +36,8 @@ def results_figure(models: Sequence[Row], comparisons: Sequence[Row]) -> Figure:
     pairs = select(need(comparisons, "comparison of two models"), measure=measure)
     names = list(dict.fromkeys((r["first"], r["second"]) for r in pairs))
     for column, benchmark in zip(axes.T, benchmarks, strict=True):
-        _scores(column[0], select(models, benchmark=benchmark), methods, measure)
+        own = select(need(means, "mean of a method"), benchmark=benchmark, measure=measure)
+        _scores(column[0], select(models, benchmark=benchmark), own, methods, measure)
         column[0].set_title(benchmark)
         _differences(column[1], select(pairs, benchmark=benchmark), names)
     for row, labels in ((axes[0], methods), (axes[1], [f"{a} - {b}" for a, b in names])):
@@ -48,13 +52,16 @@ def results_figure(models: Sequence[Row], comparisons: Sequence[Row]) -> Figure:
     return figure
 
 
-def _scores(ax: Axes, rows: Sequence[Row], methods: Sequence[str], measure: str) -> None:
+def _scores(
+    ax: Axes, rows: Sequence[Row], means: Sequence[Row], methods: Sequence[str], measure: str
+) -> None:
     for at, method in enumerate(methods):
         values = [100 * r[measure] for r in select(rows, method=method)]
         style = look(method, at)
         ax.plot(values, [at] * len(values), style.marker, color=style.color, ms=3, alpha=0.5)
-        if values:
-            ax.plot([np.mean(values)] * 2, [at - 0.3, at + 0.3], color=style.color, lw=2)
+        for mean in select(means, method=method):
+            ax.plot([100 * mean["lower"], 100 * mean["upper"]], [at, at], color=style.color, lw=1.2)
+            ax.plot([100 * mean["estimate"]] * 2, [at - 0.3, at + 0.3], color=style.color, lw=2)
     ax.set_xlim(left=0)
 
 

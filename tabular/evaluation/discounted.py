@@ -1,4 +1,4 @@
-"""Exact evaluation in a discounted MDP: two linear solves, certified by their residuals."""
+"""Exact evaluation in a discounted MDP: values and visits, certified by their residuals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from tabular.evaluation.linear import ChainSystem, largest, proven_error, rounding, total
+from tabular.evaluation.mixing import sweep_policy
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import DiscountedMDP
 from tabular.mdp.validation import Array
@@ -16,10 +17,23 @@ from tabular.mdp.validation import Array
 def evaluate_discounted(mdp: DiscountedMDP, policy: Array) -> Evaluation:
     """Compute values and discounted occupancy of a checked policy of shape (S, A).
 
-    V solves (I - gamma P_pi) V = r_pi and d solves (I - gamma P_pi)^T d = (1 - gamma) start. The
-    error bounds are the sup-norm residual of V and the sum-norm residual of d, divided by
-    1 - gamma; zero on an exact MDP.
+    V solves (I - gamma P_pi) V = r_pi and d solves (I - gamma P_pi)^T d = (1 - gamma) start, by
+    sweeps where the chain mixes soon and by solvers elsewhere. The error bounds are the sup-norm
+    residual of V and the sum-norm residual of d, divided by 1 - gamma; zero on an exact MDP.
     """
+    swept = None if mdp.exact else sweep_policy(mdp, policy)
+    if swept is not None:
+        return Evaluation(
+            value=float(mdp.start @ swept.values),
+            values=swept.values,
+            q_values=swept.q_values,
+            advantages=swept.q_values - swept.values[:, None],
+            visits=swept.visits,
+            policy=policy,
+            discount=mdp.discount,
+            error_bound=swept.error_bound,
+            visits_error_bound=swept.visits_error_bound,
+        )
     system = discounted_system(mdp, policy)
     first = (1 - mdp.discount) * mdp.start
     values = system.solve((policy * mdp.rewards).sum(axis=1))

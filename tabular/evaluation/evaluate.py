@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tabular.evaluation.discounted import evaluate_discounted
 from tabular.evaluation.finite_horizon import (
     evaluate_dense_many,
     evaluate_exact,
@@ -31,6 +30,8 @@ def evaluate(mdp: FiniteHorizonMDP | DiscountedMDP, policy: ArrayLike) -> Evalua
         sections 4.2 and 6.1.
     """
     if isinstance(mdp, DiscountedMDP):
+        from tabular.evaluation.discounted import evaluate_discounted  # loads scipy
+
         return evaluate_discounted(mdp, as_policy(mdp, policy))
     if mdp.exact:
         return evaluate_exact(mdp, as_policy(mdp, policy))

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from fractions import Fraction
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tabular.evaluation import small
 from tabular.evaluation.result import Evaluation
+from tabular.evaluation.small import PATIENCE
 from tabular.mdp.mdp import FiniteHorizonMDP
-from tabular.mdp.operators import csr_tables, pull, push
+from tabular.mdp.operators import columns_by_layer, csr_tables, packed_tables, pull, push
 from tabular.mdp.policies import as_policies, as_policy
 from tabular.mdp.validation import Array, as_numbers
+
+_MANY = 1 << 15
+"""Cells of transitions from which memory decides: fewer are summed in order, by numba or numpy."""
+
+_AVERAGED = 1 << 17
+"""Cells from which it pays to average them while they are read: beyond the second cache."""
 
 
 def evaluate_layers(mdp: FiniteHorizonMDP, policies: Array) -> Evaluation:
@@ -81,24 +90,73 @@ def evaluate_floats(mdp: FiniteHorizonMDP, given: ArrayLike) -> Evaluation:
     values[mdp.horizon] = 0.0
     visits = np.empty((mdp.horizon, mdp.states))
     visits[0] = mdp.start
-    q_values, advantages = np.empty(shape), np.empty(shape)
+    # One piece of memory: what is freed together is given again, without new pages.
+    q_values, advantages = np.empty((2, *shape))
     rewards = mdp.rewards.reshape(-1, *shape[1:])
-    backward, forward, tables = _kernels(mdp)
-    if backward(*tables, rewards, policy, values, q_values, advantages):
+    tables = values, q_values, advantages
+    if _sweeps(mdp, rewards, policy, tables, visits):
         as_policy(mdp, policy)  # names the row that is no distribution
-    forward(*tables, policy, visits)
     value = float(mdp.start @ values[0])
     return Evaluation(value, values[:-1], q_values, advantages, visits, policy)
 
 
-def _kernels(mdp: FiniteHorizonMDP) -> tuple[Any, Any, tuple[Array, ...]]:
-    """The backward and the forward loop for this MDP's tables, and the tables.
+def _sweeps(
+    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, tables: tuple[Array, ...], visits: Array
+) -> Any:
+    """Run both sweeps by what suits this MDP's tables; the number of bad policy rows."""
+    if not mdp.sparse and mdp.transitions.size < _MANY and PATIENCE.allows(mdp.horizon):
+        bad = small.backward(columns_by_layer(mdp), rewards, policy, *tables)
+        small.forward(_layers(mdp), policy, visits)
+        return bad
+    return (_sparse_sweeps if mdp.sparse else _dense_sweeps)(mdp, rewards, policy, tables, visits)
 
-    Two calls: one kernel around both loops compiles to slower code than the two.
-    """
+
+# Two calls each: one kernel around both loops compiles to slower code than the two.
+def _sparse_sweeps(
+    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, tables: tuple[Array, ...], visits: Array
+) -> Any:
     from tabular.evaluation import kernels
 
-    if mdp.sparse:
-        return kernels.sparse_backward, kernels.sparse_forward, csr_tables(mdp)
-    tables = mdp.transitions.reshape(-1, mdp.states, mdp.actions, mdp.states)
-    return kernels.dense_backward, kernels.dense_forward, (tables,)
+    packed = packed_tables(mdp)
+    if packed is not None:
+        bad = kernels.packed_backward(*packed, rewards, policy, *tables)
+        kernels.packed_forward(*packed, policy, visits)
+    else:
+        rows = csr_tables(mdp)
+        bad = kernels.sparse_backward(*rows, rewards, policy, *tables)
+        kernels.sparse_forward(*rows, policy, visits)
+    return bad
+
+
+def _dense_sweeps(
+    mdp: FiniteHorizonMDP, rewards: Array, policy: Array, tables: tuple[Array, ...], visits: Array
+) -> Any:
+    from tabular.evaluation import kernels
+
+    transitions, chain_size = _layers(mdp), mdp.horizon * mdp.states**2
+    if transitions.size < _MANY:
+        bad = kernels.small_backward(columns_by_layer(mdp), rewards, policy, *tables)
+        kernels.small_forward(transitions, policy, visits)
+    elif transitions.size >= _AVERAGED and 4 * chain_size <= transitions.size:
+        # P_pi of all layers is a quarter of the transitions at most. Its room is taken out while
+        # in use: another thread that evaluates on this MDP makes its own.
+        chain = _CHAINS.pop(mdp, None)
+        if chain is None:
+            chain = np.empty((mdp.horizon, mdp.states, mdp.states))
+        average: Any = kernels.dense_backward_averaging
+        bad = average(transitions, rewards, policy, *tables, chain)
+        kernels.chain_forward(chain, visits)
+        _CHAINS[mdp] = chain
+    else:
+        bad = kernels.dense_backward(transitions, rewards, policy, *tables)
+        kernels.dense_forward(transitions, policy, visits)
+    return bad
+
+
+def _layers(mdp: FiniteHorizonMDP) -> Array:
+    """Dense transitions, shape (L, S, A, S), where L = 1 serves all layers."""
+    return np.asarray(mdp.transitions.reshape(-1, mdp.states, mdp.actions, mdp.states))
+
+
+# Room for P_pi of each layer: fresh memory would cost as much as what it saves.
+_CHAINS: WeakKeyDictionary[FiniteHorizonMDP, Array] = WeakKeyDictionary()

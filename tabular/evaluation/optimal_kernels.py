@@ -58,12 +58,19 @@ def sparse_greedy(
 
 @njit(cache=True, fastmath=_FAST)
 def sparse_sweeps(
-    data: Any, indices: Any, bounds: Any, rewards: Any, discount: float, values: Any, enough: Any
+    data: Any,
+    indices: Any,
+    bounds: Any,
+    rewards: Any,
+    discount: float,
+    values: Any,
+    enough: Any,
+    slow: float = 0.5,
 ) -> Any:
     """Apply V <- r + gamma P V of one deterministic policy again and again, in place.
 
-    They stop once a sweep changes all states alike but for `enough`, or when ten sweeps no longer
-    halve the difference: then the chain mixes slowly and a linear solve is cheaper.
+    They stop once a sweep changes all states alike but for `enough`, or when ten sweeps leave more
+    than `slow` of the difference: then the chain mixes slowly and a linear solve is cheaper.
 
     csr rows (s,) with unsigned indices and bounds; rewards and values (S,).
 
@@ -96,13 +103,85 @@ def sparse_sweeps(
         # Two buffers, so that a sweep sees the last one's values only and its change is T V - V.
         old, new = new, old
         spread = greatest - least
-        slow = False
+        stalled = False
         if sweep % 10 == 0:
-            slow = spread > 0.5 * marked
+            stalled = spread > slow * marked
             marked = spread
-        if spread <= enough or slow:
+        if spread <= enough or stalled:
             values[:] = old
-            return not slow
+            return not stalled
+
+
+@njit(cache=True, fastmath=_FAST)
+def sparse_pushes(
+    data: Any,
+    indices: Any,
+    bounds: Any,
+    first: Any,
+    discount: float,
+    mass: Any,
+    enough: Any,
+    slow: float,
+) -> Any:
+    """Apply d <- first + gamma d P of one policy again and again, in place.
+
+    They stop once a push moves no more than `enough` in all, or when ten pushes leave more than
+    `slow` of what they move.
+
+    csr rows (s,) with unsigned indices and bounds; first and mass (S,).
+
+    Returns: sum_s |first + gamma d P - d| of the d that `mass` then holds.
+    """
+    one = np.uint64(1)
+    old, new = mass.copy(), np.empty_like(mass)
+    marked, push = np.inf, 0
+    while True:
+        push += 1
+        new[:] = first
+        row, i = np.uint64(0), np.uint64(0)
+        for s in range(mass.size):
+            row += one
+            end = np.uint64(bounds[row])
+            leaving = discount * old[s]
+            while i < end:
+                new[indices[i]] += leaving * data[i]
+                i += one
+        moved = 0.0
+        for s in range(mass.size):
+            moved += abs(new[s] - old[s])
+        stalled = False
+        if push % 10 == 0:
+            stalled = moved > slow * marked
+            marked = moved
+        if moved <= enough or stalled:
+            mass[:] = old
+            return moved
+        old, new = new, old
+
+
+@njit(cache=True, fastmath=_FAST)
+def averaged_rows(data: Any, bounds: Any, policy: Any) -> Any:
+    """Return csr data and bounds of P_pi, its rows (s,), and the largest of their sums.
+
+    A next state that several actions of a state lead to stands in its row once for each.
+    """
+    states, actions = policy.shape
+    chances, ends = np.empty_like(data), np.empty(states + 1, bounds.dtype)
+    largest, row, i = 0.0, np.uint64(0), np.uint64(0)
+    one = np.uint64(1)
+    ends[0] = 0
+    for s in range(states):
+        total = 0.0
+        for a in range(actions):
+            row += one
+            chance, end = policy[s, a], np.uint64(bounds[row])
+            while i < end:
+                chances[i] = chance * data[i]
+                total += chances[i]
+                i += one
+        ends[s + 1] = bounds[row]
+        largest = max(largest, total)
+    return chances, ends, largest
 
 
 @njit(cache=True, fastmath=_FAST)

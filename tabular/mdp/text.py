@@ -7,9 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from tabular.mdp.validation import Array
+from tabular.mdp.validation import Array, is_sparse
 
 MOST_LINES = 64
 """Tables with more lines are named by their sizes alone."""
@@ -79,7 +78,7 @@ def _all_equal(tables: list[Any]) -> bool:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    if sparse.issparse(one):
+    if is_sparse(one):
         return bool((one != other).nnz > 0)
     return bool((one != other).any())
 

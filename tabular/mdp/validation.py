@@ -6,6 +6,7 @@ offending row looked up, so that the message can name it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from numbers import Rational
@@ -13,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from cpi_theory.checks import Exact, InvalidInput
 
@@ -27,6 +27,15 @@ TOLERANCE = 1e-9
 Array = NDArray[Any]
 
 
+def is_sparse(table: object) -> bool:
+    """Tell whether `table` is a sparse table of scipy, which whoever made it has loaded.
+
+    Who has none need not load scipy to hear so: a tenth of a second.
+    """
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and bool(module.issparse(table))
+
+
 def is_exact(array: object) -> bool:
     """Tell whether `array` holds Python objects (fractions) rather than machine numbers."""
     return isinstance(array, np.ndarray) and array.dtype.hasobject
@@ -38,7 +47,7 @@ def holds_fractions(field: str, table: Any) -> bool:
     Raises:
         InvalidInput: if the table is no array at all.
     """
-    if sparse.issparse(table) or _is_sparse_sequence(table):
+    if is_sparse(table) or _is_sparse_sequence(table):
         return False
     try:
         return np.asarray(table).dtype.hasobject
@@ -94,8 +103,10 @@ def _fraction(number: Any) -> Fraction:
     return Fraction(float(number))
 
 
-def as_csr(field: str, matrix: Any) -> sparse.csr_array:
+def as_csr(field: str, matrix: Any) -> Any:
     """Make a private float64 csr copy with sorted indices, no duplicates and no stored zeros."""
+    from scipy import sparse
+
     result = sparse.csr_array(matrix, dtype=np.float64, copy=True)
     if result.ndim != 2:
         raise InvalidInput(field, result.shape, "not a matrix", "give shape (S * A, S)")
@@ -136,7 +147,7 @@ def check_distributions(field: str, rows: Array, axes: Sequence[str]) -> None:
         _check_row(_label(field, axes, np.unravel_index(i, np.shape(sums))), row, row.sum())
 
 
-def check_csr_distributions(field: str, matrix: sparse.csr_array, actions: int) -> None:
+def check_csr_distributions(field: str, matrix: Any, actions: int) -> None:
     """Refuse a csr matrix of shape (S * A, S) with a row that is no probability distribution."""
     sums = np.asarray(matrix.sum(axis=1)).reshape(-1)
     lowest = matrix.data.min() if matrix.nnz else 0.0
@@ -227,7 +238,7 @@ def canonical_transitions(
             "rewards shape", rewards.shape, "does not fit", "give (S, A) or (H, S, A)"
         )
     states, actions = rewards.shape[-2:]
-    if sparse.issparse(transitions) or _is_sparse_sequence(transitions):
+    if is_sparse(transitions) or _is_sparse_sequence(transitions):
         if exact:
             raise InvalidInput("transitions", "sparse", "cannot be exact", "give a dense array")
         return _canonical_sparse(transitions, (states * actions, states), horizon)
@@ -243,12 +254,12 @@ def _is_sparse_sequence(transitions: Any) -> bool:
     return (
         isinstance(transitions, list | tuple)
         and len(transitions) > 0
-        and all(sparse.issparse(layer) for layer in transitions)
+        and all(is_sparse(layer) for layer in transitions)
     )
 
 
 def _canonical_sparse(transitions: Any, shape: tuple[int, int], horizon: int | None) -> Any:
-    if sparse.issparse(transitions):
+    if is_sparse(transitions):
         check_shape("transitions", transitions.shape, [shape])
         return as_csr("transitions", transitions)
     if len(transitions) != horizon:
@@ -301,7 +312,7 @@ def check_ends(step: int, ends: NDArray[np.int64], kernel: Any, reward: Array) -
     actions = reward.shape[1]
     rows = (ends[:, None] * actions + np.arange(actions)).reshape(-1)
     columns = np.repeat(ends, actions)
-    stays = kernel[rows, columns] if sparse.issparse(kernel) else kernel[ends, :, ends].reshape(-1)
+    stays = kernel[rows, columns] if is_sparse(kernel) else kernel[ends, :, ends].reshape(-1)
     stays = np.asarray(stays).reshape(-1)
     for row, probability in zip(rows, stays, strict=True):
         state, action = divmod(int(row), actions)
@@ -342,7 +353,7 @@ def return_range(transitions: Any, rewards: Array, horizon: int) -> tuple[Array,
     for h in reversed(range(horizon)):
         kernel = transitions[h] if _layered(transitions) else transitions
         reward = rewards if rewards.ndim == 2 else rewards[h]
-        flat = kernel if sparse.issparse(kernel) else kernel.reshape(-1, states)
+        flat = kernel if is_sparse(kernel) else kernel.reshape(-1, states)
         q = reward[..., None] + (flat @ ahead).reshape(*reward.shape, 2)
         ahead = np.stack([q[..., 0].min(axis=1), q[..., 1].max(axis=1)], axis=1)
         lowest[h], highest[h] = ahead[:, 0], ahead[:, 1]

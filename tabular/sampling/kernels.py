@@ -23,10 +23,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba import njit
 from numpy.typing import NDArray
+
+from tabular.evaluation.prefetching import prefetch, prefetch_far
 
 Words = NDArray[np.uint64]
 
@@ -43,39 +43,10 @@ _LOW_6, _LOW_32 = U(63), U(0xFFFFFFFF)
 _TWO_52, _TWO_M53 = 2.0**52, 2.0**-53
 _NEVER = 1 << 62  # later than any step of any rollout
 
-LANES = 256
-"""Rollouts in flight: enough to hide the latency of memory, few enough to stay in L1."""
-AHEAD = 16
+LANES, FAR_LANES = 256, 1024
+"""Rollouts in flight: enough to hide the latency of memory, few enough to stay in L1 or L2."""
+AHEAD, FAR_AHEAD = 16, 96
 """How many lanes before its turn the record of a lane is fetched."""
-
-
-def prefetch(table: Words, column: Any) -> None:
-    """Ask for the record of a column without waiting for it; does nothing in plain Python."""
-
-
-@intrinsic
-def _fetch(_: Any, table: Any, column: Any) -> Any:
-    """llvm.prefetch of the first byte of a record."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, values[0]).data
-        place = builder.gep(data, [builder.mul(values[1], ir.Constant(ir.IntType(64), 4))])
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        call = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
-        read, keep, data_cache = flag(0), flag(3), flag(1)
-        builder.call(call, [builder.bitcast(place, byte), read, keep, data_cache])
-        return context.get_dummy_value()
-
-    return types.void(table, types.uint64), generate
-
-
-@overload(prefetch)
-def _compiled_prefetch(table: Words, column: Any) -> Any:
-    def run(table: Words, column: Any) -> None:
-        _fetch(table, column)  # type: ignore[call-arg]
-
-    return run
 
 
 @njit(inline="always")
@@ -271,6 +242,7 @@ def roll(
     table: Words,
     gains: Any,
     uniform: Any,
+    far: Any,
     ends: bool,
     offsets: Any,
     nodes: Any,
@@ -283,12 +255,13 @@ def roll(
     cut: NDArray[np.bool_],
     path: Any,
 ) -> None:
-    """Roll out through alias tables, `LANES` in flight; a lane that ends takes the next one.
+    """Roll out through alias tables, many in flight; a lane that ends takes the next one.
 
     Args:
         table: as from `build`.
         gains: as from `build`.
         uniform: log2 of the columns of every node, or None where nodes differ.
+        far: None if the table is in the caches, True if not; a type, so that each is compiled.
         ends: whether the MDP has terminal states.
         offsets: first column of each node, shape (L, S).
         nodes: log2 of the columns of each node, shape (L, S).
@@ -303,15 +276,20 @@ def roll(
     """
     n = keys.size
     wide = 0 if path is None else path.size // max(n, 1)
-    cell = np.empty(LANES, np.int64)
-    who, due, gone = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(LANES, np.int64)
-    base, bits, state = np.empty(LANES, U), np.empty(LANES, U), np.empty(LANES, U)
-    coin, column, gain = np.empty(LANES, U), np.empty(LANES + AHEAD, U), np.empty(LANES)
+    words = table.reshape(-1)
+    if far is None:
+        most, foresight = LANES, AHEAD
+    else:
+        most, foresight = FAR_LANES, FAR_AHEAD
+    cell = np.empty(most, np.int64)
+    who, due, gone = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    base, bits, state = np.empty(most, U), np.empty(most, U), np.empty(most, U)
+    coin, column, gain = np.empty(most, U), np.empty(most + foresight, U), np.empty(most)
     lanes, queue, clock, counter = 0, 0, 0, _0
     ended: Any = 0
     next_due = _NEVER
     while True:
-        while ended > 0 or (lanes < LANES and queue < n):  # seat the next rollouts
+        while ended > 0 or (lanes < most and queue < n):  # seat the next rollouts
             if ended > 0:
                 ended -= 1
                 j = gone[ended]
@@ -353,11 +331,18 @@ def roll(
             column[j] = base[j] + (draw >> (_64 - k))
             coin[j] = draw << k
         # Columns past the last lane are looked at ahead of time too; any valid one will do.
-        for j in range(AHEAD):
+        for j in range(foresight):
             column[lanes + j] = column[0]
-            prefetch(table, column[j])
+        for j in range(foresight):
+            if far is None:
+                prefetch(words, column[j] << _2)
+            else:
+                prefetch_far(words, column[j] << _2)
         for j in range(lanes):
-            prefetch(table, column[j + AHEAD])
+            if far is None:
+                prefetch(words, column[j + foresight] << _2)
+            else:
+                prefetch_far(words, column[j + foresight] << _2)
             q = column[j]
             word = table[q, 0]
             side = U(coin[j] >= word)

@@ -28,8 +28,14 @@ _CACHE_LINE = 64
 _SMALL_TABLE = 1024
 """Columns so few that every state may have as many as the one that needs most."""
 
+_FAR_TABLE = 1 << 22
+"""Bytes from which a table is not in the caches next to the processor."""
+
 _SMALLEST_SHARE = 4096
 """Rollouts a thread should have to be worth waking."""
+
+_ALIKE = 1 << 16
+"""Rollouts from one step that share its being written down."""
 
 _BLOCK = 2048
 """Rollouts whose paths stay in cache between the kernels."""
@@ -172,10 +178,12 @@ class AliasTables:
     def run(
         self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
     ) -> Paths:
-        """Roll out once from each (step, state), shapes (n,)."""
+        """Roll out once from each (step, state), shapes (n,); or all from one step, shape ()."""
         mdp = self.arcs.mdp
-        result = _empty_paths(steps, mdp.horizon, paths)
-        tables = self.table, self.gains, self.uniform, bool(mdp.terminal.any())
+        begin = _Begin(steps, states, keys)
+        result = _empty_paths(begin, mdp.horizon, paths)
+        far = True if self.table.nbytes >= _FAR_TABLE else None
+        tables = self.table, self.gains, self.uniform, far, bool(mdp.terminal.any())
         shift = kernels.bits_for(mdp.actions)
 
         def work(part: slice) -> None:
@@ -184,7 +192,7 @@ class AliasTables:
             kernels.roll(
                 *tables,
                 *(self.offsets, self.bits, mdp.horizon),
-                *(steps[part], states[part], keys[part]),
+                *begin.of(part),
                 *(result.returns[part], lengths, result.cut[part]),
                 None if path is None else path.reshape(-1),
             )
@@ -192,7 +200,7 @@ class AliasTables:
                 acted = result.actions[part]
                 kernels.decode(states[part], lengths, self.labels, shift, path, acted)
 
-        spread(work, len(result), threads, _SMALLEST_SHARE, _BLOCK if paths else None)
+        spread(work, len(result), threads, _SMALLEST_SHARE, _BLOCK if paths else begin.block)
         return result
 
 
@@ -206,19 +214,19 @@ class Scan:
     def run(
         self, steps: Integers, states: Integers, keys: Keys, paths: bool, threads: int
     ) -> Paths:
-        """Roll out once from each (step, state), shapes (n,)."""
+        """Roll out once from each (step, state), shapes (n,); or all from one step, shape ()."""
         arcs, mdp = self.arcs, self.arcs.mdp
-        result = _empty_paths(steps, mdp.horizon, paths)
+        begin = _Begin(steps, states, keys)
+        result = _empty_paths(begin, mdp.horizon, paths)
         model = arcs.indptr, arcs.indices, arcs.chances, self.policy, arcs.rewards, mdp.terminal
 
         def work(part: slice) -> None:
-            begin = mdp.horizon, steps[part], states[part], keys[part]
             out = result.returns[part], result.lengths[part], result.cut[part]
             path = None if result.states is None else result.states[part]
             acted = None if result.actions is None else result.actions[part]
-            kernels.scan(*model, *begin, *out, path, acted)
+            kernels.scan(*model, mdp.horizon, *begin.of(part), *out, path, acted)
 
-        spread(work, len(result), threads, _SMALLEST_SHARE)
+        spread(work, len(result), threads, _SMALLEST_SHARE, begin.block)
         return result
 
 
@@ -268,9 +276,28 @@ def _aligned(columns: int) -> NDArray[np.uint64]:
     return raw[skip : skip + columns * 4].reshape(columns, 4)
 
 
-def _empty_paths(steps: Integers, horizon: int, paths: bool) -> Paths:
+class _Begin:
+    """Where rollouts begin, and their keys; one step for all is written down for a block only."""
+
+    def __init__(self, steps: Integers, states: Integers, keys: Keys) -> None:
+        self.steps = np.broadcast_to(steps, states.shape)
+        self._states, self._keys = states, keys
+        self._one = np.full(min(states.size, _ALIKE), steps) if steps.ndim == 0 else None
+
+    @property
+    def block(self) -> int | None:
+        """Most rollouts that `of` may be asked for at once."""
+        return None if self._one is None else max(self._one.size, 1)
+
+    def of(self, part: slice) -> tuple[Integers, Integers, Keys]:
+        """Step, state and key of some of the rollouts."""
+        steps = self.steps[part] if self._one is None else self._one[: part.stop - part.start]
+        return steps, self._states[part], self._keys[part]
+
+
+def _empty_paths(begin: _Begin, horizon: int, paths: bool) -> Paths:
     """Room for the result."""
-    n = steps.size
+    steps, n = begin.steps, begin.steps.size
     # The rollout that starts first is the longest that there can be.
     shape = (n, horizon - int(steps.min(initial=horizon)))
     states, actions = (np.empty(shape, np.int32) if paths else None for _ in range(2))

@@ -180,10 +180,7 @@ class TabularSimulator:
             InvalidInput: if a state is not one of the MDP or there is not one key per state.
         """
         indices = np.asarray(states)
-        layers = np.asarray(steps)
-        if layers.ndim == 0:
-            layers = np.full(indices.shape, layers)
-        layers, indices = _checked_states(layers, indices, self.mdp)
+        layers, indices = _checked_states(np.asarray(steps), indices, self.mdp)
         return self._sampler.run(layers, indices, as_keys(keys, indices.size), paths, self.threads)
 
     def locate_first_error(
@@ -263,16 +260,17 @@ def _as_pairs(states: Any) -> Integers:
 def _checked_states(
     layers: NDArray[Any], indices: NDArray[Any], mdp: FiniteHorizonMDP
 ) -> tuple[Integers, Integers]:
-    """Layers and state indices, shape (n,), all of them states of the MDP."""
+    """Layers, shape (n,) or () for all, and state indices (n,), all of them states of the MDP."""
     for name, array, limit in (("h", layers, mdp.horizon), ("s", indices, mdp.states)):
-        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        one = array is layers and layers.ndim == 0
+        if not (one or array.ndim == 1) or (array.size and array.dtype.kind not in "iu"):
             raise InvalidInput("states", array, f"{name} not integers", "give (h, s) pairs")
-        check_shape("states", array.shape, [layers.shape])
-        if array.size and not 0 <= array.min() <= array.max() < limit:
+        check_shape("states", array.shape, [layers.shape or array.shape])
+        if indices.size and not 0 <= array.min() <= array.max() < limit:
             i = int(np.argmax((array < 0) | (array >= limit)))
             raise InvalidInput(
                 f"states[{i}]",
-                (int(layers[i]), int(indices[i])),
+                (int(np.broadcast_to(layers, indices.shape)[i]), int(indices[i])),
                 "no state of this MDP",
                 f"give 0 <= h < {mdp.horizon} and 0 <= s < {mdp.states}",
             )

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from cpi_theory.checks import InvalidInput, check_count
 from tabular.mdp.mdp import FiniteHorizonMDP
@@ -188,6 +187,11 @@ def _payout_layer_last(rewards: Array, states: int, layers: int) -> Array:
 def _kernel(edges: _Edges, states: int, actions: int) -> Any:
     rows = edges.state * actions + edges.action
     shape = (states * actions, states)
-    # coo adds up entries of one place: environments list an outcome more than once.
-    kernel = sparse.coo_array((edges.probability, (rows, edges.next_state)), shape=shape).tocsr()
-    return kernel if states > _DENSE_STATES else kernel.toarray().reshape(states, actions, states)
+    # Both forms add up entries of one place: environments list an outcome more than once.
+    if states <= _DENSE_STATES:
+        kernel = np.zeros(shape)
+        np.add.at(kernel, (rows, edges.next_state), edges.probability)
+        return kernel.reshape(states, actions, states)
+    from scipy import sparse
+
+    return sparse.coo_array((edges.probability, (rows, edges.next_state)), shape=shape).tocsr()

@@ -17,7 +17,7 @@ import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments import cli
-from experiments.commands import COMMANDS
+from experiments.commands import COMMANDS, GROUPS
 from experiments.execution.settings import Execution
 from experiments.exit_codes import CANNOT_WRITE, DEFECT, EXIT_CODES, LOST
 from experiments.options import parse_options
@@ -337,6 +337,33 @@ def test_help_says_what_exit_codes_mean(
         assert f"{code:<4} {meaning}" in text
 
 
+def test_the_overview_shows_commands_by_group_with_an_example_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    places = [text.index(f"\n{group}:\n") for group in GROUPS]
+    assert places == sorted(places)
+    for name, command in COMMANDS.items():
+        here = text.index(f"\n  {name} ")
+        assert GROUPS[sum(place < here for place in places) - 1] == command.group
+        assert f"cpi-resets {name} {command.example}".rstrip() in text
+    commands = text[: text.index("options of all commands")]
+    assert max(map(len, commands.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_is_a_use_of_its_command(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(cli.__file__).parents[1])
+    arguments = shlex.split(COMMANDS[name].example.partition(" > ")[0])
+    cli.parse(name, arguments)
+    assert cli.main([name, "--help"]) == 0
+    assert f"example:\n  {cli.example(name)}\n" in capsys.readouterr().out
+
+
 def test_the_documentation_lists_every_exit_code() -> None:
     text = (Path(cli.__file__).parents[1] / "docs" / "running.md").read_text()
     rows = dict(re.findall(r"^\| (\d+) \| (.*?) \|$", text, re.MULTILINE))
@@ -358,14 +385,14 @@ def test_help_of_no_command_loads_what_only_its_work_needs(name: str) -> None:
     assert done.stdout.rpartition("loaded")[2].split() == []
 
 
-@pytest.mark.parametrize("name", ["figures", "reproduce"])
+@pytest.mark.parametrize("name", ["report", "reproduce"])
 def test_the_backend_that_a_notebook_names_matters_to_nobody(name: str, tmp_path: Path) -> None:
     # Not module://no_such_notebook: matplotlib believes in any module until a window is opened.
     backend = {"MPLBACKEND": "no_such_notebook"}
     assert command(name, "--help", **backend).returncode == 0
-    done = command("figures", "--output", str(tmp_path), **backend)
+    done = command("report", "--output", str(tmp_path), **backend)
     assert done.returncode == 2
-    assert "holds none of these runs" in done.stderr
+    assert "holds no run that a report shows" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,18 @@ def test_a_branch_is_the_very_ids_that_were_read_and_written(run: Run, episodes:
         assert len(trace.nodes) == 1 + sum(len(row["thoughts"]) for row in rows)
         branched += len(trace.branches) > 1
     assert branched
+
+
+def test_the_lines_that_read_traces_run_as_they_are_printed(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("verifiers.v1.episode")
+    folder = tmp_path / "it's a folder"
+    asked = ["export", str(run.directory), "--format", "verifiers", "--to", str(folder)]
+    assert main(asked) == 0
+    code = textwrap.dedent(capsys.readouterr().out.partition("Look at it:\n")[2])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "4 problems, of the first 5 attempts\n", done.stderr
 
 
 def test_traces_of_equal_runs_are_equal(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from rich.console import Console
 
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
+from experiments.evaluate import correction_summary
+from experiments.evaluate import summary as evaluation
 from experiments.execution.settings import Execution
 from experiments.frontier.summary import goals
 from experiments.league.summary import pairs, places, ranked
 from experiments.report.command import run
-from experiments.report.config import FiguresConfig
+from experiments.report.config import ReportConfig
+from experiments.report.page import LIMIT
 from experiments.runs.store import Run
 from experiments.train import summary
 from paper_figs.catalogue import FIGURES
@@ -25,11 +29,13 @@ RECORDS = Path(__file__).resolve().parents[2] / "docs" / "records"
 @pytest.mark.slow
 def test_every_figure_of_theirs_is_drawn_without_running_anything(tmp_path):
     shutil.copytree(RECORDS, tmp_path, dirs_exist_ok=True)
-    assert run(FiguresConfig(vector="none"), tmp_path, Execution(), Console(quiet=True)) == 0
+    assert run(ReportConfig(vector="none"), tmp_path, Execution(), Console(quiet=True)) == 0
     drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
     runs = {path.parent.name for path in RECORDS.glob("*/run.json")}
     ours = {entry.name for entry in FIGURES if {command for command, _ in entry.tables} <= runs}
-    assert drawn == ours
+    assert drawn >= ours
+    assert "train-curves-smollm2-sums" in drawn
+    assert (tmp_path / "report" / "report.html").stat().st_size <= LIMIT
     assert {name.split("-")[0] for name in drawn} >= {"train", "anatomy", "frontier"}
 
 
@@ -43,6 +49,8 @@ def test_summaries_of_the_training_runs_follow_from_their_curves(run, seeds):
     assert {world: len(one.seeds) for (world, _), one in curves.items()} == seeds
     for table, made in (
         ("pairs", shared.pairs(curves, summary.AXES, summary.CONTRASTS)),
+        ("reach", shared.reach(curves, summary.AXES)),
+        ("speedups", shared.speedups(curves, ("update", *summary.AXES), summary.CONTRASTS)),
         ("finals", summary.finals(curves)),
     ):
         for stored, row in zip(record.read(table), made, strict=True):
@@ -75,3 +83,31 @@ def test_places_and_pairs_of_the_league_follow_from_its_scores():
     for stored, row in zip(record.read("places"), made, strict=True):
         assert stored["rank"] == pytest.approx(row["rank"])
         assert (stored["behind"], stored["ahead"]) == (row["behind"], row["ahead"])
+
+
+def evaluations():
+    stored = {path.parent.name: json.loads(path.read_text()) for path in RECORDS.glob("*/run.json")}
+    return [name for name, run in stored.items() if run["config"]["type"] == "EvaluateConfig"]
+
+
+@pytest.mark.parametrize("run", evaluations())
+def test_summaries_of_the_evaluations_follow_from_their_attempts(run):
+    record = Run.existing(RECORDS, run)
+    attempts, config = record.read("attempts"), record.config
+    scores = evaluation.scores_by_problem(attempts, config["attempts"]["ks"])
+    made = {
+        "models": evaluation.models(attempts, scores),
+        "methods": evaluation.methods(attempts, scores),
+    }
+    if record.has("chains"):
+        table = correction_summary.table_of(record.read("chains"), attempts)
+        rounds = config["correction"]["rounds"]
+        key = Key.of(config["seed"]).child("evaluate", "rivals")
+        made["corrections"] = correction_summary.corrections(table, rounds)
+        made["rivals"] = correction_summary.rivals(table, rounds, key)
+    for name, rows in made.items():
+        for stored, row in zip(record.read(name), rows, strict=True):
+            row["tokenizer"] = stored.get("tokenizer")  # of a folder that is not here
+            assert {k: v for k, v in row.items() if k in stored} == {
+                k: pytest.approx(v) if isinstance(v, float) else v for k, v in stored.items()
+            }

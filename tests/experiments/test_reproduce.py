@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -11,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from typing import Any
 import pytest
 
 from cpi_theory.checks import InvalidInput
+from experiments.cli import main
 from experiments.commands import COMMANDS
 from experiments.config import load_config
 from experiments.reproduce.command import _Stage
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
+from experiments.runs.store import Run
 from experiments.train.config import TrainConfig
 from experiments.worlds.language import DatasetWorld
 
@@ -89,7 +91,7 @@ prompts = 12
 rollouts = 2
 resamples = 20
 
-[figures]
+[report]
 vector = "none"
 """
 UNSTABLE = {"timings.jsonl", "log.jsonl", "finished.json", ".lock"}
@@ -115,10 +117,15 @@ def start(profile: Path, output: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    return text
+def finish(profile: Path, output: Path) -> None:
+    """Run to the end in this process, which has loaded all that a new one would have to."""
+    asked = ["reproduce", "--profile", str(profile), "--output", str(output), "--workers", "1"]
+    assert main(asked) == 0
+
+
+def count(folder: Path) -> int:
+    """How many files a folder holds."""
+    return sum(path.is_file() for path in folder.rglob("*"))
 
 
 def stored(output: Path) -> dict[str, bytes]:
@@ -147,7 +154,7 @@ def _without_place(description: dict[str, Any]) -> bytes:
 def whole(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a run that nobody interrupted."""
     output = tmp_path_factory.mktemp("whole")
-    finish(start(profile, output))
+    finish(profile, output)
     return output
 
 
@@ -161,9 +168,11 @@ def test_everything_is_there(whole: Path) -> None:
         "tiny/diagnose/verdict.jsonl",
         "tiny/train/bands.jsonl",
         "tiny/anatomy/passk.jsonl",
+        "tiny/learn/explore.html",
+        "tiny/train/explore.html",
         "tiny/report/report.md",
         "tiny/report/report.html",
-        "tiny/reproduce/figures.jsonl",
+        "tiny/reproduce/report.jsonl",
     ):
         assert expected in names
     assert any(name.endswith(".png") for name in names)
@@ -172,28 +181,28 @@ def test_everything_is_there(whole: Path) -> None:
 def test_killed_anywhere_and_started_again_gives_the_same_bytes(
     profile: Path, whole: Path, tmp_path: Path
 ) -> None:
-    kills, rng = 0, random.Random(0)
-    while kills < 3:
+    files, rng = count(whole), random.Random(0)
+    for share in (rng.uniform(0.1, 0.4), rng.uniform(0.5, 0.8)):
         process = start(profile, tmp_path)
-        # Each start needs some seconds for imports; kills fall into and after them.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=rng.uniform(2.0, 7.0))
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-        kills += 1
-    assert kills >= 2
-    finish(start(profile, tmp_path))
+        # Somewhere behind so many files, whatever is being written then.
+        while count(tmp_path) < share * files and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        text, _ = process.communicate()
+        assert process.returncode == -signal.SIGKILL, text
+    finish(profile, tmp_path)
     assert stored(tmp_path) == stored(whole)
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_finished_profile_is_passed_over(profile: Path, whole: Path) -> None:
+def test_a_finished_profile_is_passed_over(
+    profile: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*.jsonl")}
-    text = finish(start(profile, whole))
+    finish(profile, whole)
+    text = capsys.readouterr().out
     for name in Profile.__dataclass_fields__:
         assert f"{name}: already finished" in text
     changed = {path.name for path, at in before.items() if path.stat().st_mtime_ns != at}
@@ -201,27 +210,27 @@ def test_a_finished_profile_is_passed_over(profile: Path, whole: Path) -> None:
 
 
 def test_what_was_deleted_is_made_again_and_nothing_else(
-    profile: Path, whole: Path, tmp_path: Path
+    profile: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "copy"
     shutil.copytree(whole, output)
     (output / "tiny" / "learn" / "pairs.jsonl").unlink()
-    text = finish(start(profile, output))
+    finish(profile, output)
+    text = capsys.readouterr().out
     assert "verify: already finished" in text
     assert "compare: already finished" in text
     assert "learn: already finished" not in text
-    assert "figures: already finished" in text  # the table came out as it was
+    assert "report: already finished" not in text  # it was shown while learn ran again
     assert stored(output) == stored(whole)
 
 
 def test_another_profile_of_the_same_name_is_refused(
-    profile: Path, whole: Path, tmp_path: Path
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "tiny.toml"
     other.write_text(TINY.replace("seeds = 3", "seeds = 4"))
-    process = start(other, whole)
-    text, _ = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert main(["reproduce", "--profile", str(other), "--output", str(whole)]) == 2
+    text = capsys.readouterr().err
     assert "config.learn.seeds = 4: the run in" in " ".join(text.split())
 
 
@@ -253,6 +262,41 @@ def test_the_largest_exit_code_is_kept(
     assert ran == names
 
 
+def test_the_page_says_which_command_is_running(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    from experiments.execution.settings import Execution
+    from experiments.reproduce import command as reproduce
+
+    pages: dict[str, str] = {}
+
+    def looking(name: str) -> Callable[..., int]:
+        def fake(settings: object, output: Path, execution: object, console: object) -> int:
+            pages[name] = (output / "report" / "report.html").read_text()
+            row = {"theorem": "T1", "instances": 1, "checks": 4321, "exact_checks": 0}
+            row |= {"violations": 0, "attained": 1, "tightness": 1.0, "penalty_used": None}
+            row |= {"adversarial_tightness": None, "adversarial_penalty_used": None}
+            if name == "verify":
+                Run.open(output, name, {"type": "VerifyConfig"}, 0).write("summary", [row])
+            return 0
+
+        return fake
+
+    names = list(Profile.__dataclass_fields__)
+    for name in names:
+        module = importlib.import_module(f"{COMMANDS[name].folder}.command")
+        monkeypatch.setattr(module, "run", looking(name))
+    config, quiet = ReproduceConfig(str(profile)), Console(quiet=True)
+    assert reproduce.run(config, tmp_path, Execution(workers=1), quiet) == 0
+    assert f"verify is running, command 1 of {len(names)}: check every bound" in pages["verify"]
+    assert "4,321" not in pages["verify"]
+    assert f"compare is running, command 2 of {len(names)}" in pages["compare"]
+    assert "0 of 4,321 failed" in pages["compare"]
+    assert "data-every" in pages["compare"]
+
+
 def test_a_stage_whose_data_have_changed_is_not_finished(tmp_path: Path) -> None:
     data = tmp_path / "questions.jsonl"
     world = DatasetWorld("mine", str(data))
@@ -267,7 +311,8 @@ def test_a_stage_whose_data_have_changed_is_not_finished(tmp_path: Path) -> None
 def test_profiles_name_every_command_and_are_found_by_name() -> None:
     # Models and benchmarks are made once, and not every machine has a GPU to check.
     elsewhere = {"reproduce", "data", "model", "tiny-model", "warm-start", "evaluate", "export"}
-    elsewhere |= {"gpu-check", "localize", "audit", "plan", "league"}
+    elsewhere |= {"gpu-check", "localize", "audit", "plan", "doctor", "new", "completion"}
+    elsewhere |= {"league"}
     assert set(COMMANDS) == elsewhere | set(Profile.__dataclass_fields__)
     for name in ("quick", "full"):
         profile = load_config(Profile, ReproduceConfig(name).path())

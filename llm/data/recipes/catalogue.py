@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, nearest
 from llm.data.recipes import knowledge, mathematics, procedural, programs
 from llm.data.recipes.recipe import Recipe
 
@@ -24,7 +23,7 @@ def find_recipe(name: str) -> Recipe:
         InvalidInput: if there is none, naming the nearest.
     """
     if name not in CATALOGUE:
-        near = difflib.get_close_matches(name, CATALOGUE, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see cpi-resets data list"
+        near = nearest(name, CATALOGUE)
+        hint = "see cpi-resets data list" if near is None else f"did you mean {near!r}?"
         raise InvalidInput("name", name, "no such recipe", hint)
     return CATALOGUE[name]

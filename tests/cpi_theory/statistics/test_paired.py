@@ -8,7 +8,8 @@ from scipy import stats
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.statistics.bootstrap import paired_difference
-from cpi_theory.statistics.paired import compare_paired, holm, sign_flip_p_value
+from cpi_theory.statistics.intervals import clustered_proportion
+from cpi_theory.statistics.paired import compare_paired, holm, mean_score, sign_flip_p_value
 
 
 def table(rng, seeds, problems, of_seed, of_problem, noise, mean=0.0):
@@ -159,3 +160,77 @@ def test_what_does_not_pair_is_refused(shape) -> None:
         compare_paired(np.zeros(shape), np.zeros(shape))
     with pytest.raises(InvalidInput, match="pair"):
         compare_paired(np.zeros((3, 4)), np.zeros((3, 5)))
+
+
+# --- the score of one method ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seeds", "of_seed", "of_problem", "mean"),
+    [(1, 0.0, 1.5, -1.0), (1, 0.0, 0.0, -3.0), (5, 0.0, 1.5, 0.0), (5, 0.7, 1.0, -1.5)],
+)
+def test_intervals_of_a_score_cover(seeds, of_seed, of_problem, mean) -> None:
+    """Four attempts at each of 40 problems; seeds and problems shift the logit of success."""
+    rng, covered, runs = np.random.default_rng(0), 0, 800
+    # What the score is for other seeds and problems, by quadrature over the normal shift.
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    spread = np.hypot(of_seed, of_problem)
+    truth = float(weights @ _logistic(mean + spread * nodes) / weights.sum())
+    for _ in range(runs):
+        chance = _logistic(table(rng, seeds, 40, of_seed, of_problem, 0.0, mean))
+        covered += truth in mean_score(rng.binomial(4, chance) / 4, trials=4)
+    # Within 3.5 standard errors of 93 %: the ends are approximate.
+    assert covered / runs > 0.93 - 3.5 * (0.07 * 0.93 / runs) ** 0.5
+    assert covered / runs < 0.985
+
+
+def _logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_problems_alone_would_not_cover_where_seeds_differ() -> None:
+    """The control: means over seeds as if those were the only seeds."""
+    rng, two_way, over_problems = np.random.default_rng(1), 0, 0
+    for _ in range(300):
+        scores = _logistic(table(rng, 5, 200, 1.0, 0.3, 0.0))
+        two_way += 0.5 in mean_score(scores, trials=99)
+        hits = 5 * 99 * scores.mean(axis=0)
+        over_problems += 0.5 in clustered_proportion(hits, np.full(200, 5 * 99))
+    assert two_way > 270 > 150 > over_problems
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=30))
+def test_with_one_seed_problems_are_the_clusters(right: list[int]) -> None:
+    found = mean_score([np.array(right) / 4], trials=4)
+    expected = clustered_proportion(right, np.full(len(right), 4))
+    for end in ("estimate", "lower", "upper"):
+        assert getattr(found, end) == pytest.approx(getattr(expected, end), abs=1e-12)
+
+
+def test_many_single_attempts_have_the_wilson_interval_of_a_peer() -> None:
+    scores = np.repeat([0.0, 1.0], [1900, 100])
+    peer = stats.binomtest(100, 2000).proportion_ci(method="wilson")
+    found = mean_score([scores])
+    assert (found.lower, found.upper) == pytest.approx((peer.low, peer.high), rel=2e-3)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_no_success_is_no_certainty(seeds: int) -> None:
+    none, all_ = mean_score(np.zeros((seeds, 20))), mean_score(np.ones((seeds, 20)))
+    # 20 trials without a success under Student's quantile t: t^2 / (20 + t^2).
+    t = stats.t.ppf(0.975, 19)
+    assert (none.lower, none.upper) == pytest.approx((0, t**2 / (20 + t**2)))
+    assert (all_.lower, all_.upper) == pytest.approx((1 - none.upper, 1))
+
+
+def test_seeds_that_are_apart_are_worth_no_more_than_seeds() -> None:
+    # All problems alike: three trials' worth of knowledge, whatever the number of problems.
+    few, many = (mean_score(np.repeat([[0.2], [0.5], [0.8]], n, axis=1)) for n in (5, 5000))
+    assert (few.lower, few.upper) == pytest.approx((many.lower, many.upper))
+    assert few.upper - few.lower > 0.6
+
+
+@pytest.mark.parametrize("scores", [[0.5, 0.5], [[0.5]], [[]], [[0.5, 1.1]], [[0.5, np.nan]]])
+def test_what_is_no_table_of_scores_is_refused(scores) -> None:
+    with pytest.raises(InvalidInput, match="scores"):
+        mean_score(scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,13 @@ def summary(tmp_path):
     return {row["estimator"]: row for row in map(json.loads, lines)}
 
 
-def run_test(path):
+def run_test(path, importable):
+    """Run a test that was handed out, with the estimator's folder named as the test says."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path.name]
-    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(importable), str(ROOT)])}
+    return subprocess.run(
+        command, cwd=path.parent, capture_output=True, text=True, check=False, env=environment
+    )
 
 
 def test_a_faithful_estimator_passes_and_is_said_to_be_exact(tmp_path):
@@ -49,14 +54,16 @@ def test_a_counterexample_fails_on_the_faulty_estimator_and_passes_on_a_right_on
     shutil.copy(EXAMPLES, faulty)
     assert audit(tmp_path, "--estimators", f"{faulty}:turn_rewards") == REFUTED
     (file,) = (tmp_path / "audit" / "counterexamples").glob("test_*.py")
-    failed = run_test(file)
+    assert str(tmp_path) not in file.read_text()
+    assert "# mine must be importable where this test runs" in file.read_text()
+    failed = run_test(file, tmp_path)
     assert failed.returncode == 1, failed.stdout
     assert "1 failed" in failed.stdout
     assert "cpi_theory" not in file.read_text()
     text = file.read_text().replace("import turn_rewards as", "import leave_one_out as")
     right = file.with_name("test_right.py")
     right.write_text(text)
-    passed = run_test(right)
+    passed = run_test(right, tmp_path)
     assert passed.returncode == 0, passed.stdout
 
 
@@ -67,7 +74,7 @@ def test_a_reweighting_is_refuted_for_J_and_allowed_where_it_is_meant(tmp_path):
     meant = ("--follows", "weights", "--name", "w")
     assert main(["audit", "--estimators", name, *meant, *common]) == DONE
     (file,) = (tmp_path / "j" / "counterexamples").glob("test_*.py")
-    assert run_test(file).returncode == 1
+    assert run_test(file, EXAMPLES.parent).returncode == 1
     assert "GROUP = 4" in file.read_text()  # three cannot show it
 
 
@@ -91,7 +98,10 @@ def test_every_name_of_ours_is_an_algorithm():
 @pytest.mark.parametrize(
     ("estimator", "says"),
     [
-        ("nonsense", "unknown"),
+        ("nonsense", "unknown; choose one of 'grpo'"),
+        ("frontire", "did you mean 'frontier'?"),
+        ("trl:gpro", "estimator = 'trl:gpro': unknown; did you mean 'trl:grpo'? choose one of"),
+        (f"{EXAMPLES}:turn_reward", "turn_rewards?"),
         ("no_such_module:f", "no such module"),
         (f"{EXAMPLES}:nothing", "has no nothing"),
         (f"{EXAMPLES}:FOLDER", "has no FOLDER"),

@@ -41,8 +41,8 @@ from experiments.documents.numbers import percent
 from experiments.execution.settings import Execution
 from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
-from experiments.report.command import run as figures
-from experiments.report.config import FiguresConfig
+from experiments.report.command import run as report_on
+from experiments.report.config import ReportConfig
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
@@ -222,7 +222,7 @@ def test_a_diagnosis_is_stored_printed_drawn_and_reported(tmp_path: Path) -> Non
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for row in record.read("verdict"):
         assert row["sentence"].split(":")[0] in text.replace("\n", " ")
-    assert figures(FiguresConfig(), tmp_path, ONE, quiet()) == 0
+    assert report_on(ReportConfig(), tmp_path, ONE, quiet()) == 0
     report = (tmp_path / "report" / "report.md").read_text()
     assert "A diagnosis of tree-early" in report
     assert (tmp_path / "report" / "figures" / "diagnose.png").stat().st_size > 10_000
@@ -249,12 +249,11 @@ def test_a_finished_diagnosis_is_not_made_again_but_printed(
 
 
 def test_a_diagnosis_shows_that_it_is_at_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("experiments.execution.progress.EVERY", 0.05)
-    console = quiet()
-    run(DiagnoseConfig(world="tree-early", prompts=32), tmp_path, ONE, console)
-    assert "diagnosis: 0 s so far" in console.file.getvalue()  # type: ignore[attr-defined]
+    run(DiagnoseConfig(world="tree-early", prompts=32), tmp_path, ONE, quiet())
+    assert "diagnosis: 0 s so far" in capsys.readouterr().err
 
 
 def test_a_blind_world_is_measured_by_sampling(tmp_path: Path) -> None:
@@ -297,11 +296,11 @@ def test_figures_show_the_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--world", "tree-erly"], "choose among"),
+        (["--world", "tree-erly"], "did you mean 'tree-early'"),
         (["--prompts", "3"], "prompts = 3"),
         (["--sampling.tau", "-1"], "tau = -1"),
         (["--validate", "--order"], "validate is set too"),
-        (["--model", "tiny", "--world", "tree-sparse"], "choose among"),
+        (["--model", "tiny", "--world", "tree-sparse"], "choose one of"),
         (["--model", "/no/such/model"], "no/such/model"),
     ],
 )

@@ -17,7 +17,7 @@ from experiments.diagnose.causes import causes
 from experiments.diagnose.command import correction_row, estimate_rows, show, summary_row
 from experiments.diagnose.report import diagnose_section
 from experiments.diagnose.verdict import verdict
-from experiments.documents.document import as_markdown
+from experiments.documents.document import blocks_as_markdown
 from paper_figs.figures.diagnosis import diagnosis_figure
 from paper_figs.style import render
 from tests.cpi_theory.chain import Blind, Chain
@@ -124,7 +124,7 @@ def test_nothing_that_is_shown_is_not_a_number(name: str) -> None:
     class Stored:
         read = staticmethod(tables.__getitem__)
 
-    report = as_markdown(diagnose_section(Stored()))  # type: ignore[arg-type]
+    report = blocks_as_markdown(diagnose_section(Stored()))  # type: ignore[arg-type]
     for text in (console.file.getvalue(), report):  # type: ignore[attr-defined]
         assert not NAN.search(text)
         # What is unknown is named, with the reason.

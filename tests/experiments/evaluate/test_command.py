@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cpi_theory.checks import InvalidInput
 from experiments.cli import main
+from experiments.evaluate import command
 from experiments.evaluate.config import EvaluateConfig, models_of
+from experiments.evaluate.report import token_verdicts
 from experiments.evaluate.samples import attempt_rows
 from experiments.evaluate.spec import Attempts, EvaluatedModel, EvaluateSpec
+from experiments.exit_codes import INTERRUPTED
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
-from llm.models.settings import TINY_NAME, ModelSettings
+from llm.models.settings import TINY_FOLDER, TINY_NAME, ModelSettings
+from paper_figs.rows import select
+from tests.llm.data.sources import ROWS
+from tests.llm.data.test_recipes import jsonl
 
 SHORT = ArithmeticWorld("short", horizon=4, hard_steps=2)
 WORLD = """
@@ -79,14 +87,26 @@ def test_a_trained_run_is_evaluated_and_compared(
         ("start", None),
         *((method, seed) for method in ("GRPO", "SRPO") for seed in (0, 1)),
     }
+    for row in models:
+        for measure in ("sampled", "greedy", "majority", "pass@1"):
+            assert 0 <= row[f"{measure}_lower"] <= row[measure] <= row[f"{measure}_upper"] <= 1
+    (srpo,) = select(
+        record.read("methods"), benchmark="short", method="SRPO", measure="sampled", seeds=2
+    )
+    assert "sampled {estimate:.3f} [{lower:.3f}, {upper:.3f}]".format(**srpo) in text
     assert len(record.read("attempts")) == 2 * 5 * 6 * 3
     # Again: nothing is attempted anew.
     before = (tmp_path / "evaluate" / "attempts.jsonl").read_bytes()
     assert main([*asked, "--output", str(tmp_path)]) == 0
     assert (tmp_path / "evaluate" / "attempts.jsonl").read_bytes() == before
-    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    assert main(["report", "--vector", "none", "--output", str(tmp_path)]) == 0
     report = (tmp_path / "report" / "report.md").read_text()
     assert "Evaluation on held-out problems" in report
+    assert (
+        f"| {srpo['estimate']:.3g} | {srpo['lower']:.3g} | {srpo['upper']:.3g} | 2 | 6 |" in report
+    )
+    (one,) = select(models, benchmark="short", method="SRPO", seed=0)
+    assert f"{one['greedy']:.3f} [{one['greedy_lower']:.3f}, {one['greedy_upper']:.3f}]" in report
 
 
 @pytest.mark.parametrize(
@@ -149,6 +169,87 @@ def test_problems_that_were_nearly_learned_from_are_refused(
     assert not (tmp_path / "results").exists()
     few = ["--attempts.samples", "1", "--attempts.no-greedy", "--output", str(tmp_path / "out")]
     assert main([*asked, "--benchmarks", "far", *few]) == 0
+
+
+def test_an_evaluation_that_was_stopped_half_way_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "world.toml").write_text(WORLD)
+    asked = ["evaluate", "--config", str(tmp_path / "world.toml"), "--benchmarks", "short"]
+    asked += ["--problems", "6", "--part", "2", "--attempts.samples", "1", "--workers", "1"]
+    parts: list[int] = []
+
+    def stopped(spec: EvaluateSpec) -> list[dict[str, object]]:
+        parts.append(spec.first)
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+        return attempt_rows(spec)
+
+    monkeypatch.setattr(command, "attempt_rows", functools.wraps(attempt_rows)(stopped))
+    assert main([*asked, "--output", str(tmp_path / "cut")]) == INTERRUPTED
+    assert "run the same command again to continue" in " ".join(capsys.readouterr().err.split())
+    assert not Run.existing(tmp_path / "cut", "evaluate").has("attempts")
+    assert main([*asked, "--output", str(tmp_path / "cut")]) == 0
+    assert parts == [0, 2, 2, 4]
+    monkeypatch.undo()
+    assert main([*asked, "--output", str(tmp_path / "whole")]) == 0
+    whole, cut = (tmp_path / name / "evaluate" for name in ("whole", "cut"))
+    for table in Run.existing(tmp_path / "whole", "evaluate").tables():
+        assert (cut / f"{table}.jsonl").read_bytes() == (whole / f"{table}.jsonl").read_bytes()
+
+
+def test_models_with_different_tokenizers_are_compared_by_answers_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(TINY_FOLDER, other)
+    whole = json.loads((other / "tokenizer.json").read_text())
+    words = whole["model"]["vocab"]
+    words["right"], words["wrong"] = words["wrong"], words["right"]
+    (other / "tokenizer.json").write_text(json.dumps(whole))
+    models = [("one", "tiny", 0), ("one", "tiny", 1), ("two", str(other), 0)]
+    tables = [
+        f'[[models]]\nmethod = "{m}"\nseed = {s}\nmodel = "{path}"\n' for m, path, s in models
+    ]
+    (tmp_path / "two.toml").write_text(WORLD + "".join(tables))
+    asked = ["evaluate", "--config", str(tmp_path / "two.toml"), "--benchmarks", "short"]
+    asked += ["--problems", "2", "--attempts.samples", "1", "--attempts.no-greedy"]
+    asked += ["--workers", "1", "--output", str(tmp_path)]
+    assert main(asked) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The tokenizers of one / two are different ones" in said
+    assert "two - one" in said
+    rows = Run.existing(tmp_path, "evaluate").read("models")
+    assert token_verdicts(rows[:2]) == token_verdicts([]) == ()
+    assert token_verdicts([row | {"tokenizer": None} for row in rows]) == ()
+
+
+def test_texts_that_must_not_be_passed_on_are_kept_from_repositories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [ROWS["gpqa"][0] | {"Record ID": f"r{i}", "Question": f"Which, {i}?"} for i in range(3)]
+    source = str(jsonl(tmp_path / "gpqa.jsonl", rows))
+    assert main(["data", "prepare", "gpqa", "--from", source, "--to", "gpqa"]) == 0
+    (tmp_path / "w.toml").write_text(
+        '[[more]]\ntype = "DatasetWorld"\nname = "gpqa"\nsource = "gpqa/test.parquet"\n'
+        'test_share = 1.0\nfields = { id = "id", kind = "kind", answer = "answers" }\n'
+        "max_tokens = 8\n"
+    )
+    asked = ["evaluate", "--config", "w.toml", "--benchmarks", "gpqa", "--problems", "2"]
+    asked += ["--attempts.samples", "1", "--attempts.no-greedy", "--workers", "1"]
+    assert main([*asked, "--name", "without"]) == 0
+    assert not Path("results/without/.gitignore").exists()
+    assert main([*asked, "--name", "with", "--texts"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The records hold the texts of gpqa, which must not be passed on" in said
+    assert Path("results/with/.gitignore").read_text() == "*\n"
+    assert "Which, " in Path("results/with/attempts.jsonl").read_text()
+    assert main(["export", "results/with", "--format", "verifiers", "--to", "traces"]) == 0
+    assert Path("traces/.gitignore").read_text() == "*\n"
+    # Again, and with other settings under the same name: it is a run like any other.
+    assert main([*asked, "--name", "with", "--texts"]) == 0
+    assert main([*asked, "--name", "with", "--texts", "--seed", "1"]) == 2
 
 
 def test_two_models_of_one_name_are_refused() -> None:

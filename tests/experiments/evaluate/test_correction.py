@@ -260,7 +260,7 @@ def test_corrections_are_measured_resumed_and_reported(
     assert main(asked) == 0
     assert (tmp_path / "evaluate" / "chains.jsonl").read_bytes() == before
     assert {path: path.stat().st_mtime_ns for path in shards[1:]} == kept
-    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    assert main(["report", "--vector", "none", "--output", str(tmp_path)]) == 0
     report = (tmp_path / "report" / "report.md").read_text()
     assert "Self-correction at inference" in report
     assert "upper bound" in report

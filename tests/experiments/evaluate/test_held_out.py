@@ -41,6 +41,11 @@ def test_the_test_split_may_be_evaluated(programs: Path) -> None:
     check_held_out(config(code(programs, "a"), code(programs, "b"), problems=50))
 
 
+def test_too_many_problems_are_named_as_the_setting_is(programs: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"problems = 5000: a: .*; ask for fewer"):
+        check_held_out(config(code(programs, "a"), problems=5000))
+
+
 def test_training_problems_may_be_evaluated_by_held_out_tests(programs: Path) -> None:
     check_held_out(config(code(programs, "a", "held-out tests")))
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from cpi_theory.randomness import Key
+from cpi_theory.statistics.intervals import clustered_proportion
+from cpi_theory.statistics.paired import mean_score
 from experiments.evaluate.report import comparison_verdicts
-from experiments.evaluate.summary import aggregates, comparisons, models, scores_by_problem
+from experiments.evaluate.summary import (
+    aggregates,
+    comparisons,
+    methods,
+    models,
+    scores_by_problem,
+)
 
 ENDINGS = {True: "answered", False: "token limit"}
 
@@ -45,6 +53,36 @@ def test_scores_worked_by_hand() -> None:
         "answered": pytest.approx(1 / 3),
         "token limit": pytest.approx(2 / 3),
     }
+
+
+def test_scores_of_a_model_have_intervals_over_problems() -> None:
+    # Eight attempts at four problems are four problems: all of one agree.
+    rows = attempts("A", 0, ["1111", "0000", "0000", "1111"])
+    (found,) = models(rows, scores_by_problem(rows, ks=(1,)))
+    expected = clustered_proportion([4, 0, 0, 4], [4, 4, 4, 4])
+    for measure in ("sampled", "majority", "pass@1"):
+        ends = (found[f"{measure}_lower"], found[measure], found[f"{measure}_upper"])
+        assert ends == pytest.approx((expected.lower, 0.5, expected.upper))
+    alike = attempts("A", 0, ["1100"] * 4)
+    (narrow,) = models(alike, scores_by_problem(alike))
+    assert narrow["sampled_lower"] > found["sampled_lower"]
+
+
+def test_scores_of_a_method_are_those_of_all_its_seeds() -> None:
+    rows = attempts("A", 0, "0011") + attempts("A", 1, "0111") + attempts("B", None, "0001")
+    rows += attempts("A", 0, "10", "c", kind="greedy")
+    found = {
+        (r["benchmark"], r["method"], r["measure"]): r
+        for r in methods(rows, scores_by_problem(rows))
+    }
+    assert set(found) == {
+        *((b, m, s) for b, m in (("b", "A"), ("b", "B")) for s in ("sampled", "majority")),
+        ("c", "A", "greedy"),
+    }
+    ours = found["b", "A", "sampled"]
+    expected = mean_score([[0, 0, 1, 1], [0, 1, 1, 1]])
+    assert (ours["estimate"], ours["seeds"], ours["problems"]) == (0.625, 2, 4)
+    assert (ours["lower"], ours["upper"]) == (expected.lower, expected.upper)
 
 
 def test_pairs_share_seed_and_problem() -> None:

@@ -93,5 +93,5 @@ if __name__ == "__main__":
     from experiments import cli
     from experiments.commands import COMMANDS, Command
 
-    COMMANDS["squares"] = Command("squares", "SquaresConfig", "squares")
+    COMMANDS["squares"] = Command("squares", "SquaresConfig", "squares", "project", "")
     sys.exit(cli.main())

@@ -536,7 +536,7 @@ def test_a_bar_on_a_terminal_that_goes_in_the_end(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, str(HERE / "sweep_tasks.py"), "squares", "--output", str(tmp_path),
-         "--workers", "1", "--count", "6", "--seconds", "0.3"],
+         "--workers", "1", "--count", "10", "--seconds", "0.4"],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -550,7 +550,8 @@ def test_a_bar_on_a_terminal_that_goes_in_the_end(tmp_path: Path) -> None:
     os.close(ours)
     assert process.wait() == 0
     assert b"squares" in shown
-    assert b"2/6" in shown
+    assert b"8/10" in shown
+    assert b"1/10" not in shown  # not before two seconds
     assert shown.rstrip().endswith(b"\x1b[2K")  # the last line is cleared
     assert b"so far" not in shown
 

@@ -146,7 +146,7 @@ def test_the_quick_profile_is_small() -> None:
     [
         ({"seeds": 1}, "seeds = 1"),
         ({"accuracies": (1.2,)}, r"accuracies\[0\] = 1.2"),
-        ({"worlds": ("one hrad",)}, r"worlds\[0\] = 'one hrad': unknown; choose among 'one hard'"),
+        ({"worlds": ("one hrad",)}, r"worlds\[0\] = 'one hrad': unknown; did you mean 'one hard'"),
         ({"worlds": ("one hard",) * 2}, r"worlds\[1\] = 'one hard': given twice"),
         ({"methods": ("GRPO", "Frontier")}, "SRPO is missing"),
         ({"rate": 0.0}, "rate = 0.0"),

@@ -16,6 +16,7 @@ from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as summary
+from experiments.cli import main
 from experiments.execution.settings import Execution
 from experiments.learn.command import run
 from experiments.learn.config import LearnConfig
@@ -99,7 +100,7 @@ def test_a_tree_without_a_level_gets_one_and_a_bad_level_is_refused() -> None:
 def test_worlds_are_chosen_by_name() -> None:
     mine = LockWorld("mine", length=3)
     assert choose("worlds", ("mine", "lock"), (mine,)) == [mine, WORLDS["lock"]]
-    with pytest.raises(InvalidInput, match=r"worlds\[1\] = 'mien': unknown; choose among"):
+    with pytest.raises(InvalidInput, match=r"worlds\[1\] = 'mien': unknown; did you mean 'mine'"):
         choose("worlds", ("lock", "mien"), (mine,))
     with pytest.raises(InvalidInput, match=r"worlds\[1\] = 'lock': given twice"):
         choose("worlds", ("lock", "lock"), ())
@@ -323,6 +324,39 @@ def test_reach_counts_the_first_time_and_what_was_there_from_the_start() -> None
     assert rows["steps"]["median"] == pytest.approx(3.75 / 2)
 
 
+def test_reach_has_an_interval_from_six_seeds_on() -> None:
+    rows = records("SRPO", [[0.0, 0.2 + 0.1 * s, 1.0] for s in range(6)], steps=[0, 1, 2])
+    (found,) = (r for r in summary.reach(summary.gather(rows)) if r["axis"] == "rollouts")
+    # Midway is 0.5: between 10 and 20 rollouts for the first three, before 10 for the last two.
+    assert (found["lower"], found["upper"]) == pytest.approx((10 * 0.5 / 0.7, 10 + 10 * 0.3 / 0.8))
+    (few,) = (r for r in summary.reach(summary.gather(rows[:15])) if r["axis"] == "rollouts")
+    assert (few["lower"], few["upper"], few["seeds"]) == (None, None, 5)
+
+
+def test_speedups_are_paired_by_seed_and_admit_what_is_unknown() -> None:
+    # Of seven seeds the second method never gets there in two, and neither does in the last one.
+    fast = [[0.0, 1.0, 1.0]] * 6 + [[0.0, 0.0, 0.0]]
+    slow = [[0.0, 0.0, 1.0]] * 4 + [[0.0, 0.0, 0.0]] * 3
+    rows = records("SRPO", fast, [0, 4, 8]) + records("GRPO", slow, [0, 8, 16])
+    found = {row["axis"]: row for row in summary.speedups(summary.gather(rows))}
+    per_rollout, per_step = found["rollouts"], found["steps"]
+    assert (per_rollout["first"], per_rollout["second"]) == ("SRPO", "GRPO")
+    # 15 / 5 rollouts and 12 / 2 steps in four seeds; of seven the interval spans all.
+    assert (per_rollout["speedup"], per_step["speedup"]) == pytest.approx((3, 6))
+    assert (per_rollout["lower"], per_rollout["upper"], per_rollout["shown"]) == (0, None, False)
+    six = summary.speedups(summary.gather([row for row in rows if row["seed"] < 6]))
+    assert [(r["lower"], r["upper"], r["shown"]) for r in six] == [
+        (pytest.approx(3), None, True),
+        (pytest.approx(6), None, True),
+    ]
+    (sooner, *_) = summary.speedup_verdicts(six)
+    expected = "w, rollouts: SRPO gets half-way 3.00 [3.00, -] times as soon as GRPO (6 seeds): "
+    assert sooner == f"{expected}SRPO is sooner."
+    back = summary.speedups(summary.gather(rows), contrasts=[("GRPO", "SRPO")])
+    assert [r["speedup"] for r in back] == pytest.approx([1 / 3, 1 / 6])
+    assert summary.speedups(summary.gather(rows[:3] + rows[21:24])) == []
+
+
 def test_groups_and_collections_count_over_seeds() -> None:
     one = summary.gather(UP)["w", "SRPO"]
     rows = summary.groups([one])
@@ -352,7 +386,7 @@ def test_the_command_stores_tables_that_figures_read(tmp_path: Path) -> None:
     assert run(TINY, tmp_path, Execution(workers=1), console) == 0
     stored = Run.existing(tmp_path, "learn")
     assert stored.tables() == (
-        "bands", "collections", "conservative", "curves", "groups", "pairs", "reach",
+        "bands", "collections", "conservative", "curves", "groups", "pairs", "reach", "speedups",
     )  # fmt: skip
     assert {row["method"] for row in stored.read("bands")} == {"GRPO", "SRPO"}
     assert {(r["world"], r["method"], r["axis"]) for r in stored.read("conservative")} == {
@@ -391,7 +425,7 @@ def test_the_command_gives_the_same_files_from_two_processes(tmp_path: Path) -> 
     ("changes", "message"),
     [
         ({"seeds": 1}, "seeds = 1: not an integer >= 2"),
-        ({"methods": ("GPRO",)}, r"methods\[0\] = 'GPRO': unknown; choose among 'GRPO'"),
+        ({"methods": ("GPRO",)}, r"methods\[0\] = 'GPRO': unknown; did you mean 'GRPO'"),
         ({"worlds": ("tre",)}, r"worlds\[0\] = 'tre': unknown"),
         ({"sampled_worlds": ("tre",)}, r"sampled_worlds\[0\] = 'tre': unknown"),
         ({"rate": 0.0}, "rate = 0.0: not a positive number"),
@@ -417,3 +451,24 @@ def test_a_budget_of_steps_ends_a_curve_after_the_update_that_uses_it_up() -> No
     assert found == whole[:3]
     with pytest.raises(InvalidInput, match="steps = 0"):
         dataclasses.replace(SMALL, steps=0)
+
+
+@pytest.mark.parametrize(
+    ("methods", "compared"),
+    [
+        (("VinePPO", "TreeRL"), {("TreeRL", "VinePPO")}),
+        (("RLOO", "GRPO"), {("RLOO", "GRPO")}),
+        (("VPPO", "RRPO", "RLOO"), {("RRPO", "VPPO"), ("RLOO", "VPPO")}),
+        (("VinePPO",), set()),
+    ],
+)
+def test_methods_are_compared_whatever_they_are(methods, compared, tmp_path, capsys):
+    asked = ["learn", "--worlds", "tree-sparse", "--methods", *methods, "--seeds", "2"]
+    asked += ["--budget.updates", "2", "--workers", "1", "--output", str(tmp_path)]
+    assert main(asked) == 0
+    rows = Run.existing(tmp_path, "learn").read("pairs")
+    assert {(row["first"], row["second"]) for row in rows} == compared
+    printed = capsys.readouterr().out
+    assert ("paired by seed" in printed) == bool(compared)
+    for first, second in compared:
+        assert f"{first} - {second}" in printed

@@ -43,7 +43,7 @@ def test_files_by_themselves(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "ProcessBench, process: 2 traces, 1 with a wrong step" in text
     record = Run.existing(tmp_path, "localize")
     assert [row["first_error"] for row in record.read("answers")] == [None, 1, 0, None, 1]
-    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    assert main(["report", "--vector", "none", "--output", str(tmp_path)]) == 0
     assert "Who finds first errors" in (tmp_path / "report" / "report.md").read_text()
 
 

@@ -184,7 +184,7 @@ def test_nothing_to_continue_is_said(tmp_path, capsys) -> None:
     asked = ["localize", "--traces", str(path), "--values", "2", "--workers", "1"]
     assert main([*asked, "--output", str(tmp_path)]) == 0
     assert "No failed trace has a wrong step" in " ".join(capsys.readouterr().out.split())
-    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    assert main(["report", "--vector", "none", "--output", str(tmp_path)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "left out localize-values: its records hold no value around a marked step" in said
 
@@ -247,7 +247,7 @@ def test_the_tiny_model_from_the_command_line(
     assert main(asked) == 0
     assert record.path("values").read_bytes() == before
     assert parts[1].stat().st_mtime_ns == kept
-    assert main(["figures", "--vector", "none", "--output", str(tmp_path)]) == 0
+    assert main(["report", "--vector", "none", "--output", str(tmp_path)]) == 0
     assert "Whether success falls at the marked step" in (
         tmp_path / "report" / "report.md"
     ).read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -20,7 +21,7 @@ def planned(capsys, *arguments, code=0):
     """What is printed as JSON, and what is said of mistakes."""
     assert main(["plan", *map(str, arguments), "--json"]) == code
     said = capsys.readouterr()
-    return json.loads(said.out), said.err
+    return json.loads(said.out)["data"].get("plan"), said.err
 
 
 def written(tmp_path, text):
@@ -90,11 +91,17 @@ def test_prompts_are_counted_where_the_problems_are(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("text", "arguments", "message"),
     [
-        (TINY, ["--device", "H1000"], "device = 'H1000': unknown; choose one of L4"),
+        (
+            TINY,
+            ["--device", "H1000"],
+            "device = 'H1000': unknown; did you mean 'H100'? choose one of 'L4'",
+        ),
         (TINY, ["--assume.pass-rate", "2"], "assume.pass_rate = 2"),
         (TINY, ["--rates.memory", "0"], "rates.memory = 0"),
+        (TINY, ["--rates.bandwidth", "3.35e12"], "rates.bandwidth = 3350000000000.0: not a number"),
+        (TINY, ["--rates.learning", "1e-9"], "rates.learning = 1e-09"),
         (TINY, ["--assume.prompt", "600"], "context of 512 tokens"),
-        (TINY, ["--like", "nowhere/train"], "nowhere"),
+        (TINY, ["--like", "nowhere/train"], "like = nowhere/train: holds no run; give the folder"),
         ('[model]\npath = "./nothing"\n', [], "model.path = './nothing': no config.json there"),
         ('[model]\npath = "a/b/c"\n', [], "no config.json there"),
         ("updates = 3\n", [], "unknown key 'updates'"),
@@ -136,7 +143,7 @@ engine = "transformers"
 @pytest.mark.parametrize(
     ("file", "arguments", "message"),
     [
-        (OLMO, ["--device", "L4"], "sampler.memory_share = 0.45: vLLM needs"),
+        (OLMO, ["--device", "L4"], "takes at least"),
         (QWEN, ["--device", "H100"], "choose|lower it|give it"),
         ("float32", ["--device", "A100-80"], "model.lora = None: takes"),
         ("bfloat16", ["--device", "A100-80"], "model.lora = None: takes"),
@@ -174,3 +181,58 @@ def test_adapters_are_counted_as_they_are_made():
         model, _ = load_model(settings)
         made = sum(p.numel() for p in model.parameters() if p.requires_grad)
         assert read_architecture(settings).adapter_parameters(lora) == made
+
+
+SHARED = """worlds = ["sums"]
+optimizer = { micro_batch = 1 }
+[model]
+path = "Qwen/Qwen2.5-0.5B-Instruct"
+device = "cuda"
+[sampler]
+engine = "vllm"
+memory_share = SHARE
+"""
+
+
+def advised(said):
+    """The share that a refusal advises, or its ends; nothing where it advises something else."""
+    words = r"sampler.memory_share = .*; choose (?:one from )?([\d.]+)(?: to ([\d.]+))?"
+    found = re.search(words, said)
+    return [float(end) for end in found.groups() if end] if found else []
+
+
+@pytest.mark.parametrize("share", [0.01, 0.99])
+@pytest.mark.parametrize("gpu", ["L4", "A100-40", "H100"])
+def test_the_share_of_vllm_that_is_advised_fits(share, gpu, tmp_path, capsys):
+    """One that is too small and one that is too large are told the same, and that is true."""
+    text = SHARED.replace("SHARE", str(share))
+    _, said = planned(capsys, written(tmp_path, text), "--device", gpu, code=2)
+    for end in advised(said):
+        planned(capsys, written(tmp_path, SHARED.replace("SHARE", str(end))), "--device", gpu)
+    if advised(said):
+        low = advised(said)[0] - 0.01
+        file = written(tmp_path, SHARED.replace("SHARE", f"{low:.2f}"))
+        planned(capsys, file, "--device", gpu, code=2)
+
+
+def test_no_share_is_advised_where_none_fits(tmp_path, capsys):
+    for share in (0.05, 0.4, 0.95):
+        text = SHARED.replace("SHARE", str(share))
+        options = ("--device", "L4", "--rates.memory", "4")
+        _, said = planned(capsys, written(tmp_path, text), *options, code=2)
+        assert not advised(said)
+        assert "takes at least" in said
+        assert "sampler.memory_share" not in said
+
+
+def test_a_run_of_another_command_is_no_run_to_be_like(tmp_path, capsys):
+    run = tmp_path / "learn"
+    run.mkdir()
+    about = {"format": 1, "config": {"type": "LearnConfig"}, "seed": 0, "environments": []}
+    (run / "run.json").write_text(json.dumps(about))
+    file = written(tmp_path, TINY)
+    assert main(["plan", str(file), "--like", str(run)]) == 2
+    assert f"like = {run}: is no run of train; give the folder" in capsys.readouterr().err
+    (run / "run.json").write_text(json.dumps(about | {"config": {"type": "TrainConfig"}}))
+    assert main(["plan", str(file), "--like", str(run)]) == 2
+    assert f"like = {run}: has no curves yet" in capsys.readouterr().err

@@ -28,9 +28,12 @@ from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget
 from experiments.localize.command import run as localize
 from experiments.localize.config import LocalizeConfig
-from experiments.report import command
-from experiments.report.command import _INCOMPLETE, _SECTIONS, existing_runs, run
-from experiments.report.config import FiguresConfig
+from experiments.report import figures
+from experiments.report.command import run
+from experiments.report.config import ReportConfig
+from experiments.report.families import FAMILIES
+from experiments.report.figures import INCOMPLETE
+from experiments.report.runs import first_of, shown_runs
 from experiments.runs.store import Run
 from experiments.verify.command import run as verify
 from experiments.verify.config import VerifyConfig
@@ -94,7 +97,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(results: Path) -> dict[str, Run]:
-    return existing_runs(FiguresConfig(), results)
+    return first_of(shown_runs(ReportConfig(), results))
 
 
 Tables = dict[tuple[str, str], list[dict[str, Any]]]
@@ -173,8 +176,8 @@ def test_no_figure_fails_where_rows_are_missing(stored: Tables, data: st.DataObj
 def test_no_section_fails_where_rows_or_tables_are_missing(
     results: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    kind, section = data.draw(st.sampled_from(_SECTIONS))
-    source = existing_runs(FiguresConfig(), results)[kind].directory
+    family = data.draw(st.sampled_from(FAMILIES))
+    source = first_of(shown_runs(ReportConfig(), results))[family.kind].directory
     folder = tmp_path_factory.mktemp("cut") / source.name
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("shards", "models"))
     here = Run.existing(folder.parent, folder.name)
@@ -185,8 +188,10 @@ def test_no_section_fails_where_rows_or_tables_are_missing(
     elif rows:
         kept = cut(rows, data)
         here.path(table).write_text("".join(json.dumps(row) + "\n" for row in kept))
-    with contextlib.suppress(*_INCOMPLETE):
-        assert section(here)
+    with contextlib.suppress(*INCOMPLETE):
+        assert family.section(here)
+    with contextlib.suppress(*INCOMPLETE):
+        assert all(answer.number and answer.sentence for answer in family.answers(here))
     shutil.rmtree(folder.parent)
 
 
@@ -194,7 +199,7 @@ def test_the_report_is_written_of_what_is_there(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What files look like is tested elsewhere, and takes ten times as long as drawing.
-    monkeypatch.setattr(command, "render", lambda figure, extension: extension.encode())
+    monkeypatch.setattr(figures, "render", lambda figure, extension: extension.encode())
     root = tmp_path / "results"
     shutil.copytree(results, root, ignore=shutil.ignore_patterns("shards", "models"))
     (root / "learn" / "conservative.jsonl").write_text("")
@@ -203,7 +208,7 @@ def test_the_report_is_written_of_what_is_there(
     for path in (root / "diagnose").glob("*.jsonl"):
         path.unlink()
     with (tmp_path / "log").open("w") as log:
-        assert run(FiguresConfig(), root, ONE, Console(file=log, width=300)) == 0
+        assert run(ReportConfig(), root, ONE, Console(file=log, width=300)) == 0
     said = (tmp_path / "log").read_text()
     for sentence in (
         "left out learn-conservative: its records hold no conservative method",
@@ -215,5 +220,5 @@ def test_the_report_is_written_of_what_is_there(
         assert sentence in said
     drawn = {path.stem for path in (root / "report" / "figures").glob("*.pdf")}
     left = {"learn-conservative", "compare-gain", "train-localization", "diagnose"}
-    assert drawn == {entry.name for entry in FIGURES} - left
+    assert {entry.name for entry in FIGURES} - drawn == left
     assert "Left out: " in (root / "report" / "report.md").read_text()

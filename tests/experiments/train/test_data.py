@@ -11,8 +11,8 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.execution.settings import Execution
-from experiments.report.command import run as figures
-from experiments.report.config import FiguresConfig
+from experiments.report.command import run as report_on
+from experiments.report.config import ReportConfig
 from experiments.runs.store import Run
 from experiments.train.command import run
 from experiments.train.config import TrainConfig
@@ -113,7 +113,7 @@ def test_a_run_that_cannot_learn_says_so_and_is_drawn_as_far_as_it_goes(question
     (verdict,) = localization_verdicts(record.read("localization"))
     assert verdict.endswith("failures were localised; whether rightly nobody knows.")
     printed = io.StringIO()
-    assert figures(FiguresConfig(), tmp_path, ONE, Console(file=printed, width=200)) == 0
+    assert report_on(ReportConfig(), tmp_path, ONE, Console(file=printed, width=200)) == 0
     assert "left out train-localization: its records hold no localisation" in printed.getvalue()
     report = (tmp_path / "report" / "report.md").read_text()
     assert sentence in report

@@ -219,7 +219,7 @@ def test_compare_names_worlds_of_more_beside_its_own():
     config = CompareConfig(worlds=("mine", "lock"), more=(mine,))
     names = [world.name for world in config.chosen_worlds()]
     assert names == ["combination lock", "mine"]
-    with pytest.raises(InvalidInput, match=r"worlds\[0\] = 'other': unknown; choose among .*mine"):
+    with pytest.raises(InvalidInput, match=r"worlds\[0\] = 'other': unknown; choose one of .*mine"):
         CompareConfig(worlds=("other",), more=(mine,))
     hidden = CompareConfig(worlds=("Taxi",), more=(LockWorld("Taxi"),))
     assert hidden.chosen_worlds() == [LockWorld("Taxi")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,25 @@ def test_norms_have_their_closed_form_whatever_the_padding(kind, aggregation):
         tokens = 7 if aggregation == "token-mean" else 3 * len(one.completion)
         assert found == pytest.approx(closed_form(one, 1 / tokens), rel=1e-4, abs=1e-12)
     assert not norms[2].any()
+
+
+def test_norms_do_not_depend_on_how_many_rows_are_read_at_once():
+    rows = [row((3, 20, 4), (30, 41, 6, 12), 1.5), row((3,), (50, 7), -0.5), row((3,), (9,), 0.5)]
+    whole = logit_gradient_norms(MODEL, rows, LossSettings())
+    for size in (1, 2):
+        parts = logit_gradient_norms(MODEL, rows, LossSettings(), size)
+        for one, other in zip(whole, parts, strict=True):
+            assert one == pytest.approx(other, rel=1e-5)
+    assert logit_gradient_norms(MODEL, [], LossSettings()) == []
+
+
+def test_shaped_rows_are_pulled_at_as_they_are_learned_from():
+    plain = row((3,), (50, 7), 0.5)
+    shaped = dataclasses.replace(plain, shaping=0.1)
+    pulls = [logit_gradient_norms(MODEL, [one], LossSettings())[0] for one in (plain, shaped)]
+    p = np.exp(plain.logprobs.astype(float))
+    # The derivative of p / (p + g) in log p is g p / (p + g)^2.
+    assert pulls[1] == pytest.approx(pulls[0] * 0.1 * p / (p + 0.1) ** 2, rel=1e-3)
 
 
 def test_the_model_is_left_alone():

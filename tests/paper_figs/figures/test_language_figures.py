@@ -15,9 +15,9 @@ from experiments.anatomy.command import run as run_anatomy
 from experiments.anatomy.config import AnatomyConfig
 from experiments.anatomy.report import gap_verdicts
 from experiments.execution.settings import Execution
-from experiments.report import command
+from experiments.report import figures
 from experiments.report.command import run as report
-from experiments.report.config import FiguresConfig
+from experiments.report.config import ReportConfig
 from experiments.runs.store import Run
 from experiments.train.command import run as run_train
 from experiments.train.config import TrainConfig
@@ -211,8 +211,8 @@ def test_gap_verdicts_claim_only_what_is_shown():
 
 def test_the_report_holds_both_sections_and_all_their_figures(results, monkeypatch):
     # Only the text counts here; tests of the committed records render the same figures.
-    monkeypatch.setattr(command, "render", lambda figure, extension: extension.encode())
-    assert report(FiguresConfig(), results, Execution(), Console(quiet=True)) == 0
+    monkeypatch.setattr(figures, "render", lambda figure, extension: extension.encode())
+    assert report(ReportConfig(), results, Execution(), Console(quiet=True)) == 0
     text = (results / "report" / "report.md").read_text()
     assert "## Training a language model" in text
     assert "## Resets of a language model's own failures" in text

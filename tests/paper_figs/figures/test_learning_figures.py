@@ -8,7 +8,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.report.command import _SECTIONS
+from experiments.report.families import FAMILIES
 from paper_figs.catalogue import FIGURES
 from paper_figs.figures.conservative import conservative_figure
 from paper_figs.figures.learning import (
@@ -154,7 +154,7 @@ def test_tick_labels(value: float, text: str) -> None:
 def test_catalogue_names_every_figure_once() -> None:
     names = [entry.name for entry in FIGURES]
     assert len(set(names)) == len(names)
-    runs = {kind for kind, _ in _SECTIONS}
+    runs = {family.kind for family in FAMILIES}
     for entry in FIGURES:
         assert entry.section in runs
         assert entry.caption.endswith(".")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -10,10 +13,12 @@ from scipy import sparse
 
 from cpi_theory.checks import InvalidInput
 from tabular.evaluation import kernels as evaluation_kernels
+from tabular.evaluation import small
 from tabular.evaluation.evaluate import evaluate, evaluate_many
+from tabular.evaluation.finite_horizon import evaluate_layers
 from tabular.evaluation.linear import ChainSystem
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
-from tabular.mdp.operators import csr_tables, pull, push
+from tabular.mdp.operators import columns_by_layer, csr_tables, packed_tables, pull, push
 
 F = Fraction
 
@@ -74,7 +79,7 @@ def same(one, other, tolerance=1e-12):
     for name in ("value", "values", "q_values", "advantages", "visits"):
         left = np.asarray(getattr(one, name)).astype(float)
         right = np.asarray(getattr(other, name)).astype(float)
-        np.testing.assert_allclose(left, right, atol=tolerance, err_msg=name)
+        np.testing.assert_allclose(left, right, rtol=0, atol=tolerance, err_msg=name)
 
 
 def slippery_pair():
@@ -204,6 +209,72 @@ def empty_tables(policy, start):
     return values, np.empty_like(policy), np.empty_like(policy), visits
 
 
+@pytest.mark.parametrize("stationary", [True, False])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1), (3, 1, 9), (4, 2, 1), (2, 9, 17), (5, 18, 4), (3, 31, 5)]
+)
+def test_small_worlds_have_the_same_bits_with_numba_and_without(shape, stationary):
+    horizon, states, actions = shape
+    rng = np.random.default_rng(states)
+    layers = () if stationary else (horizon,)
+    transitions = rng.dirichlet(np.full(states, 0.2), (*layers, states, actions))
+    rewards = rng.random((*layers, states, actions)) / horizon
+    policy = rng.dirichlet(np.full(actions, 0.3), (horizon, states))
+    mdp = FiniteHorizonMDP(transitions, rewards, rng.dirichlet(np.ones(states)), horizon)
+    columns = columns_by_layer(mdp)
+    rewards, rows = (
+        mdp.rewards.reshape(-1, states, actions),
+        transitions.reshape(-1, *shape[1:], states),
+    )
+    outcomes = []
+    for backward, forward in (
+        (evaluation_kernels.small_backward, evaluation_kernels.small_forward),
+        (evaluation_kernels.small_backward.py_func, evaluation_kernels.small_forward.py_func),
+        (small.backward, small.forward),
+    ):
+        values, q_values, advantages, visits = empty_tables(policy, mdp.start)
+        assert backward(columns, rewards, policy, values, q_values, advantages) == 0
+        forward(rows, policy, visits)
+        outcomes.append((values[:-1], q_values, advantages, visits))
+    result = evaluate(mdp, policy)
+    outcomes.append((result.values, result.q_values, result.advantages, result.visits))
+    for other in outcomes[1:]:
+        for one, table in zip(outcomes[0], other, strict=True):
+            assert np.array_equal(one, table)
+    batch = evaluate_layers(mdp, policy[None])
+    assert np.abs(batch.q_values[0] - result.q_values).max() <= 1e-15
+    assert np.abs(batch.visits[0] - result.visits).max() <= 1e-15
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.4], [1.5, -0.5], [np.nan, 1.0], [0.5, 0.5 + 1e-8]])
+def test_bad_rows_are_counted_with_numba_and_without(row):
+    mdp = as_floats(random_world(1)[0], np.asarray)
+    policy = np.full((4, 3, 2), 0.5)
+    policy[2, 1] = policy[0, 0] = row
+    for backward in (evaluation_kernels.small_backward, small.backward):
+        tables = empty_tables(policy, mdp.start)[:3]
+        assert backward(columns_by_layer(mdp), mdp.rewards, policy, *tables) == 2
+
+
+def test_a_first_result_loads_neither_numba_nor_scipy_and_many_load_numba():
+    script = """
+import sys
+from tabular import evaluate, from_gymnasium, uniform_policy
+mdp = from_gymnasium("FrozenLake-v1", horizon=50)
+policy = uniform_policy(mdp)
+first = evaluate(mdp, policy)
+assert not {"numba", "scipy"} & set(sys.modules)
+runs = 1
+while "numba" not in sys.modules:
+    again, runs = evaluate(mdp, policy), runs + 1
+assert 10 < runs < 200, runs
+for name in ("values", "q_values", "advantages", "visits"):
+    assert (getattr(first, name) == getattr(again, name)).all(), name
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_dense_kernels_and_their_python_source_give_the_same_bits(seed):
     transitions, rewards, start, policy = dyadic(seed)
@@ -234,6 +305,166 @@ def test_sparse_kernels_and_their_python_source_give_the_same_bits(seed):
         assert np.array_equal(one, other)
     assert np.array_equal(compiled[0][:-1], dense.values)
     assert np.array_equal(compiled[3], dense.visits)
+
+
+def results_of(backward, forward, tables, rewards, start, policy):
+    """V, Q, A and visits by a pair of kernels, none of whose policy rows is bad."""
+    values, q_values, advantages, visits = empty_tables(policy, start)
+    assert backward(*tables, rewards, policy, values, q_values, advantages) == 0
+    forward(*tables, policy, visits)
+    return values, q_values, advantages, visits
+
+
+@pytest.mark.parametrize("actions", [3, 4, 9])
+def test_averaging_while_reading_gives_the_same_bits_as_reading_twice(actions):
+    transitions, rewards, start, policy = dyadic(1, 4, 11, actions)
+    plain = evaluation_kernels.dense_backward, evaluation_kernels.dense_forward
+    twice = results_of(*plain, (transitions,), rewards, start, policy)
+    averaging, forward = (
+        evaluation_kernels.dense_backward_averaging,
+        evaluation_kernels.chain_forward,
+    )
+    for sweep, ahead in ((averaging, forward), (averaging.py_func, forward.py_func)):
+        values, q_values, advantages, visits = empty_tables(policy, start)
+        chain = np.full((4, 11, 11), np.nan)
+        assert sweep(transitions, rewards, policy, values, q_values, advantages, chain) == 0
+        ahead(chain, visits)
+        for one, other in zip((values, q_values, advantages, visits), twice, strict=True):
+            assert np.array_equal(one, other)
+        assert np.array_equal(chain, np.einsum("hsa,hsat->hst", policy, transitions))
+
+
+@pytest.mark.parametrize("stationary", [True, False])
+def test_packed_kernels_and_their_python_source_give_the_bits_of_dense_ones(stationary):
+    # Rows of four entries and fewer, enough of them to be packed.
+    transitions, rewards, start, policy = dyadic(2, 3, 80, 20)
+    layers = [to_csr(layer) for layer in transitions]
+    assert {2, 3, 4} <= set(np.diff(layers[0].indptr))
+    mdp = FiniteHorizonMDP(layers[0] if stationary else layers, rewards, start, 3)
+    tables = packed_tables(mdp)
+    assert tables is not None
+    kernels = evaluation_kernels.packed_backward, evaluation_kernels.packed_forward
+    compiled = results_of(*kernels, tables, rewards, start, policy)
+    interpreted = results_of(*(k.py_func for k in kernels), tables, rewards, start, policy)
+    dense = evaluate(
+        FiniteHorizonMDP(transitions[0] if stationary else transitions, rewards, start, 3), policy
+    )
+    for one, other in zip(compiled, interpreted, strict=True):
+        assert np.array_equal(one, other)
+    assert np.array_equal(compiled[0][:-1], dense.values)
+    assert np.array_equal(compiled[2], dense.advantages)
+    assert np.array_equal(compiled[3], dense.visits)
+    same(evaluate(mdp, policy), dense, 0)
+
+
+def rows_of_lengths(lengths, states):
+    """One action; row s has the next states 0..lengths[s] - 1, each alike."""
+    table = np.zeros((len(lengths), states))
+    for row, length in zip(table, lengths, strict=True):
+        row[:length] = 1 / length
+    return sparse.csr_array(table)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "packed"),
+    [
+        ([4] * 1024, True),
+        ([4] * 1023 + [1], True),
+        ([3] * 1024, False),  # 4 / 3 as many entries
+        ([4] * 1023 + [5], False),
+        ([4] * 1000, False),  # too few to be worth it
+    ],
+)
+def test_rows_are_packed_where_they_have_about_four_entries(lengths, packed):
+    states = len(lengths)
+    rewards, start = np.zeros((states, 1)), np.eye(states)[0]
+    mdp = FiniteHorizonMDP(rows_of_lengths(lengths, states), rewards, start, 2)
+    assert (packed_tables(mdp) is not None) == packed
+    visits = evaluate(mdp, np.ones((states, 1))).visits
+    assert visits[1, :4].tolist() == [1 / lengths[0]] * lengths[0] + [0] * (4 - lengths[0])
+
+
+def big_world(seed, make):
+    """Large enough for the kernels that average while they read, and for packed rows."""
+    rng = np.random.default_rng(seed)
+    states, actions = 100, 5
+    transitions = np.zeros((3, states, actions, states))
+    for row in transitions.reshape(-1, states):
+        # Rows of four entries, of one or three with the others.
+        row[rng.choice(states, 4, replace=False)] = rng.dirichlet(np.ones(4))
+    rewards, start = rng.random((3, states, actions)) / 3, rng.dirichlet(np.ones(states))
+    layers = transitions if make is np.asarray else [make(layer) for layer in transitions]
+    policy = rng.dirichlet(np.ones(actions), (3, states))
+    policy[:, 0] = np.eye(actions)[0]
+    return FiniteHorizonMDP(layers, rewards, start, 3), policy
+
+
+@pytest.mark.parametrize("make", [np.asarray, to_csr])
+@pytest.mark.parametrize("seed", range(3))
+def test_large_worlds_agree_with_the_plain_recursion(seed, make):
+    mdp, policy = big_world(seed, make)
+    if make is to_csr:
+        assert packed_tables(mdp) is not None
+    batch = evaluate_layers(mdp, policy[None])
+    for name in ("values", "q_values", "advantages", "visits"):
+        difference = getattr(evaluate(mdp, policy), name) - getattr(batch, name)[0]
+        assert np.abs(difference).max() <= 1e-15, name
+    # Room that is used again leaves nothing behind.
+    other = np.roll(policy, 1, axis=1)
+    first = evaluate(mdp, other)
+    evaluate(mdp, policy)
+    same(evaluate(mdp, other), first, 0)
+
+
+@pytest.mark.parametrize("make", [np.asarray, to_csr])
+@pytest.mark.parametrize("entry", [-0.5, np.nan])
+def test_large_worlds_notice_rows_that_are_no_distribution(make, entry):
+    mdp, policy = big_world(0, make)
+    for actions in (4, 5):
+        small = FiniteHorizonMDP(
+            mdp.transitions[:, :, :actions].copy() if make is np.asarray else mdp.transitions,
+            mdp.rewards[:, :, :actions] if make is np.asarray else mdp.rewards,
+            mdp.start,
+            3,
+        )
+        bad = np.array(policy[:, :, : small.actions])
+        bad[..., 0] += 1 - bad.sum(axis=2)
+        bad[2, 41] = 0.0
+        bad[2, 41, :2] = entry, 1 - entry
+        with pytest.raises(InvalidInput, match=r"h=2, s=41"):
+            evaluate(small, bad)
+
+
+@pytest.mark.parametrize("actions", [4, 6])
+def test_every_way_in_which_a_row_is_no_distribution_is_counted(actions):
+    states = 2 * actions + 3
+    policy = np.full((1, states, actions), 1 / actions)
+    for a in range(actions):
+        policy[0, a, a], policy[0, a, a - 1] = -0.25, 2 / actions + 0.25
+        policy[0, actions + a, a] = np.nan
+    policy[0, -3, 1] += 3e-9
+    policy[0, -2, 0] = 0.0
+    policy[0, -1, 2] += 1e-10  # within the tolerance
+    transitions, rewards = np.full((1, states, actions, states), 1 / states), np.zeros_like(policy)
+    tables = empty_tables(policy, np.eye(states)[0])[:3]
+    kernels = evaluation_kernels.dense_backward, evaluation_kernels.small_backward
+    for kernel, table in zip(
+        kernels, (transitions, transitions.reshape(1, -1, states)), strict=True
+    ):
+        columns = table if table.ndim == 4 else np.ascontiguousarray(table.transpose(0, 2, 1))
+        assert kernel(columns, rewards, policy, *tables) == states - 1
+
+
+def test_threads_may_evaluate_on_one_mdp():
+    mdp, policy = big_world(5, np.asarray)
+    policies = [np.roll(policy, k, axis=1) for k in range(8)]
+    alone = [evaluate(mdp, one) for one in policies]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            for one, other in zip(
+                pool.map(lambda p: evaluate(mdp, p), policies), alone, strict=True
+            ):
+                same(one, other, 0)
 
 
 @pytest.mark.parametrize(("count", "states", "actions"), [(1, 5, 3), (4, 6, 3), (6, 3, 1)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import types
 from scipy import sparse, special
 
 from cpi_theory.randomness import Key
@@ -162,27 +163,54 @@ def by_python(kernel, *arguments):
         kernel.py_func(*arguments)
 
 
-def kernel_arguments(sampler, n, paths):
+def kernel_arguments(sampler, n, paths, far=None):
     rng = np.random.default_rng(8)
     mdp = sampler.arcs.mdp
     steps, states = rng.integers(mdp.horizon, size=n), rng.integers(mdp.states, size=n)
     starts = sampler.offsets, sampler.bits, mdp.horizon, steps, states
     out = np.empty(n), np.empty(n, np.int32), np.empty(n, bool)
     path = np.full(n * mdp.horizon, -7, np.int32) if paths else None
-    model = sampler.table, sampler.gains, sampler.uniform, bool(mdp.terminal.any())
+    model = sampler.table, sampler.gains, sampler.uniform, far, bool(mdp.terminal.any())
     return (*model, *starts, Key.of(1).integers(n), *out, path)
 
 
+@pytest.mark.parametrize("far", [None, True])
 @pytest.mark.parametrize("paths", [False, True])
 @pytest.mark.parametrize("name", ["hub", "tree", "ends"])
-def test_the_rollout_kernel_in_python_gives_the_same_bits(name, paths):
+def test_the_rollout_kernel_in_python_gives_the_same_bits(name, paths, far):
     mdp = {"hub": hub_mdp, "tree": lambda: reasoning_tree(horizon=5).mdp, "ends": ending}[name]()
     sampler = tables_of(mdp, np.full((mdp.states, mdp.actions), 1 / mdp.actions))
-    compiled, plain = (kernel_arguments(sampler, 150, paths) for _ in range(2))
+    compiled, plain = (kernel_arguments(sampler, 150, paths, far) for _ in range(2))
     kernels.roll(*compiled)
     by_python(kernels.roll, *plain)
     for one, other in zip(compiled[-4:], plain[-4:], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("count", [1, 90, 1500])
+def test_far_tables_give_the_same_rollouts(count):
+    """Fewer than are looked ahead, than are in flight, and more; of a table on either side."""
+    sampler = tables_of(ending(), np.ones((3, 1)))
+    near, far = (kernel_arguments(sampler, count, True, far) for far in (None, True))
+    kernels.roll(*near)
+    kernels.roll(*far)
+    for one, other in zip(near[-4:], far[-4:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_table_beyond_the_caches_is_far():
+    problem = garnet(20_000, 2, 4, 6, seed=3, as_sparse=True)
+    sampler = tables_of(problem.mdp, problem.policy)
+    assert sampler.table.nbytes >= 1 << 22
+    near = kernel_arguments(sampler, 500, True)
+    kernels.roll(*near)
+    *_, steps, states, keys, returns, lengths, cut, _ = near
+    drawn = sampler.run(steps, states, keys, False, 1)
+    np.testing.assert_array_equal(drawn.returns, returns)
+    np.testing.assert_array_equal(drawn.lengths, lengths)
+    np.testing.assert_array_equal(drawn.cut, cut)
+    signatures = [signature[3] for signature in kernels.roll.signatures]
+    assert types.boolean in signatures
 
 
 def ending():

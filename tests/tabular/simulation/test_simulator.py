@@ -185,6 +185,25 @@ def test_bits_do_not_depend_on_threads_splits_or_order(world, memory):
     np.testing.assert_array_equal(light.cut, whole.cut)
 
 
+@pytest.mark.parametrize("n", [0, 1, 150_000])
+@pytest.mark.parametrize("memory", [1 << 30, NO_TABLES], ids=["tables", "scan"])
+def test_one_layer_for_all_is_that_layer_for_each(memory, n):
+    rng = np.random.default_rng(4)
+    mdp = random_mdp(rng, layered=True, horizon=4)
+    policy = random_policy(rng, mdp, layered=True)
+    states, keys = rng.integers(mdp.states, size=n), Key.of(2).integers(n)
+    for threads, paths in ((1, True), (3, False)):
+        simulator = TabularSimulator(mdp, policy, table_memory=memory, threads=threads)
+        one = simulator.simulate(2, states, keys, paths=paths)
+        each = simulator.simulate(np.full(n, 2), states, keys, paths=paths)
+        assert_same(one, each)
+        np.testing.assert_array_equal(one.steps, each.steps)
+    for bad in (-1, 4, 0.5, [[0]]):
+        if n:
+            with pytest.raises(InvalidInput, match="states"):
+                simulator.simulate(bad, states, keys)
+
+
 def test_a_stationary_policy_and_its_layers_draw_the_same_bits():
     rng = np.random.default_rng(0)
     mdp = random_mdp(rng, layered=False, horizon=6)

@@ -1,0 +1,88 @@
+"""What a report does not show: the limits of its own runs, as their records tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from experiments.documents.document import Answer, Question
+from experiments.report.families import FAMILIES
+from experiments.report.runs import Shown
+from experiments.runs.files import Row
+
+_FEW = 10
+"""Seeds below which a comparison is named."""
+
+
+def unseen(shown: Sequence[Shown], left_out: Sequence[str]) -> tuple[Answer, ...]:
+    """Comparisons without a result, few seeds, the models that ran, and what there is no run of.
+
+    Args:
+        shown: all runs.
+        left_out: sentences on what could not be shown of them.
+    """
+    pairs = [
+        {**row, "run": one.name}
+        for one in shown
+        if one.run.has("pairs")
+        for row in one.run.read("pairs")
+        if row["axis"] == "rollouts"
+    ]
+    found = [*_undecided(pairs), *_few_seeds(pairs), *_models(shown), *_without(shown)]
+    if left_out:
+        text = f"{'; '.join(left_out)}."
+        found.append(_answer("left out", f"{len(left_out)} parts", text))
+    return tuple(found)
+
+
+def _answer(about: str, number: str, sentence: str, run: str = "") -> Answer:
+    return Answer(Question.UNSEEN, about, number, sentence, run)
+
+
+def _undecided(pairs: Sequence[Row]) -> Iterator[Answer]:
+    level = [row for row in pairs if row["lower"] <= 0 <= row["upper"]]
+    if pairs:
+        worlds = dict.fromkeys(f"{row['run']}: {row['world']}" for row in level)
+        text = "So many comparisons of two methods per rollout show no difference"
+        text += f" ({', '.join(worlds)})." if worlds else "."
+        yield _answer("differences", f"{len(level)} of {len(pairs)}", text)
+
+
+def _few_seeds(pairs: Sequence[Row]) -> Iterator[Answer]:
+    few = {(row["run"], row["world"]): row["seeds"] for row in pairs if row["seeds"] < _FEW}
+    if few:
+        named = ", ".join(f"{run}: {world} ({n})" for (run, world), n in few.items())
+        text = f"The fewest that methods are compared on: {named}. What so few show may be luck."
+        seeds = min(few.values())
+        yield _answer("seeds", f"{seeds} seed{'s' * (seeds != 1)}", text)
+
+
+def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
+    models: dict[str, list[str]] = {}
+    devices = set()
+    for one in shown:
+        model = one.run.config.get("model")
+        if isinstance(model, str):  # as a diagnosis names it
+            model = {"path": model, "device": one.run.config.get("device")}
+        if isinstance(model, dict):
+            models.setdefault(Path(str(model.get("path"))).name, []).append(one.name)
+            devices.add(str(model.get("device")))
+    if models:
+        named = "; ".join(f"{name} ({', '.join(runs)})" for name, runs in models.items())
+        text = f"Language models: {named}, on {', '.join(sorted(devices))} alone. Of others, larger"
+        text += " ones above all, nothing is known from these runs."
+        yield _answer("models", f"{len(models)} model{'s' * (len(models) != 1)}", text)
+
+
+def _without(shown: Sequence[Shown]) -> Iterator[Answer]:
+    missing = without_run(shown)
+    if missing:
+        text = f"There is no run of {', '.join(missing)}."
+        there = len(FAMILIES) - len(missing)
+        yield _answer("runs", f"{there} of {len(FAMILIES)} kinds", text)
+
+
+def without_run(shown: Sequence[Shown]) -> list[str]:
+    """What there is no run of."""
+    there = {one.family.kind for one in shown}
+    return [family.kind for family in FAMILIES if family.kind not in there]

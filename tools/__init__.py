@@ -1,0 +1,1 @@
+"""What makes a release: builds, pins, and the lists that go with it."""
