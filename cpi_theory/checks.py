@@ -28,6 +28,10 @@ class InvalidInput(ValueError):
         return (type(self), (self.field, self.value, self.problem, self.remedy))
 
 
+class Unable(InvalidInput):
+    """A world cannot do what an algorithm asks of it."""
+
+
 def _short(value: object, limit: int = 120) -> str:
     if isinstance(value, PurePath):
         return str(value)  # a path is of use only when it is whole

@@ -75,6 +75,13 @@ COMMANDS = {
         "learn",
         "--worlds 'one hard' --seeds 5",
     ),
+    "league": Command(
+        "experiments.league",
+        "LeagueConfig",
+        "methods of credit at equal generated budgets",
+        "learn",
+        "--worlds lock --seeds 5",
+    ),
     "diagnose": Command(
         "experiments.diagnose",
         "DiagnoseConfig",

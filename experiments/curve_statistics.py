@@ -255,7 +255,7 @@ def collections(
 
 def _collected(one: Curves, totals: Sequence[str]) -> Row:
     counts = {n: [float(x.sum()) for x in one.column(n)] for n in ("groups", "informative")}
-    share = _share(counts["informative"], counts["groups"])
+    share = informative_share(counts["informative"], counts["groups"])
     last = {n: float(np.mean([x[-1] for x in one.column(n)])) for n in totals}
     refusals: Counter[str] = Counter()
     for rows in one.rows:
@@ -270,7 +270,13 @@ def _collected(one: Curves, totals: Sequence[str]) -> Row:
     }
 
 
-def _share(informative: Sequence[float], made: Sequence[float]) -> Row:
+def informative_share(informative: Sequence[float], made: Sequence[float]) -> Row:
+    """Share of groups that are informative, as `informative`, `lower` and `upper`.
+
+    Args:
+        informative: so many of each seed.
+        made: groups of each seed; the interval, with seeds as clusters, takes two that made any.
+    """
     if sum(n > 0 for n in made) < 2:
         estimate = sum(informative) / sum(made) if sum(made) else None
         return {"informative": estimate, "lower": None, "upper": None}

@@ -19,7 +19,7 @@ EXIT_CODES: Mapping[int, str] = {
     REFUTED: "done, but a claim did not hold: a bound was violated, an interval covers too seldom, "
     "something that commands need is missing",
     MISTAKE: "could not run as asked; the message says what to change",
-    LOST: "a worker process or the cluster was lost; run the same command again",
+    LOST: "a worker, the cluster or a task past its time limit was lost; run the command again",
     DEFECT: "a defect of this program, with its traceback",
     CANNOT_WRITE: "results could not be stored, or the reader of the output has left",
     INTERRUPTED: "interrupted by Ctrl-C; run the same command again to go on",

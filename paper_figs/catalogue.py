@@ -19,6 +19,7 @@ from paper_figs.figures.frontier import accuracy_figure, rule_figure
 from paper_figs.figures.hero import hero_figure
 from paper_figs.figures.imperfect import imperfect_figure
 from paper_figs.figures.language import credit_figure, localization_figure, pass_curves_figure
+from paper_figs.figures.league import league_figure, signal_figure
 from paper_figs.figures.learning import (
     curves_figure,
     differences_figure,
@@ -202,6 +203,25 @@ FIGURES: tuple[Entry, ...] = (
         "What four more rollouts are expected to teach after four failures, by where they start: "
         "before the deepest named step, the second deepest, ..., or from the start. Bold: the best "
         "choice at that accuracy. Pass rate 1 %, ten steps.",
+    ),
+    Entry(
+        "league",
+        "league",
+        (("league", "places"), ("league", "overall")),
+        league_figure,
+        "Methods of credit at an equal number of generated steps: the mean rank over worlds, 1 "
+        "being the best, with a bootstrap interval over seeds, and the mean of J over the budget "
+        "in each world with a 95 % interval. Filled: nobody is shown ahead there (Holm, 5 %). The "
+        "line is J before anything was learned.",
+    ),
+    Entry(
+        "league-signal",
+        "league",
+        (("league", "places"), ("league", "signals"), ("league", "agreement")),
+        signal_figure,
+        "Does the audit predict the league? The signal-to-noise ratio of an update per generated "
+        "step, at each world's base policy, against the mean of J over the budget; a marker per "
+        "method, with Spearman's correlation.",
     ),
     Entry(
         "train-curves",

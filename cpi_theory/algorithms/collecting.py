@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, Unable
 from cpi_theory.randomness import Key
 from cpi_theory.seam import (
     Algorithm,
@@ -350,10 +350,10 @@ class Batcher:
             raise self._unable("show how it is done", "demonstrate")
         return self.simulator.demonstrate([wish.state] * len(wish.keys), wish.keys)
 
-    def _unable(self, what: str, method: str) -> InvalidInput:
+    def _unable(self, what: str, method: str) -> Unable:
         problem = f"{type(self.simulator).__name__} cannot {what}"
         remedy = f"give it a method {method}, or choose another algorithm"
-        return InvalidInput("simulator", self.simulator, problem, remedy)
+        return Unable("simulator", self.simulator, problem, remedy)
 
     def collection(self, groups: Sequence[Group]) -> Collection:
         """Return the groups, with what they cost so far."""

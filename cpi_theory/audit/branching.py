@@ -112,6 +112,14 @@ class BranchingWorld:
         """One of the possible answers about each rollout."""
         return [self.branch.choose(self.forest.answers(rollout)) for rollout in rollouts]
 
+    def step_logprobs(self, rollouts: Sequence[Rollout]) -> list[NDArray[np.float64]]:
+        """Log-probabilities of steps, which chance has no part in."""
+        return self.forest.step_logprobs(rollouts)
+
+    def demonstrate(self, states: Sequence[State], keys: Keys) -> list[Rollout]:  # noqa: ARG002
+        """One of the rollouts of the best policy from each state."""
+        return [self.branch.choose(self.forest.solutions(s)) for s in states]
+
 
 @dataclass(frozen=True)
 class BranchingKey(Key):

@@ -345,6 +345,59 @@ class Forest:
             for rollout, key in zip(rollouts, keys.tolist(), strict=True)
         ]
 
+    def step_logprobs(self, rollouts: Sequence[Rollout]) -> list[NDArray[np.float64]]:
+        """Log-probability of each step, see :class:`~cpi_theory.seam.ScoringSimulator`."""
+        return [
+            np.array([self.numbers(s, a)[0] for s, a in zip(r.states, r.actions, strict=True)])
+            for r in rollouts
+        ]
+
+    def solutions(self, node: Any) -> list[tuple[Exact, Rollout]]:
+        """Every rollout of the best policy from a state with its probability.
+
+        Of equally good actions it takes the first; actions that the policy never takes count, too.
+        """
+        known = self._solutions.get(node)
+        if known is None:
+            paths = self._best_paths(node)
+            known = [(p, self._rollout(path, cut)) for p, path, cut in paths]
+            self._solutions[node] = known
+        return known
+
+    @cached_property
+    def _solutions(self) -> dict[int, list[tuple[Exact, Rollout]]]:
+        return {}
+
+    def _best_paths(self, node: int) -> Iterator[tuple[Exact, tuple[tuple[int, int], ...], bool]]:
+        best = None if self.nodes[node].chance else self._best(node)[1]
+        edges = zip(self.nodes[node].edges, self._children[node], strict=True)
+        for branch, (edge, child) in enumerate(edges):
+            if best not in (None, branch) or (best is None and not edge.probability):
+                continue
+            weight = edge.probability if best is None else Fraction(1)
+            here = (node, branch)
+            if child is None:
+                yield weight, (here,), edge.truncated
+                continue
+            for chance, later, truncated in self._best_paths(child):
+                yield weight * chance, (here, *later), truncated
+
+    def _best(self, node: int) -> tuple[Exact, int]:
+        """Value of the best policy and its first action, at a node."""
+        edges = zip(self.nodes[node].edges, self._children[node], strict=True)
+        values = [e.reward + (0 if c is None else self._best(c)[0]) for e, c in edges]
+        if self.nodes[node].chance:
+            return self._mean(node, values), 0
+        return max(values), values.index(max(values))
+
+    def demonstrate(self, states: Sequence[State], keys: Keys) -> list[Rollout]:
+        """Show the best policy, see :class:`~cpi_theory.seam.DemonstratingSimulator`."""
+        keys = as_keys(keys, len(states))
+        return [
+            _pick(self.solutions(state), key, 2)
+            for state, key in zip(states, keys.tolist(), strict=True)
+        ]
+
 
 def _preorder(node: Node) -> Iterator[Node]:
     yield node

@@ -11,7 +11,11 @@ from numpy.typing import ArrayLike
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Array, Interval
-from cpi_theory.statistics.quantiles import student_quantile, tail_probability
+from cpi_theory.statistics.quantiles import (
+    student_p_value,
+    student_quantile,
+    tail_probability,
+)
 
 Statistic = Callable[..., Any]
 """A statistic of an array along `axis`, such as numpy.mean or :func:`interquartile_mean`."""
@@ -112,6 +116,21 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     half = difference.std(ddof=1) / np.sqrt(len(a)) * student_quantile(level, len(a) - 1)
     mean = float(difference.mean())
     return Interval(mean, mean - float(half), mean + float(half))
+
+
+def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the two-sided p-value of Student's test that belongs to :func:`paired_difference`.
+
+    Pairs that all differ by the same give 0, or 1 where that is nothing.
+
+    Raises:
+        InvalidInput: if the arrays do not pair up.
+    """
+    gap = paired_difference(first, second, 0.95)
+    half, freedom = float(gap.upper - gap.estimate), len(np.asarray(first)) - 1
+    if half == 0:
+        return float(gap.estimate == 0)
+    return student_p_value(gap.estimate / half * student_quantile(0.95, freedom), freedom)
 
 
 def log_log_slope(

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_count
 from cpi_theory.randomness import Key
+from cpi_theory.statistics.intervals import Interval
+from cpi_theory.statistics.quantiles import tail_probability
 
 Array = NDArray[np.float64]
 
@@ -100,6 +102,86 @@ def rank_correlation(
     drawn = [float(rng.permutation(ranks) @ others) / size for _ in range(permutations)]
     found = float(ranks @ others) / size
     return float(found), _p_value(found, drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderAgreement:
+    """Whether scores of methods order them as they turn out.
+
+    Attributes:
+        correlation: mean over settings of Spearman's correlation over methods, with a percentile
+            interval for other methods in these settings.
+        p_value: one-sided, when methods are ordered at random, in all settings alike.
+        methods, settings: how many.
+    """
+
+    correlation: Interval
+    p_value: float
+    methods: int
+    settings: int
+
+
+def order_agreement(
+    predicted: ArrayLike,
+    measured: ArrayLike,
+    level: float = 0.95,
+    resamples: int = 9999,
+    key: Key | int = 0,
+) -> OrderAgreement:
+    """Return the mean rank correlation within settings, methods being what is resampled.
+
+    A method is resampled with its scores in all settings, and so it is permuted: settings that
+    resemble each other do not count as so many proofs. Resamples in which some setting has no two
+    different scores are left out of the interval.
+
+    Args:
+        predicted: scores, larger is better, shape (settings, methods), at least 4 methods.
+        measured: the same of what was measured; ties get their mean rank.
+        level: probability with which the interval covers.
+        resamples: and permutations, of which the p-value is at least 1 / (permutations + 1).
+        key: of both.
+
+    Raises:
+        InvalidInput: if the tables do not match or are too small, or a setting has no two different
+            scores.
+    """
+    scores, truth = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
+    check_count("resamples", resamples)
+    tail = tail_probability(level)
+    if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] < 4 or not len(scores):
+        problem = f"measured has {truth.shape}"
+        raise InvalidInput("predicted", scores.shape, problem, "give two (n >= 1, k >= 4)")
+    found = float(_spearman(scores, truth))
+    if not np.isfinite(found):
+        problem = "a setting whose scores are all the same"
+        raise InvalidInput("predicted", scores.shape, problem, "leave that setting out")
+    rng = Key.of(key).child("order agreement").generator()
+    picks = rng.integers(scores.shape[1], size=(resamples, scores.shape[1]))
+    drawn = _spearman(_picked(scores, picks), _picked(truth, picks))
+    low, high = np.nanquantile(drawn, [tail, 1 - tail])
+    orders = np.array([rng.permutation(scores.shape[1]) for _ in range(resamples)])
+    chance = _spearman(_picked(scores, orders), truth)
+    return OrderAgreement(
+        Interval(found, float(low), float(high)),
+        _p_value(found, chance.tolist()),
+        scores.shape[1],
+        len(scores),
+    )
+
+
+def _picked(table: Array, picks: NDArray[np.int64]) -> Array:
+    """The columns of each pick, shape (picks, settings, methods)."""
+    return np.moveaxis(table[:, picks], 0, 1)
+
+
+def _spearman(first: Array, second: Array) -> Array:
+    """Spearman's correlation along the last axis, averaged over the one before it."""
+    from scipy.stats import rankdata  # imported late: `import cpi_theory` stays quick
+
+    x, y = (rankdata(v, axis=-1) - (v.shape[-1] + 1) / 2 for v in (first, second))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        each = (x * y).sum(axis=-1) / np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+    return np.asarray(each.mean(axis=-1))
 
 
 def _signs(scores: Array) -> Array:

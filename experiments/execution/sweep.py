@@ -23,6 +23,7 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
 from experiments.execution.cluster import run_on_cluster
+from experiments.execution.patience import OutOfTime, Patience, at_most, can_interrupt
 from experiments.execution.processes import run_in_processes
 from experiments.execution.progress import Advance, progress
 from experiments.execution.settings import Execution
@@ -45,13 +46,13 @@ class _Done(NamedTuple):
 
     Attributes:
         number: of the spec.
-        rows: as JSON data.
+        rows: as JSON data; None: it was given up.
         seconds: that they took.
         files: fingerprint of the files that the spec names, where the worker looked for them.
     """
 
     number: int
-    rows: list[Row]
+    rows: list[Row] | None
     seconds: float
     files: dict[str, str]
 
@@ -63,10 +64,12 @@ class _Work:
     Attributes:
         task: what is run.
         code: digest of the code that the rows are stored as the results of.
+        most: seconds after which it is given up; None: never.
     """
 
     task: Callable[[Any], Sequence[Mapping[str, Any]]]
     code: str
+    most: float | None = None
 
     def __call__(self, index: int, spec: Any) -> _Done:
         if code_digest() != self.code:
@@ -74,7 +77,12 @@ class _Work:
             remedy = "install the same everywhere, leave it alone meanwhile, and run again"
             raise InvalidInput("code", code_digest()[:12], problem, remedy)
         start = time.perf_counter()
-        rows = [plain(row) for row in self.task(spec)]
+        rows: list[Row] | None
+        try:
+            with at_most(self.most):
+                rows = [plain(row) for row in self.task(spec)]
+        except OutOfTime:
+            rows = None
         return _Done(index, rows, time.perf_counter() - start, fingerprint(spec))
 
 
@@ -85,6 +93,7 @@ def sweep(
     table: str,
     execution: Execution | None = None,
     console: Console | None = None,
+    patience: Patience | None = None,
 ) -> list[Row]:
     """Rows of ``task(spec)`` for every spec, in order, stored in `run` as `table`.
 
@@ -98,14 +107,15 @@ def sweep(
         table: name of the table.
         execution: where the tasks run, by default on all cores.
         console: where to draw a progress bar; none is drawn without it.
+        patience: how long each task may take, and who took longer: such a spec has no rows.
 
     Returns:
         The rows as ``run.read(table)`` gives them.
 
     Raises:
-        InvalidInput: equal specs, a run that is in use, an unreachable cluster, workers with other
-            code, files that change meanwhile, or whatever a task refuses; shards finished until
-            then are kept.
+        InvalidInput: equal specs, a run that is in use, an unreachable cluster, or one with a limit
+            of time, which its workers cannot keep, workers with other code, files that change
+            meanwhile, or whatever a task refuses; shards finished until then are kept.
         CorruptFile: a shard is damaged.
         WorkerLost: a worker process was killed, or the cluster was lost.
         CannotWrite: disk full, ...
@@ -115,13 +125,16 @@ def sweep(
         missing = [i for i, shard in enumerate(shards) if not shard.path.exists()]
         if missing:
             jobs = [(i, specs[i]) for i in missing]
-            work = _Work(task, code_digest())
+            work = _Work(task, code_digest(), patience.seconds if patience else None)
             results = _results(work, jobs, len(specs), execution or Execution())
             before = len(specs) - len(missing)
             with progress(console, table, len(specs), before) as advance:
-                _store_all(results, run, table, shards, advance)
-        rows = [row for shard in shards for row in shard.read()]
-        return run.write(table, rows, inputs=[shard.path.stem for shard in shards])
+                late = _store_all(results, run, table, shards, advance)
+            if patience is not None:
+                patience.late += [specs[i] for i in sorted(late)]
+        stored = [shard for shard in shards if shard.path.exists()]
+        rows = [row for shard in stored for row in shard.read()]
+        return run.write(table, rows, inputs=[shard.path.stem for shard in stored])
 
 
 def stored_shards(run: Run, table: str) -> list[Row]:
@@ -140,15 +153,24 @@ def stored_shards(run: Run, table: str) -> list[Row]:
 
 def _store_all(
     results: Generator[_Done], run: Run, table: str, shards: Sequence[_Shard], advance: Advance
-) -> None:
-    """Store results as they come; the workers end with this, whatever ends it."""
+) -> list[int]:
+    """Store results as they come, and list the specs that have none.
+
+    The workers end with this, whatever ends it.
+    """
+    late = []
     with contextlib.closing(results):
         for done in results:
+            if done.rows is None:
+                late.append(done.number)
+                advance(1)
+                continue
             points = [row.pop(CLOCK) for row in done.rows if CLOCK in row]
             shard = shards[done.number]
             shard.store(run, done)
             run.log_time(f"{table}/{shard.path.stem}", done.seconds, points)
             advance(1)
+    return late
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +192,7 @@ class _Shard:
             problem = "was changed while this ran, or is another file on another machine"
             remedy = "have the same file everywhere, leave it alone meanwhile, and run again"
             raise InvalidInput("file", min(pairs)[0], problem, remedy)
-        body = rows_as_bytes(done.rows)
+        body = rows_as_bytes(done.rows or ())
         data = canonical(self.header | {"sha256": checksum(body)}).encode() + b"\n" + body
         run.write_part(str(self.path.relative_to(run.directory)), data)
 
@@ -214,8 +236,12 @@ def _results(
 ) -> Generator[_Done]:
     """Results of what is left to do of so many specifications, in the order of finishing."""
     if execution.cluster is not None:
+        if task.most is not None:
+            problem = "workers of a cluster cannot be interrupted"
+            remedy = "leave it out, or run on this machine"
+            raise InvalidInput("limit of seconds", task.most, problem, remedy)
         yield from run_on_cluster(task, jobs, execution.cluster)
-    elif execution.workers == 1 or specs == 1:
+    elif (execution.workers == 1 or specs == 1) and (task.most is None or can_interrupt()):
         # Not where one job is left of several: this process may have more threads than workers.
         for index, spec in jobs:
             yield task(index, spec)

@@ -9,7 +9,7 @@ what was generated until then.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class Budget:
         conservative_rollouts: it starts no further iteration once it generated so many.
         exact_updates: iterations of a conservative method with exact advantages.
         exact_every: iterations between its records.
+        steps: once a group method has generated so many, it begins no further update, whatever
+            `updates` would allow; None: updates alone count.
     """
 
     prompts: int = 4
@@ -57,10 +59,17 @@ class Budget:
     conservative_rollouts: int = 300_000
     exact_updates: int = 200
     exact_every: int = 5
+    steps: int | None = field(default=None, metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name in (f.name for f in fields(self)):
-            check_count(name, getattr(self, name))
+            if name != "steps" or self.steps is not None:
+                check_count(name, getattr(self, name))
+
+    def spent(self, updates: int, steps: int) -> float:
+        """Share of a group method's budget that so many updates and steps take, at most 1."""
+        share = updates / self.updates
+        return min(1.0, share if self.steps is None else max(share, steps / self.steps))
 
 
 @dataclass(frozen=True)
@@ -102,12 +111,12 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
 def _group_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:
     assert isinstance(spec.method, GroupMethod)
     budget, account = spec.budget, Account()
-    simulator, _ = _begin(spec, spec.method, seeded)
+    simulator, _ = begin_learning(spec.world, spec.method, seeded)
     yield {"update": 0, "value": simulator.value(), **account.take()}
     for one in group_updates(spec, seeded, key):
         account.add(one.collection)
         update, simulator = one.update, one.after
-        if update % budget.every == 0 or update == budget.updates:
+        if update % budget.every == 0 or budget.spent(update, account.steps) == 1:
             more = {}
             if isinstance(simulator, RevisingTabular):
                 more = {"second": simulator.second_value()}
@@ -141,20 +150,22 @@ def group_updates(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Gr
     """
     assert isinstance(spec.method, GroupMethod)
     budget, algorithm = spec.budget, spec.method.algorithm
-    simulator, policy = _begin(spec, spec.method, seeded)
+    simulator, policy = begin_learning(spec.world, spec.method, seeded)
     start, state = policy, spec.optimizer.start(policy.logits)
-    for update in range(1, budget.updates + 1):
+    update = steps = 0
+    while (spent := budget.spent(update, steps)) < 1:
+        now, update = scheduled(algorithm, spent), update + 1
         starts = simulator.start_states(budget.prompts, key.child("starts", update))
-        now = scheduled(algorithm, (update - 1) / budget.updates)
         collection = collect(now, simulator, starts, key.child("collect", update))
+        steps += collection.generated_steps
         state = spec.optimizer.ascend(state, policy.gradient(collection, start))
         policy = policy.with_logits(state.logits)
         before, simulator = simulator, simulator.with_policy(policy.probabilities())
         yield GroupUpdate(update, before, collection, simulator)
 
 
-def _begin(
-    spec: CurveSpec, method: GroupMethod, seeded: SeededWorld
+def begin_learning(
+    world: World, method: GroupMethod, seeded: SeededWorld
 ) -> tuple[TabularSimulator, SoftmaxPolicy]:
     """The world under its base policy, with copies for second attempts where the method needs them.
 
@@ -162,7 +173,7 @@ def _begin(
     """
     mdp = seeded.problem.mdp
     policy = SoftmaxPolicy.from_policy(mdp, seeded.problem.policy, floor=1e-6)
-    localizer = Localizer(spec.world.threshold, accuracy=method.accuracy)
+    localizer = Localizer(world.threshold, accuracy=method.accuracy)
     if not method.revises:
         table = policy.probabilities()
         return TabularSimulator(mdp, table, localizer, seeded.success), policy

@@ -18,6 +18,7 @@ from experiments.diagnose.report import (
 from experiments.documents.document import Answer, Block
 from experiments.evaluate.report import evaluate_answers, evaluate_section
 from experiments.frontier.report import frontier_answers, frontier_section
+from experiments.league.report import league_answers, league_section
 from experiments.learn.report import learn_answers, learn_section
 from experiments.localize.report import localize_answers, localize_section
 from experiments.runs.store import Run
@@ -63,6 +64,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("compare", "CompareConfig", compare_section, compare_answers),
     Family("learn", "LearnConfig", learn_section, learn_answers),
     Family("frontier", "FrontierConfig", frontier_section, frontier_answers),
+    Family("league", "LeagueConfig", league_section, league_answers),
     Family("train", "TrainConfig", train_section, train_answers),
     Family("evaluate", "EvaluateConfig", evaluate_section, evaluate_answers),
     Family("anatomy", "AnatomyConfig", anatomy_section, anatomy_answers),

@@ -31,10 +31,9 @@ def run_lean(curve: Curve) -> None:
     training = curve.training
     if not _restore(curve):
         curve.begin()
-    while training.update < training.spec.budget.updates:
+    while not training.ended:
         curve.point(training.advance())
-        ends = training.update == training.spec.budget.updates
-        if curve.every and training.update % curve.every == 0 and not ends:
+        if curve.every and training.update % curve.every == 0 and not training.ended:
             _store(curve)
 
 

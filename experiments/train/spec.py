@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from cpi_theory.algorithms.prefix_starts import PrefixStarts
-from cpi_theory.checks import InvalidInput, check_choice, check_count, check_in_range
+from cpi_theory.checks import InvalidInput, Unable, check_choice, check_count, check_in_range
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
@@ -100,6 +100,8 @@ class TrainBudget:
         order: of training problems: "drawn" anew for each update, or in "epochs", in which each
             comes once, in an order of the epoch's own, before any comes again; what is left of an
             epoch and too few for an update is left out. Only of tasks with a fixed set of problems.
+        tokens: once so many have been sampled, localisation included, no further update begins,
+            whatever `updates` would allow; of the lean engine alone. None: updates alone count.
     """
 
     prompts: int = 8
@@ -109,13 +111,21 @@ class TrainBudget:
     temperature: float = 1.0
     top_p: float = field(default=1.0, metadata={"later": True})
     order: Order = field(default="drawn", metadata={"later": True})
+    tokens: int | None = field(default=None, metadata={"later": True})
 
     def __post_init__(self) -> None:
+        if self.tokens is not None:
+            check_count("tokens", self.tokens)
         check_choice("order", self.order, get_args(Order))
         for name in ("prompts", "updates", "every", "held_out"):
             check_count(name, getattr(self, name))
         check_temperature("temperature", self.temperature, greedy=False)
         check_in_range("top_p", self.top_p, 1e-6, 1)
+
+    def spent(self, updates: int, tokens: int) -> float:
+        """Share of the budget that so many updates and tokens take, at most 1."""
+        share = updates / self.updates
+        return min(1.0, share if self.tokens is None else max(share, tokens / self.tokens))
 
 
 @dataclass(frozen=True)
@@ -174,6 +184,9 @@ class TrainSpec:
 
     def __post_init__(self) -> None:
         check_corrected(self.sampler, self.model, self.optimizer, self.loss)
+        if self.engine == "trl" and self.budget.tokens is not None:
+            problem = "TRL counts updates alone"
+            raise InvalidInput("budget.tokens", self.budget.tokens, problem, 'set engine = "lean"')
         if self.kept is not None and self.kept.signal and self.engine != "lean":
             problem = f"the engine {self.engine} has learned before anybody can look"
             remedy = 'leave it out, or set engine = "lean"'
@@ -216,7 +229,7 @@ def check_localizer(spec: TrainSpec, task: Task) -> None:
     if needed and not checks_steps(task):
         remedy = "leave the method out, or use a task with first_error"
         problem = f"the task of {spec.world.name} has no exact step checker"
-        raise InvalidInput("method", spec.method.name, problem, remedy)
+        raise Unable("method", spec.method.name, problem, remedy)
 
 
 def check_demonstrations(spec: TrainSpec, task: Task) -> None:
@@ -230,7 +243,7 @@ def check_demonstrations(spec: TrainSpec, task: Task) -> None:
     if shown and not hasattr(task, "demonstration"):
         remedy = "leave the method out, or take 'own prefixes', which start from what it found"
         problem = f"the task of {spec.world.name} writes no demonstrations"
-        raise InvalidInput("method", spec.method.name, problem, remedy)
+        raise Unable("method", spec.method.name, problem, remedy)
 
 
 def training_set(budget: TrainBudget, task: Task) -> int:

@@ -84,10 +84,9 @@ class Curve:
 
     def point(self, collection: Collection) -> None:
         """Log an update, and evaluate and record if it is time to."""
-        update, budget = self.training.update, self.training.spec.budget
         self._log(collection)
         self._keep()
-        if update % budget.every == 0 or update == budget.updates:
+        if self.training.update % self.training.spec.budget.every == 0 or self.training.ended:
             row = self.training.record()
             self.rows.append(row)
             if row["value"] > self.best:
@@ -245,8 +244,7 @@ class Training:
         update = self.update + 1
         starts = self.simulator.start_states(self.begin(update))
         self.simulator.sampler.sync(self.model)
-        done = (update - 1) / self.spec.budget.updates
-        algorithm = scheduled(self.watched, done)
+        algorithm = scheduled(self.watched, self.spent)
         collection = driver_of(self.simulator)(
             algorithm, self.simulator, starts, self.key.child("collect", update)
         )
@@ -296,6 +294,16 @@ class Training:
         self._signals = None
 
     @property
+    def spent(self) -> float:
+        """Share of the budget that has been used."""
+        return self.spec.budget.spent(self.update, self.tokens)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further update is to begin."""
+        return self.spent == 1
+
+    @property
     def tokens(self) -> int:
         """Sampled so far, localisation included."""
         return int(self._account.more["tokens"])
@@ -310,7 +318,7 @@ class Training:
         self.simulator.sampler.sync(self.model)
         budget = self.spec.budget
         problems = self.problems("test", budget.held_out, self.key.child("held out"))
-        ends = self.update in (0, budget.updates)
+        ends = self.update == 0 or self.ended
         account = self._account.take()
         del account["steps"]  # thoughts are not what it costs: tokens are
         return {

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.checks import InvalidInput, check_positive
 from cpi_theory.seam import Group, Sample
+from tabular.evaluation.evaluate import evaluate
 from tabular.learning.optimizers import Logits
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.mdp.policies import as_policy
@@ -156,6 +157,20 @@ class SoftmaxPolicy:
             held = np.bincount(observed, steps.kl, count)
             found = found - held[:, None] * self.by_observation * gap
         return np.asarray(found)
+
+    def gradient_of_return(self) -> Logits:
+        r"""Exact gradient of J with respect to the logits, shape (O, A), in reward units.
+
+        Formula:  sum over (h, s) with observation o of  d_h(s) pi(a | o) A_h(s, a), d_h the law of
+        the state at step h.
+
+        Source: Sutton et al. (1999), policy gradient theorem.
+        """
+        known = evaluate(self.mdp, self.probabilities())
+        each = known.visits[:, :, None] * self.probabilities() * known.advantages
+        total = np.zeros(self.logits.shape)
+        np.add.at(total, self.mdp.observations, each.astype(np.float64))
+        return total
 
     def _log_ratio(self, start: SoftmaxPolicy | None) -> NDArray[np.float64]:
         if start is None:

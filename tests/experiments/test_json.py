@@ -47,6 +47,11 @@ ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
         ("summary", "counterexamples"),
     ),
     "data": ("list", 0, ("benchmarks",)),
+    "league": (
+        "--worlds lock --methods GRPO RLOO --seeds 2 --budget 300 --draws 0 --workers 1",
+        0,
+        ("pairs", "places", "overall", "agreement", "unfinished"),
+    ),
     "plan": ("FOLDER/train.toml", 0, ("plan",)),
     "evaluate": (
         "--problems 2 --attempts.samples 2 --workers 1",

@@ -15,6 +15,7 @@ from experiments.evaluate import correction_summary
 from experiments.evaluate import summary as evaluation
 from experiments.execution.settings import Execution
 from experiments.frontier.summary import goals
+from experiments.league.summary import pairs, places, ranked
 from experiments.report.command import run
 from experiments.report.config import ReportConfig
 from experiments.report.page import LIMIT
@@ -69,6 +70,19 @@ def test_the_goals_of_frontier_follow_from_its_means():
     for stored, row in zip(record.read("goals"), goals(record.read("means")), strict=True):
         assert stored["met"] == row["met"]
         assert stored["difference"] == pytest.approx(row["difference"])
+
+
+def test_places_and_pairs_of_the_league_follow_from_its_scores():
+    record = Run.existing(RECORDS, "league")
+    league = ranked(record.read("scores"), record.config["seeds"])
+    compared = pairs(league)
+    for stored, row in zip(record.read("pairs"), compared, strict=True):
+        assert stored["difference"] == pytest.approx(row["difference"])
+        assert stored["holm"] == pytest.approx(row["holm"])
+    made = places(league, compared, 50, Key.of(0))
+    for stored, row in zip(record.read("places"), made, strict=True):
+        assert stored["rank"] == pytest.approx(row["rank"])
+        assert (stored["behind"], stored["ahead"]) == (row["behind"], row["ahead"])
 
 
 def evaluations():

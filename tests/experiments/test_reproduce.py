@@ -312,6 +312,7 @@ def test_profiles_name_every_command_and_are_found_by_name() -> None:
     # Models and benchmarks are made once, and not every machine has a GPU to check.
     elsewhere = {"reproduce", "data", "model", "tiny-model", "warm-start", "evaluate", "export"}
     elsewhere |= {"gpu-check", "localize", "audit", "plan", "doctor", "new", "completion"}
+    elsewhere |= {"league"}
     assert set(COMMANDS) == elsewhere | set(Profile.__dataclass_fields__)
     for name in ("quick", "full"):
         profile = load_config(Profile, ReproduceConfig(name).path())

@@ -99,3 +99,38 @@ def test_a_localizer_of_some_precision_names_other_steps_as_often_as_it_says():
 def test_trees_that_are_no_worlds_are_refused(make, match):
     with pytest.raises(InvalidInput, match=match):
         make()
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda w: w.name)
+def test_solutions_are_rollouts_of_the_best_policy(world):
+    for start in world.starts:
+        solutions = world.solutions(start)
+        assert sum(p for p, _ in solutions) == 1
+        reached = sum(p * sum(world.rewards(rollout)) for p, rollout in solutions)
+        assert reached == best_value(world.nodes[start])
+        drawn = world.demonstrate([start] * 20, np.arange(20, dtype=np.uint64))
+        assert all(any(rollout is one for _, one in solutions) for rollout in drawn)
+
+
+def best_value(node):
+    """Value of the best policy from a node, for as many steps as there are."""
+    values = [e.reward + (best_value(e.child) if e.child else 0) for e in node.edges]
+    if node.chance:
+        return sum(e.probability * v for e, v in zip(node.edges, values, strict=True))
+    return max(values)
+
+
+def test_a_solution_may_hold_actions_that_the_policy_never_takes():
+    never = Forest("never", (Node((Edge(F(0), 1), Edge(F(1)))),))
+    ((chance, rollout),) = never.solutions(0)
+    assert (chance, rollout.actions, rollout.reward) == (1, (0,), 1.0)
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda w: w.name)
+def test_steps_are_as_likely_as_the_policy_makes_them(world):
+    for start in world.starts:
+        for _, rollout in world.outcomes(start):
+            (logs,) = world.step_logprobs([rollout])
+            steps = zip(rollout.states, rollout.actions, strict=True)
+            chances = [float(world.chance(s, a)) for s, a in steps]
+            assert np.exp(logs) == pytest.approx(chances)

@@ -22,6 +22,7 @@ import pytest
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
 from experiments.execution.cluster import _result
+from experiments.execution.patience import Patience
 from experiments.execution.processes import run_in_processes
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import _Work, sweep
@@ -671,3 +672,33 @@ def test_an_error_of_a_task_is_told_from_a_lost_connection(
     with pytest.raises(expected) as caught:
         _result(Future(), "tcp://127.0.0.1:1", KeyError)
     assert isinstance(caught.value, WorkerLost) == (expected is WorkerLost)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_task_that_takes_too_long_is_named_and_the_others_are_kept(
+    tasks: ModuleType, run: Run, log: Path, workers: int
+) -> None:
+    specs = [tasks.Square(i, seconds=600.0 if i == 2 else 0.0, log=str(log)) for i in range(4)]
+    patience = Patience(2.0)
+    rows = sweep(tasks.square, specs, run, "squares", Execution(workers=workers), patience=patience)
+    assert patience.late == [specs[2]]
+    assert [row["number"] for row in rows] == [0, 1, 3]
+    assert rows == run.read("squares")
+    # Tried again, as nothing was stored of it; the others are not.
+    sweep(tasks.square, specs, run, "squares", Execution(workers=workers), patience=Patience(2.0))
+    assert executions(log) == {0: 1, 1: 1, 2: 2, 3: 1}
+
+
+def test_a_limit_of_time_leaves_no_alarm_behind(tasks: ModuleType, run: Run) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    sweep(tasks.square, [tasks.Square(1)], run, "squares", Execution(workers=1), None, Patience(60))
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_a_limit_of_no_time_and_one_on_a_cluster_are_refused(tasks: ModuleType, run: Run) -> None:
+    with pytest.raises(InvalidInput, match=r"seconds = 0"):
+        Patience(0)
+    far = Execution(cluster="tcp://127.0.0.1:1")
+    with pytest.raises(InvalidInput, match="workers of a cluster cannot be interrupted"):
+        sweep(tasks.square, [tasks.Square(1)], run, "squares", far, patience=Patience(1))

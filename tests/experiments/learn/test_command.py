@@ -442,6 +442,17 @@ def test_a_budget_is_made_of_counts() -> None:
         Budget(every=0)
 
 
+def test_a_budget_of_steps_ends_a_curve_after_the_update_that_uses_it_up() -> None:
+    whole = curve("tree-natural", "VinePPO", budget=dataclasses.replace(SMALL, every=1))
+    enough = dataclasses.replace(SMALL, updates=50, every=1, steps=whole[1]["steps"] + 1)
+    found = curve("tree-natural", "VinePPO", budget=enough)
+    assert [row["update"] for row in found] == [0, 1, 2]
+    # Nothing else depends on it: VinePPO has no schedule.
+    assert found == whole[:3]
+    with pytest.raises(InvalidInput, match="steps = 0"):
+        dataclasses.replace(SMALL, steps=0)
+
+
 @pytest.mark.parametrize(
     ("methods", "compared"),
     [

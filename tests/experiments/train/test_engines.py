@@ -57,6 +57,19 @@ def test_a_sampler_in_half_the_precision_is_corrected_and_reported(engine, tmp_p
     assert all(1e-4 < gap < 0.1 for gap in gaps)
 
 
+def test_a_budget_of_tokens_ends_a_run_and_its_records():
+    whole = training_curve(spec("GRPO", budget=LONGER))
+    enough = dataclasses.replace(LONGER, updates=50, every=50, tokens=whole[1]["tokens"] + 1)
+    held = spec("GRPO", budget=enough)
+    rows = training_curve(held)
+    # The third update is the last: it began below the budget and ended above it.
+    assert [row["update"] for row in rows] == [0, 3]
+    assert whole[1]["tokens"] < enough.tokens <= rows[-1]["tokens"]
+    assert rows[-1]["greedy"] is not None
+    with pytest.raises(InvalidInput, match=r"budget\.tokens.*TRL counts updates alone"):
+        spec("GRPO", budget=enough, engine="trl")
+
+
 @pytest.mark.parametrize("loss", ["unclipped", "clipped"])
 def test_a_sampler_of_another_law_that_nothing_corrects_is_refused(loss):
     half, autocast = SamplerSettings(precision="bfloat16"), OptimizerSettings(precision="autocast")

@@ -79,6 +79,18 @@ def test_its_expectation_is_the_gradient_of_the_value(seed):
     np.testing.assert_allclose(expected, numerical_gradient(value, softmax.logits), atol=1e-8)
 
 
+@given(seeds)
+@settings(max_examples=20)
+def test_the_exact_gradient_is_that_of_the_value(seed):
+    mdp, policy, _ = small_world(seed)
+
+    def value(logits):
+        return evaluate(mdp, policy.with_logits(logits).probabilities()).value
+
+    found = policy.gradient_of_return()
+    np.testing.assert_allclose(found, numerical_gradient(value, policy.logits), atol=1e-7)
+
+
 @settings(max_examples=20)
 @given(seeds)
 def test_sampled_rollouts_give_it_without_bias(seed):

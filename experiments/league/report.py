@@ -1,0 +1,149 @@
+"""What ``cpi-resets league`` found: its section of the report, and sentences from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from experiments.documents.document import (
+    Answer,
+    Block,
+    DataTable,
+    Heading,
+    Paragraph,
+    Question,
+    Verdicts,
+)
+from experiments.documents.numbers import interval_text, number
+from experiments.league.prediction import PREDICTORS
+from experiments.runs.files import Row
+from experiments.runs.store import Run
+
+
+def league_answers(run: Run) -> tuple[Answer, ...]:
+    """Who has the best mean rank, where there are several worlds."""
+    rows = run.read("overall")
+    if not rows or rows[0]["worlds"] < 2:
+        return ()
+    best = rows[0]
+    number = f"{best['method']}, mean rank {interval_text(best, 'rank', '.1f')}"
+    name = run.directory.name
+    return (Answer(Question.LEARNING, "a league", number, over_all_sentence(rows), name),)
+
+
+def league_section(run: Run) -> list[Block]:
+    """Methods of credit at equal budgets."""
+    standing, compared, open_ends = (run.read(n) for n in ("places", "pairs", "unfinished"))
+    place = ("world", "method", "mean", "lower", "upper", "rank", "rank_lower", "rank_upper")
+    shown = ("behind", "ahead", "informative", "updates", "rollouts", "localizations", "rate")
+    baseline = str(run.config["baseline"])
+    against = [row for row in compared if baseline in (row["first"], row["second"])]
+    pair = ("world", "first", "second", "difference", "lower", "upper", "p", "holm", "shown")
+    return [
+        Heading("A league of methods"),
+        Paragraph(
+            "Every method generates as many steps (tokens, of a language model), whatever it does "
+            "with them: fresh rollouts, resets, trees or values of states. A score is the mean of "
+            "J over that budget. Ranks have bootstrap intervals over seeds; a difference is shown "
+            "if its p-value, adjusted by Holm over all pairs in all worlds, is below .05."
+        ),
+        Verdicts(tuple(verdicts(run.read("overall"), standing, run.read("agreement"), open_ends))),
+        DataTable.of(
+            standing,
+            (*place, *shown),
+            "Every method in every world: `behind` and `ahead` count those that are shown to be.",
+        ),
+        Heading(f"Against {baseline}", 3),
+        DataTable.of(against, pair, "Intervals hold for one comparison, `holm` for all of them."),
+        Heading("What one update takes", 3),
+        DataTable.of(
+            run.read("costs"),
+            ("world", "method", "generated", "rollouts", "localizations", "status"),
+            "Steps or tokens, rollouts and questions to the localiser of the first update.",
+        ),
+    ]
+
+
+def verdicts(
+    over_all: Sequence[Row],
+    standing: Sequence[Row],
+    agreed: Sequence[Row],
+    open_ends: Sequence[Row],
+) -> list[str]:
+    """What the records say, a sentence each: over all worlds, by world, the audit, who is missing.
+
+    Args:
+        over_all: the table ``overall``.
+        standing: ``places``.
+        agreed: ``agreement``.
+        open_ends: ``unfinished``.
+    """
+    return [
+        *([over_all_sentence(over_all)] if over_all and over_all[0]["worlds"] > 1 else []),
+        *world_sentences(standing),
+        *(agreement_sentence(row) for row in agreed if row["world"] is None),
+        *missing_sentences(open_ends),
+    ]
+
+
+def over_all_sentence(rows: Sequence[Row]) -> str:
+    """Who has the lowest mean rank over worlds, and whether anyone else may have it."""
+    best = min(rows, key=lambda row: float(row["rank"]))
+    rivals = [row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]]
+    text = f"Over {best['worlds']} worlds {best['method']} has the best mean rank, "
+    text += interval_text(best, "rank", ".1f")
+    text += f" of {len(rows)}, and is first in {best['first']:.0%} of resamples"
+    if rivals:
+        return f"{text}; the intervals of {_listed(rivals)} reach it."
+    return f"{text}; no other interval reaches it."
+
+
+def world_sentences(rows: Sequence[Row]) -> list[str]:
+    """World by world: who is shown ahead of most others, and who cannot be told from the first."""
+    sentences = []
+    for world in dict.fromkeys(row["world"] for row in rows):
+        here = [row for row in rows if row["world"] == world]
+        best = min(here, key=lambda row: float(row["rank"]))
+        level = [r["method"] for r in here if r is not best and r["behind"] == 0]
+        text = f"{world}: {best['method']} is first with {interval_text(best, 'mean', '.3f')}"
+        text += f", shown ahead of {best['ahead']} of {len(here) - 1}"
+        text += f"; not shown behind anyone: {_listed(level)}, too." if level else "."
+        sentences.append(text)
+    return sentences
+
+
+def agreement_sentence(row: Row) -> str:
+    """Whether a prediction orders the methods as the league does."""
+    what = PREDICTORS[row["predictor"]]
+    text = f"Rank correlation of the league with {what}: "
+    text += f"{interval_text(row, 'correlation', '.2f')} over {row['methods']} methods in "
+    text += f"{row['worlds']} world{'s' * (row['worlds'] > 1)} "
+    text += f"(p = {number(row['p'], '.2g')} against random orders): "
+    if row["lower"] > 0 and row["p"] < 0.05:
+        return text + "it predicts the order, if not all of it."
+    if row["upper"] < 0:
+        return text + "the order is the other way round."
+    return text + "that it predicts the order is not shown."
+
+
+def missing_sentences(rows: Sequence[Row]) -> list[str]:
+    """Who could not play or took too long, a sentence for each method in each world."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        found.setdefault((row["world"], row["method"], row["why"]), []).append(row)
+    return [f"{world}, {method}: {_why(why, some)}" for (world, method, why), some in found.items()]
+
+
+def _why(why: str, rows: Sequence[Row]) -> str:
+    if why in ("unable", "below one update"):
+        return f"does not play, {rows[0]['problem']}."
+    again = "run the same command with a higher --limit."
+    if why != "out of time":
+        return f"its {why.split()[0]} {rows[0]['problem']}; {again}"
+    seeds = _listed([str(row["seed"]) for row in rows])
+    return f"seed {seeds} {rows[0]['problem']}, so that it is not ranked; {again}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
