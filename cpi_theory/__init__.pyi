@@ -1,3 +1,5 @@
+from .algorithms.adaptive import AdaptiveFrontier as AdaptiveFrontier
+from .algorithms.adaptive import AdaptiveSRPO as AdaptiveSRPO
 from .algorithms.collecting import collect as collect
 from .algorithms.conservative import ConservativePolicyIteration as ConservativePolicyIteration
 from .algorithms.correction import SelfCorrection as SelfCorrection

@@ -483,12 +483,15 @@ class Group:
         prompt: id of the prompt (start state) that the group belongs to.
         parent: the rollout that was reset, if the samples start at a reset state; else None.
         step: the index into the parent's steps that was reset to, or None.
+        named: step and length of each failure of the prompt whose first error the world named, on
+            one group of the prompt; for algorithms that learn how good such answers are.
     """
 
     samples: tuple[Sample, ...]
     prompt: int
     parent: Rollout | None = None
     step: int | None = None
+    named: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if self.parent is None and self.step is None:
@@ -675,7 +678,8 @@ class Algorithm(Protocol):
 
     Laws, checked for any algorithm by :func:`cpi_theory.testing.check_algorithm`: a plan depends
     on its prompt, its key and the answers alone, so that any driver, in any order and company,
-    gives the same groups; it returns at most `rows_per_prompt` samples.
+    gives the same groups; it returns at most `rows_per_prompt` samples. One that changes from
+    update to update is another value then, see :func:`scheduled` and :func:`learned`.
     """
 
     @property
@@ -716,6 +720,31 @@ def scheduled(algorithm: Scheduled, progress: float) -> Scheduled:
     """
     at = getattr(algorithm, "at", None)
     return algorithm if at is None else at(progress)
+
+
+def learned(algorithm: Scheduled, collection: Collection) -> Scheduled:
+    """Return the algorithm as it is after a collection of its own.
+
+    Most are the same for ever. One that draws conclusions for later updates has a method
+    `after(collection)` that returns another value; what it has concluded is its memory.
+
+    Args:
+        algorithm: what collected.
+        collection: what it collected.
+    """
+    after = getattr(algorithm, "after", None)
+    return algorithm if after is None else after(collection)
+
+
+def memory_of(algorithm: object) -> dict[str, Any] | None:
+    """Return what an algorithm has concluded so far, as JSON can hold it; None of most."""
+    memory = getattr(algorithm, "memory", None)
+    return None if memory is None else memory()
+
+
+def recalling(algorithm: Scheduled, memory: dict[str, Any] | None) -> Scheduled:
+    """Return the algorithm with a memory that :func:`memory_of` gave."""
+    return algorithm if memory is None else algorithm.recall(memory)  # type: ignore[attr-defined]
 
 
 class Numbered:

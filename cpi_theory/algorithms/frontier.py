@@ -10,7 +10,7 @@ for any parent to be worth it. Which, is decided in :mod:`cpi_theory.algorithms.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.seam import Draw, NameSteps, Plan, Prompt, Refusal, ResetPolicy, Rollout
 
-FrontierParent = Literal["posterior", "rank"] | int
+FrontierParent = Literal["posterior", "rank", "uniform"] | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ class FrontierGRPO:
         rollouts: per prompt.
         base: how many of them are drawn from the start before it is decided what the rest is for.
         parent: which failure to reset: "posterior", the one with the largest expected signal given
-            all named steps; "rank", the depth rank that is best at this accuracy; a number r, the
-            r-th deepest named step whatever the accuracy. The first two may prefer fresh rollouts.
+            all named steps; "rank", the depth rank that is best at this accuracy; "uniform", any of
+            them alike, as SRPO does; a number r, the r-th deepest named step whatever the accuracy.
+            The words may prefer fresh rollouts.
         keep_parent: whether the parent's own continuation joins the suffix group, and leaves the
             base group. It is free, and known to have failed. Only for worlds whose rewards are
             terminal; see :meth:`~cpi_theory.seam.Rollout.cut`.
@@ -74,10 +75,9 @@ class FrontierGRPO:
                 "reset", self.reset, "not a reset policy", "give e.g. FirstErrorReset()"
             )
         if isinstance(self.parent, str):
-            if self.parent not in ("posterior", "rank"):
-                raise InvalidInput(
-                    "parent", self.parent, "unknown", "choose 'posterior', 'rank' or a depth rank"
-                )
+            if self.parent not in ("posterior", "rank", "uniform"):
+                remedy = "choose 'posterior', 'rank', 'uniform' or a depth rank"
+                raise InvalidInput("parent", self.parent, "unknown", remedy)
         else:
             check_count("parent", self.parent)
         check_normalization(self.normalization)
@@ -95,24 +95,23 @@ class FrontierGRPO:
         """
         keys = key.child("base").integers(self.rollouts)  # GRPO's own
         base = yield Draw(prompt.start, keys[: self.base])
-        parent = None
+        named: dict[int, int] = {}
         if all(rollout.failed for rollout in base):
             locating = key.child("locate").integers(len(base))
             answers = yield NameSteps(self.reset, base, locating)
-            parent = self._choose(
-                {
-                    n: _drawn(answer, key, n)
-                    for n, answer in enumerate(answers)
-                    if not isinstance(answer, Refusal)
-                },
-                base,
-            )
-        if parent is None:
+            named = {
+                n: _drawn(answer, key, n)
+                for n, answer in enumerate(answers)
+                if not isinstance(answer, Refusal)
+            }
+        number = self._choose(named, base, key.child("parent"))
+        answered = tuple((step, len(base[n])) for n, step in named.items())
+        if number is None:
             # The other keys of the same request, which makes these the very rollouts of GRPO.
             rest = yield Draw(prompt.start, keys[self.base :])
-            return [relative_group([*base, *rest], prompt, self.normalization)]
-        number, step = parent
-        chosen = base[number]
+            group = relative_group([*base, *rest], prompt, self.normalization)
+            return [replace(group, named=answered)]
+        chosen, step = base[number], named[number]
         suffix_keys = key.child("suffix", number).integers(self.rollouts - self.base)
         rest = yield Draw(chosen.states[step], suffix_keys)
         if self.keep_parent:
@@ -120,24 +119,26 @@ class FrontierGRPO:
             base = base[:number] + base[number + 1 :]
             rest = [*rest, chosen.cut(step)]
         return [
-            relative_group(base, prompt, self.normalization),
+            replace(relative_group(base, prompt, self.normalization), named=answered),
             relative_group(rest, prompt, self.normalization, chosen, step),
         ]
 
-    def _choose(self, named: Mapping[int, int], base: Sequence[Rollout]) -> tuple[int, int] | None:
-        """Number and step of the parent; None where the rest is better spent from the start."""
+    def _choose(self, named: Mapping[int, int], base: Sequence[Rollout], key: Key) -> int | None:
+        """Number of the parent; None where the rest is better spent from the start."""
         if not named:
             return None
-        numbers = list(named)
-        steps = [(named[n], len(base[n])) for n in numbers]
-        chosen = self._best(steps, len(base))
-        return None if chosen is None else (numbers[chosen], named[numbers[chosen]])
+        steps = [(step, len(base[n])) for n, step in named.items()]
+        chosen = self._best(steps, len(base), key)
+        return None if chosen is None else list(named)[chosen]
 
-    def _best(self, steps: Sequence[tuple[int, int]], failures: int) -> int | None:
+    def _best(self, steps: Sequence[tuple[int, int]], failures: int, key: Key) -> int | None:
         """Index of the best (named step, length), None for fresh rollouts."""
         rest = self.rollouts - self.base
-        if self.parent == "posterior":
+        if self.parent == "posterior" or self.parent == "uniform":
             signals = parent_signals(self.model, tuple(steps), failures, rest, self.keep_parent)
+            if self.parent == "uniform":
+                drawn = draw_index(np.ones(len(steps)), key)
+                return drawn if signals[drawn + 1] > signals[0] else None
             # Entry 0 is fresh rollouts; argmax takes the first of equals, hence no reset on a tie.
             best = int(np.argmax(signals))
             return best - 1 if best else None

@@ -93,7 +93,7 @@ def informative_probability(success: Floats, count: int, known_failure: bool = F
 
 
 @dataclass(frozen=True, slots=True)
-class _Laws:
+class FirstErrorLaws:
     """Laws of a rollout of L steps at each pass rate.
 
     Attributes:
@@ -107,7 +107,8 @@ class _Laws:
     value: Floats
 
     @classmethod
-    def of(cls, rates: Floats, length: int) -> _Laws:
+    def of(cls, rates: Floats, length: int) -> FirstErrorLaws:
+        """Return the laws of rollouts of `length` steps at pass rates in (0, 1), shape (g,)."""
         # S(0), ..., S(L): what survives the last step is a success, S(L) the pass rate.
         survival = rates[:, None] ** (np.arange(length + 1) / length)
         failed = 1 - rates[:, None]
@@ -178,8 +179,8 @@ def parent_signals(
 
 
 @lru_cache(maxsize=256)
-def _laws(model: FirstErrorModel, length: int) -> _Laws:
-    return _Laws.of(model.pass_rates(), length)
+def _laws(model: FirstErrorModel, length: int) -> FirstErrorLaws:
+    return FirstErrorLaws.of(model.pass_rates(), length)
 
 
 def rank_signals(
@@ -200,7 +201,7 @@ def rank_signals(
     for field, value in (("length", length), ("failures", failures), ("count", count)):
         check_count(field, value)
     rates = model.pass_rates()
-    laws = _Laws.of(rates, length)
+    laws = FirstErrorLaws.of(rates, length)
     signal = laws.signal(model.accuracy, count, known_failure)
     # The posterior after the failures alone: named steps are averaged over and not yet seen.
     belief = (1 - rates) ** failures

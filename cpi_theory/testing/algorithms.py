@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +15,17 @@ from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.streaming import stream
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Collection, Group, Simulator, State, can_stream
+from cpi_theory.seam import (
+    Algorithm,
+    Collection,
+    Group,
+    Simulator,
+    State,
+    can_stream,
+    learned,
+    memory_of,
+    recalling,
+)
 from cpi_theory.testing.comparing import Watched, check_world, law, same_group
 from cpi_theory.testing.streams import drawn, out_of_order
 
@@ -69,6 +81,7 @@ def check_algorithm(
         _check_same(part, whole, ids, "in a stream")
         law(_account(part) == _account(collection), "a stream is to cost the same", part)
     law(len(collect(algorithm, make(), [], key)) == 0, "no prompts are to give no groups")
+    _check_learning(algorithm, collection)
     law(algorithm == before, "collecting is not to change the algorithm", algorithm, before)
 
 
@@ -81,6 +94,20 @@ def _check_value(algorithm: Algorithm) -> None:
     except (AttributeError, TypeError, pickle.PicklingError) as error:
         law(False, f"{remedy}: it cannot be pickled", str(error))
     law(again == algorithm, f"{remedy}: it differs from what was pickled", again, algorithm)
+
+
+def _check_learning(algorithm: Algorithm, collection: Collection) -> None:
+    """What it concludes hangs on its groups alone, and a checkpoint can hold it."""
+    later = learned(algorithm, collection)
+    # Prompts in another order; groups of one keep theirs, in which its plan returned them.
+    by_prompt = _by_prompt(collection)
+    other = [group for prompt in sorted(by_prompt, reverse=True) for group in by_prompt[prompt]]
+    again = learned(algorithm, replace(collection, groups=tuple(other)))
+    law(again == later, "what is learned is to be the same in any order", later, again)
+    memory = memory_of(later)
+    if memory is not None:
+        back = recalling(algorithm, json.loads(json.dumps(memory)))
+        law(back == later, "a memory is to survive a checkpoint", later, back)
 
 
 def _check_same(

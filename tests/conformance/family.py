@@ -8,8 +8,11 @@ from cpi_theory import (
     RRPO,
     VPPO,
     Adaptive,
+    AdaptiveFrontier,
+    AdaptiveSRPO,
     CritiqueGRPO,
     DrGRPO,
+    FrontierGRPO,
     GiGPO,
     LambdaGRPO,
     PrefixStarts,
@@ -39,6 +42,8 @@ PLAIN = {
     "CAPO": CAPO(4),
     "lambda-GRPO": LambdaGRPO(5),
     "GiGPO": GiGPO(5),
+    "adaptive Frontier": AdaptiveFrontier(FrontierGRPO(rollouts=6, base=3, keep_parent=True)),
+    "adaptive SRPO": AdaptiveSRPO(),
     "own prefixes": PrefixStarts(3, Stages(2, "mixed"), source="own", search=3),
 }
 SCORED = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cpi_theory.algorithms.adaptive import AdaptiveFrontier
 from cpi_theory.algorithms.advantages import group_advantages
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.frontier import FrontierGRPO
@@ -44,6 +45,9 @@ ALGORITHMS |= {
     ),
     "frontier second": lambda reset: FrontierGRPO(
         rollouts=6, base=2, parent=2, reset=reset, normalization="none"
+    ),
+    "adaptive": lambda reset: AdaptiveFrontier(
+        FrontierGRPO(rollouts=6, base=3, reset=reset, keep_parent=True)
     ),
 }
 
