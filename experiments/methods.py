@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cpi_theory.algorithms.adaptive import AdaptiveFrontier, AdaptiveSRPO
 from cpi_theory.algorithms.conservative import ConservativePolicyIteration
 from cpi_theory.algorithms.frontier import FrontierGRPO, FrontierParent
 from cpi_theory.algorithms.grpo import GRPO, RLOO, DrGRPO
@@ -57,6 +58,8 @@ ALGORITHMS: Mapping[str, Callable[[float], GroupAlgorithm]] = {
     "Frontier, rank": _frontier("rank"),
     "Frontier, plain": _frontier(keep_parent=False),
     "Frontier, told 0.7": _frontier(assumed_accuracy=0.7),
+    "Adaptive Frontier": lambda _: AdaptiveFrontier(),
+    "Adaptive SRPO": lambda _: AdaptiveSRPO(),
 }
 """By name: what collects where the localiser has a given accuracy."""
 
@@ -81,6 +84,8 @@ FAMILY: Mapping[str, Algorithm] = {
     "own prefixes": PrefixStarts(4, Stages(order="mixed"), source="own"),
     "SCoRe": SCoRe(4),
     "Critique-GRPO": CritiqueGRPO(7),
+    "Adaptive Frontier": AdaptiveFrontier(),
+    "Adaptive SRPO": AdaptiveSRPO(),
 }
 """The family of credit methods, with groups about as small as those above.
 
@@ -104,12 +109,14 @@ class GroupMethod:
         accuracy: chance that the world's localiser names the first error; otherwise it names a
             uniform step.
         revises: whether it needs a world with second attempts.
+        last_accuracy: at the end of training, linear in the updates until then; None: the same.
     """
 
     name: str
     algorithm: GroupAlgorithm
     accuracy: float = 1.0
     revises: bool = field(default=False, metadata={"later": True})
+    last_accuracy: float | None = field(default=None, metadata={"later": True})
 
     @classmethod
     def of(cls, name: str, algorithm: str, accuracy: float = 1.0) -> GroupMethod:
@@ -219,6 +226,7 @@ Family = (
     | PrefixStarts
     | SCoRe
     | CritiqueGRPO
+    | AdaptiveFrontier
 )
 """Classes of the family whose values may stand in settings files."""
 
@@ -240,7 +248,7 @@ class MethodVariant:
             `rollouts` in the base group.
         base, suffix, parents: of RRPO and SRPO, in place of a layout; `base` of Frontier, too.
         parent: which failure is reset: "uniform" or "published" for RRPO and SRPO; "posterior",
-            "rank" or a depth rank for Frontier.
+            "rank", "uniform" or a depth rank for Frontier.
         train_base: whether the base group of RRPO and SRPO is learned from, or only searched for
             parents.
         attempts: of the published rule.

@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from cpi_theory.checks import InvalidInput
 from cpi_theory.statistics.bootstrap import paired_difference
 from experiments.console import give
 from experiments.documents.numbers import interval_text
@@ -25,7 +26,7 @@ from experiments.execution.sweep import sweep
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.config import FrontierConfig
 from experiments.frontier.report import verdicts
-from experiments.frontier.summary import goals, rank_rule
+from experiments.frontier.summary import BASELINES, goals, rank_rule
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 
@@ -34,17 +35,57 @@ def run(config: FrontierConfig, output: Path, execution: Execution, console: Con
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("frontier"):
+        taken = taken_from(config, output)
+        if taken:
+            record.once("beside", lambda: taken, (), taken)
         means = sweep(frontier_cell, config.specs(), record, "means", execution, console)
+        means = [*taken, *means]
         parts: dict[str, Compute] = {
             "cells": lambda: summarise(means),
             "goals": lambda: goals(means),
         }
-        tables = derive(record, parts, ("means",), console)
+        tables = derive(record, parts, ("means", "beside") if taken else ("means",), console)
         record.once("rule", rank_rule)
     give(console, tables)
     show(tables["cells"], tables["goals"], console)
     console.print(f"records: {record.directory}")
     return 0
+
+
+def taken_from(config: FrontierConfig, output: Path) -> list[Row]:
+    """The means of baselines and Frontier that are taken from another run, see `beside`.
+
+    Raises:
+        InvalidInput: if that run had other seeds, another budget or drift, or lacks a cell.
+    """
+    if not config.beside:
+        return []
+    other = Run.existing(output, config.beside)
+    wanted = {
+        (world, method, accuracy)
+        for world in config.worlds
+        for method in (*BASELINES, "Frontier")
+        if method not in config.methods
+        for accuracy in ((None,) if method == "GRPO" else config.accuracies)
+    }
+    same = ["seed", "seeds", "rate", "prompts", "updates"]
+    if any(method != "GRPO" for _, method, _ in wanted):
+        same.append("last_accuracy")
+    for name in same:
+        stored, ours = other.config.get(name), getattr(config, name)
+        if stored != ours:
+            problem = f"has {name} = {stored}, this run {ours}"
+            raise InvalidInput("beside", config.beside, problem, "give both the same")
+    rows = [r for r in other.read("means") if _cell(r) in wanted]
+    missing = wanted - {_cell(r) for r in rows}
+    if missing:
+        problem = f"lacks {min(missing, key=str)}"
+        raise InvalidInput("beside", config.beside, problem, "run it with these worlds and methods")
+    return rows
+
+
+def _cell(row: Row) -> tuple[str, str, float | None]:
+    return row["world"], row["method"], row["accuracy"]
 
 
 def summarise(means: Sequence[Row]) -> list[Row]:

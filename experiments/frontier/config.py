@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from experiments.config import named_values
@@ -24,13 +24,18 @@ class FrontierConfig:
             "long, twelve mild", "four hard", "five hard", "long, fourteen mild", "long, ten hard".
         methods: GRPO, SRPO and any of Frontier, "Frontier, rank" (the rank rule), "Frontier, plain"
             (the parent's own continuation is left out), "Frontier, told 0.7" (whatever the
-            accuracy), and "deepest", "second", "third" (that depth rank, whatever the accuracy).
+            accuracy), "Adaptive Frontier" and "Adaptive SRPO" (told nothing), and "deepest",
+            "second", "third" (that depth rank, whatever the accuracy).
         accuracies: probabilities that the localiser names the first error; else a uniform step.
+        last_accuracy: to which each of them drifts, linearly in the updates; None: they stay.
+            Methods that are told the accuracy are told the first one.
         seeds: curves per world, method and accuracy; differences are paired by seed.
         seed: the first of them.
         rate: learning rate of Adam, the same for all.
         prompts: start states per update, 8 rollouts each.
         updates: per curve.
+        beside: a run in the same output folder with the same seeds and budget, whose curves of
+            GRPO, SRPO and Frontier are taken instead of being drawn again.
     """
 
     name: str = "frontier"
@@ -42,6 +47,8 @@ class FrontierConfig:
     rate: float = 0.03
     prompts: int = 4
     updates: int = 150
+    last_accuracy: float | None = field(default=None, metadata={"later": True})
+    beside: str = field(default="", metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds, minimum=2)
@@ -50,10 +57,12 @@ class FrontierConfig:
             raise InvalidInput("accuracies", (), "empty", "give at least one")
         for i, accuracy in enumerate(self.accuracies):
             check_probability(f"accuracies[{i}]", accuracy)
+        if self.last_accuracy is not None:
+            check_probability("last_accuracy", self.last_accuracy)
         named_values("worlds", self.worlds, TREES)
         named_values("methods", self.methods, ALGORITHMS)
         for name in (*BASELINES, "Frontier"):
-            if name not in self.methods:
+            if name not in self.methods and not self.beside:
                 problem = f"{name} is missing"
                 raise InvalidInput("methods", self.methods, problem, f"add {name!r}")
         Adam(self.rate)
@@ -67,10 +76,14 @@ class FrontierConfig:
         """One per world, method and accuracy."""
         seeds = tuple(range(self.seed, self.seed + self.seeds))
         return [
-            CellSpec(TREES[world], method, accuracy, Adam(self.rate), self.budget(), seeds)
+            CellSpec(TREES[world], method, accuracy, Adam(self.rate), self.budget(), seeds, last)
             for world in self.worlds
             for method in self.methods
-            for accuracy in ((None,) if method == "GRPO" else self.accuracies)
+            for accuracy, last in (
+                [(None, None)]
+                if method == "GRPO"
+                else [(accuracy, self.last_accuracy) for accuracy in self.accuracies]
+            )
         ]
 
 
@@ -83,6 +96,7 @@ class CellSpec:
         method: a name in `ALGORITHMS`.
         accuracy: of the localiser; None for a method that does not ask it.
         seeds: of the curves.
+        last_accuracy: to which it drifts; None: it stays.
     """
 
     world: TreeWorld
@@ -91,3 +105,4 @@ class CellSpec:
     optimizer: Adam
     budget: Budget
     seeds: tuple[int, ...]
+    last_accuracy: float | None = field(default=None, metadata={"later": True})

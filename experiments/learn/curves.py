@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cpi_theory.algorithms.adaptive import AdaptiveFrontier
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.conservative import (
     ConservativeStep,
@@ -21,7 +22,7 @@ from cpi_theory.algorithms.conservative import (
 )
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Collection, scheduled
+from cpi_theory.seam import Algorithm, Collection, learned, scheduled
 from experiments.accounts import Account
 from experiments.methods import ConservativeMethod, GroupMethod, TabularMethod
 from experiments.runs.files import Row
@@ -96,8 +97,9 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
     Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the exact J in
     reward units; `rollouts`, `steps` (actions sampled) and `localizations` until then; `groups`,
     `informative` and `refusals` (by reason) since the point before; for methods with second
-    attempts also `second`, the expected return of those; for conservative methods
-    also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and `advantage`.
+    attempts also `second`, the expected return of those; for methods that find out how good the
+    localiser is also `believed`, see :class:`~cpi_theory.algorithms.adaptive.AdaptiveFrontier`; for
+    conservative methods also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and `advantage`.
     """
     key = Key.of(spec.seed).child("learn", spec.world.name)
     seeded = build_world(spec.world, key.child("instance"))
@@ -117,9 +119,11 @@ def _group_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row
         account.add(one.collection)
         update, simulator = one.update, one.after
         if update % budget.every == 0 or budget.spent(update, account.steps) == 1:
-            more = {}
+            more: Row = {}
             if isinstance(simulator, RevisingTabular):
                 more = {"second": simulator.second_value()}
+            if isinstance(one.algorithm, AdaptiveFrontier):
+                more["believed"] = one.algorithm.believed()
             yield {"update": update, "value": simulator.value(), **account.take(), **more}
 
 
@@ -132,12 +136,14 @@ class GroupUpdate:
         before: the world under the policy that collected.
         collection: what was collected.
         after: the world under the policy that was learned.
+        algorithm: with what it has concluded from the collection.
     """
 
     update: int
     before: TabularSimulator
     collection: Collection
     after: TabularSimulator
+    algorithm: Algorithm
 
 
 def group_updates(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[GroupUpdate]:
@@ -149,19 +155,22 @@ def group_updates(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Gr
         key: of all randomness.
     """
     assert isinstance(spec.method, GroupMethod)
-    budget, algorithm = spec.budget, spec.method.algorithm
+    budget = spec.budget
+    algorithm: Algorithm = spec.method.algorithm
     simulator, policy = begin_learning(spec.world, spec.method, seeded)
     start, state = policy, spec.optimizer.start(policy.logits)
     update = steps = 0
     while (spent := budget.spent(update, steps)) < 1:
+        simulator.localizer = localizer_at(spec.world, spec.method, spent)
         now, update = scheduled(algorithm, spent), update + 1
         starts = simulator.start_states(budget.prompts, key.child("starts", update))
         collection = collect(now, simulator, starts, key.child("collect", update))
         steps += collection.generated_steps
+        algorithm = learned(algorithm, collection)
         state = spec.optimizer.ascend(state, policy.gradient(collection, start))
         policy = policy.with_logits(state.logits)
         before, simulator = simulator, simulator.with_policy(policy.probabilities())
-        yield GroupUpdate(update, before, collection, simulator)
+        yield GroupUpdate(update, before, collection, simulator, algorithm)
 
 
 def begin_learning(
@@ -173,13 +182,20 @@ def begin_learning(
     """
     mdp = seeded.problem.mdp
     policy = SoftmaxPolicy.from_policy(mdp, seeded.problem.policy, floor=1e-6)
-    localizer = Localizer(world.threshold, accuracy=method.accuracy)
+    localizer = localizer_at(world, method, 0.0)
     if not method.revises:
         table = policy.probabilities()
         return TabularSimulator(mdp, table, localizer, seeded.success), policy
     twice = second_attempts(mdp)
     policy = SoftmaxPolicy(twice, np.tile(policy.logits, (twice.copies, 1)))
     return RevisingTabular(twice, policy.probabilities(), localizer, seeded.success), policy
+
+
+def localizer_at(world: World, method: GroupMethod, done: float) -> Localizer:
+    """Return who names first errors when a share `done` of all updates is made."""
+    last = method.accuracy if method.last_accuracy is None else method.last_accuracy
+    accuracy = (1 - done) * method.accuracy + done * last
+    return Localizer(world.threshold, accuracy=accuracy)
 
 
 def _conservative_curve(spec: CurveSpec, seeded: SeededWorld, key: Key) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from math import comb
 
+from cpi_theory.algorithms.adaptive import AdaptiveFrontier
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
@@ -81,6 +82,12 @@ def _(algorithm: FrontierGRPO, passes: float, named: float) -> Draws:
         reset * rest,
         base,
     )
+
+
+@draws.register(AdaptiveFrontier)
+def _(algorithm: AdaptiveFrontier, passes: float, named: float) -> Draws:
+    # While its ledger allows resets; GRPO has as many rollouts and asks nobody.
+    return draws(algorithm.frontier, passes, named)
 
 
 @draws.register(ResetGRPO)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cpi_theory.randomness import Key
 from cpi_theory.seam import (
     Algorithm,
+    Collection,
     Draw,
     NameSteps,
     Plan,
@@ -25,6 +26,8 @@ from cpi_theory.seam import (
     ResetPolicy,
     Rollout,
     State,
+    learned,
+    recalling,
     scheduled,
 )
 
@@ -95,6 +98,14 @@ class Witnessed:
     def at(self, progress: float) -> Witnessed:
         """The algorithm as it is when a share of all updates is done, looked at as before."""
         return dataclasses.replace(self, algorithm=scheduled(self.algorithm, progress))
+
+    def after(self, collection: Collection) -> Witnessed:
+        """The algorithm as it is after a collection of its own, looked at as before."""
+        return dataclasses.replace(self, algorithm=learned(self.algorithm, collection))
+
+    def recall(self, memory: dict[str, Any]) -> Witnessed:
+        """The algorithm with a memory that it has left, looked at as before."""
+        return dataclasses.replace(self, algorithm=recalling(self.algorithm, memory))
 
     def plan(self, prompt: Prompt, key: Key) -> Plan:
         """See :class:`cpi_theory.seam.Algorithm`."""

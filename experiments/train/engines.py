@@ -123,7 +123,8 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
     collecting and learning; a sweep moves it to the timings); since the point before `groups`,
     `informative`, `refusals` by reason, and `localization` (see
     :class:`~experiments.train.localization_meter.LocalizationTally`); `loss` and `gradient_norm` of
-    the last update.
+    the last update; of methods that find out how good the localiser is, `believed`, what
+    :meth:`~cpi_theory.algorithms.adaptive.AdaptiveFrontier.believed` says.
     """
     labels = {"world": spec.world.name, "method": spec.method.name, "seed": spec.seed}
     if checkpoints is None:

@@ -19,7 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Collection, needs_start, scheduled
+from cpi_theory.seam import (
+    Collection,
+    learned,
+    memory_of,
+    needs_start,
+    recalling,
+    scheduled,
+)
 from experiments.accounts import Account
 from experiments.rollouts.files import write_visits
 from experiments.rollouts.witness import Witnessed
@@ -183,7 +190,7 @@ class Training:
         key: of all randomness.
         losses: loss and gradient norm of the last update.
         notes: what else was measured in it, for the log.
-        watched: its method's algorithm; what it saw is there to be kept, where anything is.
+        watched: its method's algorithm, with what it has concluded so far; what it saw is there to be kept, where anything is.
         kept: records of the rollouts of the last update, where they are to be kept.
     """
 
@@ -270,6 +277,7 @@ class Training:
     def learned(self, update: int, collection: Collection, report: StepReport) -> None:
         """Account for an update: what was collected since it began, and what learning did."""
         self.update = update
+        self.watched = learned(self.watched, collection)
         self._account.add(collection)
         totals, usage = self._account.more, self.simulator.usage
         totals["tokens"] = usage.generated
@@ -321,6 +329,9 @@ class Training:
         ends = self.update == 0 or self.ended
         account = self._account.take()
         del account["steps"]  # thoughts are not what it costs: tokens are
+        believed = getattr(self.watched, "believed", None)
+        if believed is not None:
+            account["believed"] = believed()
         return {
             "update": self.update,
             "value": self._pass_rate(problems, self.simulator.sampling),
@@ -340,6 +351,7 @@ class Training:
             | {"endings": {ending.value: n for ending, n in usage.endings.items()}},
             "tally": dataclasses.asdict(self.meter.tally),
             "losses": self.losses,
+            "memory": memory_of(self.watched),
         }
 
     def restore(self, state: Row) -> None:
@@ -353,6 +365,8 @@ class Training:
         readings = Counter(usage.get("readings", {}))  # older checkpoints have none
         self.simulator.usage = Usage(**usage | {"endings": endings, "readings": readings})
         self.meter.tally = LocalizationTally(**state["tally"])
+        # Older checkpoints have none, of algorithms that remember nothing.
+        self.watched = recalling(self.watched, state.get("memory"))
 
     def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
         """Return the mean reward of one rollout per problem, not counted in the budget."""

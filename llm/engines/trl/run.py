@@ -20,7 +20,7 @@ from trl.trainer.utils import split_tensor_dict
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Collection
+from cpi_theory.seam import Algorithm, Collection, learned
 from llm.engines.lean import StepReport, learned_rows, needs_reference
 from llm.engines.trl.checks import last_checkpoint
 from llm.engines.trl.forward import forward_kept
@@ -190,6 +190,7 @@ class _RunTrainer(SimulatorTrainer):
         without an advantage, which are not computed, at the end.
         """
         collection = self._collect([])
+        self.algorithm = learned(self.algorithm, collection)
         rows = training_rows(collection)
         self._count(collection, rows)
         minibatches = split_by_prompt(rows, self._settings.minibatches)

@@ -7,9 +7,11 @@ simulator, and its advantages are the only ones there are. A kept prefix is part
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,16 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Algorithm, Collection, Reason, needs_start, scheduled
+from cpi_theory.seam import (
+    Algorithm,
+    Collection,
+    Reason,
+    learned,
+    memory_of,
+    needs_start,
+    recalling,
+    scheduled,
+)
 from llm.engines.lean import (
     check_trainable,
     computing,
@@ -58,6 +69,9 @@ __all__ = ["CollectingTrainer", "Outputs", "SimulatorTrainer", "batch_indices", 
 
 Outputs = dict[str, Tensor]
 
+_MEMORY = "algorithm.json"
+"""What an algorithm has concluded, in a checkpoint."""
+
 _OF_COMPLETIONS = {
     "completion_ids",
     "completion_mask",
@@ -71,7 +85,7 @@ class CollectingTrainer(GRPOTrainer):
     """What its subclasses share: groups are collected by an algorithm and learned from.
 
     Attributes:
-        algorithm: what collects.
+        algorithm: what collects; what it has concluded so far is stored with every checkpoint.
         simulator: the world; its sampler holds the model that is trained, or a copy that it
             brings up to date before each collection, or uses TRL's own engine
             (:class:`llm.sampling.trl_sampler.TrlSampler`).
@@ -109,6 +123,9 @@ class CollectingTrainer(GRPOTrainer):
             assert isinstance(self.simulator.sampler, TrlSampler)
             self.simulator.sampler.attach(self.vllm_generation)
         self._check_law()
+        if memory_of(self.algorithm) is not None and self.accelerator.num_processes > 1:
+            problem, remedy = "draws conclusions from all groups", "train it in one process"
+            raise InvalidInput("algorithm", self.algorithm, problem, remedy)
         if self.loss.kl or needs_start(self.algorithm):
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
                 problem = "needs the start weights, which no process holds whole"
@@ -145,6 +162,7 @@ class CollectingTrainer(GRPOTrainer):
         later epoch.
         """
         collection = self._collect(self._places(len(inputs) // self.args.num_generations))
+        self.algorithm = learned(self.algorithm, collection)
         rows = training_rows(collection)
         self._count(collection, rows)
         return self._outputs(pad_batch(rows, len(inputs)), len(rows))
@@ -173,6 +191,23 @@ class CollectingTrainer(GRPOTrainer):
         key = self.key.child("collect", self.state.global_step)
         driver = driver_of(self.simulator)
         return driver(self._scheduled(), self.simulator, self._starts(places), key, places)
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        load: Callable[[str, Any], None] = super()._load_from_checkpoint
+        load(checkpoint, model)
+        file = Path(checkpoint) / _MEMORY
+        if file.is_file():
+            self.algorithm = recalling(self.algorithm, json.loads(file.read_text()))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """The memory first: the trainer's own state comes last and makes a checkpoint whole."""
+        memory = memory_of(self.algorithm)
+        if memory is not None:
+            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _MEMORY).write_text(json.dumps(memory))
+        save: Callable[[Any, Any], None] = super()._save_checkpoint
+        save(model, trial)
 
     def _scheduled(self) -> Algorithm:
         """The algorithm as it is at this update."""

@@ -18,8 +18,8 @@ from experiments.frontier.config import CellSpec, FrontierConfig
 from experiments.frontier.report import verdicts
 from experiments.frontier.summary import goals, rank_rule
 from experiments.frontier.worlds import TREES
-from experiments.learn.curves import Budget
-from experiments.methods import ALGORITHMS
+from experiments.learn.curves import Budget, localizer_at
+from experiments.methods import ALGORITHMS, GroupMethod
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from tabular.learning.optimizers import Adam
@@ -132,6 +132,69 @@ def test_the_command_stores_its_tables_and_resumes(tmp_path: Path) -> None:
     shard.unlink()
     run(TINY, tmp_path, Execution(workers=1), Console(quiet=True))
     assert (tmp_path / "frontier" / "means.jsonl").read_bytes() == before
+
+
+def test_a_run_beside_another_takes_its_baselines(tmp_path: Path) -> None:
+    run(TINY, tmp_path, Execution(workers=1), Console(quiet=True))
+    beside = dataclasses.replace(
+        TINY, name="ours", methods=("Adaptive Frontier",), beside="frontier", accuracies=(0.1,)
+    )
+    assert run(beside, tmp_path, Execution(workers=1), Console(quiet=True)) == 0
+    ours, theirs = (Run.existing(tmp_path, name) for name in ("ours", "frontier"))
+    assert [row["method"] for row in ours.read("means")] == ["Adaptive Frontier"] * 2
+    cells = {(r["world"], r["method"]): r["mean"] for r in ours.read("cells")}
+    for row in theirs.read("cells"):
+        if row["accuracy"] in (None, 0.1):
+            assert cells[row["world"], row["method"]] == row["mean"]
+    judged = [row["method"] for row in ours.read("goals")]
+    assert sorted(judged) == ["Adaptive Frontier"] * 2 + ["Frontier"] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"beside": "nothing"}, "nothing"),
+        ({"seed": 5}, r"beside = 'frontier': has seed = 0, this run 5"),
+        ({"last_accuracy": 0.2}, "has last_accuracy = None, this run 0.2"),
+        ({"accuracies": (0.5,)}, r"lacks \('five hard', 'Frontier', 0.5\)"),
+    ],
+)
+def test_what_cannot_stand_beside_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    run(TINY, tmp_path, Execution(workers=1), Console(quiet=True))
+    ours = {"name": "ours", "methods": ("Adaptive Frontier",), "beside": "frontier"}
+    other = dataclasses.replace(TINY, **ours | changes)
+    with pytest.raises(InvalidInput, match=message):
+        run(other, tmp_path, Execution(workers=1), Console(quiet=True))
+
+
+def test_a_localiser_drifts_from_the_first_accuracy_to_the_last() -> None:
+    """Deepest named steps: the same at first, and fewer right ones later."""
+    budget = Budget(prompts=4, updates=20, every=20)
+
+    def mean(first: float, last: float | None) -> list[float]:
+        one = CellSpec(TREES["one hard"], "deepest", first, Adam(0.03), budget, (0, 1, 2), last)
+        return list(frontier_cell(one)[0]["means"])
+
+    good, falling, poor = mean(1.0, None), mean(1.0, 0.0), mean(0.0, None)
+    assert mean(1.0, 1.0) == good
+    assert falling not in (good, poor)
+    assert _accuracies(1.0, 0.5) == pytest.approx([1.0, 0.75, 0.5])
+
+
+def _accuracies(first: float, last: float) -> list[float]:
+    method = GroupMethod("x", ALGORITHMS["GRPO"](1.0), first, last_accuracy=last)
+    return [localizer_at(TREES["one hard"], method, done).accuracy for done in (0.0, 0.5, 1.0)]
+
+
+def test_adaptive_methods_tell_what_they_believe() -> None:
+    (made,) = frontier_cell(
+        CellSpec(TREES["four hard"], "Adaptive SRPO", 0.9, Adam(0.03), Budget(2, 6, 2), (0, 1), 0.1)
+    )
+    assert [row["update"] for row in made["believed"]] == [2, 4, 6]
+    assert all(0 <= row["at_least"] <= 1 and 0 < row["accuracy"] < 1 for row in made["believed"])
+    assert "believed" not in cell("four hard", "Frontier", 0.9)
 
 
 def test_the_quick_profile_is_small() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cpi_theory.algorithms.adaptive import AdaptiveFrontier
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
@@ -58,6 +59,7 @@ ALGORITHMS = {
     "published 1x8": ResetGRPO.layout("1x8", FirstErrorReset(), parent="published"),
     "Frontier": FrontierGRPO(parent=1),
     "any": FAMILY["RRPO, any"],
+    "adaptive": AdaptiveFrontier(FrontierGRPO(parent=1)),
 }
 
 

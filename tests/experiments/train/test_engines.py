@@ -33,7 +33,9 @@ ENGINES = ("lean", "trl")
 LONGER = dataclasses.replace(BUDGET, updates=4, every=2)
 
 
-@pytest.mark.parametrize("method", ["GRPO", "SRPO", "VinePPO", "SCoRe", "Critique-GRPO", "R3"])
+@pytest.mark.parametrize(
+    "method", ["GRPO", "SRPO", "VinePPO", "SCoRe", "Critique-GRPO", "R3", "Adaptive Frontier"]
+)
 def test_both_engines_give_the_same_curve(method):
     lean, trl = (training_curve(spec(method, engine=engine)) for engine in ENGINES)
     for a, b in zip(lean, trl, strict=True):
@@ -133,10 +135,13 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.parametrize("method", ["SRPO", "Adaptive Frontier"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_killed_run_goes_on_to_the_same_records(tmp_path, monkeypatch, engine):
-    one = spec(engine=engine, budget=LONGER)
+def test_a_killed_run_goes_on_to_the_same_records(tmp_path, monkeypatch, engine, method):
+    """What an algorithm has concluded so far goes on with it: it is in the records."""
+    one = spec(method, engine=engine, budget=LONGER)
     whole = training_curve(one)
+    assert ("believed" in whole[-1]) == (method == "Adaptive Frontier")
     checkpoints = Checkpoints(tmp_path, 2)
     learned = Training.learned
 

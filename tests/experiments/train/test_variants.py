@@ -160,7 +160,7 @@ def test_without_parameters_a_variant_is_the_method_of_that_name():
         ({"algorithm": "SRPO", "layout": "1x4", "base": 2}, r"mine\.base = 2: the layout says"),
         ({"algorithm": "SRPO", "layout": "4"}, r"mine\.layout = '4'.*RxS"),
         ({"algorithm": "SRPO", "parent": "posterior"}, r"mine\.parent = 'posterior'"),
-        ({"algorithm": "Frontier", "parent": "uniform"}, r"mine\.parent = 'uniform'"),
+        ({"algorithm": "Frontier", "parent": "published"}, r"mine\.parent = 'published'"),
         ({"algorithm": "GRPO", "rollouts": 1}, r"mine\.rollouts = 1"),
     ],
 )
