@@ -99,7 +99,8 @@ def learning_curve(spec: CurveSpec) -> list[Row]:
     `informative` and `refusals` (by reason) since the point before; for methods with second
     attempts also `second`, the expected return of those; for methods that find out how good the
     localiser is also `believed`, see :class:`~cpi_theory.algorithms.adaptive.AdaptiveFrontier`; for
-    conservative methods also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and `advantage`.
+    conservative methods also `decision`, `alpha`, `guaranteed` (sum of guaranteed gains) and
+    `advantage`.
     """
     key = Key.of(spec.seed).child("learn", spec.world.name)
     seeded = build_world(spec.world, key.child("instance"))

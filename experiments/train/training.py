@@ -190,7 +190,8 @@ class Training:
         key: of all randomness.
         losses: loss and gradient norm of the last update.
         notes: what else was measured in it, for the log.
-        watched: its method's algorithm, with what it has concluded so far; what it saw is there to be kept, where anything is.
+        watched: its method's algorithm, with what it has concluded so far; what it saw is
+            there to be kept, where anything is.
         kept: records of the rollouts of the last update, where they are to be kept.
     """
 
