@@ -89,11 +89,14 @@ def _cell(row: Row) -> tuple[str, str, float | None]:
 
 
 def summarise(means: Sequence[Row]) -> list[Row]:
-    """The rows of ``means`` with `mean`, `lower` and `upper` over seeds instead of the seeds'."""
+    """The rows of ``means`` with `mean`, `lower` and `upper` over seeds instead of the seeds'.
+
+    What adaptive methods believed is left to ``means``.
+    """
     rows = []
     for row in means:
         interval = paired_difference(row["means"], np.zeros(len(row["means"])))
-        rest = {name: value for name, value in row.items() if name != "means"}
+        rest = {n: value for n, value in row.items() if n not in ("means", "believed")}
         over = {"mean": interval.estimate, "lower": interval.lower, "upper": interval.upper}
         rows.append(rest | over | {"seeds": len(row["means"])})
     return rows
