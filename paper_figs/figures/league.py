@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from paper_figs.rows import Row, distinct, need, one, select
 from paper_figs.style import FULL_WIDTH, GOOD, INK, MUTED, panels, styled
@@ -34,7 +35,7 @@ def league_figure(places: Sequence[Row], overall: Sequence[Row]) -> Figure:
     axes[0, 0].set_ylim(len(methods) - 0.5, -0.5)
     for ax, world in zip(axes[0, 1:], worlds, strict=True):
         _world(ax, select(places, world=world), methods)
-        ax.set_title(world.removeprefix("tree-"))
+        ax.set_title(world.removeprefix("tree-"), fontsize=8)
     figure.supxlabel("mean of J over the budget, and mean rank (left)", fontsize=8.5)
     return figure
 
@@ -83,6 +84,7 @@ def signal_figure(
 
 def _signal(ax: Axes, places: Sequence[Row], signals: Sequence[Row]) -> None:
     ax.set_xscale("log")
+    ax.xaxis.set_minor_formatter(NullFormatter())  # powers of ten are enough
     for row in places:
         signal = one(signals, method=row["method"])["signal_per_step"]
         if signal > 0:
