@@ -148,6 +148,14 @@ def test_srpo_draws_any_parent_and_resets_hopeless_prompts_alone() -> None:
     assert not solved & {g.prompt for g in suffixes}
 
 
+def test_srpo_draws_fresh_rollouts_where_it_believes_in_nothing() -> None:
+    algorithm = replace(AdaptiveSRPO(), belief=sure(0.0))
+    ours = collect(algorithm, Chain(right=HARD), [(0, 0)] * 50, 3)
+    theirs = collect(GRPO(8), Chain(right=HARD), [(0, 0)] * 50, 3)
+    assert [g.rollouts for g in ours] == [g.rollouts for g in theirs]
+    assert ours.localizations > 100
+
+
 def test_a_memory_survives_a_checkpoint_and_most_have_none() -> None:
     later, _ = trained(AdaptiveSRPO(), Chain(right=HARD), 3)
     text = json.dumps(memory_of(later))

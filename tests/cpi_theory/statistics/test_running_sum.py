@@ -40,6 +40,13 @@ def test_no_law_of_the_next_value_makes_a_bet_gain(
     assert after <= capital(state, before) * (1 + 1e-12)
 
 
+def test_a_sure_thing_that_fails_rarely_is_priced_to_the_last_digits() -> None:
+    """A guess of 1 and a failure in 50: e^(b p) (1 - b p) of each bet b is left, 1 - O(b^2 p^2)."""
+    state = RunningSum(count=10**9, total=1e9)
+    after = 0.98 * capital(state.add(1), 1e9 + 0.98) + 0.02 * capital(state.add(0), 1e9 + 0.98)
+    assert 1 - 0.02**2 / 8 < after <= 1 + 1e-6
+
+
 def test_the_mixture_begins_with_one() -> None:
     assert capital(RunningSum(), 0.0) == pytest.approx(1.0, abs=1e-12)
 
