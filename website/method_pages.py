@@ -79,6 +79,12 @@ PAGES: tuple[MethodPage, ...] = (
     MethodPage("SRPO", ("SRPO", "SRPO-70", "SRPO-40", "ORACLE"), "RRPO, SRPO", _RESETS, SRPO),
     MethodPage("RRPO, any", ("RRPO, any",), "RRPO without the gate", _RESETS, RRPO),
     MethodPage("Frontier", ("Frontier", "Frontier-70"), "Frontier", "Frontier"),
+    MethodPage(
+        "Adaptive Frontier",
+        ("Adaptive Frontier", "Adaptive SRPO"),
+        "Adaptive Frontier",
+        "Adaptive Frontier and SRPO",
+    ),
     MethodPage("VinePPO", ("VinePPO",), "VinePPO", "VinePPO"),
     MethodPage("SPO-chain", ("SPO-chain",), "SPO-chain", "SPO-chain"),
     MethodPage("SPO-tree", ("SPO-tree",), "SPO-tree", "SPO-tree"),

@@ -26,7 +26,7 @@ def unseen(shown: Sequence[Shown], left_out: Sequence[str]) -> tuple[Answer, ...
         for one in shown
         if one.run.has("pairs")
         for row in one.run.read("pairs")
-        if row["axis"] == "rollouts"
+        if row.get("axis") == "rollouts"  # those of a league are at equal steps alone
     ]
     found = [*_undecided(pairs), *_few_seeds(pairs), *_models(shown), *_without(shown)]
     if left_out:

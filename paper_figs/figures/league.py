@@ -25,7 +25,7 @@ def league_figure(places: Sequence[Row], overall: Sequence[Row]) -> Figure:
             come after them.
     """
     worlds = distinct(need(places, "place"), "world")
-    ranked = distinct(overall, "method")
+    ranked = distinct(need(overall, "mean rank"), "method")
     methods = [*ranked, *(m for m in distinct(places, "method") if m not in ranked)]
     height = 0.9 + _ROW * len(methods)
     figure, axes = panels(1, 1 + len(worlds), FULL_WIDTH, height, sharey=True)
@@ -65,13 +65,13 @@ def signal_figure(
         signals: rows of ``signals``; a signal that is not above 0 has no place on the axis.
         agreement: rows of ``agreement``.
     """
-    worlds = distinct(need(signals, "signal"), "world")
+    worlds, places = distinct(need(signals, "signal"), "world"), need(places, "place")
     columns = min(3, len(worlds))
     figure, axes = panels(-(-len(worlds) // columns), columns, FULL_WIDTH, 2.0)
     flat = list(axes.ravel())
     for ax, world in zip(flat, worlds, strict=False):
         _signal(ax, select(places, world=world), select(signals, world=world))
-        found = select(agreement, predictor="base", world=world)
+        found = select(need(agreement, "rank correlation"), predictor="base", world=world)
         rho = f", ρ = {found[0]['correlation']:.2f}" if found else ""
         ax.set_title(f"{world}{rho}")
     for ax in flat[len(worlds) :]:

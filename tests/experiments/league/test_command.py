@@ -20,7 +20,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import cli, methods
 from experiments.config import load_config
-from experiments.documents.document import as_markdown
+from experiments.documents.document import blocks_as_markdown
 from experiments.execution.settings import Execution
 from experiments.exit_codes import DONE, LOST
 from experiments.league import config as settings
@@ -401,7 +401,7 @@ def test_agreement_is_found_where_there_is_one_and_not_where_there_is_none() -> 
     doubtful = found["audit", None]
     assert doubtful["lower"] < 0 < doubtful["upper"]
     # All have as many updates here, which orders nobody.
-    assert not any(r["predictor"] == "updates" for r in rows)
+    assert not any(predictor == "updates" for predictor, _ in found)
     assert agreement(league, [], [], 500, Key.of(0)) == []
     more = {w: {n: [r | {"updates": i} for r in league[w][n]] for i, n in enumerate(names)}
             for w in league}  # fmt: skip
@@ -427,7 +427,7 @@ def test_the_command_stores_its_tables_and_resumes(tmp_path: Path) -> None:
         shard.unlink()
     played(SMALL, tmp_path)
     assert {name: stored.path(name).read_bytes() for name in stored.tables()} == before
-    report = as_markdown(league_section(stored))
+    report = blocks_as_markdown(league_section(stored))
     assert over_all_sentence(stored.read("overall")) in report
     assert "Against GRPO" in report
 

@@ -193,7 +193,7 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     assert "seeds: 3 seeds. The fewest that methods are compared on: train: sparse (3)." in unseen
     assert "tiny (anatomy, train" in unseen or "tiny (train, anatomy" in unseen
     assert "on cpu, cuda alone" in unseen
-    assert "There is no run of evaluate, diagnose-validate." in unseen
+    assert "There is no run of league, evaluate, diagnose-validate." in unseen
 
 
 CHANGES: list[tuple[str, Question, str, Callable[[Row], Row]]] = [
