@@ -26,6 +26,7 @@ EXTRAS: Mapping[str, str] = {
     "cluster": "--cluster: work on a Dask cluster",
     "bench": "make bench: timings beside peers",
     "dev": "make test and make lint",
+    "docs": "make docs: the documentation as a site",
 }
 """What each optional set of packages is for, by its name in pyproject.toml."""
 
@@ -57,7 +58,7 @@ def requirements() -> list[Requirement]:
 def needed() -> Iterator[Finding]:
     """Packages of all commands."""
     for requirement in requirements():
-        if not _extras_of(requirement):
+        if _is_always_needed(requirement):
             state, found = _problem(requirement) or ("there", _version(requirement))
             remedy = "" if state == "there" else f"pip install '{requirement}'"
             yield Finding(requirement.name, state, found, needed=True, remedy=remedy)
@@ -81,10 +82,14 @@ def _count(some: list[Requirement]) -> str:
     return f"{len(some)} package{'s' * (len(some) > 1)}"
 
 
+def _is_always_needed(requirement: Requirement) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+
+
 def _extras_of(requirement: Requirement) -> set[str]:
     """Extras that it belongs to; none: it is always needed."""
     marker = requirement.marker
-    if marker is None or marker.evaluate({"extra": ""}):
+    if marker is None or _is_always_needed(requirement):
         return set()
     return {name for name in EXTRAS if marker.evaluate({"extra": name})}
 

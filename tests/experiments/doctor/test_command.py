@@ -55,6 +55,14 @@ def test_packages_are_held_against_what_is_declared(
     assert found.remedy == ("" if state == "there" else f"pip install '{text}'")
 
 
+def test_packages_of_an_extra_that_nobody_knows_are_not_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declared = ["rich>=13", "no-such-package>=1; extra == 'new'"]
+    monkeypatch.setattr(metadata, "requires", lambda _name: declared)
+    assert [one.part for one in packages.needed()] == ["rich"]
+
+
 def test_what_an_extra_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     declared = ['no-such-package>=3; extra == "llm"', 'numpy; extra == "llm"', "scipy"]
     monkeypatch.setattr(packages, "requirements", lambda: [Requirement(text) for text in declared])
