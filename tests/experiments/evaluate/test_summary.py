@@ -65,6 +65,10 @@ def test_scores_of_a_model_have_intervals_over_problems() -> None:
         assert ends == pytest.approx((expected.lower, 0.5, expected.upper))
     alike = attempts("A", 0, ["1100"] * 4)
     (narrow,) = models(alike, scores_by_problem(alike))
+    # Where problems differ no more than by chance all sixteen attempts count.
+    expected = clustered_proportion([2, 2, 2, 2], [4, 4, 4, 4])
+    ends = (narrow["sampled_lower"], narrow["sampled_upper"])
+    assert ends == pytest.approx((expected.lower, expected.upper))
     assert narrow["sampled_lower"] > found["sampled_lower"]
 
 

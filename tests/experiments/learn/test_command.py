@@ -352,6 +352,10 @@ def test_speedups_are_paired_by_seed_and_admit_what_is_unknown() -> None:
     (sooner, *_) = summary.speedup_verdicts(six)
     expected = "w, rollouts: SRPO gets half-way 3.00 [3.00, -] times as soon as GRPO (6 seeds): "
     assert sooner == f"{expected}SRPO is sooner."
+    # Where all others agree, a seed of which nothing is known leaves both ends open.
+    agreed = records("GRPO", [[0.0, 0.0, 1.0]] * 6 + [[0.0, 0.0, 0.0]], [0, 8, 16])
+    some = summary.speedups(summary.gather([*rows[:21], *agreed]))[0]
+    assert (some["speedup"], some["lower"], some["upper"]) == (pytest.approx(3), 0, None)
     back = summary.speedups(summary.gather(rows), contrasts=[("GRPO", "SRPO")])
     assert [r["speedup"] for r in back] == pytest.approx([1 / 3, 1 / 6])
     assert summary.speedups(summary.gather(rows[:3] + rows[21:24])) == []
