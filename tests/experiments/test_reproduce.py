@@ -320,6 +320,7 @@ def test_profiles_name_every_command_and_are_found_by_name() -> None:
     for name in ("quick", "full"):
         profile = load_config(Profile, ReproduceConfig(name).path())
         assert profile.learn.seeds >= 20
+        assert profile.explore.runs == ("learn", "train")  # an empty table would name none
 
 
 def test_an_unknown_profile_is_refused() -> None:
