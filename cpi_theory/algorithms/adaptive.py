@@ -40,7 +40,8 @@ class SignalLedger:
 
     Attributes:
         allowance: signal per rollout that may be lost for ever; GRPO's is at most 1 / (n + m).
-        reserve: signal that may be lost beside it, in groups; what it takes to begin at all.
+        reserve: signal that may be lost beside it, in groups; what it takes to begin at all. With
+            16 resets that paid were stopped (docs/measurements/frontier.md), with 24 few are.
         delta: probability that more is lost, in (0, 1].
         losses: GRPO's estimated less the resets' realised signal, a value per prompt.
         rollouts: so far, with and without resets.

@@ -24,7 +24,6 @@ Floats = NDArray[np.float64]
 ACCURACIES: Floats = np.linspace(0, 1, 21)
 """Those that are weighed against each other."""
 
-
 PASS_RATES: Floats = np.exp(-np.geomspace(-np.log(0.95), -np.log(1e-8), 40))
 """Pass rates of prompts that are weighed against each other, from easy to hopeless."""
 
@@ -49,6 +48,9 @@ class AccuracyBelief:
     Without it every success late in training, when failures are bad luck, would be credited to the
     localiser. The prior, trusting (1 + trust) c^trust + 1 - trusting, fades in again, so that a
     localiser that has recovered is tried.
+
+    The defaults were chosen on trees and seeds that docs/measurements/frontier.md names, and what
+    others did stands there.
 
     Attributes:
         memory: in (0, 1); about the last 1 / (1 - memory) prompts count.

@@ -32,7 +32,11 @@ class _Request(NamedTuple):
 
 
 class KeyedDrawing(LogitsProcessor):  # type: ignore[misc]
-    """A logits processor that decides which token follows; see :func:`arguments`."""
+    """A processor of logits that decides which token follows.
+
+    :meth:`llm.sampling.vllm_sampler.VllmSettings.arguments` names it to the engine, and each
+    request brings `key`, `temperature` and `top_p` in its extra arguments.
+    """
 
     def __init__(self, _config: Any, _device: Any, _pinned: bool) -> None:
         """Begin without requests; called by vLLM."""

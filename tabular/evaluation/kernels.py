@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tabular.evaluation.prefetching import prefetch
+from tabular.prefetching import prefetch
 
 # Not "nnan" nor "ninf": a NaN in a policy must fail the comparison that counts bad rows.
 _FAST = {"reassoc", "contract", "nsz"}

@@ -26,7 +26,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from tabular.evaluation.prefetching import prefetch, prefetch_far
+from tabular.prefetching import prefetch, prefetch_far
 
 Words = NDArray[np.uint64]
 
