@@ -140,6 +140,25 @@ class CachedReader:
         positions = (self._mask.cumsum(dim=1) - 1).clamp(min=0)
         return self._read(ids.to(self._model.device), self._mask, positions)
 
+    def go_on(self, kept: Sequence[tuple[Tensor, Tensor]], tokens: Tokens) -> Tensor:
+        """Read what follows of one text whose beginning is known.
+
+        Args:
+            kept: keys and values of the beginning per layer, each (heads, length, size); see
+                :meth:`row`.
+            tokens: ids that follow, at least one.
+
+        Returns:
+            Logits of what comes next, shape (1, V).
+        """
+        for layer, (keys, values) in zip(self._cache.layers, kept, strict=True):
+            layer.update(keys[None], values[None])
+        device, length = self._model.device, kept[0][0].shape[1]
+        self._mask = torch.ones(1, length + len(tokens), dtype=torch.int64, device=device)
+        self._position = self._mask.sum(dim=1, keepdim=True)
+        positions = torch.arange(length, length + len(tokens), device=device)[None]
+        return self._read(torch.tensor([tokens], device=device), self._mask, positions)
+
     def keep(self, rows: Tensor) -> None:
         """Go on with rows of indices of shape (m,), see :class:`Reader`."""
         # Unlike `batch_select_indices`, which layers with recurrent states do not have.

@@ -2,7 +2,8 @@
 
 Each row has its own columns of keys and values, from 0 on, and writes its next token where it has
 got to; a mask hides what is behind that. So rows of any age share a forward pass, and no cache is
-copied for a token.
+copied for a token. What was read of rows that have left is held for a while: a request that goes on
+from the middle of one of them enters without reading anything but its last token.
 
 Source: Yu et al. (2022), Orca, OSDI 2022 (batching by iteration).
 """
@@ -24,12 +25,17 @@ from llm.models.law import evaluating
 from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
 from llm.sampling.drawing import Row, begin_row, check_finite, draw
 from llm.sampling.noise import uniforms
+from llm.sampling.pasts import KeysAndValues, Pasts, cut, in_common
 from llm.sampling.reading import CachedReader
 from llm.text.rollouts import Tokens
 from llm.text.vocabulary import Vocabulary
 
 _COLUMNS = 64
 """Columns that are added at least when rows outgrow their slots: each time the cache is copied."""
+
+_WORTH = 32
+"""Tokens that a prompt has to share with a known text to be read by itself from there on. A forward
+pass of one row costs a pass over the weights, about as much as some ten tokens more in a batch."""
 
 
 class _Engine(Protocol):
@@ -73,6 +79,11 @@ class _SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.values[at.rows, :, at.columns] = value_states[:, :, 0]
         return self.keys[live, :, : at.width], self.values[live, :, : at.width]
 
+    @property
+    def size(self) -> int:
+        """Tokens that there is room for, in all slots together."""
+        return self.keys.shape[0] * self.keys.shape[2]
+
     def get_seq_length(self) -> int:
         """Columns before the one that is written, in the row that has got furthest."""
         return self._places.width - 1
@@ -98,6 +109,10 @@ class _SlotLayer(DynamicLayer):  # type: ignore[no-untyped-call]
             slots = self.keys.shape[0]
             self.keys = _at_least(self.keys, slots, grown)
             self.values = _at_least(self.values, slots, grown)
+
+    def copied(self, row: int, length: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of a row's first tokens, shape (heads, length, size) each."""
+        return self.keys[row, :, :length].clone(), self.values[row, :, :length].clone()
 
     def move(self, source: int, target: int, length: int) -> None:
         """Put a row into another slot."""
@@ -129,13 +144,14 @@ class _Read:
     """A prompt that was read: logits (V,) of what comes next, and keys and values per layer."""
 
     logits: Tensor
-    kept: list[tuple[Tensor, Tensor]]
+    kept: KeysAndValues
 
 
 class SlotStream:
     """Requests that share a model's forward passes, each in a slot of its own.
 
-    Source: Yu et al. (2022), OSDI 2022 (iteration-level scheduling).
+    Source: Yu et al. (2022), OSDI 2022 (iteration-level scheduling); Zheng et al. (2024), arXiv
+    2312.07104 (reuse of what rows before have read).
     """
 
     def __init__(self, engine: _Engine, slots: int) -> None:
@@ -151,6 +167,8 @@ class SlotStream:
         self._queue: deque[tuple[int, Request, Sampling]] = deque()
         self._prompts: Counter[Tokens] = Counter()
         self._read: dict[Tokens, _Read] = {}
+        # Of rows that have left.
+        self._pasts = Pasts()
         # Of the live rows, by slot.
         self._live: list[tuple[int, Row, Sampling]] = []
         self._submitted = 0
@@ -168,6 +186,7 @@ class SlotStream:
         self._queue.clear()
         self._live.clear()
         self._read.clear()
+        self._pasts = Pasts()
         self._cache.layers = []
 
     def finished(self) -> list[tuple[int, Completion]]:
@@ -180,45 +199,88 @@ class SlotStream:
             while not done:
                 entered = self._enter()
                 if len(entered) < len(self._live):
-                    logits = torch.cat([self._add(), *entered])
+                    logits = torch.cat([self._add(len(self._live) - len(entered)), *entered])
                 else:
                     logits = torch.cat(entered)
                 done = self._push(logits)
         return done
 
     def _enter(self) -> list[Tensor]:
-        """Let requests into free slots; logits of their first tokens, each (1, V)."""
+        """Let requests into free slots; logits of first tokens, each (1, V), of the last of them.
+
+        Those that enter before go on from a row that has left: all but their last token is known,
+        which is read with the newest ones of the rows under way.
+        """
         free = self._slots - len(self._live)
         entering = [self._queue.popleft() for _ in range(min(free, len(self._queue)))]
-        self._prefill({request.tokens for _, request, _ in entering})
+        forked = {id(entry): self._forked(entry[1].tokens) for entry in entering}
+        forks = [entry for entry in entering if forked[id(entry)]]
+        for entry in forks:
+            self._put(entry, forked[id(entry)])
+        others = [entry for entry in entering if not forked[id(entry)]]
+        self._prefill({request.tokens for _, request, _ in others})
         logits = []
-        for ticket, request, sampling in entering:
-            known = self._read[request.tokens]
-            self._put(len(self._live), known, len(request.tokens))
-            row = begin_row(request, self._engine.context, self._engine.vocabulary)
-            self._live.append((ticket, row, sampling))
+        for entry in others:
+            known = self._read[entry[1].tokens]
+            self._put(entry, known.kept)
             logits.append(known.logits[None])
+        for _, request, _ in entering:
             # Kept while others wait that have the same prompt.
             self._prompts[request.tokens] -= 1
             if not self._prompts[request.tokens]:
-                del self._prompts[request.tokens], self._read[request.tokens]
+                del self._prompts[request.tokens]
+                self._read.pop(request.tokens, None)
         return logits
+
+    def _forked(self, prompt: Tokens) -> KeysAndValues:
+        """Keys and values of all but a prompt's last token, if they are known; else nothing."""
+        if prompt in self._read:
+            return []
+        length, kept = self._pasts.longest(prompt)
+        return kept if length == len(prompt) - 1 else []
 
     def _prefill(self, prompts: set[Tokens]) -> None:
         new = sorted((p for p in prompts if p not in self._read), key=lambda p: (len(p), p))
-        if not new:
-            return
-        reader = CachedReader(self._engine.model, self._engine.vocabulary.pad)
-        logits = reader.begin(new)
-        self._engine.work.prefilled += sum(map(len, new))
-        for i, prompt in enumerate(new):
-            self._read[prompt] = _Read(logits[i], reader.row(i, len(prompt)))
+        whole: list[Tokens] = []
+        rest: list[Tokens] = []
+        for prompt in new:
+            shared = max([self._known(prompt)[0], *(in_common(prompt, other) for other in whole)])
+            (rest if shared >= _WORTH else whole).append(prompt)
+        if whole:
+            reader = self._reader()
+            logits = reader.begin(whole)
+            self._engine.work.prefilled += sum(map(len, whole))
+            for i, prompt in enumerate(whole):
+                self._read[prompt] = _Read(logits[i], reader.row(i, len(prompt)))
+        for prompt in rest:
+            length, kept = self._known(prompt)
+            reader = self._reader()
+            logits = reader.go_on(kept, prompt[length:])
+            self._engine.work.prefilled += len(prompt) - length
+            self._read[prompt] = _Read(logits[0], reader.row(0, len(prompt)))
 
-    def _put(self, slot: int, known: _Read, length: int) -> None:
-        longest = max([length, *(self._length(row) for _, row, _ in self._live)])
+    def _reader(self) -> CachedReader:
+        return CachedReader(self._engine.model, self._engine.vocabulary.pad)
+
+    def _known(self, prompt: Tokens) -> tuple[int, KeysAndValues]:
+        """How much of a prompt is known from rows that have left or prompts that wait, and that."""
+        best = self._pasts.longest(prompt)
+        for other, read in self._read.items():
+            length = min(in_common(prompt, other), len(prompt) - 1)
+            if length > best[0]:
+                best = length, cut(read.kept, length)
+        return best
+
+    def _put(self, entry: tuple[int, Request, Sampling], kept: KeysAndValues) -> None:
+        """Give a request the next slot, and what is known of its prompt."""
+        ticket, request, sampling = entry
+        slot = len(self._live)
+        longest = max([len(request.tokens), *(self._length(row) for _, row, _ in self._live)])
         columns = min(longest + _COLUMNS, self._engine.context)
-        for layer, (keys, values) in zip(self._cache.layers, known.kept, strict=True):
+        for layer, (keys, values) in zip(self._cache.layers, kept, strict=True):
             layer.take(slot, keys, values, self._slots_for(slot), columns)
+        row = begin_row(request, self._engine.context, self._engine.vocabulary)
+        self._live.append((ticket, row, sampling))
 
     def _slots_for(self, slot: int) -> int:
         # All at once where many come together: each growth copies the cache.
@@ -227,12 +289,16 @@ class SlotStream:
     def _length(self, row: Row) -> int:
         return len(row.request.tokens) + len(row.tokens)
 
-    def _add(self) -> Tensor:
-        """Read the last token of every row that has one; logits (n, V)."""
-        old = [(row.tokens[-1], self._length(row) - 1) for _, row, _ in self._live if row.tokens]
-        tokens, columns = (torch.tensor(v, device=self._device) for v in zip(*old, strict=True))
+    def _add(self, count: int) -> Tensor:
+        """Read the last token of the first `count` rows, n of them; logits (n, V)."""
+        rows = [row for _, row, _ in self._live[:count]]
+        newest = [(row.tokens or row.request.tokens)[-1] for row in rows]
+        # Of those that have gone on from another row, a token of the prompt.
+        self._engine.work.prefilled += sum(not row.tokens for row in rows)
+        tokens = torch.tensor(newest, device=self._device)
+        columns = torch.tensor([self._length(row) - 1 for row in rows], device=self._device)
         at = self._places
-        at.rows = torch.arange(len(old), device=self._device)
+        at.rows = torch.arange(count, device=self._device)
         at.columns, at.width = columns, int(columns.max()) + 1
         for layer in self._cache.layers:
             layer.widen(at.width, self._engine.context)
@@ -278,6 +344,7 @@ class SlotStream:
 
     def _leave(self, slot: int) -> None:
         """The last row takes the place of the one that leaves, so that slots have no holes."""
+        self._remember(slot)
         last = self._live.pop()
         if slot == len(self._live):
             return
@@ -286,3 +353,12 @@ class SlotStream:
         length = self._length(last[1]) - 1
         for layer in self._cache.layers:
             layer.move(len(self._live), slot, length)
+
+    def _remember(self, slot: int) -> None:
+        """Hold what was read of a row, for requests that go on from it."""
+        row = self._live[slot][1]
+        # Its newest token was never read.
+        read = (*row.request.tokens, *row.tokens)[:-1]
+        kept = [layer.copied(slot, len(read)) for layer in self._cache.layers]
+        # As much again as the slots themselves take.
+        self._pasts.keep(read, kept, self._cache.layers[0].size)

@@ -117,19 +117,23 @@ class TransformersSampler:
         return SlotStream(self, slots) if self._slots else WholeBatches(self)
 
     def _keeps_slots(self) -> bool:
-        """Whether rows that enter a batch under way are sampled right."""
+        """Whether rows that enter a batch under way, or go on from one that left, are right."""
         if self.way != PADDED or not keeps_slots(self.model):
             return False
         asked, work = self._probes(), self.work
         try:
             self.work = Work()  # probes do not count as work
-            stream, done = SlotStream(self, 2), dict[int, Completion]()
-            tickets = [stream.submit(request, Sampling()) for request in asked]
-            while len(done) < len(asked):
-                done.update(stream.finished())
+            stream = SlotStream(self, 2)
+            done = _drain(stream, asked)
+            # From before the last token of each, and not all of them are one token on.
+            again = [
+                Request(r.tokens + c.tokens[:-1], 1 + i, i)
+                for i, (r, c) in enumerate(zip(asked, done, strict=True))
+            ]
+            asked, done = [*asked, *again], [*done, *_drain(stream, again)]
         finally:
             self.work = work
-        found = self._compared(asked, [done[ticket] for ticket in tickets])
+        found = self._compared(asked, done)
         if not found.is_rounding:
             kind = self.model.config.model_type
             _log.warning("%s is sampled batch by batch; streams are slower so", kind)
@@ -187,6 +191,15 @@ class TransformersSampler:
     def _compared(self, asked: Sequence[Request], done: Sequence[Completion]) -> Difference:
         sampled = [(r.tokens, c.tokens) for r, c in zip(asked, done, strict=True)]
         return Difference.of(self.model, sampled, [torch.from_numpy(c.logprobs) for c in done])
+
+
+def _drain(stream: SlotStream, asked: Sequence[Request]) -> list[Completion]:
+    """Completions of requests, in their order."""
+    tickets = [stream.submit(request, Sampling()) for request in asked]
+    done: dict[int, Completion] = {}
+    while len(done) < len(asked):
+        done.update(stream.finished())
+    return [done[ticket] for ticket in tickets]
 
 
 class _Batch:

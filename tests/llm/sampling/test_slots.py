@@ -109,6 +109,49 @@ def test_slots_are_never_more_than_allowed_and_prompts_are_read_once():
     assert engine.work.decoded == sum(len(c.tokens) for c in found)
 
 
+def test_a_request_that_goes_on_from_a_row_reads_its_last_token_alone():
+    engine = TransformersSampler(random_model(16), WORDS)
+    stream = engine.stream(4)
+    # Few and short ones, so that none is forgotten.
+    asked = [Request(PROMPTS[i % 4], 20, int(key)) for i, key in enumerate(KEYS[:6])]
+    done = drained(stream, [stream.submit(r, Sampling()) for r in asked])
+    again = [
+        Request(r.tokens + c.tokens[:cut], 3, int(key))
+        for r, c, key in zip(asked, done, KEYS[20:], strict=False)
+        for cut in sorted({1, len(c.tokens) - 1} - {0})
+    ]
+    engine.work.prefilled = 0
+    found = drained(stream, [stream.submit(r, Sampling()) for r in again])
+    assert engine.work.prefilled == len(again)
+    expected = engine.generate(again, Sampling())
+    assert values(found) == values(expected)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
+
+
+@pytest.mark.parametrize("slots", [1, 8])
+def test_examples_that_prompts_share_are_read_once(slots):
+    engine = TransformersSampler(random_model(16), WORDS)
+    head = tuple(3 + i % 9 for i in range(50))
+    asked = [Request((*head, 3 + i, 5), 6, int(KEYS[i])) for i in range(6)]
+    stream = engine.stream(slots)
+    engine.work.prefilled = 0
+    found = drained(stream, [stream.submit(r, Sampling()) for r in asked])
+    assert engine.work.prefilled == 50 + 6 * 2
+    assert values(found) == values(engine.generate(asked, Sampling()))
+
+
+def test_of_rows_that_left_no_more_is_held_than_the_slots_take():
+    engine = TransformersSampler(random_model(16), WORDS)
+    stream = engine.stream(2)
+    asked = [Request((3 + i % 9, 3 + i // 9), 40, int(KEYS[i])) for i in range(60)]
+    drained(stream, [stream.submit(r, Sampling()) for r in asked])
+    held = stream._pasts._held
+    room = stream._cache.layers[0].size
+    assert 0 < sum(map(len, held)) <= room
+    assert len(held) < len(asked)
+
+
 def test_rows_outgrow_what_their_slots_had():
     engine = TransformersSampler(random_model(16, context=512), WORDS)
     asked = [Request(PROMPTS[i % 5], 300, int(k), CountStop(300)) for i, k in enumerate(KEYS[:6])]
