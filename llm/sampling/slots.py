@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from llm.models.attention import decoding
 from llm.models.caches import cache_argument
 from llm.models.law import evaluating
 from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
@@ -195,7 +196,8 @@ class SlotStream:
         if not self._queue and not self._live:
             return done
         self._engine.work.calls += 1
-        with evaluating(self._engine.model), torch.inference_mode():
+        model = self._engine.model
+        with evaluating(model), decoding(model), torch.inference_mode():
             while not done:
                 entered = self._enter()
                 if len(entered) < len(self._live):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from cpi_theory.checks import InvalidInput, check_count
+from llm.models.attention import decoding
 from llm.models.law import Difference, evaluating, other_law, probe_rows
 from llm.models.load import context_of
 from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
@@ -95,7 +96,7 @@ class TransformersSampler:
         # Rows of like length decode together: little padding, and they end at about one time.
         order = sorted(range(len(requests)), key=lambda i: (len(requests[i].tokens), i))
         done: dict[int, Completion] = {}
-        with evaluating(self.model), torch.inference_mode():
+        with evaluating(self.model), decoding(self.model), torch.inference_mode():
             for part in self._parts(order, requests):
                 batch = _Batch(self, [requests[i] for i in part], sampling)
                 done.update(zip(part, batch.run(), strict=True))
