@@ -17,7 +17,7 @@ from experiments.worlds.writing import Writing
 from llm.models.load import load_model
 from llm.models.settings import SMOLLM2_NAME, ModelSettings
 from llm.sampling.base import Completion, Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.tasks.sums.task import SumsTask
 from llm.text.answers import WholeText
 from llm.text.boundaries import (

@@ -46,7 +46,7 @@ from llm.models.load import load_model
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.opening import self_localizer
 from llm.sampling.base import GREEDY, Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.text.rollouts import TextState, Tokens
 from llm.text.stop_rules import ThoughtStop

@@ -20,7 +20,7 @@ from typing import Any
 from cpi_theory.randomness import Key
 from llm.models.tiny import TinyModel, save, tokenizer
 from llm.sampling.base import Sampling
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.sampling.vllm.sampler import VllmSampler, VllmSettings
 from llm.simulator import LanguageModelSimulator
 from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.thoughts import ThoughtFormat

@@ -52,8 +52,8 @@ def with_transformers(model: str, tokens: int) -> dict[str, Callable[[list[Any]]
     from llm.models.load import load_model
     from llm.models.settings import ModelSettings
     from llm.sampling.base import Request, Sampling
-    from llm.sampling.rounded_sampler import RoundedSampler
-    from llm.sampling.transformers_sampler import TransformersSampler
+    from llm.sampling.transformers.rounded_sampler import RoundedSampler
+    from llm.sampling.transformers.sampler import TransformersSampler
 
     network, vocabulary = load_model(ModelSettings(model))
     rounded_network, _ = load_model(ModelSettings(model, precision="bfloat16"))
@@ -109,7 +109,7 @@ def with_vllm(model: str, tokens: int, precision: str) -> dict[str, Callable[[li
     from transformers import AutoTokenizer
 
     from llm.sampling.base import Request, Sampling
-    from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+    from llm.sampling.vllm.sampler import VllmSampler, VllmSettings
     from llm.text.vocabulary import Vocabulary
 
     settings = VllmSettings(model, dtype=precision, context=512, eager=True)  # type: ignore[arg-type]

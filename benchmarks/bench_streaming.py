@@ -45,7 +45,7 @@ from llm.localizers.self_localizer import SelfLocalizer
 from llm.models.load import load_model
 from llm.models.settings import SMOLLM2_FOLDER, TINY_NAME, ModelSettings
 from llm.sampling.base import Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
 from llm.text.thoughts import ThoughtFormat

@@ -21,9 +21,9 @@ from .sampling.base import Sampler as Sampler
 from .sampling.base import Sampling as Sampling
 from .sampling.engine import make_sampler as make_sampler
 from .sampling.settings import SamplerSettings as SamplerSettings
-from .sampling.transformers_sampler import TransformersSampler as TransformersSampler
-from .sampling.vllm_sampler import VllmSampler as VllmSampler
-from .sampling.vllm_sampler import VllmSettings as VllmSettings
+from .sampling.transformers.sampler import TransformersSampler as TransformersSampler
+from .sampling.vllm.sampler import VllmSampler as VllmSampler
+from .sampling.vllm.sampler import VllmSettings as VllmSettings
 from .simulator import LanguageModelSimulator as LanguageModelSimulator
 from .task import Problem as Problem
 from .task import StepChecker as StepChecker

@@ -27,7 +27,7 @@ PART = 1024
 class JournalSampler:
     """A sampler beside its journal; see :class:`llm.sampling.base.Sampler`.
 
-    Requests are sorted by length as :class:`llm.sampling.transformers_sampler.TransformersSampler`
+    Requests are sorted by length as :class:`llm.sampling.transformers.sampler.TransformersSampler`
     does it, so that parts of a whole number of its batches are sampled in the very batches in which
     they would be without a journal.
 

@@ -14,7 +14,7 @@ from cpi_theory.seam import Localization
 from llm.localizers.base import Localizer, whole_solution
 from llm.localizers.self_localizer import SelfLocalizer
 from llm.sampling.base import GREEDY, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt

@@ -11,10 +11,10 @@ from cpi_theory.checks import InvalidInput
 from llm.models.adapters import base_of
 from llm.models.settings import ModelSettings
 from llm.sampling.base import Sampler
-from llm.sampling.rounded_sampler import RoundedSampler
 from llm.sampling.settings import SamplerSettings
-from llm.sampling.transformers_sampler import TransformersSampler
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.sampling.transformers.rounded_sampler import RoundedSampler
+from llm.sampling.transformers.sampler import TransformersSampler
+from llm.sampling.vllm.sampler import VllmSampler, VllmSettings
 from llm.text.vocabulary import Vocabulary
 
 

@@ -2,7 +2,7 @@
 
 TRL brings the engine's weights up to date, sharded models included. It draws from the engine's own
 random stream: unlike with the other samplers, a completion does not depend on its key, so a resumed
-run draws other rollouts. :class:`llm.sampling.vllm_sampler.VllmSampler` has no such limit, and an
+run draws other rollouts. :class:`llm.sampling.vllm.sampler.VllmSampler` has no such limit, and an
 engine of its own.
 """
 

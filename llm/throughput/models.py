@@ -25,8 +25,8 @@ from llm.models.load import find_device
 from llm.models.settings import Precision
 from llm.models.tiny import tokenizer
 from llm.sampling.base import Completion, Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.sampling.transformers.sampler import TransformersSampler
+from llm.sampling.vllm.sampler import VllmSampler, VllmSettings
 from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.rollouts import Tokens
 from llm.text.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cpi_theory.resets.uniform import UniformReset
 from llm.localizers.oracle import OracleLocalizer
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.text.thoughts import ThoughtFormat
 from tabular.mdp.policies import uniform_policy

@@ -6,7 +6,7 @@ import dataclasses
 
 from llm.localizers.oracle import OracleLocalizer
 from llm.models.tiny import TinyModel, tokenizer
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Verdict
 from llm.tasks.arithmetic.task import ArithmeticTask

@@ -12,7 +12,7 @@ from llm import ArithmeticTask, ModelSettings, Sampling, SelfLocalizer, load_mod
 from llm.models.settings import TINY_FOLDER
 from llm.sampling.base import GREEDY
 from llm.sampling.settings import SamplerSettings
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator, driver_of
 from llm.task import checks_steps, demonstrates, judges_answers
 from llm.tasks.arithmetic.locating import ArithmeticLocalizationPrompt

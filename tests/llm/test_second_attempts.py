@@ -11,7 +11,7 @@ from llm.localizers.oracle import OracleLocalizer
 from llm.models.settings import ModelSettings
 from llm.opening import open_model
 from llm.sampling.base import Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.tasks.arithmetic.task import ArithmeticTask
 from llm.text.chat import Chat

@@ -21,7 +21,7 @@ from llm.localizers.oracle import BlurredLocalizer, MajorityLocalizer
 from llm.localizers.self_localizer import SelfLocalizer
 from llm.localizers.unsure import UnsureLocalizer
 from llm.sampling.base import Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.text.boundaries import EveryTokens, Published
 from llm.text.thoughts import ThoughtFormat

@@ -12,8 +12,8 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.models.tiny import TinyModel, save
 from llm.sampling.base import GREEDY, Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.sampling.transformers.sampler import TransformersSampler
+from llm.sampling.vllm.sampler import VllmSampler, VllmSettings
 from tests.llm.words import CountStop, vocabulary
 
 WORDS = vocabulary(*(f"w{i}" for i in range(61)))

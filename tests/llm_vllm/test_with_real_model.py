@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from cpi_theory.randomness import Key
 from llm.models.settings import SMOLLM2_FOLDER
 from llm.sampling.base import Request, Sampling
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings
+from llm.sampling.vllm.sampler import VllmSampler, VllmSettings
 from llm.text.vocabulary import Vocabulary
 
 FOLDER = Path(os.environ.get("CPI_REAL_MODEL", SMOLLM2_FOLDER))

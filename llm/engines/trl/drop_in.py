@@ -30,7 +30,7 @@ from llm.localizers.self_localizer import SelfLocalizer
 from llm.models.law import check_right_padding
 from llm.models.load import context_of
 from llm.sampling.base import Sampler, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.sampling.trl_sampler import TrlSampler
 from llm.text.answers import WholeText
 from llm.text.boundaries import Boundary, Delimiter, Line

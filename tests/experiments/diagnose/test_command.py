@@ -48,7 +48,7 @@ from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
 from experiments.worlds.with_localizer import SETTINGS, VALIDATION, WorldWithLocalizer, prepare
 from llm.models.settings import ModelSettings
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from paper_figs.figures.diagnosis import (
     diagnosis_coverage_figure,
     diagnosis_figure,

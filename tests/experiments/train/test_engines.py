@@ -23,8 +23,8 @@ from experiments.train.training import Training
 from llm.models.load import load_model
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.sampling.settings import SamplerSettings
-from llm.sampling.slots import SlotStream
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
+from llm.sampling.transformers.slots import SlotStream
 from llm.training.settings import LossSettings, OptimizerSettings
 from tests.experiments.train.test_command import BUDGET, SHORT, spec, without_seconds
 

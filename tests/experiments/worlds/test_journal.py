@@ -12,7 +12,7 @@ from experiments.worlds.journal import JournalSampler
 from llm.models.load import load_model
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.base import Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 
 HOT = Sampling(1.0)
 

@@ -23,7 +23,7 @@ from llm.localizers.self_localizer import (
     SelfLocalizer,
     WrittenLocalizationPrompt,
 )
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from tests.llm.canned import PROBLEM, CannedSampler, byte_vocabulary, rollout_of
 from tests.llm.words import random_model
 

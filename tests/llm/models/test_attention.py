@@ -93,7 +93,7 @@ def test_an_attention_of_another_choice_stays(chosen):
 def test_sampling_goes_through_it(monkeypatch):
     import llm.models.attention as module
     from llm.sampling.base import GREEDY, Request
-    from llm.sampling.transformers_sampler import TransformersSampler
+    from llm.sampling.transformers.sampler import TransformersSampler
     from tests.llm.words import vocabulary
 
     engine = TransformersSampler(random_model(16), vocabulary(*(f"w{i}" for i in range(13))))

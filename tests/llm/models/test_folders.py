@@ -19,7 +19,7 @@ from llm.models.load import check_writes, context_of, find_device, load_model
 from llm.models.memory import OutOfMemory, explain_out_of_memory
 from llm.models.settings import LoraSettings, ModelSettings
 from llm.sampling.base import Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.training.checkpoint import load_state, save_state
 from tests.llm.families import family_model
 from tests.llm.rows import logprobs_of, tiny_model, weights

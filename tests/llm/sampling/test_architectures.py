@@ -14,8 +14,8 @@ from cpi_theory.randomness import Key
 from llm.engines.lean import completion_logprobs
 from llm.models.law import check_right_padding
 from llm.sampling.base import Request, Sampling
-from llm.sampling.reading import EQUAL, PADDED, REREAD
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.reading import EQUAL, PADDED, REREAD
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.training.rows import TrainingRow, pad_rows
 from tests.llm import families
 from tests.llm.families import FAMILIES, family_model

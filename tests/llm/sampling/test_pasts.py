@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm.sampling.pasts import Pasts, in_common
+from llm.sampling.transformers.pasts import Pasts, in_common
 
 TEXTS = st.lists(st.integers(0, 2), min_size=1, max_size=7).map(tuple)
 

@@ -12,9 +12,9 @@ from llm.models.law import plain_logprobs
 from llm.models.settings import ModelSettings
 from llm.sampling.base import GREEDY, Request, Sampling
 from llm.sampling.engine import make_sampler
-from llm.sampling.rounded_sampler import RoundedSampler
 from llm.sampling.settings import SamplerSettings
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.rounded_sampler import RoundedSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from tests.llm.words import random_model, vocabulary
 
 torch.set_num_threads(1)

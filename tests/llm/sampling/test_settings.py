@@ -11,7 +11,7 @@ from llm.models.settings import ModelSettings
 from llm.sampling.base import GREEDY, Request
 from llm.sampling.engine import make_sampler
 from llm.sampling.settings import SamplerSettings
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from tests.llm.words import random_model, vocabulary
 
 WORDS = vocabulary(*(f"w{i}" for i in range(13)))

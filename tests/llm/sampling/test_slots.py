@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.sampling.base import GREEDY, Request, Sampling
-from llm.sampling.slots import SlotStream, keeps_slots
 from llm.sampling.streaming import WholeBatches, open_stream
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
+from llm.sampling.transformers.slots import SlotStream, keeps_slots
 from tests.llm.families import family_model
 from tests.llm.words import CountStop, random_model, vocabulary
 

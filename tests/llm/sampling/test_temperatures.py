@@ -16,7 +16,7 @@ from experiments.train.spec import TrainBudget
 from llm.models.temperature import HIGHEST, LOWEST
 from llm.sampling.base import Request, Sampling
 from llm.sampling.scripted import ScriptedSampler
-from llm.sampling.transformers_sampler import TransformersSampler, draw
+from llm.sampling.transformers.sampler import TransformersSampler, draw
 from llm.sampling.trl_sampler import TrlSampler
 from llm.training.settings import LossSettings
 from tests.llm.words import random_model, vocabulary

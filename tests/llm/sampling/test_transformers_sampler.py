@@ -10,7 +10,7 @@ from scipy import stats
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.sampling.base import GREEDY, Request, Sampling
-from llm.sampling.transformers_sampler import TransformersSampler, draw
+from llm.sampling.transformers.sampler import TransformersSampler, draw
 from tests.llm.words import CountStop, random_model, vocabulary
 
 torch.set_num_threads(1)

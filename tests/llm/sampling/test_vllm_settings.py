@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cpi_theory.checks import InvalidInput
-from llm.sampling.vllm_sampler import VllmSampler, VllmSettings, weights_of
+from llm.sampling.vllm.sampler import VllmSampler, VllmSettings, weights_of
 from tests.llm.words import random_model, vocabulary
 
 

@@ -19,7 +19,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import Ending
 from llm.sampling.base import GREEDY, Request
 from llm.sampling.scripted import ScriptedSampler
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Verdict
 from llm.text.answers import AnswerLine, AnswerPattern, Box, WholeText

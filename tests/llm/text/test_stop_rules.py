@@ -13,7 +13,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from llm.sampling.base import Request, Sampling
 from llm.sampling.scripted import ScriptedSampler
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.sampling.trl_sampler import TrlSampler
 from llm.text.stop_rules import BoxStop, ThoughtStop, describe_stop, read_stop
 from llm.text.thoughts import ThoughtFormat, segment

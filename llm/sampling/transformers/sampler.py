@@ -3,8 +3,9 @@
 ``model.generate`` draws all rows of a batch from one random stream, so that a row depends on its
 neighbours, and computes a prompt anew for every row that shares it. This loop gives each row its
 own stream, lets rows that share a prompt share what was read of it, and drops finished rows. Not
-every architecture stands that: the way in which a model is read (:mod:`llm.sampling.reading`) is
-the fastest of those whose log-probabilities are those of a plain forward pass.
+every architecture stands that: the way in which a model is read
+(:mod:`llm.sampling.transformers.reading`) is the fastest of those whose log-probabilities are those
+of a plain forward pass.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from llm.models.load import context_of
 from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
 from llm.sampling.drawing import Row, begin_row, check_finite, draw
 from llm.sampling.noise import uniforms
-from llm.sampling.reading import PADDED, REREAD, Way, possible_ways
-from llm.sampling.slots import SlotStream, keeps_slots
 from llm.sampling.streaming import CompletionStream, WholeBatches
+from llm.sampling.transformers.reading import PADDED, REREAD, Way, possible_ways
+from llm.sampling.transformers.slots import SlotStream, keeps_slots
 from llm.text.vocabulary import Vocabulary
 
 _COMPACT_AT = 0.75

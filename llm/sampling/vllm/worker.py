@@ -16,7 +16,7 @@ class Worker:
         """Load weights under the names that transformers gives them.
 
         Args:
-            weights: (name, tensor) pairs of :func:`llm.sampling.vllm_sampler.weights_of`, each of
+            weights: (name, tensor) pairs of :func:`llm.sampling.vllm.sampler.weights_of`, each of
                 the shape in which transformers holds it.
         """
         self.reload_weights(weights_iterator=iter(weights))

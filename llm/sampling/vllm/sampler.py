@@ -3,7 +3,7 @@
 vLLM needs an environment of its own (its pins and those of the rest disagree) and is imported when
 a sampler is made. The engine runs in this process, with a process per GPU if a model is split.
 
-Tokens are drawn by our own function inside the engine (:mod:`llm.sampling.vllm_drawing`): a
+Tokens are drawn by our own function inside the engine (:mod:`llm.sampling.vllm.drawing`): a
 completion depends on its request and key alone, and is the one that transformers would give, up to
 rounding, which can differ with the batch it is computed in. Log-probabilities are those at the
 request's temperature and before top-p, see :class:`llm.sampling.base.Completion`; vLLM itself
@@ -97,9 +97,9 @@ class VllmSettings:
             # Ids go in and come out; texts matter to `stop` alone.
             "skip_tokenizer_init": not self.stop,
             # Which token follows is decided there, and its log-probability left as its logit.
-            "logits_processors": ["llm.sampling.vllm_drawing:KeyedDrawing"],
+            "logits_processors": ["llm.sampling.vllm.drawing:KeyedDrawing"],
             "logprobs_mode": "processed_logits",
-            "worker_extension_cls": "llm.sampling.vllm_worker.Worker",
+            "worker_extension_cls": "llm.sampling.vllm.worker.Worker",
         }
 
 

@@ -11,7 +11,7 @@ import torch
 from cpi_theory.checks import InvalidInput
 from llm.sampling.base import Completion, Request, Sampling, Work
 from llm.sampling.streaming import CompletionStream
-from llm.sampling.transformers_sampler import TransformersSampler
+from llm.sampling.transformers.sampler import TransformersSampler
 from llm.text.vocabulary import Vocabulary
 
 
@@ -38,7 +38,7 @@ class RoundedSampler:
             precision: of the copy.
 
         Raises:
-            InvalidInput: see :class:`~llm.sampling.transformers_sampler.TransformersSampler`.
+            InvalidInput: see :class:`~llm.sampling.transformers.sampler.TransformersSampler`.
         """
         self._source, self._copy = model, copy.deepcopy(model).requires_grad_(False)
         for weight in self._copy.parameters():

@@ -34,7 +34,7 @@ class _Request(NamedTuple):
 class KeyedDrawing(LogitsProcessor):  # type: ignore[misc]
     """A processor of logits that decides which token follows.
 
-    :meth:`llm.sampling.vllm_sampler.VllmSettings.arguments` names it to the engine, and each
+    :meth:`llm.sampling.vllm.sampler.VllmSettings.arguments` names it to the engine, and each
     request brings `key`, `temperature` and `top_p` in its extra arguments.
     """
 

@@ -26,8 +26,8 @@ from llm.models.law import evaluating
 from llm.sampling.base import Completion, Request, Sampling, Work, check_requests
 from llm.sampling.drawing import Row, begin_row, check_finite, draw
 from llm.sampling.noise import uniforms
-from llm.sampling.pasts import KeysAndValues, Pasts, cut, in_common
-from llm.sampling.reading import CachedReader
+from llm.sampling.transformers.pasts import KeysAndValues, Pasts, cut, in_common
+from llm.sampling.transformers.reading import CachedReader
 from llm.text.rollouts import Tokens
 from llm.text.vocabulary import Vocabulary
 

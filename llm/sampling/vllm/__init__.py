@@ -1,0 +1,1 @@
+"""vLLM behind the sampler signature: its engine, how tokens are drawn in it, its worker."""
