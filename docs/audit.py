@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cpi_theory.audit.worlds import small_worlds
+from experiments.audit.summary import worst_on_outcomes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RECORDS = ROOT / "docs" / "audit.md", ROOT / "docs" / "records"
@@ -30,7 +30,6 @@ WORDS = {
     "biased": "no weighted sum of start states' values",
     "silent": "nothing",
 }
-ORDER = list(WORDS)
 
 
 def rows(run: str) -> list[dict[str, Any]]:
@@ -41,19 +40,8 @@ def rows(run: str) -> list[dict[str, Any]]:
 
 def with_outcomes(run: str) -> dict[str, str]:
     """The worst verdict of each estimator over the worlds that pay 0 or 1 and nothing else."""
-    plain = {
-        world.name
-        for world in small_worlds()
-        if {rollout.reward for start in world.starts for _, rollout in world.outcomes(start)}
-        <= {0.0, 1.0}
-    }
-    worst: dict[str, str] = {}
-    for line in (RECORDS / run / "trials.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        if row["kind"] == "world" and row["world"] in plain:
-            name = row["estimator"]
-            worst[name] = max(worst.get(name, "unbiased"), row["verdict"], key=ORDER.index)
-    return worst
+    lines = (RECORDS / run / "trials.jsonl").read_text().splitlines()
+    return worst_on_outcomes([json.loads(line) for line in lines])
 
 
 def table() -> str:

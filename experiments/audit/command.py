@@ -1,9 +1,10 @@
 """``cpi-resets audit``: what objective does an advantage estimator follow?
 
 Tables of the run: ``trials`` (one row per estimator and world: the expected update beside the
-gradient, by start, parameter, and state and action; and one per invariance) and ``summary`` (one
-row per estimator). ``counterexamples/`` holds a test for each estimator that does not follow what
-it should, on the smallest world that shows it.
+gradient, by start, parameter, and state and action; one per invariance; and one where an estimator
+was refused, with the reason) and ``summary`` (one row per estimator that was not).
+``counterexamples/`` holds a test for each estimator that does not follow what it should, on the
+smallest world that shows it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.audit.shrinking import smallest
+from cpi_theory.checks import InvalidInput
 from experiments.audit.config import AuditConfig
 from experiments.audit.counterexample import as_test, file_name
 from experiments.audit.subjects import expanded, own_source, subject
 from experiments.audit.summary import MEANING, summarise
-from experiments.audit.trial import Trial, tried, world_of
+from experiments.audit.trial import REFUSED, Trial, tried, world_of
 from experiments.console import give
 from experiments.documents.numbers import number
 from experiments.execution.settings import Execution
@@ -39,6 +41,10 @@ def run(config: AuditConfig, output: Path, execution: Execution, console: Consol
     """Audit, print the verdicts and store what was found.
 
     Returns: 0 if every estimator follows what it says it follows, else 1.
+
+    Raises:
+        InvalidInput: once the others are stored and printed, if an estimator does what none may or
+            asks what a small world lacks.
     """
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("audit"):
@@ -48,7 +54,20 @@ def run(config: AuditConfig, output: Path, execution: Execution, console: Consol
     give(console, {"summary": summary, "counterexamples": [str(file) for file in files]})
     show(summary, files, console)
     console.print(f"records: {record.directory}")
+    _check_refused(rows, console)
     return DONE if all(row["holds"] for row in summary) else REFUTED
+
+
+def _check_refused(rows: Sequence[Row], console: Console) -> None:
+    """Name every estimator that could not be judged; the first one is the error."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        if row["kind"] == REFUSED:
+            first.setdefault(row["estimator"], row)
+    for name, row in first.items():
+        console.print(f"not judged, {name}: {row['problem']}", markup=False)
+    for row in first.values():
+        raise InvalidInput(row["field"], row["value"], row["problem"], row["remedy"])
 
 
 def trials(config: AuditConfig) -> list[Trial]:

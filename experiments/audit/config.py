@@ -19,12 +19,13 @@ class AuditConfig:
     Attributes:
         name: folder of the run below the output folder.
         estimators: grpo, dr-grpo, rloo, rrpo, rrpo-loo, rrpo-published, srpo, srpo-loo, frontier;
-            trl:NAME and verl:NAME; all of them by ours, trl, verl; or module:attribute and
-            file.py:attribute, an algorithm object or a function of a batch (docs/audit.md).
+            the methods of docs/methods.md by their names, such as VinePPO; trl:NAME and verl:NAME;
+            all of them by ours, methods, trl, verl; or module:attribute and file.py:attribute, an
+            algorithm object or a function of a batch (docs/audit.md).
         follows: what they say they follow: the gradient of "J" up to a factor; that of a "mixture"
             over the states in which their rollouts start; or "weights", some weighted sum of the
             values of those states. An estimator that does not makes the exit code 1.
-        rollouts: of each prompt in an update.
+        rollouts: of each prompt in an update; methods have their own number.
         layout: what a function is given: a "group" from each start, or "resets", of which one half
             continues failures of the other.
         exact: give a function fractions; what it returns is then added up without rounding.

@@ -19,7 +19,8 @@ from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
 from cpi_theory.audit.batch import Estimator
 from cpi_theory.audit.subject import Subject
 from cpi_theory.checks import InvalidInput, check_choice, choose_among, nearest
-from cpi_theory.seam import Algorithm
+from cpi_theory.seam import Algorithm, scheduled
+from experiments.methods import REVISING, TABULAR_METHODS, GroupMethod
 
 Layout = Literal["group", "resets"]
 """Rollouts that a function is given: of each prompt a group from its start, or half of them from
@@ -38,6 +39,22 @@ OURS: Mapping[str, Callable[[int], Algorithm]] = {
 }
 """This package's own, for groups of n rollouts in all."""
 
+HALF_WAY = 0.5
+"""Methods with a schedule are looked at where half of it is done."""
+
+# Small worlds have no second attempts and do not tell the advantages of all steps.
+_ELSEWHERE = (*REVISING, "CAPO, every step")
+
+METHODS: Mapping[str, Algorithm] = {
+    name: scheduled(method.algorithm, HALF_WAY)
+    for name, method in TABULAR_METHODS.items()
+    if isinstance(method, GroupMethod) and method.accuracy == 1 and name not in _ELSEWHERE
+}
+"""Methods that `learn` knows by name, with the groups that it gives them.
+
+How exact a localiser is, a small world says itself.
+"""
+
 _VERL = "run make audit-peers, which makes an environment with verl 0.9.1 in .venv-verl"
 
 
@@ -46,7 +63,7 @@ def _half(rollouts: int) -> int:
 
 
 def expanded(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names with ``ours``, ``trl`` and ``verl`` written out, each once."""
+    """Names with ``ours``, ``methods``, ``trl`` and ``verl`` written out, each once."""
     found: dict[str, None] = {}
     for name in names:
         found |= dict.fromkeys(_collective(name))
@@ -56,6 +73,8 @@ def expanded(names: tuple[str, ...]) -> tuple[str, ...]:
 def _collective(name: str) -> tuple[str, ...]:
     if name == "ours":
         return tuple(OURS)
+    if name == "methods":
+        return tuple(METHODS)
     if name == "trl":
         return tuple(f"trl:{one}" for one in _peer("trl").SETTINGS)
     if name == "verl":
@@ -68,9 +87,9 @@ def subject(name: str, rollouts: int, layout: Layout = "group", exact: bool = Fa
     """The subject of a name, with groups of so many rollouts.
 
     Args:
-        name: of :data:`OURS`, ``trl:NAME``, ``verl:NAME``, ``module:attribute`` or
-            ``file.py:attribute``; the attribute is an algorithm or a function of a batch.
-        rollouts: of each prompt; an algorithm of a user's own says itself how many.
+        name: of :data:`OURS` or :data:`METHODS`, ``trl:NAME``, ``verl:NAME``, ``module:attribute``
+            or ``file.py:attribute``; the attribute is an algorithm or a function of a batch.
+        rollouts: of each prompt; a method and an algorithm of a user's own say themselves how many.
         layout: of the rollouts that a function is given.
         exact: give a function fractions.
 
@@ -79,6 +98,8 @@ def subject(name: str, rollouts: int, layout: Layout = "group", exact: bool = Fa
     """
     if name in OURS:
         return Subject(name, OURS[name](rollouts))
+    if name in METHODS:
+        return Subject(name, METHODS[name])
     attribute = _named(name)
     if hasattr(attribute, "plan") and not isinstance(attribute, type):
         return Subject(name, attribute)
@@ -106,7 +127,8 @@ def _named(name: str) -> Any:
     if where in ("trl", "verl"):
         return _of_library(where, attribute)
     if not where:
-        remedy = f"{choose_among(name, OURS)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
+        near = OURS if nearest(name, OURS) else {**OURS, **METHODS}
+        remedy = f"{choose_among(name, near)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
         raise InvalidInput("estimator", name, "unknown", remedy)
     module = module_of(where)
     if not hasattr(module, attribute):
@@ -181,4 +203,4 @@ def own_source(name: str) -> Path | None:
 
 def function_of(name: str) -> Estimator | None:
     """The function by that name, if it is one: it can be called without cpi-resets."""
-    return None if name in OURS else subject(name, 2).credit
+    return None if name in OURS or name in METHODS else subject(name, 2).credit

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
+from cpi_theory.audit.forest import Forest
+from cpi_theory.audit.worlds import small_worlds
+from experiments.audit.trial import REFUSED
 from experiments.runs.files import Row
 
 ORDER = ("unbiased", "scaled", "mixture", "reweighted", "biased", "silent")
@@ -20,9 +24,37 @@ MEANING = {
 """What each verdict says, in a table."""
 
 
+@cache
+def with_outcomes_alone() -> tuple[str, ...]:
+    """The audit's worlds in which 0 or 1 is paid at the end, and nothing on the way.
+
+    Many methods say that they are for these alone.
+    """
+    return tuple(world.name for world in small_worlds() if _pays_at_the_end(world))
+
+
+def _pays_at_the_end(world: Forest) -> bool:
+    return all(
+        rollout.reward in (0.0, 1.0) and not any(world.rewards(rollout)[:-1])
+        for start in world.starts
+        for _, rollout in world.outcomes(start)
+    )
+
+
+def worst_on_outcomes(rows: Sequence[Row]) -> dict[str, str]:
+    """The worst verdict of each estimator in those of the rows' worlds that pay outcomes alone."""
+    worst: dict[str, str] = {}
+    for row in rows:
+        if row["kind"] == "world" and row["world"] in with_outcomes_alone():
+            name = row["estimator"]
+            worst[name] = max(worst.get(name, ORDER[0]), row["verdict"], key=ORDER.index)
+    return worst
+
+
 def summarise(rows: Sequence[Row]) -> list[Row]:
-    """One row per estimator, in their order: its worst verdict, and where."""
-    names = dict.fromkeys(row["estimator"] for row in rows)
+    """One row per estimator that was not refused, in their order: its worst verdict, and where."""
+    refused = {row["estimator"] for row in rows if row["kind"] == REFUSED}
+    names = [n for n in dict.fromkeys(row["estimator"] for row in rows) if n not in refused]
     return [_summary(name, [row for row in rows if row["estimator"] == name]) for name in names]
 
 

@@ -14,6 +14,7 @@ from cpi_theory.audit.judgement import Judgement, judge, sentence
 from cpi_theory.audit.law import Law, law
 from cpi_theory.audit.shrinking import Claim, holds
 from cpi_theory.audit.worlds import small_worlds
+from cpi_theory.checks import InvalidInput
 from experiments.audit.subjects import Layout, subject
 from experiments.runs.fingerprint import points_to
 
@@ -57,8 +58,20 @@ def world_of(name: str) -> Forest:
     return next(world for world in small_worlds() if world.name == name)
 
 
+REFUSED = "refused"
+"""Kind of the row of an estimator that does what none may, or asks what the world lacks."""
+
+
 def tried(trial: Trial) -> list[dict[str, Any]]:
-    """Rows of a trial: one of the world, or one of each invariance."""
+    """Rows of a trial: one of the world, or one of each invariance; or why there is none."""
+    try:
+        return _tried(trial)
+    except InvalidInput as error:
+        parts = {"field": error.field, "value": str(error.value), "problem": error.problem}
+        return [{**_about(trial), "kind": REFUSED, **parts, "remedy": error.remedy}]
+
+
+def _tried(trial: Trial) -> list[dict[str, Any]]:
     tested = subject(trial.estimator, trial.rollouts, trial.layout, trial.exact)
     if trial.world is not None:
         found = law(tested, world_of(trial.world), trial.most, trial.draws, trial.seed)
@@ -87,6 +100,8 @@ def world_row(found: Law, judged: Judgement, claim: Claim) -> dict[str, Any]:
         "kind": "world",
         "how": found.how,
         "branches": found.branches,
+        "rollouts": float(found.rollouts),
+        "steps": float(found.steps),
         "verdict": judged.verdict,
         "holds": holds(claim, judged),
         "exact": judged.exact,

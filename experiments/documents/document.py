@@ -88,6 +88,7 @@ class Question(Enum):
     SAVINGS = "What do resets save?"
     LOCALIZER = "How good is the localiser?"
     LEARNING = "Who learns faster?"
+    CREDIT = "What do advantage estimators follow?"
     WORTH = "Is it worth it here?"
     UNSEEN = "What was not seen?"
 

@@ -14,6 +14,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import interval_text, number
+from experiments.documents.words import listed
 from experiments.league.prediction import PREDICTORS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -93,7 +94,7 @@ def over_all_sentence(rows: Sequence[Row]) -> str:
     text += interval_text(best, "rank", ".1f")
     text += f" of {len(rows)}, and is first in {best['first']:.0%} of resamples"
     if rivals:
-        return f"{text}; the intervals of {_listed(rivals)} reach it."
+        return f"{text}; the intervals of {listed(rivals)} reach it."
     return f"{text}; no other interval reaches it."
 
 
@@ -106,7 +107,7 @@ def world_sentences(rows: Sequence[Row]) -> list[str]:
         level = [r["method"] for r in here if r is not best and r["behind"] == 0]
         text = f"{world}: {best['method']} is first with {interval_text(best, 'mean', '.3f')}"
         text += f", shown ahead of {best['ahead']} of {len(here) - 1}"
-        text += f"; not shown behind anyone: {_listed(level)}, too." if level else "."
+        text += f"; not shown behind anyone: {listed(level)}, too." if level else "."
         sentences.append(text)
     return sentences
 
@@ -139,11 +140,5 @@ def _why(why: str, rows: Sequence[Row]) -> str:
     again = "run the same command with a higher --limit."
     if why != "out of time":
         return f"its {why.split()[0]} {rows[0]['problem']}; {again}"
-    seeds = _listed([str(row["seed"]) for row in rows])
+    seeds = listed([str(row["seed"]) for row in rows])
     return f"seed {seeds} {rows[0]['problem']}, so that it is not ranked; {again}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.algorithms.collecting import collect
-from cpi_theory.audit.forest import Forest
 from cpi_theory.audit.judgement import judge
 from cpi_theory.audit.law import law
 from cpi_theory.audit.subject import Subject
-from cpi_theory.audit.worlds import small_worlds
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import scheduled
+from experiments.audit.subjects import HALF_WAY
+from experiments.audit.summary import with_outcomes_alone
 from experiments.audit.trial import world_of
 from experiments.league.config import LeagueConfig
 from experiments.learn.curves import begin_learning
@@ -32,9 +32,6 @@ from experiments.worlds.tabular import World, build_world
 
 _MOST = 300
 """Branches of chance that are listed in a small world; beyond that updates are drawn."""
-
-HALF_WAY = 0.5
-"""Methods with a schedule are looked at where half of it is done."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +49,6 @@ class AuditSpec:
     world: str
     draws: int
     seed: int
-
-
-def with_outcomes_alone() -> list[str]:
-    """The audit's worlds in which 0 or 1 is paid at the end, and nothing on the way.
-
-    Many methods say that they are for these alone.
-    """
-    return [world.name for world in small_worlds() if _pays_at_the_end(world)]
-
-
-def _pays_at_the_end(world: Forest) -> bool:
-    return all(
-        rollout.reward in (0.0, 1.0) and not any(world.rewards(rollout)[:-1])
-        for start in world.starts
-        for _, rollout in world.outcomes(start)
-    )
 
 
 def audit_specs(config: LeagueConfig) -> list[AuditSpec]:

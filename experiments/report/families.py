@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.anatomy.report import anatomy_answers, anatomy_section
+from experiments.audit.report import audit_answers, audit_section
 from experiments.compare.report import compare_answers, compare_section
 from experiments.diagnose.report import (
     diagnose_answers,
@@ -65,6 +66,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("learn", "LearnConfig", learn_section, learn_answers),
     Family("frontier", "FrontierConfig", frontier_section, frontier_answers),
     Family("league", "LeagueConfig", league_section, league_answers),
+    Family("audit", "AuditConfig", audit_section, audit_answers),
     Family("train", "TrainConfig", train_section, train_answers),
     Family("evaluate", "EvaluateConfig", evaluate_section, evaluate_answers),
     Family("anatomy", "AnatomyConfig", anatomy_section, anatomy_answers),

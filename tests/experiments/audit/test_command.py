@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from experiments.audit.config import AuditConfig
-from experiments.audit.subjects import OURS, subject
+from experiments.audit.subjects import METHODS, OURS, expanded, subject
 from experiments.cli import main
 from experiments.exit_codes import DONE, MISTAKE, REFUTED
 
@@ -129,6 +129,39 @@ def test_an_estimator_that_fails_is_named_and_no_defect_of_ours(tmp_path, capsys
     (tmp_path / "mine.py").write_text(text)
     assert audit(tmp_path, "--estimators", f"{tmp_path / 'mine.py'}:f") == MISTAKE
     assert says in capsys.readouterr().err
+
+
+def test_one_that_fails_on_the_way_is_named_and_the_others_are_judged(tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n\n\ndef f(batch):\n"
+        "    long = batch.mask.shape[1] > 1\n"
+        "    return np.full(len(batch.rewards), np.nan if long else 1.0)\n"
+    )
+    mine, alone = f"{tmp_path / 'mine.py'}:f", ("--no-counterexamples",)
+    assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo") == MISTAKE
+    told = capsys.readouterr()
+    assert f"not judged, {mine}: " in " ".join(told.out.split())
+    assert "finite" in told.err
+    assert set(summary(tmp_path)) == {"rloo", "dr-grpo"}
+    (tmp_path / "mine.py").write_text("def f(batch):\n    return batch.rewards\n")
+    assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo") == DONE
+    assert summary(tmp_path)[mine]["verdict"] == "unbiased"
+
+
+def test_methods_are_audited_by_their_names(tmp_path, capsys):
+    small = ("--worlds", "choice", "--draws", "200", "--most", "100", "--workers", "1")
+    named = ("--estimators", "VinePPO", "own prefixes", "--output", str(tmp_path))
+    assert main(["audit", *named, *small]) == DONE
+    lines = (tmp_path / "audit" / "trials.jsonl").read_text().splitlines()
+    rows = list(map(json.loads, lines))
+    worlds = {row["estimator"]: row for row in rows if row["kind"] == "world"}
+    # n (1 + K T) of one step each: n = 4, K = 3, T = 1.
+    assert (worlds["VinePPO"]["rollouts"], worlds["VinePPO"]["steps"]) == (16, 16)
+    assert worlds["own prefixes"]["how"] == "draws"
+    assert "SCoRe" not in METHODS
+    assert set(expanded(("methods", "rloo"))) == {*METHODS, "rloo"}
+    assert main(["audit", "--estimators", "VinePO", *small]) == MISTAKE
+    assert "did you mean 'VinePPO'?" in capsys.readouterr().err
 
 
 def test_an_estimator_that_has_changed_is_audited_anew(tmp_path):

@@ -19,6 +19,7 @@ from cpi_theory.audit.worlds import small_worlds
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import cli, methods
+from experiments.audit.summary import with_outcomes_alone
 from experiments.config import load_config
 from experiments.documents.document import blocks_as_markdown
 from experiments.execution.settings import Execution
@@ -51,7 +52,6 @@ from experiments.league.signals import (
     audited,
     measured_signal,
     moments,
-    with_outcomes_alone,
 )
 from experiments.league.summary import overall, pairs, places, ranked
 from experiments.methods import TABULAR_METHODS, GroupMethod

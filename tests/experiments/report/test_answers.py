@@ -131,7 +131,7 @@ def results(tmp_path: Path) -> Path:
         (folder / "run.json").write_text(json.dumps(about))
         for table, rows in parts.items():
             store(folder / f"{table}.jsonl", rows)
-    for name in ("frontier", "diagnose-order"):
+    for name in ("frontier", "diagnose-order", "audit-verl"):
         shutil.copytree(RECORDS / name, tmp_path / name)
     return tmp_path
 
@@ -187,6 +187,9 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     assert said(results, Question.WORTH, "lock") == (
         "lock: GRPO before SRPO: 92%. Resets are probably not worth it here."
     )
+    assert said(results, Question.CREDIT).startswith(
+        "estimators of verl 0.9.1: 4 of 15. In all of 16 worlds verl:rloo, verl:remax, "
+    )
     unseen = said(results, Question.UNSEEN)
     assert "differences: 2 of 5. " in unseen
     assert "(learn: tree, train: sparse)" in unseen
@@ -213,6 +216,10 @@ CHANGES: list[tuple[str, Question, str, Callable[[Row], Row]]] = [
     ("anatomy/accuracy", Question.LOCALIZER, "own failures", lambda r: r | {"estimate": 0.123}),
     ("localize/scores", Question.LOCALIZER, "checked", lambda r: r | {"estimate": 0.77}),
     ("localize/gains", Question.LOCALIZER, "checked", lambda r: r | {"lower": -0.2}),
+    ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"holds": True}),
+    ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"reversed": 0}),
+    ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"worlds": 3}),
+    ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"version": "verl 9.9"}),
     ("diagnose/order", Question.WORTH, "lock", lambda r: r | {"ahead": 0.61}),
     ("diagnose/verdict", Question.WORTH, "lock", lambda r: r | {"sentence": "Nobody knows."}),
     ("diagnose-order/agreement", Question.WORTH, "predictions", lambda r: r | {"kendall": -0.3}),
@@ -286,7 +293,7 @@ def test_refusals_name_the_value_and_the_remedy(
     where = ["--output", str(results)]
     text = refused(capsys, *where, "--runs", "lern")
     assert "runs[0] = 'lern': no such run below" in text
-    assert "choose among anatomy, compare" in text
+    assert "choose among anatomy, audit-verl, compare" in text
     (results / "verify" / "run.json").write_text(
         '{"format": 1, "config": {"type": "TinyModelConfig"}, "seed": 0, "environments": []}'
     )
