@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
 from website.curves import interval
 from website.links import ROOT
@@ -216,7 +217,23 @@ def frontier_misses() -> str:
     return lines(["world", "accuracy of the localiser", "aim", "lead"], rows)
 
 
+def league_prediction() -> str:
+    """How well orders by a predictor agreed with the league's, over all of its worlds."""
+    rows = [
+        [
+            PREDICTORS[row["predictor"]],
+            f"{row['correlation']:.2f} [{row['lower']:.2f}, {row['upper']:.2f}]",
+            str(row["methods"]),
+            str(row["worlds"]),
+        ]
+        for row in read("records/league/agreement.jsonl")
+        if row["world"] is None
+    ]
+    return lines(["methods ordered by", "rank correlation", "methods", "worlds"], rows)
+
+
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
+    "diagnose.md": {"prediction": league_prediction},
     "measurements/training.md": {
         "per rollout": lambda: training_differences("rollouts"),
         "per token": lambda: training_differences("tokens"),

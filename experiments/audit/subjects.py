@@ -127,8 +127,8 @@ def _named(name: str) -> Any:
     if where in ("trl", "verl"):
         return _of_library(where, attribute)
     if not where:
-        near = OURS if nearest(name, OURS) else {**OURS, **METHODS}
-        remedy = f"{choose_among(name, near)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
+        among = tuple(OURS) if nearest(name, OURS) else (*OURS, *METHODS)
+        remedy = f"{choose_among(name, among)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
         raise InvalidInput("estimator", name, "unknown", remedy)
     module = module_of(where)
     if not hasattr(module, attribute):

@@ -3,6 +3,7 @@
 Tables of the run: ``limit`` and ``plan`` (what it takes, said before it starts), ``estimates`` (one
 row per number with its interval), ``summary`` (one row), ``order`` (how sure the predicted order of
 each pair is), ``corrections`` (resets tried beside their controls) and ``verdict`` (sentences).
+With ``--methods`` also ``signals`` and ``ranking`` (see :mod:`experiments.diagnose.ranking`).
 While it is under way the folder ``drawn`` holds what a language model has written so far. With
 ``--validate`` the run ``<name>-validate`` holds ``intervals`` and ``coverage`` (see
 :mod:`experiments.diagnose.validation`), with ``--order`` the run ``<name>-order`` holds
@@ -32,12 +33,19 @@ from experiments.console import give
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.diagnose.cost import Plan, plan, trial, upper_limit
+from experiments.diagnose.ranking import (
+    SignalSpec,
+    ranking_rows,
+    ranking_sentences,
+    signal_rows,
+)
 from experiments.diagnose.unknown import unknown_sentences, why_unknown
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.execution.derived import Compute
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
+from experiments.execution.sweep import sweep
 from experiments.runs.encoding import digest
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -58,6 +66,7 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("diagnose"):
         tables = diagnosed(config, record, console)
+        tables |= ranked(config, record, execution, console)
     give(console, tables)
     show(tables, console)
     console.print(f"records: {record.directory}")
@@ -92,6 +101,23 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
         tables = {table: record.once(table, compute) for table, compute in parts.items()}
     shutil.rmtree(drawn, ignore_errors=True)
     return tables
+
+
+def ranked(
+    config: DiagnoseConfig, record: Run, execution: Execution, console: Console
+) -> dict[str, list[Row]]:
+    """The table of all methods by signal per generated step; none where none is asked for."""
+    methods = config.ranked_methods()
+    if not methods:
+        return {}
+    world, key = config.world_with_localizer().world, _key(config)
+    specs = [SignalSpec(world, m, config.draws, config.seed, _address(config)) for m in methods]
+    console.print(
+        f"{len(methods)} methods are ranked from {config.draws} prompts each.", markup=False
+    )
+    signals = sweep(signal_rows, specs, record, "signals", execution, console)
+    rows = record.once("ranking", lambda: ranking_rows(signals, key.child("rank")), ("signals",))
+    return {"ranking": rows}
 
 
 def _limit(config: DiagnoseConfig, prepared: PreparedWorld) -> str:
@@ -129,7 +155,11 @@ def _diagnosis(
 
 
 def _key(config: DiagnoseConfig) -> Key:
-    return Key.of(config.seed).child("diagnose", config.world or "")
+    return Key.of(config.seed).child(*_address(config))
+
+
+def _address(config: DiagnoseConfig) -> tuple[str, ...]:
+    return "diagnose", config.world or ""
 
 
 def estimate_rows(world: str, found: Diagnosis) -> list[Row]:
@@ -209,6 +239,24 @@ def show(tables: Tables, console: Console) -> None:
     console.print(f"\n{cost['prompts']} prompts, {drawn}, {asked}{took}\n")
     for row in tables["verdict"]:
         console.print(f"- {row['sentence']}", markup=False)
+    if "ranking" in tables:
+        _show_ranking(tables["ranking"], console)
+
+
+def _show_ranking(rows: Sequence[Row], console: Console) -> None:
+    console.print("\nMethods by signal per 1,000 generated steps, before any training")
+    columns = ("rank", "method", "signal", "cosine", "rollouts", "steps")
+    table = Table(*columns, box=None)
+    for row in rows:
+        if row["rank"] is not None:
+            rank = with_ends(row["rank"], row["rank_lower"], row["rank_upper"], ".0f")
+            ends = (row["signal_per_step"], row["lower"], row["upper"])
+            cost = (number(row[name], ".0f") for name in ("rollouts", "steps"))
+            signal, cosine = with_ends(*ends, scale=1000), number(row["cosine"], ".2f")
+            table.add_row(rank, row["method"], signal, cosine, *cost)
+    console.print(table)
+    for sentence in ranking_sentences(rows):
+        console.print(f"- {sentence}", markup=False)
 
 
 def _interval(row: Row) -> str:

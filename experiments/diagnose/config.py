@@ -12,8 +12,11 @@ import tyro
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings
 from cpi_theory.randomness import Key
+from experiments.config import named_values
+from experiments.diagnose.ranking import ALL, RANKED, at_accuracy
 from experiments.execution.progress import Advance
 from experiments.execution.threads import Kind
+from experiments.methods import GroupMethod
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.language import choose as choose_task
 from experiments.worlds.prepared import PreparedWorld
@@ -78,6 +81,9 @@ class DiagnoseConfig:
             often the intervals cover the truth.
         order: instead, compare the predicted order of methods with learning curves, in 18 tabular
             settings or, with `model`, in 12 settings of its arithmetic.
+        methods: also rank these by the signal per generated step of their updates at the base
+            policy of a tabular world: names that `learn` knows, or "all".
+        draws: prompts, for each of which every one of them draws an update.
         repetitions: of the validation.
         curves: seeds per method of the order.
         updates: of each of its learning curves.
@@ -101,6 +107,8 @@ class DiagnoseConfig:
     curves: int = 24
     updates: int = 160
     more: Annotated[tuple[World | LanguageWorld, ...], tyro.conf.Suppress] = ()
+    methods: tuple[str, ...] = field(default=(), metadata={"later": True})
+    draws: int = field(default=1024, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_probability("accuracy", self.accuracy)
@@ -111,12 +119,40 @@ class DiagnoseConfig:
         check_count("repetitions", self.repetitions)
         check_count("curves", self.curves, minimum=2)
         check_count("updates", self.updates)
+        check_count("draws", self.draws, minimum=8)
+        if self.methods:
+            self._check_methods()
         if self.validate and self.order:
             raise InvalidInput("order", True, "validate is set too", "run one after the other")
         if self.model is None:
             self.world_with_localizer()
         else:
             self.language_world()
+
+    def _check_methods(self) -> None:
+        """Refuse a ranking where it would not be made."""
+        if self.model is not None:
+            problem, remedy = "updates of a language model are not drawn", "leave them out"
+            raise InvalidInput("methods", self.methods, problem, remedy)
+        for name in ("validate", "order", "tokens"):
+            if getattr(self, name):
+                problem = f"are ranked in a diagnosis of its own, without {name}"
+                raise InvalidInput("methods", self.methods, problem, f"leave out {name}, or them")
+        self.ranked_methods()
+
+    def ranked_methods(self) -> list[GroupMethod]:
+        """The methods that are ranked, with the accuracy of the world's localiser.
+
+        Raises:
+            InvalidInput: for a name that is unknown or given twice.
+        """
+        if not self.methods:
+            return []
+        names = tuple(RANKED) if self.methods == (ALL,) else self.methods
+        chosen = named_values("methods", names, {**RANKED, **dict.fromkeys([ALL])})
+        if None in chosen:
+            raise InvalidInput("methods", self.methods, "all and more", "give either")
+        return [at_accuracy(name, self.accuracy) for name in names]
 
     @property
     def computes(self) -> Kind:

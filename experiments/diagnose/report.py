@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from experiments.diagnose.ranking import ranking_sentences
 from experiments.diagnose.unknown import unknown_sentences
 from experiments.diagnose.verdict import coverage_sentence, order_sentences
 from experiments.documents.document import (
@@ -13,6 +16,7 @@ from experiments.documents.document import (
     Question,
     Verdicts,
 )
+from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import need, one
 
@@ -41,6 +45,22 @@ def diagnose_section(run: Run) -> list[Block]:
             "Every number of the diagnosis that is known.",
         ),
         *map(Paragraph, unknown_sentences(estimates)),
+        *(_ranking(run.read("ranking")) if run.has("ranking") else ()),
+    ]
+
+
+def _ranking(rows: Sequence[Row]) -> list[Block]:
+    signal = ("signal_per_step", "lower", "upper")
+    ranks = ("method", "rank", "rank_lower", "rank_upper", "first")
+    return [
+        Heading("All methods, by the signal of their updates", 3),
+        Verdicts(tuple(ranking_sentences(rows))),
+        DataTable.of(
+            rows,
+            (*ranks, *signal, "cosine", "rollouts", "steps", "problem"),
+            "Signal-to-noise ratio of an update over the steps that it takes, at the base policy; "
+            "`cosine` is that of the mean update and the gradient of J.",
+        ),
     ]
 
 

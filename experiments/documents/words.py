@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as a sentence has them: "a", "a and b", "a, b and c"."""
+    """Names as a sentence has them: "a", "a and b", "a, b and c"; those with a comma in quotes."""
+    names = [f'"{name}"' if "," in name else name for name in names]
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
