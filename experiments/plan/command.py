@@ -7,6 +7,7 @@ each of which is printed and can be set.
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from rich.console import Console
@@ -32,11 +33,36 @@ def run(config: PlanConfig, _output: Path, execution: Execution, console: Consol
     if config.file == Path():
         remedy = "cpi-resets plan FILE.toml, with settings of train"
         raise InvalidInput("file", None, "no settings are named", remedy)
-    plan = make_plan(load_config(TrainConfig, config.file), config, execution.threads)
+    plan = make_plan(_settings(config.file), config, execution.threads)
     give(console, {"plan": plan.row()})
     print_plan(plan, console)
     plan.check_fits()
     return 0
+
+
+def _settings(file: Path) -> TrainConfig:
+    """The settings of a file.
+
+    Raises:
+        InvalidInput: it holds others, of a league for instance, whose tokens need no plan.
+    """
+    try:
+        return load_config(TrainConfig, file)
+    except InvalidInput as error:
+        tokens = _budget_of_a_league(file)
+        if tokens is None:
+            raise
+        problem = f"has settings of league: each method samples {tokens:,} tokens a world and seed"
+        remedy = "multiply these, or plan settings of train with budget.tokens"
+        raise InvalidInput("file", str(file), problem, remedy) from error
+
+
+def _budget_of_a_league(file: Path) -> int | None:
+    try:
+        budget = tomllib.loads(file.read_bytes().decode()).get("budget")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None
+    return budget if isinstance(budget, int) else None
 
 
 def print_plan(plan: Plan, console: Console) -> None:

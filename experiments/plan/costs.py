@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from cpi_theory.algorithms.frontier import FrontierGRPO
@@ -37,6 +38,7 @@ class Cost:
     """What a run takes.
 
     Attributes:
+        updates: of the run.
         rollouts: drawn for learning.
         localizations: replies about failures.
         generated: tokens sampled for learning, localisations included.
@@ -45,6 +47,7 @@ class Cost:
         seconds: by phase.
     """
 
+    updates: Amount
     rollouts: Amount
     localizations: Amount
     generated: Amount
@@ -91,26 +94,59 @@ class Costing:
 
     def cost(self) -> Cost:
         """All of it."""
-        budget, found, votes = self.spec.budget, self.draws, replies_per_failure(self.spec)
-        batches = budget.updates * budget.prompts
-        rollout, limit, kept = self.lengths.rollout, self.lengths.limit, self.kept
-        replies = found.localizations.times(votes, votes)
-        written = (
-            found.whole.times(rollout, limit)
-            + found.suffixes.times(rollout * (1 - kept), 0)  # among those that are whole at most
-            + replies.times(self.lengths.reply, self.lengths.longest_reply)
-        )
+        found, lengths, updates = self.draws, self.lengths, self.updates
+        rows = Amount(self._learned(), self._rows() * lengths.limit)
+        drawn = Amount(found.whole.expected + found.suffixes.expected, found.whole.most)
         return Cost(
-            Amount(
-                batches * (found.whole.expected + found.suffixes.expected),
-                batches * found.whole.most,
-            ),
-            replies.times(batches, batches),
-            written.times(batches, batches),
-            Amount(batches * self._learned(), batches * self._rows() * limit),
-            self._evaluations() * rollout,
+            updates,
+            self._all(drawn),
+            self._all(self._replies),
+            self._all(self._written),
+            rows.times(updates.expected, updates.most).times(*2 * (self.spec.budget.prompts,)),
+            self._evaluations() * lengths.rollout,
             self._seconds(),
         )
+
+    @property
+    def _replies(self) -> Amount:
+        """Replies about failures, for a prompt."""
+        votes = replies_per_failure(self.spec)
+        return self.draws.localizations.times(votes, votes)
+
+    @property
+    def _written(self) -> Amount:
+        """Tokens sampled for a prompt, localisations included."""
+        found, lengths = self.draws, self.lengths
+        suffix = lengths.rollout * (1 - self.kept)
+        return (
+            found.whole.times(lengths.rollout, lengths.limit)
+            + found.suffixes.times(suffix, 0)  # among those that are whole at most
+            + self._replies.times(lengths.reply, lengths.longest_reply)
+        )
+
+    @property
+    def updates(self) -> Amount:
+        """Updates of the run: those of the settings, or fewer where its tokens end before.
+
+        An update begins as long as fewer tokens than the budget have been sampled, however few
+        each of them takes: at most, all of them are made.
+        """
+        budget = self.spec.budget
+        each = budget.prompts * self._written.expected
+        if budget.tokens is None or not each:
+            return Amount(budget.updates, budget.updates)
+        return Amount(min(budget.updates, math.ceil(budget.tokens / each)), budget.updates)
+
+    def _all(self, each: Amount) -> Amount:
+        """Of all updates what a prompt takes, each of which is a token at least, or a token.
+
+        The last update begins with one token less than the budget at most.
+        """
+        prompts, limit = self.spec.budget.prompts, self.spec.budget.tokens
+        whole = each.times(*2 * (prompts,)).times(self.updates.expected, self.updates.most)
+        if limit is None:
+            return whole
+        return Amount(whole.expected, min(whole.most, limit - 1 + prompts * each.most))
 
     def _rows(self) -> int:
         return self.spec.method.algorithm.rows_per_prompt
@@ -139,21 +175,20 @@ class Costing:
         return (self._points() + 2) * self.spec.budget.held_out
 
     def _points(self) -> int:
-        budget = self.spec.budget
-        return 1 + -(-budget.updates // budget.every)
+        return 1 + math.ceil(self.updates.expected / self.spec.budget.every)
 
     def _seconds(self) -> Seconds:
         budget, setup, lengths = self.spec.budget, self.setup, self.lengths
-        points = self._points()
+        points, updates = self._points(), self.updates.expected
         one = setup.sampling_seconds(
             budget.held_out, budget.held_out, lengths.prompt, lengths.rollout, lengths.longest
         )
         return Seconds(
-            sampling=budget.updates * self._sampling(),
-            localisation=budget.updates * self._localising(),
-            learning=budget.updates * self._learning(),
+            sampling=updates * self._sampling(),
+            localisation=updates * self._localising(),
+            learning=updates * self._learning(),
             evaluation=(points + 2) * one,
-            hand_over=(budget.updates + points) * setup.hand_over_seconds(),
+            hand_over=(updates + points) * setup.hand_over_seconds(),
         )
 
     def _sampling(self) -> float:

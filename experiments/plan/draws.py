@@ -10,6 +10,7 @@ from math import comb
 from cpi_theory.algorithms.adaptive import AdaptiveFrontier
 from cpi_theory.algorithms.frontier import FrontierGRPO
 from cpi_theory.algorithms.grpo import GRPO
+from cpi_theory.algorithms.relabelling import GiGPO, LambdaGRPO
 from cpi_theory.algorithms.reset_grpo import ResetGRPO
 from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.budget import Amount
@@ -65,6 +66,13 @@ def _(algorithm: GRPO, passes: float, named: float) -> Draws:
     del passes, named  # it draws the same whatever comes of it
     count, none = algorithm.rollouts, Amount(0, 0)
     return Draws(Amount(count, count), none, none, count, 0, count)
+
+
+@draws.register(LambdaGRPO)
+@draws.register(GiGPO)
+def _(algorithm: LambdaGRPO | GiGPO, passes: float, named: float) -> Draws:
+    # They give other credit to what GRPO draws.
+    return draws(GRPO(algorithm.rollouts), passes, named)
 
 
 @draws.register(FrontierGRPO)

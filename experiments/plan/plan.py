@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -85,7 +85,10 @@ class Plan:
         return found
 
     def row(self) -> dict[str, Any]:
-        """All of it as JSON can hold it; hours and counts of a method are those of all its runs."""
+        """All of it as JSON can hold it; hours and counts of a method are those of all its runs.
+
+        But for `updates`, which are those of one.
+        """
         amounts = ("rollouts", "localizations", "generated", "learned")
         return {
             "name": self.name,
@@ -102,6 +105,7 @@ class Plan:
                     "world": one.world,
                     "method": one.method,
                     "runs": one.runs,
+                    "updates": asdict(one.cost.updates),
                     **{a: asdict(getattr(one.cost, a).times(one.runs, one.runs)) for a in amounts},
                     "evaluated": one.runs * one.cost.evaluated,
                     "hours": {p: one.runs * getattr(one.cost.seconds, p) / 3600 for p in PHASES},
@@ -157,7 +161,7 @@ def make_plan(train: TrainConfig, config: PlanConfig, threads: int = 0) -> Plan:
         setup.peak(memory),
         longest,
         stored,
-        (*told, *_assumptions(assume, lengths)),
+        (*told, *_assumptions(assume, lengths), *_ends(train, planned)),
         tuple(_unknown(first, device, counted.values())),
     )
 
@@ -193,6 +197,18 @@ def _assumptions(assume: Assumptions, lengths: Mapping[str, Lengths]) -> list[st
     for world, one in lengths.items():
         told += [f"{world}: {words}" for words in one.words]
     return told
+
+
+def _ends(train: TrainConfig, planned: Sequence[Planned]) -> list[str]:
+    """Where runs end, if they have a budget of tokens."""
+    if train.budget.tokens is None:
+        return []
+    return [
+        f"{one.world}, {one.method}: about {one.cost.updates.expected:,.0f} of at most "
+        f"{train.budget.updates:,} updates, where {train.budget.tokens:,} tokens are spent or the "
+        "updates end"
+        for one in planned
+    ]
 
 
 def _unknown(first: TrainSpec, device: Device, runs: Any) -> list[str]:

@@ -11,7 +11,14 @@ from cpi_theory.checks import check_count
 from experiments.config import named_values
 from experiments.execution.threads import Kind
 from experiments.methods import TRAINED, MethodVariant, choose_methods
-from experiments.train.spec import Engine, KeptRollouts, TrainBudget, TrainSpec, TrlOptions
+from experiments.train.spec import (
+    Engine,
+    KeptRollouts,
+    Rehearsal,
+    TrainBudget,
+    TrainSpec,
+    TrlOptions,
+)
 from experiments.worlds.language import LanguageWorld, choose
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.sampling.settings import SamplerSettings
@@ -46,6 +53,8 @@ class TrainConfig:
             refused where a number is given.
         rollouts: which rollouts are stored for `explore`: by default those of eight prompts at
             every evaluation, of the first seed.
+        rehearsal: localisations that are learned beside the groups, so that a localiser that shares
+            the policy's weights does not get worse; none by default.
         resamples: bootstrap resamples.
         more: further worlds, in configuration files only.
         more_methods: further methods, in configuration files only: group sizes, layouts and rules
@@ -73,6 +82,7 @@ class TrainConfig:
         default=(), metadata={"later": True}
     )
     rollouts: KeptRollouts = field(default_factory=KeptRollouts, metadata={"later": True})
+    rehearsal: Rehearsal = field(default_factory=Rehearsal, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds)
@@ -106,6 +116,7 @@ class TrainConfig:
                 self.engine,
                 self.trl,
                 self.rollouts if seed < self.seed + self.rollouts.seeds else None,
+                self.rehearsal,
             )
             for world in choose("worlds", self.worlds, self.more)
             for seed in range(

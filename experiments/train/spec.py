@@ -157,6 +157,31 @@ class KeptRollouts:
 
 
 @dataclass(frozen=True)
+class Rehearsal:
+    """Localisations that are learned beside the groups, so that the model's own localiser stays.
+
+    They take nothing of the budget: what they teach is counted neither as a rollout nor as a
+    sampled token. Of the engine "lean" alone.
+
+    Attributes:
+        source: "none"; "exercises": fresh ones, as the warm start of the tiny model had, with exact
+            labels; "resets": the model's own answers of the same update, of those failures from
+            whose named step a rollout succeeded, which needs no labels.
+        rows: of an update, at most.
+        weight: of each token of a reply, beside the advantages of sampled tokens.
+    """
+
+    source: Literal["none", "exercises", "resets"] = "none"
+    rows: int = 8
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("rehearsal.source", self.source, ("none", "exercises", "resets"))
+        check_count("rehearsal.rows", self.rows)
+        check_in_range("rehearsal.weight", self.weight, 1e-6, 1000)
+
+
+@dataclass(frozen=True)
 class TrainSpec:
     """What one training run depends on.
 
@@ -168,6 +193,7 @@ class TrainSpec:
         engine: what takes the updates.
         trl: of that engine.
         kept: the rollouts of this training that are stored; None: none.
+        rehearsal: localisations that are learned beside the groups.
     """
 
     world: LanguageWorld
@@ -181,12 +207,17 @@ class TrainSpec:
     engine: Engine = "lean"
     trl: TrlOptions = field(default_factory=TrlOptions)
     kept: KeptRollouts | None = field(default=None, metadata={"later": True})
+    rehearsal: Rehearsal = field(default_factory=Rehearsal, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_corrected(self.sampler, self.model, self.optimizer, self.loss)
         if self.engine == "trl" and self.budget.tokens is not None:
             problem = "TRL counts updates alone"
             raise InvalidInput("budget.tokens", self.budget.tokens, problem, 'set engine = "lean"')
+        if self.engine == "trl" and self.rehearsal.source != "none":
+            problem = "TRL learns from groups alone"
+            remedy = 'leave it out, or set engine = "lean"'
+            raise InvalidInput("rehearsal.source", self.rehearsal.source, problem, remedy)
         if self.kept is not None and self.kept.signal and self.engine != "lean":
             problem = f"the engine {self.engine} has learned before anybody can look"
             remedy = 'leave it out, or set engine = "lean"'

@@ -34,6 +34,7 @@ from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
 from experiments.train.keeping import Texts, keep_rows
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
+from experiments.train.rehearsal import rehearsing
 from experiments.train.spec import (
     Checkpoints,
     TrainSpec,
@@ -193,6 +194,7 @@ class Training:
         watched: its method's algorithm, with what it has concluded so far; what it saw is
             there to be kept, where anything is.
         kept: records of the rollouts of the last update, where they are to be kept.
+        rehearsal: where localisations come from that are learned beside the groups; None: none are.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
@@ -209,7 +211,11 @@ class Training:
             spec.world, spec.model, budget.temperature, spec.seed, spec.sampler, top_p=budget.top_p
         )
         hard_places = getattr(world.simulator.task, "hard_places", None)
-        self.meter = MeteredLocalizer(_localizer(spec, world), world.oracle, hard_places)
+        named = _localizer(spec, world)
+        named, self.rehearsal = rehearsing(
+            spec, world.simulator.task, named, world.simulator.vocabulary
+        )
+        self.meter = MeteredLocalizer(named, world.oracle, hard_places)
         self.simulator = world.with_localizer(self.meter)
         self.model, self.problems = world.model, world.problems
         self._account = Account(more=dict.fromkeys(_TOKENS, 0) | {"seconds": 0.0})
@@ -258,8 +264,15 @@ class Training:
         )
         rows = training_rows(collection)
         self._look_at(update, rows)
+        rows += self._rehearsed(update, collection)
         self.learned(update, collection, self.trainer.step(rows))
         return collection
+
+    def _rehearsed(self, update: int, collection: Collection) -> list[TrainingRow]:
+        """Localisations that are learned beside the groups of an update."""
+        if self.rehearsal is None:
+            return []
+        return self.rehearsal.rows(collection, self.key.child("rehearsal", update))
 
     def _look_at(self, update: int, rows: Sequence[TrainingRow]) -> None:
         """Measure what the advantages will pull at, under the weights that sampled.

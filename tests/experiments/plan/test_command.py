@@ -65,6 +65,43 @@ def test_twice_the_updates_are_twice_the_work(tmp_path, capsys):
     assert [m["runs"] for m in once["methods"]] == [2, 2]
 
 
+def test_a_budget_of_tokens_ends_runs_before_their_updates(tmp_path, capsys):
+    text = TINY + "[budget]\nupdates = 1000\nprompts = 4\nevery = 5\n"
+    assumed = ("--assume.tokens", "50", "--assume.reply", "30", "--assume.pass-rate", "0.5")
+    plan, _ = planned(capsys, written(tmp_path, text + "tokens = 16000\n"), *assumed)
+    grpo, srpo = plan["methods"]
+    # 4 prompts x 8 rollouts x 50 tokens are 1,600 an update: the tenth spends the budget.
+    assert grpo["updates"] == {"expected": 10, "most": 1000}
+    assert grpo["generated"]["expected"] == 2 * 16_000
+    # The last update begins with 15,999 tokens at most, of rollouts as long as they may be.
+    limit = grpo["generated"]["most"] / 2 - 15_999
+    assert limit % 32 == 0
+    assert limit / 32 >= 50
+    # Suffixes are shorter, and localisations are tokens too: more updates for as many tokens.
+    assert srpo["updates"]["expected"] > 10
+    each = srpo["generated"]["expected"] / 2 / srpo["updates"]["expected"]
+    assert (srpo["updates"]["expected"] - 1) * each < 16_000 <= srpo["updates"]["expected"] * each
+    assert any("natural, GRPO: about 10 of at most 1,000" in line for line in plan["assumptions"])
+    free, _ = planned(capsys, written(tmp_path, text.replace("1000", "10")), *assumed)
+    assert free["methods"][0]["hours"] == grpo["hours"]
+    assert not any("tokens are spent" in line for line in free["assumptions"])
+    never, _ = planned(capsys, written(tmp_path, text + "tokens = 9000000000\n"), *assumed)
+    assert never["methods"][0]["updates"] == {"expected": 1000, "most": 1000}
+
+
+def test_settings_of_a_league_are_refused_with_what_they_sample(capsys):
+    league = FOLDER.parent / "league" / "tiny.toml"
+    _, said = planned_wrong(capsys, league)
+    assert "has settings of league: each method samples 120,000 tokens a world and seed" in said
+
+
+def planned_wrong(capsys, *arguments):
+    """What is said of mistakes, where there is no plan."""
+    assert main(["plan", *map(str, arguments)]) == 2
+    said = capsys.readouterr()
+    return said.out, said.err
+
+
 def test_rates_are_a_users_to_set(tmp_path, capsys):
     file = FOLDER / f"{OLMO}.toml"
     slow, _ = planned(capsys, file, "--rates.learning", "100")

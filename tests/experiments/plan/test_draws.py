@@ -60,6 +60,7 @@ ALGORITHMS = {
     "Frontier": FrontierGRPO(parent=1),
     "any": FAMILY["RRPO, any"],
     "adaptive": AdaptiveFrontier(FrontierGRPO(parent=1)),
+    "relabelled": FAMILY["GiGPO"],
 }
 
 
