@@ -47,7 +47,9 @@ audit-peers: $(VERL) $(DEV)
 	$(BIN)/cpi-resets audit --estimators trl --name audit-trl --worlds choice "two difficulties" \
 		"shared parameters" "go on or stop" "paid on the way" "sure or risky" lock "three steps" \
 		|| test $$? -eq 1
+	$(BIN)/cpi-resets audit --config experiments/configs/audit/methods.toml || test $$? -eq 1
 	$(BIN)/python docs/audit.py results
+	$(BIN)/python -m website --update
 
 # The site of docs/, as build/site; a warning of mkdocs is an error.
 docs: $(DOCS) $(DEV)

@@ -1,7 +1,7 @@
 """Write the table of docs/audit.md from the records of audits.
 
 python docs/audit.py [RESULTS]: from docs/records, or from the runs audit-* below RESULTS, whose
-records are copied there first.
+records are copied there first, those of audit-methods too, which docs/methods.md has a table of.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from experiments.audit.summary import worst_on_outcomes
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RECORDS = ROOT / "docs" / "audit.md", ROOT / "docs" / "records"
 RUNS = ("audit-ours", "audit-trl", "audit-verl")
+COPIED = (*RUNS, "audit-methods")
 KEPT = ("run.json", "summary.jsonl", "trials.jsonl")
 MADE = "made.json"
 BEGIN, END = "<!-- table of docs/audit.py -->", "<!-- end of the table -->"
@@ -96,8 +97,10 @@ def page() -> str:
 
 def main() -> None:
     """Copy records if a folder of runs is given, then write the page."""
-    for run in RUNS if len(sys.argv) > 1 else ():
+    for run in COPIED if len(sys.argv) > 1 else ():
         made = Path(sys.argv[1]) / run
+        if not made.is_dir():
+            continue
         (RECORDS / run).mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             if (made / name).exists():

@@ -9,9 +9,11 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, geometric_mean
 from typing import Any
 
+from cpi_theory.audit.worlds import small_worlds
+from experiments.audit.summary import MEANING
 from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
 from website.curves import interval
@@ -232,8 +234,45 @@ def league_prediction() -> str:
     return lines(["methods ordered by", "rank correlation", "methods", "worlds"], rows)
 
 
+def methods_audited() -> str:
+    """What the audit says of each method: which objective, how noisy its updates are, its cost."""
+    summary = read("records/audit-methods/summary.jsonl")
+    trials = select(read("records/audit-methods/trials.jsonl"), kind="world")
+    told = [row for row in trials if (row["signal_per_step"] or 0) > 0]
+    methods = [row["estimator"] for row in summary]
+    shared = [
+        world
+        for world in distinct(trials, "world")
+        if {row["estimator"] for row in select(told, world=world)} == set(methods)
+    ]
+    rows = []
+    for row in summary:
+        own = [r for r in select(told, estimator=row["estimator"]) if r["world"] in shared]
+        signal = geometric_mean(r["signal_per_step"] * r["steps"] for r in own)
+        each = geometric_mean(r["signal_per_step"] for r in own)
+        prompts = [len(_WORLDS[r["world"]].starts) for r in own]
+        costs = ([r[name] / n for r, n in zip(own, prompts, strict=True)] for name in _COSTS)
+        rows.append(
+            [
+                row["estimator"],
+                MEANING[row["verdict"]].removeprefix("follows "),
+                f"{row['lowest_cosine']:.3f}",
+                f"{1 / signal:.2f}",
+                *(f"{fmean(cost):.1f}" for cost in costs),
+                f"{1000 * each:.0f}",
+            ]
+        )
+    head = ("method", "follows", "lowest cosine", "variance", *_COSTS, "signal per 1,000 steps")
+    return lines(head, rows)
+
+
+_COSTS = ("rollouts", "steps")
+_WORLDS = {world.name: world for world in small_worlds()}
+
+
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "diagnose.md": {"prediction": league_prediction},
+    "methods.md": {"audited": methods_audited},
     "measurements/training.md": {
         "per rollout": lambda: training_differences("rollouts"),
         "per token": lambda: training_differences("tokens"),

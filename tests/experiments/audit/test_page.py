@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.audit.subjects import METHODS
+
 FOLDER = Path(__file__).resolve().parents[3] / "docs"
 
 
@@ -20,6 +22,19 @@ def page():
 
 def test_the_page_is_up_to_date(page):
     assert page.page() == page.PAGE.read_text(), "run python docs/audit.py"
+
+
+def test_records_of_the_methods_hold_what_is_known_of_them(page):
+    found = {row["estimator"]: row for row in page.rows("audit-methods")}
+    assert set(found) == set(METHODS)
+    for name in ("RLOO", "VinePPO", "SPO-chain"):
+        assert found[name]["verdict"] == "unbiased"
+    for name in ("VPPO", "CAPO"):  # a localiser's word is no advantage
+        assert found[name]["verdict"] == "biased"
+    # (n - 1) / n of groups of eight, and of three siblings.
+    low, high = found["Dr. GRPO"]["scale_low"], found["Dr. GRPO"]["scale_high"]
+    assert low < 7 / 8 < high
+    assert found["SPO-tree"]["scale_low"] == pytest.approx(2 / 3)
 
 
 def test_records_hold_every_estimator_and_the_known_verdicts(page):
