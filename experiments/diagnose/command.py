@@ -249,7 +249,7 @@ def _show_ranking(rows: Sequence[Row], console: Console) -> None:
     table = Table(*columns, box=None)
     for row in rows:
         if row["rank"] is not None:
-            rank = with_ends(row["rank"], row["rank_lower"], row["rank_upper"], ".0f")
+            rank = with_ends(row["rank"], row["rank_lower"], row["rank_upper"])
             ends = (row["signal_per_step"], row["lower"], row["upper"])
             cost = (number(row[name], ".0f") for name in ("rollouts", "steps"))
             signal, cosine = with_ends(*ends, scale=1000), number(row["cosine"], ".2f")

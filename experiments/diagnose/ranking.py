@@ -159,7 +159,7 @@ _CAVEAT = (
 def _plain(ranked: Sequence[Row]) -> list[str]:
     for row in ranked:
         if row["method"] == "GRPO" and row is not ranked[0]:
-            place = with_ends(row["rank"], row["rank_lower"], row["rank_upper"], ".0f")
+            place = with_ends(row["rank"], row["rank_lower"], row["rank_upper"])
             ahead = ranked[0]["signal_per_step"], row["signal_per_step"]
             times = f", with 1/{ahead[0] / ahead[1]:.1f} of that signal" if row["lower"] > 0 else ""
             return [f"GRPO is at rank {place}{times}."]
