@@ -118,7 +118,7 @@ def following_sentence(rows: Sequence[Row], claim: str) -> str:
         for verdict in ORDER
         if verdict in others
     ]
-    return f"{text}; of the others, at their worst, {listed(parts)}{_wrong_way(rows)}."
+    return f"{text}; of the others, at their worst, {'; '.join(parts)}{_wrong_way(rows)}."
 
 
 def _wrong_way(rows: Sequence[Row]) -> str:
