@@ -3,8 +3,8 @@
 Nothing is simulated here. Figures and sections whose records are not there, or not all of them, are
 left out and named. With ``--watch`` the page is written again and again while runs are under way.
 
-Pages ``explore.html`` are linked from it at its top: one in the report's own folder, and those in the
-folders of runs, which the sections of these runs link, too.
+Pages ``explore.html`` are linked from it at its top: one in the report's own folder, and those in
+the folders of runs, which the sections of these runs link, too.
 """
 
 from __future__ import annotations

@@ -120,9 +120,7 @@ def results(tmp_path: Path) -> Path:
             {
                 "summary": [{"world": "lock"}],
                 "verdict": [{"sentence": "Resets are probably not worth it here."}],
-                "order": [
-                    {"first": "GRPO", "second": "SRPO", "ahead": 0.92, "confidence": 0.71}
-                ],
+                "order": [{"first": "GRPO", "second": "SRPO", "ahead": 0.92, "confidence": 0.71}],
             },
         ),
     }
@@ -198,7 +196,10 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     unseen = said(results, Question.UNSEEN)
     assert "differences: 2 of 5. " in unseen
     assert "(learn: tree, train: sparse)" in unseen
-    assert "at the fewest: 3 seeds. The fewest that methods are compared on: train: sparse (3)." in unseen
+    assert (
+        "at the fewest: 3 seeds. The fewest that methods are compared on: train: sparse (3)."
+        in unseen
+    )
     assert "tiny (anatomy, train" in unseen or "tiny (train, anatomy" in unseen
     assert "on cpu, cuda alone" in unseen
     assert "There is no run of league, evaluate, diagnose-validate." in unseen
