@@ -31,7 +31,8 @@ def unseen(shown: Sequence[Shown], left_out: Sequence[str]) -> tuple[Answer, ...
     found = [*_undecided(pairs), *_few_seeds(pairs), *_models(shown), *_without(shown)]
     if left_out:
         text = f"{'; '.join(left_out)}."
-        found.append(_answer("left out", f"{len(left_out)} parts", text))
+        parts = f"{len(left_out)} part{'s' * (len(left_out) != 1)}"
+        found.append(_answer("left out", parts, text))
     return tuple(found)
 
 
