@@ -117,7 +117,7 @@ lock: $(RUNTIME)
 # Each environment is brought up to date when the declared or the pinned versions change.
 $(RUNTIME): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llm]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[llm,test]'
 	touch $@
 
 $(DEV): $(RUNTIME)

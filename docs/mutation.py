@@ -1,19 +1,25 @@
-"""Write docs/measurements/mutation.md: what `cpi-resets verify --mutate` notices.
+"""Write docs/measurements/mutation.md: what `cpi-resets verify --mutate` notices, what tests run.
 
 python docs/mutation.py [RUN]: from docs/measurements/mutation.jsonl, or from the run in that
 folder, such as results/verify-mutants, which is counted into that file first.
+
+python docs/mutation.py --coverage: first runs the tests of the bounds and counts the lines and
+branches of the bounds that they run into docs/measurements/coverage.jsonl.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "measurements"
 PAGE, RECORD = FOLDER / "mutation.md", FOLDER / "mutation.jsonl"
+COVERAGE = FOLDER / "coverage.jsonl"
 
 VERDICTS = ("false", "breaks", "loose", "equivalent", "sharper")
 NOTICED = ("false", "breaks", "loose")
@@ -77,12 +83,55 @@ def page() -> str:
             for row in rows
         ),
     ]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return "\n".join(line.rstrip() for line in [*lines, "", *coverage()]) + "\n"
+
+
+def measured() -> dict[str, Any]:
+    """What coverage.py says of the bounds after their own tests, lines and branches."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "coverage.json"
+        tests = ["pytest", "-q", "-p", "no:cacheprovider", "tests/cpi_theory/bounds"]
+        what = ["--cov=cpi_theory.bounds", "--cov-branch", "--cov-fail-under=0"]
+        command = [sys.executable, "-m", *tests, *what, f"--cov-report=json:{file}"]
+        subprocess.run(command, cwd=FOLDER.parents[1], check=True)
+        document: dict[str, Any] = json.loads(file.read_text())
+    return document
+
+
+def covered(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row per file of a document of coverage.py."""
+    counts = ("num_statements", "covered_lines", "num_branches", "covered_branches")
+    names = ("lines", "lines_run", "branches", "branches_run")
+    return [
+        {"file": file, **{n: found["summary"][c] for n, c in zip(names, counts, strict=True)}}
+        for file, found in sorted(document["files"].items())
+    ]
+
+
+def coverage() -> list[str]:
+    """The section on lines and branches that tests run."""
+    rows = [json.loads(line) for line in COVERAGE.read_text().splitlines()]
+
+    def share(name: str) -> str:
+        run, there = total(rows, f"{name}_run"), total(rows, name)
+        return f"{run:,} of {there:,} {name} ({100 * run / there:.1f} %)"
+
+    return [
+        "## Which lines of the bounds their tests run",
+        "",
+        f"`tests/cpi_theory/bounds` alone runs {share('lines')} and {share('branches')} of the "
+        f"{len(rows)} files in `cpi_theory/bounds`, measured again by `python docs/mutation.py "
+        "--coverage`. Of all packages `make test COVERAGE=1` prints the coverage, and fails below "
+        "the gate in `pyproject.toml`.",
+    ]
 
 
 def main() -> None:
-    """Count a run, if one is named, and write the page."""
-    if len(sys.argv) > 1:
+    """Measure or count what is asked for, and write the page."""
+    if sys.argv[1:] == ["--coverage"]:
+        rows = covered(measured())
+        COVERAGE.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif len(sys.argv) > 1:
         rows = counted(Path(sys.argv[1]))
         RECORD.write_text("".join(json.dumps(row) + "\n" for row in rows))
     PAGE.write_text(page())

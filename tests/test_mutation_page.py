@@ -29,6 +29,24 @@ def test_every_bound_is_in_the_record_and_none_that_is_attained_has_a_hole():
     assert all(row["sharper"] == 0 for row in rows if row["attained"])
 
 
+def test_every_file_of_the_bounds_is_in_the_coverage():
+    module = load()
+    rows = [json.loads(line) for line in module.COVERAGE.read_text().splitlines()]
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / "cpi_theory/bounds").glob("*.py")}
+    assert {row["file"] for row in rows} == files, "run python docs/mutation.py --coverage"
+
+
+def test_coverage_is_counted(tmp_path, monkeypatch):
+    module = load()
+    counts = {"num_statements": 20, "covered_lines": 19, "num_branches": 4, "covered_branches": 1}
+    rows = module.covered({"files": {"b.py": {"summary": counts}, "a.py": {"summary": counts}}})
+    assert [row["file"] for row in rows] == ["a.py", "b.py"]
+    monkeypatch.setattr(module, "COVERAGE", tmp_path / "record.jsonl")
+    module.COVERAGE.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = "\n".join(module.coverage())
+    assert "38 of 40 lines (95.0 %) and 2 of 8 branches (25.0 %) of the 2 files" in said
+
+
 def test_a_run_is_counted(tmp_path, monkeypatch):
     module = load()
     mutants = [

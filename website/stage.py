@@ -20,6 +20,9 @@ SPECIAL = {
 }
 """Files outside of docs/ that are pages of the site, and a folder that has become pages."""
 
+STATIC = ROOT / "website" / "static"
+"""The style of the site, and what its search needs where pages are opened from disk."""
+
 _SHOWN = 60_000
 """Characters of a linked file that its page shows."""
 
@@ -92,6 +95,7 @@ def stage(folder: Path) -> int:
     """
     shutil.rmtree(folder, ignore_errors=True)
     found = pages()
+    shutil.copytree(STATIC, folder / STATIC.name)
     written: set[str] = set()
     linked: dict[str, None] = {}
     for path, text in found.items():

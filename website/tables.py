@@ -5,22 +5,18 @@ A page marks the place of a table by two comments; what stands between them is m
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, geometric_mean
-from typing import Any
 
 from cpi_theory.audit.worlds import small_worlds
 from experiments.audit.summary import MEANING
 from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
+from website import planned, trust
 from website.curves import interval
-from website.links import ROOT
-
-DOCS = ROOT / "docs"
-Row = dict[str, Any]
+from website.stored import DOCS, Row, lines, read
 
 _NAMES = {"ORACLE": "SRPO, exact step checker"}
 _TRAINED = {
@@ -30,17 +26,6 @@ _TRAINED = {
     "EntropyReset": "EntropyReset, the first line that it was unsure of",
     "Frontier": "Frontier",
 }
-
-
-def read(path: str) -> list[Row]:
-    """The rows of a file below docs/."""
-    return [json.loads(line) for line in (DOCS / path).read_text().splitlines()]
-
-
-def lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    cells = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(row)} |".replace("|  |", "| |") for row in cells)
 
 
 def training_differences(axis: str) -> str:
@@ -280,6 +265,8 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "measurements/smollm2.md": {"passes": smollm2_passes, "differences": smollm2_differences},
     "measurements/frontier.md": {"cells": frontier_cells, "variants": frontier_variants},
+    "measurements/diagnose.md": trust.TABLES,
+    "plan.md": planned.TABLES,
     "limits.md": {
         "goals": missed_goals,
         "not shown": not_shown,

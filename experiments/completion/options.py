@@ -85,8 +85,8 @@ def _option(action: argparse.Action, names: Mapping[str, Sequence[str]]) -> Opti
 
 def _words(text: str | None) -> str:
     """The first few words of a help text."""
-    whole = " ".join((text or "").partition(" (default")[0].split())
-    first = re.split(r"(?<=[a-z])[.:;] ", whole)[0].rstrip(".")
+    whole = " ".join((text or "").partition("(default")[0].split())
+    first = re.split(r"(?<=[a-z])(?<!e\.g)[.:;] ", whole)[0].rstrip(".")
     return first if len(first) <= _LONGEST else first[: _LONGEST - 3].rsplit(" ", 1)[0] + "..."
 
 
@@ -94,11 +94,13 @@ def _names(command: str) -> dict[str, Sequence[str]]:
     """Names that options of a command stand for, where they are in tables of ours."""
     from cpi_theory.audit.worlds import small_worlds
     from experiments.audit.subjects import OURS
-    from experiments.methods import LANGUAGE_METHODS, TABULAR_METHODS
+    from experiments.frontier.worlds import TREES
+    from experiments.methods import ALGORITHMS, LANGUAGE_METHODS, TABULAR_METHODS, GroupMethod
     from experiments.worlds.language import WORLDS as LANGUAGE
     from experiments.worlds.named_localizers import LOCALIZERS
     from experiments.worlds.tabular import WORLDS as TABULAR
 
+    playing = [name for name, one in TABULAR_METHODS.items() if isinstance(one, GroupMethod)]
     audited: dict[str, Sequence[str]] = {
         "estimators": ("ours", "trl", "verl", *OURS),
         "worlds": [world.name for world in small_worlds()],
@@ -106,6 +108,8 @@ def _names(command: str) -> dict[str, Sequence[str]]:
     tables: dict[str, dict[str, Sequence[str]]] = {
         "audit": audited,
         "learn": {"methods": tuple(TABULAR_METHODS), "worlds": tuple(TABULAR)},
+        "frontier": {"methods": tuple(ALGORITHMS), "worlds": tuple(TREES)},
+        "league": {"methods": playing, "baseline": playing, "worlds": (*TABULAR, *LANGUAGE)},
         "diagnose": {"world": (*TABULAR, *LANGUAGE)},
         "train": {"methods": tuple(LANGUAGE_METHODS), "worlds": tuple(LANGUAGE)},
         "anatomy": {"worlds": tuple(LANGUAGE)},

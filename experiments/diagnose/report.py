@@ -71,7 +71,9 @@ def diagnose_answers(run: Run) -> tuple[Answer, ...]:
     number = "not decided"
     if ahead:
         row = ahead[0]
-        number = f"{row['first']} before {row['second']}: {row['ahead']:.0%}"
+        # Records from before there was one hold the share of resamples alone, which overrates.
+        sure = row.get("confidence", row["ahead"])
+        number = f"{row['first']} before {row['second']}: {sure:.0%} sure"
     return (
         Answer(
             Question.WORTH, str(summary["world"]), number, said[0]["sentence"], run.directory.name

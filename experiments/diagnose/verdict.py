@@ -269,7 +269,6 @@ def coverage_sentence(rows: Sequence[Row]) -> str:
 
 def order_sentences(rows: Sequence[Row], found: Row) -> tuple[str, ...]:
     """The rank agreement, what a fixed order does, and the pair whose order changes."""
-    shown = [row for row in rows if row["shown"]]
     return (
         f"Mean Kendall correlation of predicted and measured order over {found['settings']} "
         f"settings: {found['kendall']:.2f}; orders drawn at random do as well with p = "
@@ -277,7 +276,14 @@ def order_sentences(rows: Sequence[Row], found: Row) -> tuple[str, ...]:
         f"One order for all settings reaches at best {found['fixed']:.2f}; predictions dealt to "
         f"other settings do as well with p = {found['between']:.4f}.",
         f"SRPO against GRPO: {sum(row['agree'] for row in rows)} of {len(rows)} settings as "
-        f"predicted, {sum(row['agree'] for row in shown)} of the {len(shown)} in which the "
-        "measured difference is shown. Spearman correlation over settings of SRPO's predicted and "
-        f"measured lead: {found['spearman']:.2f} (p = {found['spearman_p']:.4f}).",
+        f"predicted, {_where_shown(rows)}. Spearman correlation over settings of SRPO's predicted "
+        f"and measured lead: {found['spearman']:.2f} (p = {found['spearman_p']:.4f}).",
     )
+
+
+def _where_shown(rows: Sequence[Row]) -> str:
+    shown = [row for row in rows if row["shown"]]
+    if not shown:
+        return "and in none is the measured difference shown"
+    agreeing = sum(row["agree"] for row in shown)
+    return f"{agreeing} of the {len(shown)} in which the measured difference is shown"

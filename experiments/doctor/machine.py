@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import joblib
@@ -102,7 +103,8 @@ def accelerator() -> Finding:
     try:
         about = describe("cuda")
     except InvalidInput as error:
-        return Finding("GPU", "missing", error.problem, False, enables, remedy)
+        found = f"{error.problem}; PyTorch {metadata.version('torch')}"
+        return Finding("GPU", "missing", found, False, enables, remedy)
     cuda = f"CUDA {about['cuda']}, {about['memory_gib']} GiB"
     return Finding("GPU", "there", f"{about['devices']} x {about['name']}, {cuda}", False, enables)
 

@@ -27,6 +27,7 @@ EXTRAS: Mapping[str, str] = {
     "bench": "make bench: timings beside peers",
     "dev": "make test and make lint",
     "docs": "make docs: the documentation as a site",
+    "test": "tests of your own, such as cpi-resets new writes beside its files",
 }
 """What each optional set of packages is for, by its name in pyproject.toml."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -43,11 +44,15 @@ def run(config: NewConfig, _output: Path, _execution: Execution, console: Consol
     use = _USES[config.kind].format(file=file, cls=config.cls)
     for line in (
         f"written: {file}, which says what to change",
-        f"written: {test}; run it with python -m pytest {test}",
+        f"written: {test}; run it with python -m pytest {test}{_missing()}",
         f"use it: {use}",
     ):
         console.print(line, markup=False, soft_wrap=True)
     return 0
+
+
+def _missing() -> str:
+    return "" if find_spec("pytest") else " (which is not here yet: pip install pytest)"
 
 
 def filled(template: str, cls: str, module: str) -> str:

@@ -3,8 +3,8 @@
 Nothing is simulated here. Figures and sections whose records are not there, or not all of them, are
 left out and named. With ``--watch`` the page is written again and again while runs are under way.
 
-A page beside the report is linked from it: ``explore.html`` in the report's own folder at its top,
-one in the folder of a run in the section of that run.
+Pages ``explore.html`` are linked from it at its top: one in the report's own folder, and those in
+the folders of runs, which the sections of these runs link, too.
 """
 
 from __future__ import annotations
@@ -227,13 +227,12 @@ class Page:
         pictures = [picture for job, picture in self.pictures if job.of == one.name]
         place = _before_tables(blocks)
         blocks[place:place] = pictures
-        page = f"../{one.name}/{PAGE}"
-        there = (one.run.directory / PAGE).is_file()
-        return Section(one.name, tuple(blocks), page if there else "")
+        return Section(one.name, tuple(blocks), _rollouts(one))
 
     def _links(self) -> tuple[Link, ...]:
-        there = (self.folder / PAGE).is_file()
-        return (Link(PAGE, "Rollouts, one by one"),) if there else ()
+        own = [Link(PAGE, "Rollouts, one by one")] if (self.folder / PAGE).is_file() else []
+        pages = [(one.name, page) for one in self.shown if (page := _rollouts(one))]
+        return (*own, *(Link(page, f"Rollouts of {name}") for name, page in pages))
 
     def _made(self, rows: Sequence[Row]) -> tuple[Block, ...]:
         columns = ("run", "command", "what", "seed", "machine", "code")
@@ -245,6 +244,11 @@ class Page:
             text = f"{text} {note}"
         caption = "The runs of this page; the whole configuration and all versions of each are in "
         return (Paragraph(text), DataTable.of(rows, columns, f"{caption}its run.json."))
+
+
+def _rollouts(one: Shown) -> str:
+    """Where the page lies that shows the rollouts of a run, seen from the report; "": nowhere."""
+    return f"../{one.name}/{PAGE}" if (one.run.directory / PAGE).is_file() else ""
 
 
 def _before_tables(blocks: Sequence[Block]) -> int:

@@ -31,7 +31,8 @@ def unseen(shown: Sequence[Shown], left_out: Sequence[str]) -> tuple[Answer, ...
     found = [*_undecided(pairs), *_few_seeds(pairs), *_models(shown), *_without(shown)]
     if left_out:
         text = f"{'; '.join(left_out)}."
-        found.append(_answer("left out", f"{len(left_out)} parts", text))
+        parts = f"{len(left_out)} part{'s' * (len(left_out) != 1)}"
+        found.append(_answer("left out", parts, text))
     return tuple(found)
 
 
@@ -54,7 +55,7 @@ def _few_seeds(pairs: Sequence[Row]) -> Iterator[Answer]:
         named = ", ".join(f"{run}: {world} ({n})" for (run, world), n in few.items())
         text = f"The fewest that methods are compared on: {named}. What so few show may be luck."
         seeds = min(few.values())
-        yield _answer("seeds", f"{seeds} seed{'s' * (seeds != 1)}", text)
+        yield _answer("at the fewest", f"{seeds} seed{'s' * (seeds != 1)}", text)
 
 
 def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
@@ -71,7 +72,7 @@ def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
         named = "; ".join(f"{name} ({', '.join(runs)})" for name, runs in models.items())
         text = f"Language models: {named}, on {', '.join(sorted(devices))} alone. Of others, larger"
         text += " ones above all, nothing is known from these runs."
-        yield _answer("models", f"{len(models)} model{'s' * (len(models) != 1)}", text)
+        yield _answer("of language", f"{len(models)} model{'s' * (len(models) != 1)}", text)
 
 
 def _without(shown: Sequence[Shown]) -> Iterator[Answer]:
@@ -79,7 +80,7 @@ def _without(shown: Sequence[Shown]) -> Iterator[Answer]:
     if missing:
         text = f"There is no run of {', '.join(missing)}."
         there = len(FAMILIES) - len(missing)
-        yield _answer("runs", f"{there} of {len(FAMILIES)} kinds", text)
+        yield _answer("of runs", f"{there} of {len(FAMILIES)} kinds", text)
 
 
 def without_run(shown: Sequence[Shown]) -> list[str]:

@@ -113,7 +113,7 @@ def _localizer_answer(run: Run, about: str) -> tuple[Answer, ...]:
         Answer(
             Question.LOCALIZER,
             f"{about}, while it learns",
-            _rate(here[-1]),
+            _rate(here[-1]) if _says_something(here[-1]) else "not known yet",
             sentence,
             run.directory.name,
         ),
@@ -220,6 +220,11 @@ def _rate(row: Row) -> str:
     if row["lower"] is None:
         return number(rate, form)
     return with_ends(rate, row["lower"], row["upper"], form)
+
+
+def _says_something(row: Row) -> bool:
+    """Whether the interval of a share leaves most shares out; that of two seeds often does not."""
+    return row["lower"] is None or bool(row["upper"] - row["lower"] < 0.8)
 
 
 def _unknown(rows: Sequence[Row]) -> str:

@@ -23,10 +23,12 @@ def draw_curves(ax: Axes, bands: Sequence[Row], methods: Sequence[str]) -> None:
     Args:
         ax: where to draw.
         bands: rows of one world and axis.
-        methods: which methods, in order.
+        methods: which methods, in order; those without a row are passed over.
     """
     for index, method in enumerate(methods):
         rows = sorted_by(select(bands, method=method), "x")
+        if not rows:  # of a run under way, whose worlds have not all methods yet
+            continue
         style, x = look(method, index), [r["x"] for r in rows]
         if rows[0]["lower"] is not None:  # one seed has no band
             low, high = [r["lower"] for r in rows], [r["upper"] for r in rows]
@@ -69,7 +71,10 @@ def curves_figure(
         row[0].set_ylabel(value)
     for ax, axis in zip(axes[-1], along, strict=True):
         ax.set_xlabel(_LABELS[axis])
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    # Not every world of a run under way has all methods.
+    lines = {line.get_label(): line for ax in axes.flat for line in ax.get_lines()}
+    labels = [look(name, index).label for index, name in enumerate(names)]
+    handles = [lines[label] for label in labels]
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return figure
 

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import re
 import shutil
 
 import pytest
@@ -14,6 +15,7 @@ from cpi_theory import SRPO, ResetPolicy, collect
 from experiments.commands import COMMANDS
 from experiments.methods import ALGORITHMS, LANGUAGE_METHODS, TABULAR_METHODS
 from website import curves, groups, inspecting, method_pages, pictures, reset_pages, tables, worlds
+from website.hooks import on_page_content
 from website.links import ROOT
 
 
@@ -172,6 +174,19 @@ def test_code_of_a_class_is_what_its_entry_runs():
     assert "def _used" in code
     assert "unused" not in code
     assert "Not shown" not in code
+
+
+def test_style_and_search_of_the_site_are_among_its_sources(site):
+    named = re.findall(r"static/[\w.-]+", (ROOT / "mkdocs.yml").read_text())
+    assert len(named) == 2
+    assert all((site[0] / path).stat().st_size for path in named)
+    assert "Permission is hereby granted" in (site[0] / "static/iframe-worker.js").read_text()
+
+
+def test_heads_of_tables_without_text_are_cells():
+    head = '<tr><th></th><th style="text-align: right"></th><th>x</th></tr>'
+    made = '<tr><td></td><td style="text-align: right"></td><th>x</th></tr>'
+    assert on_page_content(head) == made
 
 
 def test_frontier_of_a_table_is_another_algorithm_than_grpo():

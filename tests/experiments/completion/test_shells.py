@@ -153,6 +153,12 @@ def test_all_options_of_all_commands_are_there(every: list[Usage]) -> None:
     for usage in every:
         flags = {option.flag for option in usage.options}
         assert {"--output", "--config", "--json", "--workers"} <= flags
+        for option in usage.options:
+            assert not option.about.startswith("(default"), (usage.name, option)
+            assert not option.about.endswith("e.g"), (usage.name, option)
+    frontier = next(usage for usage in every if usage.name == "frontier")
+    methods = next(option for option in frontier.options if option.flag == "--methods")
+    assert "Frontier, rank" in methods.values
     learn = next(usage for usage in every if usage.name == "learn")
     methods = next(option for option in learn.options if option.flag == "--methods")
     assert methods.most is None

@@ -120,7 +120,7 @@ def results(tmp_path: Path) -> Path:
             {
                 "summary": [{"world": "lock"}],
                 "verdict": [{"sentence": "Resets are probably not worth it here."}],
-                "order": [{"first": "GRPO", "second": "SRPO", "ahead": 0.92}],
+                "order": [{"first": "GRPO", "second": "SRPO", "ahead": 0.92, "confidence": 0.71}],
             },
         ),
     }
@@ -183,9 +183,15 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     assert "60.0% [55.0%, 65.0%]. On hard it names" in localizer
     assert "at best 90.0% [85.0%, 95.0%] (easy); a random step is right in 20.0%" in localizer
     assert "tiny model, while it learns: 45% [40%, 99%]" in localizer
+    path = results / "train" / "localization.jsonl"
+    rows = [json.loads(line) | {"lower": 0.01} for line in path.read_text().splitlines()]
+    store(path, rows)
+    vague = said(results, Question.LOCALIZER, "tiny")
+    assert vague.startswith("tiny model, while it learns: not known yet. ")
+    assert "45% [1%, 99%] at last" in vague
     assert "1 of 1 pairs of localiser and task are ahead" in localizer
     assert said(results, Question.WORTH, "lock") == (
-        "lock: GRPO before SRPO: 92%. Resets are probably not worth it here."
+        "lock: GRPO before SRPO: 71% sure. Resets are probably not worth it here."
     )
     assert said(results, Question.CREDIT).startswith(
         "estimators of verl 0.9.1: 4 of 15. In all of 16 worlds verl:rloo, verl:remax, "
@@ -193,7 +199,10 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     unseen = said(results, Question.UNSEEN)
     assert "differences: 2 of 5. " in unseen
     assert "(learn: tree, train: sparse)" in unseen
-    assert "seeds: 3 seeds. The fewest that methods are compared on: train: sparse (3)." in unseen
+    assert (
+        "at the fewest: 3 seeds. The fewest that methods are compared on: train: sparse (3)."
+        in unseen
+    )
     assert "tiny (anatomy, train" in unseen or "tiny (train, anatomy" in unseen
     assert "on cpu, cuda alone" in unseen
     assert "There is no run of league, evaluate, diagnose-validate." in unseen
@@ -220,10 +229,10 @@ CHANGES: list[tuple[str, Question, str, Callable[[Row], Row]]] = [
     ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"reversed": 0}),
     ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"worlds": 3}),
     ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"version": "verl 9.9"}),
-    ("diagnose/order", Question.WORTH, "lock", lambda r: r | {"ahead": 0.61}),
+    ("diagnose/order", Question.WORTH, "lock", lambda r: r | {"confidence": 0.61}),
     ("diagnose/verdict", Question.WORTH, "lock", lambda r: r | {"sentence": "Nobody knows."}),
     ("diagnose-order/agreement", Question.WORTH, "predictions", lambda r: r | {"kendall": -0.3}),
-    ("train/pairs", Question.UNSEEN, "seeds", lambda r: r | {"seeds": 2}),
+    ("train/pairs", Question.UNSEEN, "fewest", lambda r: r | {"seeds": 2}),
 ]
 
 

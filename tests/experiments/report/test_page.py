@@ -187,6 +187,8 @@ def test_the_page_of_stored_runs_needs_no_other_file(results: Path, text: str) -
     assert len(text.encode()) <= LIMIT
     assert read.tags.count("svg") == len(list((results / "report" / "figures").iterdir())) > 5
     assert len(set(read.ids)) == len(read.ids)
+    top = text[text.index("<header") : text.index("</header>")]
+    assert '<a href="../smollm2-sums/explore.html">Rollouts of smollm2-sums</a>' in top
     outside = {a for a in read.addresses if not a.startswith(("#", "data:text/csv"))}
     assert outside == {"explore.html", "../smollm2-sums/explore.html"}
     assert {a[1:] for a in read.addresses if a.startswith("#")} <= set(read.ids)
@@ -268,3 +270,26 @@ def test_a_browser_shows_it_wide_and_narrow(results: Path, tmp_path: Path) -> No
         assert found["wide"] == found["width"]
         assert found["ran"] == "undefined"
         assert found["paper"] == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_found_by_axe(results: Path, scheme: str, width: int) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    complaints: list[str] = []
+    with sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(
+            color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+        )
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto((results / "report" / "report.html").as_uri())
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        found = axe.Axe().run(page)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert found.violations_count == 0, found.generate_report()
+    assert wide <= width
+    assert complaints == []

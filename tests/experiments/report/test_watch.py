@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,22 @@ def test_the_page_follows_the_runs(
     assert "over 2 seeds" in first
     assert "over 3 seeds" in second
     assert "finished so far" not in second
+
+
+def test_worlds_that_are_not_as_far_are_shown_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, worlds=("tree-natural", "lock"), seeds=2)
+    assert learn(config, tmp_path, Execution(workers=1), Console(quiet=True)) == 0
+    for path in [*(tmp_path / "learn").glob("*.jsonl"), tmp_path / "learn" / "manifest.json"]:
+        path.unlink()
+    for path in (tmp_path / "learn" / "shards" / "curves").glob("*.jsonl"):
+        first = path.read_text().split("\n")[0]
+        if '"lock"' in first and '"SRPO"' in first:
+            path.unlink()
+    page, _ = watch(tmp_path, monkeypatch)
+    assert "learn: 6 of its curves are finished so far." in page
+    assert '<figure id="figure-learn-curves">' in page
 
 
 def test_a_watch_may_begin_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,13 @@ def test_curves_of_some_methods() -> None:
     assert legend_labels(figure) == [look("GRPO").label, look("SRPO").label]
 
 
+def test_a_world_without_one_of_the_methods_shows_the_others() -> None:
+    rows = [r for r in band_rows() if r["world"] != "tree" or r["method"] == "GRPO"]
+    figure = curves_figure(rows)
+    assert [len(ax.collections) for ax in figure.axes] == [1, 1, len(METHODS), len(METHODS)]
+    assert legend_labels(figure) == [look(m).label for m in METHODS]
+
+
 def pair_rows() -> list[dict[str, Any]]:
     contrasts = (("SRPO", "RRPO"), ("SRPO", "GRPO"), ("SRPO-70", "GRPO"))
     rows = []
