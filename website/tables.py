@@ -302,6 +302,9 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "measurements/localization.md": {
         "blind": blind_shares,
         "quarters": blind_quarters,
+        "model": model_shares,
+        "model by task": model_tasks,
+        "model's refusals": model_refusals,
     },
     "limits.md": {
         "goals": missed_goals,
