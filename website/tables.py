@@ -14,7 +14,7 @@ from cpi_theory.audit.worlds import small_worlds
 from experiments.audit.summary import MEANING
 from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
-from website import planned, trust
+from website import marked, planned, trust
 from website.curves import interval
 from website.stored import DOCS, Row, lines, read
 
@@ -267,6 +267,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "measurements/frontier.md": {"cells": frontier_cells, "variants": frontier_variants},
     "measurements/diagnose.md": trust.TABLES,
     "plan.md": planned.TABLES,
+    "measurements/localization.md": marked.TABLES,
     "limits.md": {
         "goals": missed_goals,
         "not shown": not_shown,

@@ -43,7 +43,7 @@ def write_logs(written: Sequence[Written], folder: Path) -> list[Path]:
 
 def as_log(written: Written) -> Any:
     """Return the log of one model on one benchmark, an ``inspect_ai.log.EvalLog``."""
-    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec, EvalStats
 
     samples = [_sample(problem, written.method) for problem in written.problems.values()]
     ids: list[str | int] = list(written.problems)
@@ -63,6 +63,7 @@ def as_log(written: Written) -> Any:
         results=EvalResults(
             total_samples=len(samples), completed_samples=len(samples), scores=_results(samples)
         ),
+        stats=EvalStats(started_at=_BEGIN.isoformat(), completed_at=_BEGIN.isoformat()),
         samples=samples,
     )
 
@@ -80,10 +81,12 @@ def _results(samples: Sequence[Any]) -> list[Any]:
 
 
 def _sample(problem: Problem, model: str) -> Any:
+    from inspect_ai.event import timeline_build
     from inspect_ai.log import EvalSample
     from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ModelOutput
     from inspect_ai.scorer import Score
 
+    events = list(_Events(problem, model))
     shown = problem.chains[0]
     text = text_of(shown.thoughts(len(shown.rounds) - 1))
     return EvalSample(
@@ -102,7 +105,9 @@ def _sample(problem: Problem, model: str) -> Any:
             for name, chains in _kinds(problem).items()
         },
         metadata={"generated_tokens": sum(_tokens(chain) for chain in problem.chains)},
-        events=list(_Events(problem, model)),
+        events=events,
+        # Viewers hide the events of branches, and without these would see none.
+        timelines=[timeline_build(events)],
         model_usage={model: _usage(problem.chains)},
     )
 
@@ -177,7 +182,7 @@ class _Events:
             id=span,
             parent_id=trunk,
             type="branch",
-            name=f"{chain.name}, round {number}",
+            name=f"round {number}, keeps {kept}",
             metadata={"continues_round": number - 1, "kept_thoughts": kept},
             **self._placed(span),
         )

@@ -44,10 +44,14 @@ def speedup_blocks(run: Run) -> list[Block]:
     """
     if not run.has("speedups"):
         return []
-    names = ("world", "first", "second", "axis", "speedup", *ENDS, "seeds")
-    rows = run.read("speedups")
-    said = speedup_verdicts([row for row in rows if row["shown"]])
     caption = "How many times as soon the first method gets half-way; above 1 it is faster."
+    return speedup_table(run.read("speedups"), caption)
+
+
+def speedup_table(rows: Sequence[Row], caption: str) -> list[Block]:
+    """Sentences on the speed-ups that are shown, and a table of all of them."""
+    names = ("world", "first", "second", "axis", "speedup", *ENDS, "seeds")
+    said = speedup_verdicts([row for row in rows if row["shown"]])
     return [*([Verdicts(said)] if said else []), DataTable.of(rows, names, caption)]
 
 

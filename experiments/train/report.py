@@ -7,8 +7,10 @@ from pathlib import Path
 
 from experiments.curve_statistics import (
     difference_verdicts,
+    gather,
     idle_verdicts,
     single_verdicts,
+    speedups,
 )
 from experiments.documents.document import (
     Answer,
@@ -20,10 +22,17 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import number, with_ends
-from experiments.learn.report import ENDS, learning_answer, learning_summary, speedup_blocks
+from experiments.execution.sweep import CLOCK, timed_rows
+from experiments.learn.report import (
+    ENDS,
+    learning_answer,
+    learning_summary,
+    speedup_blocks,
+    speedup_table,
+)
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.train.summary import known
+from experiments.train.summary import contrasts, known
 from llm.models.settings import TINY_NAME
 from paper_figs.published import CURVES, RUNS, last_difference
 from paper_figs.rows import select
@@ -78,6 +87,7 @@ def train_section(run: Run) -> list[Block]:
             "How much each method generates until then, median over seeds: fewer is faster.",
         ),
         *speedup_blocks(run),
+        *clock_blocks(run),
         Heading("What was generated", 3),
         DataTable.of(
             collections,
@@ -85,6 +95,20 @@ def train_section(run: Run) -> list[Block]:
             "What each method generated, and the share of its groups that taught anything.",
         ),
     ]
+
+
+def clock_blocks(run: Run) -> list[Block]:
+    """Speed-ups by the wall clock; nothing where a run came without its timings, or has one seed.
+
+    They are in no table of the run: equal runs have equal records, and no two have equal seconds.
+    """
+    curves = gather(timed_rows(run, "curves"))
+    rows = speedups(curves, (CLOCK,), contrasts(method for _, method in curves))
+    caption = (
+        "The same by the clock: seconds of collecting and learning on the machine of this run, "
+        "beside whatever else it did."
+    )
+    return speedup_table(rows, caption) if rows else []
 
 
 def train_answers(run: Run) -> tuple[Answer, ...]:

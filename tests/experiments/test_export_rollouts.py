@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +22,10 @@ from experiments.cli import main
 from experiments.export.stored import read_written, sort_written, text_of
 from experiments.export.traces import write_traces
 from experiments.runs.store import Run
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 
 SETTINGS = """
 texts = true
@@ -229,13 +239,13 @@ def test_a_sample_per_problem_with_scores_and_tokens(run: Run, log: Any) -> None
 
 
 def test_every_reset_is_a_branch_of_its_chain(run: Run, log: Any) -> None:
-    from inspect_ai.event import timeline_build
-
     resets = 0
     for sample in log.samples:
+        # Viewers take these: the events of branches are among those that they hide.
+        (timeline,) = sample.timelines
         agents = {
             part.name: part
-            for part in timeline_build(sample.events).root.content
+            for part in timeline.root.content
             if getattr(part, "span_type", None) == "agent"
         }
         for (problem, number), rows in chains_of(run).items():
@@ -246,12 +256,62 @@ def test_every_reset_is_a_branch_of_its_chain(run: Run, log: Any) -> None:
             assert len(agent.branches) == len(rows) - 1
             for branch, row in zip(agent.branches, rows[1:], strict=True):
                 assert branch.branched_from in anchors
+                assert branch.name == f"round {row['round']}, keeps {row['step']}"
                 (model,) = (c.event for c in branch.content if c.event.event == "model")
                 assert model.output.completion == text_of(row["thoughts"])
                 assert model.output.usage.output_tokens == row["tokens"]
                 assert len(model.input) == 1 + (row["step"] > 0)
                 resets += 1
     assert resets
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_the_viewer_shows_resets_as_branches(run: Run, log: Any) -> None:
+    """In ``inspect view`` itself: scores, a span per attempt, and what each reset led to."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    problem, name, rounds = next(
+        (problem, f"checker, oracle {number}", rows)
+        for (problem, number), rows in chains_of(run).items()
+        if len(rows) > 2
+    )
+    with viewer(Path(log.location).parent) as address, sync_api.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1400, "height": 1400})
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/#/tasks/short-model.eval")
+        page.get_by_text(problem).first.wait_for()
+        assert "NaN" not in page.inner_text("body")
+        page.goto(f"{address}/#/tasks/short-model.eval/samples/sample/{problem}/1/")
+        page.locator(f"text=/sub-agent: {name}/i").first.click()
+        last = rounds[-1]
+        page.get_by_text(f"round {last['round']}, keeps {last['step']}", exact=True).last.click()
+        page.get_by_text(last["thoughts"][-1]["text"].strip()).first.wait_for()
+        browser.close()
+    assert not errors
+
+
+@contextlib.contextmanager
+def viewer(folder: Path) -> Iterator[str]:
+    """The program that comes with Inspect, serving a folder of logs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    code = "from inspect_ai._cli.main import main; main()"
+    places = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, "view", "--log-dir", str(folder), "--port", str(port)]
+    server = subprocess.Popen(command, env=os.environ | places, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and server.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
 
 
 def test_texts_are_data(log: Any) -> None:

@@ -16,6 +16,7 @@ from experiments.evaluate import summary as evaluation
 from experiments.execution.settings import Execution
 from experiments.frontier.summary import goals
 from experiments.league.summary import pairs, places, ranked
+from experiments.localize import summary as localization
 from experiments.report.command import run
 from experiments.report.config import ReportConfig
 from experiments.report.page import LIMIT
@@ -111,3 +112,40 @@ def test_summaries_of_the_evaluations_follow_from_their_attempts(run):
             assert {k: v for k, v in row.items() if k in stored} == {
                 k: pytest.approx(v) if isinstance(v, float) else v for k, v in stored.items()
             }
+
+
+def localizations():
+    stored = {path.parent.name: json.loads(path.read_text()) for path in RECORDS.glob("*/run.json")}
+    return [name for name, run in stored.items() if run["config"]["type"] == "LocalizeConfig"]
+
+
+@pytest.mark.parametrize("run", localizations())
+def test_what_localisers_are_worth_follows_from_their_answers(run):
+    record = Run.existing(RECORDS, run)
+    if not record.has("answers"):  # those of a whole data set would be its marks
+        assert record.config["localizers"] == []
+        return
+    answers = record.read("answers")
+    for table, make in (
+        ("scores", localization.scores),
+        ("gains", localization.gains),
+        ("refusals", localization.refusals),
+        ("positions", localization.positions),
+    ):
+        for stored, row in zip(record.read(table), make(answers), strict=True):
+            assert stored == {
+                k: pytest.approx(v) if isinstance(v, float) else v for k, v in row.items()
+            }
+
+
+def test_no_text_of_marked_traces_is_among_the_records():
+    """Names, numbers and what was named: nothing that somebody else has written."""
+    for name in localizations():
+        record = Run.existing(RECORDS, name)
+        for row in record.read("answers") if record.has("answers") else ():
+            texts = {v for v in (*row.values(), *_said(row)) if isinstance(v, str)}
+            assert max(map(len, texts)) < 45, texts
+
+
+def _said(row):
+    return [value for answer in row["said"].values() for value in answer.values()]

@@ -14,11 +14,13 @@ from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.config import load_config
 from experiments.execution.settings import Execution
+from experiments.execution.sweep import timed_rows
 from experiments.methods import FAMILY, LANGUAGE_METHODS
 from experiments.runs.store import Run
 from experiments.train.command import run
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
+from experiments.train.report import clock_blocks, train_section
 from experiments.train.spec import TrainBudget, TrainSpec
 from experiments.train.training import Training
 from experiments.worlds.language import WORLDS, ArithmeticWorld, choose
@@ -132,10 +134,30 @@ def test_a_run_is_stored_and_continued(tmp_path):
     clocks = [row["points"] for row in record.timings() if row["label"].startswith("curves/")]
     assert [len(points) for points in clocks] == [3] * 4
     assert all(sorted(points) == points for points in clocks)
+    check_clock(record)
     (sampled, *_) = record.read("finals")
     firsts = [r["value"] for r in before if r["method"] == "GRPO" and r["point"] == 0]
     assert sampled["before"] == pytest.approx(np.mean(firsts))
     assert {row["first"] for row in record.read("pairs")} == {"SRPO"}
+
+
+def check_clock(record):
+    """Speed-ups by the clock are in the report, from the timings, as long as there are any."""
+    timed = timed_rows(record, "curves")
+    assert without_seconds(timed) == record.read("curves")
+    clocks = [row["points"] for row in record.timings() if "points" in row]
+    for seconds in clocks:  # each curve has those of its own run, in order
+        assert seconds in [
+            [row["seconds"] for row in rows]
+            for _, rows in itertools.groupby(timed, lambda row: (row["method"], row["seed"]))
+        ]
+    (*_, table) = clock_blocks(record)
+    assert {row[table.columns.index("axis")] for row in table.rows} == {"seconds"}
+    assert [table] == [b for b in train_section(record) if b in clock_blocks(record)]
+    aside = record.directory / "aside"
+    (record.directory / "shards").rename(aside)
+    assert timed_rows(record, "curves") == clock_blocks(record) == []
+    aside.rename(record.directory / "shards")
 
 
 def test_one_seed_says_that_it_knows_no_interval(tmp_path):
