@@ -168,7 +168,7 @@ def test_report_of_a_real_run(results: Path, tmp_path: Path) -> None:
         assert run(ReportConfig(), results, Execution(), console) == 0
     said = (tmp_path / "log").read_text()
     assert "left out hero: there is no run of learn" in said
-    assert "left out for want of a run: verify, learn, frontier, league, train, " in said
+    assert "left out for want of a run: verify, learn, frontier, league, audit, train, " in said
     assert said.count("left out") == 2
     folder = results / "report"
     written = {p.name for p in (folder / "figures").iterdir()}
