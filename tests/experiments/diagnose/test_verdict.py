@@ -123,6 +123,7 @@ def test_nothing_that_is_shown_is_not_a_number(name: str) -> None:
 
     class Stored:
         read = staticmethod(tables.__getitem__)
+        has = staticmethod(tables.__contains__)
 
     report = blocks_as_markdown(diagnose_section(Stored()))  # type: ignore[arg-type]
     for text in (console.file.getvalue(), report):  # type: ignore[attr-defined]
