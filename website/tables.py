@@ -14,18 +14,11 @@ from cpi_theory.audit.worlds import small_worlds
 from experiments.audit.summary import MEANING
 from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
-from website import marked, planned, trust
+from website import marked, planned, real_model, trust
 from website.curves import interval
 from website.stored import DOCS, Row, lines, read
 
 _NAMES = {"ORACLE": "SRPO, exact step checker"}
-_TRAINED = {
-    "GRPO": "GRPO",
-    "RRPO": "RRPO",
-    "SRPO": "SRPO, names its own errors",
-    "EntropyReset": "EntropyReset, the first line that it was unsure of",
-    "Frontier": "Frontier",
-}
 
 
 def training_differences(axis: str) -> str:
@@ -66,45 +59,6 @@ def _reached(rows: Sequence[Row]) -> str:
     if rollouts["reached"] == rollouts["seeds"]:
         return said
     return f"{said} ({rollouts['reached']} of {rollouts['seeds']} seeds got there)"
-
-
-def smollm2_passes() -> str:
-    """Pass rates of SmolLM2 before and after, sampled and greedy."""
-    found = read("records/smollm2-sums/finals.jsonl")
-    rows = []
-    for method, name in _TRAINED.items():
-        ends = [one(found, method=method, measure=m) for m in ("sampled", "greedy")]
-        rows.append([name, *(_share(end[at]) for end in ends for at in ("before", "after"))])
-    seeds = found[0]["seeds"]
-    head = (
-        f"pass rate, {seeds} seeds",
-        "before",
-        "after 40 updates",
-        "greedy before",
-        "greedy after",
-    )
-    return lines(head, rows)
-
-
-def _share(value: float) -> str:
-    return f"{value:.2f}".replace("0.", ".", 1)
-
-
-def smollm2_differences() -> str:
-    """Differences between methods of SmolLM2, per rollout and per token."""
-    pairs = read("records/smollm2-sums/pairs.jsonl")
-    rows = [
-        [
-            f"{first} - {second}",
-            *(
-                interval(one(pairs, first=first, second=second, axis=axis))
-                for axis in ("rollouts", "tokens")
-            ),
-        ]
-        for first, second in dict.fromkeys((row["first"], row["second"]) for row in pairs)
-    ]
-    head = ("difference of the mean pass rate over the run", "per rollout", "per token")
-    return lines(head, rows)
 
 
 def frontier_cells() -> str:
@@ -263,7 +217,7 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "per token": lambda: training_differences("tokens"),
         "half way": training_reach,
     },
-    "measurements/smollm2.md": {"passes": smollm2_passes, "differences": smollm2_differences},
+    "measurements/smollm2.md": real_model.TABLES,
     "measurements/frontier.md": {"cells": frontier_cells, "variants": frontier_variants},
     "measurements/diagnose.md": trust.TABLES,
     "plan.md": planned.TABLES,
