@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -87,11 +88,7 @@ class EvaluateConfig:
         choose("benchmarks", self.benchmarks, self.more)
         if self.learned:
             choose("learned", self.learned, self.more)
-        names = [(one.method, one.seed) for one in self.models]
-        for name in names:
-            if names.count(name) > 1:
-                remedy = "give each model of a method a seed of its own"
-                raise InvalidInput("models", name, "comes twice", remedy)
+        _check_distinct(self.models)
 
     @property
     def computes(self) -> Kind:
@@ -103,13 +100,16 @@ class EvaluateConfig:
         """All models; the tiny one where none is named.
 
         Raises:
-            InvalidInput: the run of trainings is not there, or one of them has not ended.
+            InvalidInput: the run of trainings is not there, one of them has not ended, or two
+                models go by one method and seed.
         """
         found = list(self.models)
         if self.model is not None:
             found.append(EvaluatedModel("model", self.model))
         if self.trained is not None:
             found += models_of(Path(self.trained).expanduser(), self.which)
+        # Also against each other: what goes by one name would be counted as one model.
+        _check_distinct(found)
         return found or [EvaluatedModel("model", ModelSettings(TINY_NAME))]
 
     def tokenizers(self) -> dict[tuple[str, int | None], str | None]:
@@ -241,3 +241,16 @@ def models_of(folder: Path, which: str) -> list[EvaluatedModel]:
         label = method if len(config["worlds"]) == 1 else f"{method} ({world})"
         found.append(EvaluatedModel(label, replace(start, path=str(model)), spec["seed"]))
     return [EvaluatedModel(START, start), *found]
+
+
+def _check_distinct(models: Sequence[EvaluatedModel]) -> None:
+    """Refuse two models by one method and seed.
+
+    Raises:
+        InvalidInput: naming both.
+    """
+    names = [(one.method, one.seed) for one in models]
+    for name in names:
+        if names.count(name) > 1:
+            remedy = "give each model of a method a seed of its own, or a method"
+            raise InvalidInput("models", name, "comes twice", remedy)

@@ -41,19 +41,39 @@ def _count(rows: Sequence[Row], aim: str, text: str) -> str:
 
 
 def frontier_answers(run: Run) -> tuple[Answer, ...]:
-    """How Frontier does beside the better of GRPO and SRPO, at its worst."""
-    rows = [row for row in run.read("goals") if row["method"] == "Frontier"]
-    if not rows:
-        return ()
+    """How the run's own methods do beside the better of GRPO and SRPO, each at its worst."""
+    goals = run.read("goals")
+    # Goals of a run that this one stands beside are its own there.
+    own = run.config.get("methods") or ("Frontier",)
+    methods = [m for m in dict.fromkeys(row["method"] for row in goals) if m in own and m in _SHOWN]
+    return tuple(_answer(run, m, [row for row in goals if row["method"] == m]) for m in methods)
+
+
+def _answer(run: Run, method: str, rows: Sequence[Row]) -> Answer:
     best, worst = (pick(rows, key=lambda r: float(r["difference"])) for pick in (max, min))
-    place = f"{worst['world']}, localiser right in {worst['accuracy']:.0%}"
+    place = f"{worst['world']}, localiser right in {worst['accuracy']:.0%}{_drift(run)}"
     sentence = (
-        f"Frontier less the better of GRPO and SRPO at its worst of {len(rows)} settings "
+        f"{method} less the better of GRPO and SRPO at its worst of {len(rows)} settings "
         f"({place}); at its best it is {interval_text(best, 'difference', '+.3f')} "
         f"({best['world']})."
     )
     number = interval_text(worst, "difference", "+.3f")
-    return (Answer(Question.LEARNING, "tabular, Frontier", number, sentence, run.directory.name),)
+    return Answer(Question.LEARNING, f"tabular, {method}", number, sentence, run.directory.name)
+
+
+_SHOWN = ("Frontier", "Adaptive Frontier")
+"""Rivals such as SRPO have their numbers in the section."""
+
+
+def _drift(run: Run) -> str:
+    """What a localiser drifts to, if it does."""
+    last = run.config.get("last_accuracy")
+    return "" if last is None else f" at first and in {last:.0%} at last"
+
+
+def _drifting(run: Run) -> str:
+    last = run.config.get("last_accuracy")
+    return "" if last is None else f" at first, {last:g} at last and linearly less between,"
 
 
 def frontier_section(run: Run) -> list[Block]:
@@ -67,8 +87,9 @@ def frontier_section(run: Run) -> list[Block]:
             "If the first half of a prompt's rollouts failed altogether, the world names the first "
             "error of each and the other half restarts from before one of the named steps: that "
             "with the largest expected signal (Frontier) or always the deepest. The localiser is "
-            "right with the probability given and else names a uniform step. Differences are in "
-            "the mean of J over the curve, to the better of GRPO and SRPO, paired by seed."
+            f"right with the probability given{_drifting(run)} and else names a uniform step. "
+            "Differences are in the mean of J over the curve, to the better of GRPO and SRPO, "
+            "paired by seed."
         ),
         Verdicts(tuple(verdicts(goals))),
         DataTable.of(

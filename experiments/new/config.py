@@ -6,6 +6,7 @@ import keyword
 import re
 import sys
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Literal
 
@@ -41,7 +42,7 @@ class NewConfig:
             return  # the command says how it is used
         if not re.fullmatch(r"[A-Za-z]\w*", self.name, re.ASCII) or keyword.iskeyword(self.name):
             raise InvalidInput("name", self.name, "no name of a class", "give one like MyReset")
-        if self.module in {*sys.stdlib_module_names, *_OURS} or keyword.iskeyword(self.module):
+        if self.module in _taken() or keyword.iskeyword(self.module):
             problem = f"{self.module}.py would stand in the way of another module"
             raise InvalidInput("name", self.name, problem, f"choose another, such as My{self.cls}")
 
@@ -55,3 +56,8 @@ class NewConfig:
         """Name of the module: words in small letters, as in halfway_reset."""
         apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", self.name)
         return re.sub(r"_+", "_", apart).strip("_").lower()
+
+
+def _taken() -> set[str]:
+    """Names of modules that a file of that name would hide from whoever runs in its folder."""
+    return {*sys.stdlib_module_names, *_OURS, "test", *packages_distributions()}

@@ -63,11 +63,15 @@ def run(config: ReportConfig, output: Path, _execution: Execution, console: Cons
 
     Raises:
         InvalidInput: if there is no run to show.
-        CorruptFile: if a table is damaged.
+        CorruptFile: if no run is whole.
     """
     if config.watch:
         return _watch(config, output, console)
-    page = Page(output / config.name, shown_runs(config, output), _teller(console))
+    damaged: list[str] = []
+    shown = shown_runs(config, output, damaged.append)
+    page = Page(output / config.name, shown, _teller(console), left_out=damaged)
+    for text in damaged:
+        page.said(f"left out {text}")
     target = Run.open(output, config.name, config, 0, replace=True)
     with target.lock():
         with progress(console, "figures", len(page.todo)) as advance:
@@ -129,7 +133,9 @@ class LivePage:
             ended: whether nobody will write it again.
         """
         try:
-            text = self._text(shown_runs(self.config, self.output), lines, ended)
+            damaged: list[str] = []
+            shown = shown_runs(self.config, self.output, damaged.append)
+            text = self._text(shown, (*lines, *damaged), ended)
         except InvalidInput as nothing:
             text = self._text([], (*lines, f"Nothing to show yet: {nothing}."), ended)
         path = self.output / self.config.name / "report.html"

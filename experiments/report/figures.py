@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments.documents.document import Picture
-from experiments.errors import MissingTable, StaleTable
+from experiments.errors import CorruptFile, MissingTable, StaleTable
 from experiments.report.runs import Shown, first_of
 from experiments.runs.manifest import Origin
 from experiments.runs.provenance import ALL_PACKAGES, code_digest
@@ -20,8 +20,8 @@ from paper_figs.style import inline_svg, render
 if TYPE_CHECKING:  # paper_figs sees to the backend before matplotlib is loaded
     from matplotlib.figure import Figure
 
-INCOMPLETE = (MissingRows, MissingTable, StaleTable)
-"""Why records cannot be shown: rows or tables are not there, or tables do not fit together."""
+INCOMPLETE = (MissingRows, MissingTable, StaleTable, CorruptFile)
+"""Why records cannot be shown: rows or tables are not there or damaged, or do not fit together."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cpi_theory.checks import InvalidInput
+from experiments.errors import CorruptFile
 from experiments.report.config import ReportConfig
 from experiments.report.families import FAMILIES, Family, family_of
 from experiments.runs.store import Run
@@ -38,14 +39,31 @@ class Shown:
         return self.name.removesuffix(_QUICK) == self.family.kind
 
 
-def shown_runs(config: ReportConfig, output: Path) -> list[Shown]:
+def shown_runs(
+    config: ReportConfig, output: Path, told: Callable[[str], None] = lambda _: None
+) -> list[Shown]:
     """The runs below a folder that a report shows, each command with its main run first.
+
+    Args:
+        config: which runs.
+        output: the folder.
+        told: of each run whose description is damaged, or half written; it is left out.
 
     Raises:
         InvalidInput: if there is none, or one that is asked for is not there or has no section.
-        CorruptFile: a run's description is damaged.
+        CorruptFile: the description of a run that is asked for is damaged, or that of all runs.
     """
-    found = [Run.existing(output, name) for name in _names(config, output)]
+    found, damaged = [], []
+    for name in _names(config, output):
+        try:
+            found.append(Run.existing(output, name))
+        except CorruptFile as error:
+            if config.runs:
+                raise
+            damaged.append(error)
+            told(f"{name}: {error.field} {error.path} {error.problem}")
+    if damaged and not found:
+        raise damaged[0]
     known = [Shown(family, run) for run in found if (family := family_of(run.config))]
     if config.runs:
         _check_known(config.runs, known)

@@ -65,7 +65,7 @@ def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
         model = one.run.config.get("model")
         if isinstance(model, str):  # as a diagnosis names it
             model = {"path": model, "device": one.run.config.get("device")}
-        if isinstance(model, dict):
+        if isinstance(model, dict) and _asked(one):
             models.setdefault(Path(str(model.get("path"))).name, []).append(one.name)
             devices.add(str(model.get("device")))
     if models:
@@ -73,6 +73,16 @@ def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
         text = f"Language models: {named}, on {', '.join(sorted(devices))} alone. Of others, larger"
         text += " ones above all, nothing is known from these runs."
         yield _answer("of language", f"{len(models)} model{'s' * (len(models) != 1)}", text)
+
+
+def _asked(one: Shown) -> bool:
+    """Whether the model of a run's settings, there by default, had anything to do in it."""
+    if one.family.kind == "league":
+        # Signals are drawn in tabular worlds alone.
+        return not (one.run.has("signals") and one.run.read("signals"))
+    if one.family.kind == "localize":
+        return bool(one.run.config.get("localizers") or one.run.config.get("worlds"))
+    return True
 
 
 def _without(shown: Sequence[Shown]) -> Iterator[Answer]:

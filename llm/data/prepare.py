@@ -17,7 +17,7 @@ from cpi_theory.files import written_whole
 from llm.data.overlap import SIMILARITY, Overlap, QuestionIndex
 from llm.data.problems import normalized_question
 from llm.data.recipes.recipe import Official, Recipe, Shuffled, TestOnly
-from llm.data.recipes.sources import Package, local_records
+from llm.data.recipes.sources import Hub, Package, local_records
 from llm.data.recipes.wording import checked
 from llm.data.records import Record
 from llm.rewards.sandbox.cases import read_tests
@@ -102,6 +102,11 @@ def prepare(
         InvalidInput: the source cannot be read, lacks a column, or leaves a split without problems.
         OSError: the folder cannot be written.
     """
+    _check_folder(recipe, folder, path)
+    if revision is not None and (path is not None or not isinstance(recipe.source, Hub)):
+        where = recipe.source.describe() if path is None else str(path)
+        remedy = "leave it out; what is read is recorded by its digests"
+        raise InvalidInput("revision", revision, f"{where} is no data set on the hub", remedy)
     tally = Tally()
     splits = _splits(recipe, _Reader(recipe, tally, path, revision), tally, least)
     for name, rows in splits.items():
@@ -110,8 +115,7 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     if not recipe.licence.redistribute:
-        # So that no repository takes it in by accident.
-        _write(folder / ".gitignore", b"*\n")
+        _write(folder / ".gitignore", _IGNORE)
     manifest = {
         "recipe": recipe.name,
         "about": recipe.about,
@@ -134,6 +138,27 @@ def prepare(
     }
     _write(folder / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
     return manifest
+
+
+_IGNORE = b"*\n"
+"""So that no repository takes texts in by accident that must not be passed on."""
+
+
+def _check_folder(recipe: Recipe, folder: Path, path: Path | None) -> None:
+    """Refuse a folder in which something of the user's would be lost.
+
+    Raises:
+        InvalidInput: it holds what is read, or a .gitignore of its own where all has to be ignored.
+    """
+    remedy = "give a folder of its own"
+    read = None if path is None else path.resolve()
+    beside = read is not None and read.parent == folder.resolve() and read.suffix == ".parquet"
+    if beside or (read == folder.resolve() and folder.is_dir()):
+        raise InvalidInput("to", str(folder), f"holds {path}, which would be replaced", remedy)
+    ignored = folder / ".gitignore"
+    if not recipe.licence.redistribute and ignored.exists() and ignored.read_bytes() != _IGNORE:
+        problem = f"has a .gitignore of its own, and {recipe.name} must not get into a repository"
+        raise InvalidInput("to", str(folder), problem, remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,3 +256,6 @@ def test_two_models_of_one_name_are_refused() -> None:
     one = EvaluatedModel("SRPO", ModelSettings(TINY_NAME), 0)
     with pytest.raises(InvalidInput, match="comes twice"):
         EvaluateConfig(models=(one, one))
+    other = EvaluatedModel("model", ModelSettings("another"))
+    with pytest.raises(InvalidInput, match="comes twice"):
+        EvaluateConfig(models=(other,), model=ModelSettings(TINY_NAME)).evaluated()

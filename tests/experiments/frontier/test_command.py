@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from experiments.execution.settings import Execution
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.command import run, summarise
 from experiments.frontier.config import CellSpec, FrontierConfig
-from experiments.frontier.report import verdicts
+from experiments.frontier.report import frontier_answers, verdicts
 from experiments.frontier.summary import goals, rank_rule
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget, localizer_at
@@ -219,3 +220,34 @@ def test_the_quick_profile_is_small() -> None:
 def test_bad_settings_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         dataclasses.replace(TINY, **changes)
+
+
+def answers(methods, last_accuracy=None):
+    """What the first screen says of made-up goals of three methods."""
+    rows = [
+        {
+            "method": method,
+            "world": "four hard",
+            "accuracy": accuracy,
+            "difference": accuracy / 10 - shift,
+            "lower": -0.5,
+            "upper": 0.5,
+        }
+        for method, shift in (("Frontier", 0.0), ("Adaptive Frontier", 0.2), ("SRPO", 0.9))
+        for accuracy in (0.5, 0.9)
+    ]
+    config = {"methods": methods, "last_accuracy": last_accuracy}
+    run = SimpleNamespace(config=config, read=lambda _: rows, directory=Path("some"))
+    return {answer.about: f"{answer.number} {answer.sentence}" for answer in frontier_answers(run)}
+
+
+def test_each_run_answers_for_its_own_methods():
+    assert set(answers(["GRPO", "SRPO", "Frontier"])) == {"tabular, Frontier"}
+    (said,) = answers(["Adaptive Frontier"]).values()
+    assert said.startswith("-0.150 [-0.500, +0.500] Adaptive Frontier less the better of")
+    assert "localiser right in 50%);" in said
+
+
+def test_a_localiser_that_drifts_is_said_to():
+    (said,) = answers(["Frontier"], last_accuracy=0.45).values()
+    assert "localiser right in 50% at first and in 45% at last" in said

@@ -79,7 +79,10 @@ def test_names_of_classes_and_files(name: str, cls: str, module: str) -> None:
     assert (config.cls, config.module) == (cls, module)
 
 
-@pytest.mark.parametrize("name", ["2nd", "my-reset", "a b", "class", "Random", "Tabular", "Llm"])
+@pytest.mark.parametrize(
+    "name",
+    ["2nd", "my-reset", "a b", "class", "Random", "Tabular", "Llm", "Numpy", "Test", "pytest"],
+)
 def test_names_that_would_not_do_are_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="name = "):
         NewConfig("reset", name)

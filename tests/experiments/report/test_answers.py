@@ -312,9 +312,15 @@ def test_refusals_name_the_value_and_the_remedy(
     assert "watch = nan" in refused(capsys, *where, "--watch", "nan")
     assert "vector = 'gif'" in refused(capsys, *where, "--vector", "gif")
     (results / "frontier" / "run.json").write_text("{")
-    text = refused(capsys, *where)
+    text = refused(capsys, *where, "--runs", "learn", "frontier")
     assert "frontier/run.json: is not valid JSON" in text
-    assert "delete it and run the command again" in text
+    told: list[str] = []
+    shown = shown_runs(ReportConfig(), results, told.append)
+    assert "frontier" not in [one.name for one in shown]
+    assert len(shown) > 5
+    (said,) = told
+    assert "frontier: file " in said
+    assert "is not valid JSON" in said
     empty = tmp_path / "empty"
     text = refused(capsys, "--output", str(empty))
     assert "holds no run that a report shows" in text

@@ -142,7 +142,20 @@ def test_a_table_that_is_damaged_is_named_and_the_watch_goes_on(
     path = tmp_path / "learn" / "bands.jsonl"
     path.write_text(path.read_text()[:-40])
     page, _ = watch(tmp_path, monkeypatch)
-    assert re.search(r"Nothing to show yet: .*bands\.jsonl", page)
+    assert "Nothing to show yet" not in page
+    assert re.search(r"left out.*?bands\.jsonl: does not match its checksum", page, re.DOTALL)
+
+
+def test_a_run_that_is_half_written_hides_no_other(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "run.json").write_text('{"config"')
+    page, _ = watch(tmp_path, monkeypatch)
+    assert "Nothing to show yet" not in page
+    assert re.search(r"new: file .*run\.json is not valid JSON", page)
+    assert 'id="learn"' in page
 
 
 def test_only_seeds_that_all_methods_have_are_compared() -> None:

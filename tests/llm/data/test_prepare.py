@@ -124,6 +124,34 @@ def test_what_may_not_be_passed_on_is_ignored_by_git(tmp_path, made):
     assert found["licence"]["redistribute"] is False
 
 
+def test_nothing_of_the_users_is_lost(tmp_path):
+    for split, rows in TWO_SPLITS["gsm8k"].items():
+        jsonl(tmp_path / "export" / f"{split}.jsonl", rows)
+    before = {path: path.read_bytes() for path in (tmp_path / "export").iterdir()}
+    with pytest.raises(InvalidInput, match=r"to = .*holds .*export, which would be replaced"):
+        prepare(find_recipe("gsm8k"), tmp_path / "export", tmp_path / "export")
+    assert {path: path.read_bytes() for path in (tmp_path / "export").iterdir()} == before
+    asked = find_recipe("gpqa"), tmp_path / "mine", jsonl(tmp_path / "g.jsonl", ROWS["gpqa"])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".gitignore").write_text("*.tmp\n")
+    with pytest.raises(InvalidInput, match="gitignore of its own, and gpqa must not get into"):
+        prepare(*asked)
+    assert (tmp_path / "mine" / ".gitignore").read_text() == "*.tmp\n"
+    (tmp_path / "mine" / ".gitignore").unlink()
+    prepare(*asked)
+    prepare(*asked)  # what was prepared is replaced
+
+
+def test_what_has_no_revision_is_given_none(tmp_path):
+    with pytest.raises(
+        InvalidInput, match=r"revision = 'abc': .*x\.jsonl is no data set on the hub"
+    ):
+        prepare(HMMT, tmp_path / "made", jsonl(tmp_path / "x.jsonl", ROW), revision="abc")
+    with pytest.raises(InvalidInput, match=r"revision = 'abc': .* is no data set on the hub"):
+        prepare(find_recipe("humaneval"), tmp_path / "made", revision="abc")
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "message"),
     [
