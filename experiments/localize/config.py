@@ -94,15 +94,19 @@ class LocalizeConfig:
         """The files of traces, those in folders one by one.
 
         Raises:
-            InvalidInput: a folder holds none.
+            InvalidInput: a folder holds none, or a file is named twice.
         """
-        found = []
+        found: list[str] = []
         for path in self.traces:
             inside = sorted(str(one) for one in Path(path).glob("*.jsonl"))
             if Path(path).is_dir() and not inside:
                 remedy = "give a folder of JSONL files, or a file"
                 raise InvalidInput("traces", path, "holds no file of traces", remedy)
             found += inside or [path]
+        whole = [Path(path).expanduser().resolve() for path in found]
+        for path, one in zip(found, whole, strict=True):
+            if whole.count(one) > 1:
+                raise InvalidInput("traces", path, "is given twice", "name each file once")
         return found
 
     def specs(self) -> list[LocalizeSpec]:

@@ -189,6 +189,8 @@ def test_bad_input_is_named(
 def test_other_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="holds no file of traces"):
         LocalizeConfig(traces=(str(tmp_path),)).specs()
+    with pytest.raises(InvalidInput, match=r"traces = .*: is given twice; name each file once"):
+        LocalizeConfig(traces=(MISTAKES, MISTAKES)).specs()
     with pytest.raises(InvalidInput, match="cannot be put behind marked steps"):
         LocalizeConfig(traces=(MISTAKES,), writing=Writing(boundary=Line())).specs()
     path = tmp_path / "unknown.jsonl"
