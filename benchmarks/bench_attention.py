@@ -1,9 +1,9 @@
 """Attention of one new token per row: two matrix products against torch's fused kernel.
 
 With the heads of SmolLM2, 9 of size 64 that share 3 keys, over rows of several lengths. Times are
-of the processor, on one thread; only ratios of one row mean anything.
+of the processor, over all threads; only ratios of one row mean anything.
 
-Run as ``python -m benchmarks.bench_attention [--rounds N]``.
+Run as ``python -m benchmarks.bench_attention [--rounds N] [--threads N]``.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def main() -> None:
     """Print a line for each number of rows, length and precision."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     for precision in (torch.float32, torch.bfloat16):
         for rows, length in ((1, 100), (8, 100), (32, 100), (32, 600)):
             print(json.dumps(measure(rows, length, precision, given.rounds)), flush=True)

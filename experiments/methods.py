@@ -95,6 +95,9 @@ They do not draw equally much for a prompt, so that they are compared along roll
 REVISING = ("SCoRe", "Critique-GRPO")
 """Those that need worlds with second attempts."""
 
+HALF_WAY = 0.5
+"""Methods with a schedule are looked at where half of it is done."""
+
 COMPARED = ("GRPO", "RRPO", "SRPO")
 """The methods whose order `diagnose` predicts."""
 

@@ -20,7 +20,7 @@ from cpi_theory.audit.batch import Estimator
 from cpi_theory.audit.subject import Subject
 from cpi_theory.checks import InvalidInput, check_choice, choose_among, nearest
 from cpi_theory.seam import Algorithm, scheduled
-from experiments.methods import REVISING, TABULAR_METHODS, GroupMethod
+from experiments.methods import HALF_WAY, REVISING, TABULAR_METHODS, GroupMethod
 
 Layout = Literal["group", "resets"]
 """Rollouts that a function is given: of each prompt a group from its start, or half of them from
@@ -38,9 +38,6 @@ OURS: Mapping[str, Callable[[int], Algorithm]] = {
     "frontier": lambda n: FrontierGRPO(FirstErrorModel(1.0), base=_half(n), rollouts=2 * _half(n)),
 }
 """This package's own, for groups of n rollouts in all."""
-
-HALF_WAY = 0.5
-"""Methods with a schedule are looked at where half of it is done."""
 
 # Small worlds have no second attempts and do not tell the advantages of all steps.
 _ELSEWHERE = (*REVISING, "CAPO, every step")

@@ -21,12 +21,11 @@ from cpi_theory.audit.subject import Subject
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import scheduled
-from experiments.audit.subjects import HALF_WAY
 from experiments.audit.summary import with_outcomes_alone
 from experiments.audit.trial import world_of
 from experiments.league.config import LeagueConfig
 from experiments.learn.curves import begin_learning
-from experiments.methods import TABULAR_METHODS, GroupMethod
+from experiments.methods import HALF_WAY, TABULAR_METHODS, GroupMethod
 from experiments.runs.files import Row
 from experiments.worlds.tabular import World, build_world
 

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Group, scheduled
-from experiments.audit.subjects import HALF_WAY
 from experiments.learn.curves import begin_learning
-from experiments.methods import GroupMethod
+from experiments.methods import HALF_WAY, GroupMethod
 from experiments.worlds.tabular import SeededWorld, World
 
 
@@ -66,14 +65,8 @@ def drawn_updates(
         groups[group.prompt].append(group)
     rows = [csr_array(policy.gradient(own, policy).reshape(1, -1)) for own in groups]
     return DrawnUpdates(
-        _stacked(rows),
+        vstack(rows, format="csr"),
         collection.generated_rollouts / prompts,
         collection.generated_steps / prompts,
         policy.gradient_of_return().ravel(),
     )
-
-
-def _stacked(rows: list[Any]) -> Any:
-    from scipy.sparse import vstack
-
-    return vstack(rows, format="csr")

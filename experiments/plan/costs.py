@@ -95,6 +95,7 @@ class Costing:
     def cost(self) -> Cost:
         """All of it."""
         found, lengths, updates = self.draws, self.lengths, self.updates
+        prompts = self.spec.budget.prompts
         rows = Amount(self._learned(), self._rows() * lengths.limit)
         drawn = Amount(found.whole.expected + found.suffixes.expected, found.whole.most)
         return Cost(
@@ -102,7 +103,7 @@ class Costing:
             self._all(drawn),
             self._all(self._replies),
             self._all(self._written),
-            rows.times(updates.expected, updates.most).times(*2 * (self.spec.budget.prompts,)),
+            rows.times(prompts, prompts).times(updates.expected, updates.most),
             self._evaluations() * lengths.rollout,
             self._seconds(),
         )
@@ -138,12 +139,13 @@ class Costing:
         return Amount(min(budget.updates, math.ceil(budget.tokens / each)), budget.updates)
 
     def _all(self, each: Amount) -> Amount:
-        """Of all updates what a prompt takes, each of which is a token at least, or a token.
+        """What all updates take of something that costs a token or more each.
 
-        The last update begins with one token less than the budget at most.
+        With a budget of tokens there is at most one per token, and what the last update takes: it
+        begins with one token less than the budget at most.
         """
         prompts, limit = self.spec.budget.prompts, self.spec.budget.tokens
-        whole = each.times(*2 * (prompts,)).times(self.updates.expected, self.updates.most)
+        whole = each.times(prompts, prompts).times(self.updates.expected, self.updates.most)
         if limit is None:
             return whole
         return Amount(whole.expected, min(whole.most, limit - 1 + prompts * each.most))

@@ -248,7 +248,12 @@ def _rate(row: Row) -> str:
 
 def _says_something(row: Row) -> bool:
     """Whether the interval of a share leaves most shares out; that of two seeds often does not."""
-    return row["lower"] is None or bool(row["upper"] - row["lower"] < 0.8)
+    return row["lower"] is None or bool(row["upper"] - row["lower"] < _VAGUE)
+
+
+_VAGUE = 0.8
+"""Width of an interval of a share from which on the share is no headline: four fifths of all that
+it could be are left."""
 
 
 def _unknown(rows: Sequence[Row]) -> str:

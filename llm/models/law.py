@@ -36,12 +36,13 @@ _ROUNDING = {torch.float32: 5e-5, torch.float16: 0.01, torch.bfloat16: 0.1}
 parameters of five times the usual size. In bfloat16 SmolLM2 is .05 to .06 off on random texts, over
 240 tokens, and the few of a probe vary."""
 
-_ROWS = 64
-"""Rows of logits that are worked on at a time: few enough to stay in a processor's cache."""
-
 _DOUBTFUL = 20.0
 """Times those: what may still be rounding, in a much deeper model. Wrong states or positions were
 seen to make 0.1 to 5."""
+
+_ROWS = 64
+"""Rows of logits that are worked on at a time: their copies in float32 are small beside all logits,
+of which learning has hundreds of rows."""
 
 
 @contextlib.contextmanager

@@ -65,7 +65,8 @@ def test_in_bfloat16_it_is_no_further_from_the_truth():
         (f(Layer(3), *tensors, None)[0].double() - exact).abs().mean()
         for f in (attend, sdpa_attention_forward)
     )
-    assert ours <= fused
+    # Where a processor's fused kernel is exact, too, both err by the last rounding alone.
+    assert ours <= 1.01 * fused
 
 
 def test_a_model_gets_its_own_attention_back():
