@@ -12,7 +12,6 @@ import pytest
 import experiments
 from experiments.cli import main
 from experiments.commands import COMMANDS
-from tests.experiments.test_reproduce import TINY as PROFILE
 from tests.llm.bytes import byte_folder
 
 ROOT = Path(experiments.__file__).parent
@@ -80,7 +79,7 @@ ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "gpu-check": ("--device nothing", 2, ()),
 }
 
-# These are run by `reproduce`.
+# These are run by `reproduce`, whose tests look at what it prints of them.
 TOGETHER = {
     "verify": ("summary",),
     "compare": ("samples", "worlds"),
@@ -124,21 +123,6 @@ def test_a_command_prints_one_json_object(
     else:
         assert "error" not in found
         assert any(found["data"][table] for table in tables)
-
-
-@pytest.mark.slow
-def test_commands_that_another_one_runs_have_their_rows_below_their_names(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "tiny.toml").write_text(PROFILE)
-    words = ["--profile", str(tmp_path / "tiny.toml"), "--output", str(tmp_path), "--workers", "1"]
-    _, found, _ = asked("reproduce", words, capsys)
-    for name, tables in TOGETHER.items():
-        for table in tables:
-            assert found["data"][name][table], (name, table)
-    difference = found["data"]["learn"]["pairs"][0]["difference"]
-    assert isinstance(difference, float)
-    assert any("records: " in line for line in found["said"])
 
 
 def prints_tables(path: Path) -> bool:

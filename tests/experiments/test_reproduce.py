@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import random
@@ -27,6 +29,7 @@ from experiments.reproduce.profile import Profile
 from experiments.runs.store import Run
 from experiments.train.config import TrainConfig
 from experiments.worlds.language import DatasetWorld
+from tests.experiments.test_json import TOGETHER
 
 TINY = """
 [verify]
@@ -119,10 +122,10 @@ def start(profile: Path, output: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def finish(profile: Path, output: Path) -> None:
+def finish(profile: Path, output: Path, *more: str) -> None:
     """Run to the end in this process, which has loaded all that a new one would have to."""
     asked = ["reproduce", "--profile", str(profile), "--output", str(output), "--workers", "1"]
-    assert main(asked) == 0
+    assert main([*asked, *more]) == 0
 
 
 def count(folder: Path) -> int:
@@ -153,11 +156,18 @@ def _without_place(description: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def whole(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def printed(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The output of a run that nobody interrupted, and the JSON object that it printed."""
+    output, said = tmp_path_factory.mktemp("whole"), io.StringIO()
+    with contextlib.redirect_stdout(said):
+        finish(profile, output, "--json")
+    return output, json.loads(said.getvalue(), parse_constant=pytest.fail)
+
+
+@pytest.fixture(scope="module")
+def whole(printed: tuple[Path, dict[str, Any]]) -> Path:
     """The output of a run that nobody interrupted."""
-    output = tmp_path_factory.mktemp("whole")
-    finish(profile, output)
-    return output
+    return printed[0]
 
 
 def test_everything_is_there(whole: Path) -> None:
@@ -178,6 +188,18 @@ def test_everything_is_there(whole: Path) -> None:
     ):
         assert expected in names
     assert any(name.endswith(".png") for name in names)
+
+
+def test_commands_that_it_runs_have_their_rows_below_their_names(
+    printed: tuple[Path, dict[str, Any]],
+) -> None:
+    found = printed[1]
+    for name, tables in TOGETHER.items():
+        for table in tables:
+            assert found["data"][name][table], (name, table)
+    difference = found["data"]["learn"]["pairs"][0]["difference"]
+    assert isinstance(difference, float)
+    assert any("records: " in line for line in found["said"])
 
 
 def test_killed_anywhere_and_started_again_gives_the_same_bytes(
