@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import re
 import tomllib
 import types
 import typing
@@ -249,6 +250,31 @@ def named_values(field: str, names: Sequence[str], known: Mapping[str, Value]) -
         if name in names[:i]:
             raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
     return [known[name] for name in names]
+
+
+_FILES = re.compile(
+    r"\.(bin|csv|gguf|gz|html?|jpg|jsonl?|log|md|parquet|pdf|png|pt|py|safetensors|svg|tar|toml|tsv"
+    r"|txt|xml|ya?ml|zip)"
+)
+"""How names of files end that somebody may mean where a folder is wanted."""
+
+
+def check_folder(field: str, path: Path, remedy: str) -> None:
+    """Refuse a path for a folder that is a file, or is called like one and is no folder yet.
+
+    Args:
+        field: the setting that holds the path, for messages.
+        path: where a folder is to be.
+        remedy: what to give in its place.
+
+    Raises:
+        InvalidInput: for such a path.
+    """
+    path = path.expanduser()
+    if path.is_file():
+        raise InvalidInput(field, path, "is a file, where a folder is written", remedy)
+    if _FILES.fullmatch(path.suffix.lower()) and not path.is_dir():
+        raise InvalidInput(field, path, "is called like a file, and a folder is written", remedy)
 
 
 def check_new_names(field: str, names: Sequence[str], known: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from cpi_theory.checks import InvalidInput
-from experiments.config import field_alone, load_config
+from experiments.config import check_folder, field_alone, load_config
 from experiments.execution.settings import Execution
 
 Config = TypeVar("Config")
@@ -50,7 +50,13 @@ def parse_options(
         description=cls.__doc__,
         config=(tyro.conf.AvoidSubcommands,),
     )
-    return parsed.settings, getattr(parsed, "output", _OUTPUT), parsed.execution
+    output = getattr(parsed, "output", _OUTPUT)
+    check_folder("output", output, "give the folder of runs, such as results")
+    for name in ("to", "into"):
+        path = getattr(parsed.settings, name, None)
+        if path is not None:
+            check_folder(name, path, "give a folder")
+    return parsed.settings, output, parsed.execution
 
 
 def option_parser(program: str, cls: type[Any]) -> Any:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
+def counted(number: int, word: str) -> str:
+    """A number and what it counts: "1 prompt", "2,000 prompts"."""
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
 def listed(names: Sequence[str]) -> str:
     """Names as a sentence has them: "a", "a and b", "a, b and c"; those with a comma in quotes."""
     names = [f'"{name}"' if "," in name else name for name in names]

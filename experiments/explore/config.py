@@ -9,6 +9,10 @@ from typing import Literal
 import tyro
 
 from cpi_theory.checks import check_count
+from experiments.config import check_folder
+
+PAGES = (".html", ".htm")
+"""How the name of a page of one file ends."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class ExploreConfig:
     def __post_init__(self) -> None:
         for name in ("most", "seeds", "updates"):
             check_count(name, getattr(self, name))
+        if self.output is not None and self.output.suffix.lower() not in PAGES:
+            remedy = "end it in .html for a page of one file, or give a folder"
+            check_folder("output", self.output, remedy)
 
     @property
     def computes(self) -> Literal["tables"]:

@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from experiments.explore.series import Source, Summary
+from experiments.explore.series import Source, Summary, left_out
 from experiments.runs.files import Row, atomic_write
 
 PAGE = "explore.html"
@@ -42,12 +42,22 @@ class Packed:
         parts: the records, packed.
         rollouts: how many there are.
         left_out: whether there were more.
+        counts: of each series how many `updates`, `prompts` (once for each update), `groups` and
+            `rollouts` are shown.
+        damaged: files that are left out, and why.
     """
 
     index: Row
     parts: list[str] = field(default_factory=list)
     rollouts: int = 0
     left_out: bool = False
+    counts: list[Row] = field(default_factory=list)
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def prompts(self) -> int:
+        """How many there are, once for each update."""
+        return len(self.index["columns"]["prompt"])
 
 
 def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
@@ -62,6 +72,7 @@ def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
     packed, open_part = Packed({}), _Part()
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     names: list[Row] = []
+    shown: list[tuple[int, int | None, int, int]] = []
     for number, update, visit in _numbered(source, names):
         if packed.rollouts and packed.rollouts + len(visit["rollouts"]) > most:
             packed.left_out = True
@@ -71,18 +82,34 @@ def pack(source: Source, title: str, most: int, part: int = _PART) -> Packed:
         place |= {"part": len(packed.parts), "at": len(open_part.rows)}
         for name, value in (place | asdict(Summary.of(visit, source.cut_off))).items():
             columns[name].append(value)
+        shown.append((number, update, len(visit["groups"]), len(visit["rollouts"])))
         if open_part.add(visit) > part:
             packed.parts.append(open_part.packed())
             open_part = _Part()
     if open_part.rows:
         packed.parts.append(open_part.packed())
-    about: Row = {"title": title, "kind": source.kind, "unit": source.unit, "notes": source.notes}
+    packed.damaged = tuple(map(left_out, source.damaged))
+    packed.counts = [_counts([one for one in shown if one[0] == n]) for n in range(len(names))]
+    notes = (*source.notes, *(f"Left out: {text}." for text in packed.damaged))
+    about: Row = {"title": title, "kind": source.kind, "unit": source.unit, "notes": notes}
     about |= {"rollouts": packed.rollouts, "left_out": packed.left_out}
     packed.index = about | {"series": names, "columns": columns}
     return packed
 
 
 _COLUMNS = ("series", "update", "prompt", "part", "at", *Summary.__dataclass_fields__)
+
+
+def _counts(shown: list[tuple[int, int | None, int, int]]) -> Row:
+    """What is shown of a series; its prompts by update, number of groups and of rollouts."""
+    updates = {update for _, update, _, _ in shown} - {None}
+    groups, rollouts = (sum(one[place] for one in shown) for place in (2, 3))
+    return {
+        "updates": len(updates),
+        "prompts": len(shown),
+        "groups": groups,
+        "rollouts": rollouts,
+    }
 
 
 def _numbered(source: Source, names: list[Row]) -> Iterator[tuple[int, int | None, Row]]:
@@ -118,8 +145,8 @@ def _squeezed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def write_file(packed: Packed, path: Path) -> None:
-    """Store a page of one file.
+def write_file(packed: Packed, path: Path) -> list[Path]:
+    """Store a page of one file; returns it.
 
     Raises:
         CannotWrite: disk full, no permission, ...
@@ -129,21 +156,22 @@ def write_file(packed: Packed, path: Path) -> None:
         for i, part in enumerate(packed.parts)
     )
     atomic_write(path, _page(packed, parts, f"'sha256-{_digest(_static('explore.js'))}'").encode())
+    return [path]
 
 
-def write_folder(packed: Packed, folder: Path) -> Path:
-    """Store a page with its parts beside it; returns the page.
+def write_folder(packed: Packed, folder: Path) -> list[Path]:
+    """Store a page with its parts beside it; returns the page, then these.
 
     Raises:
         CannotWrite: disk full, no permission, ...
     """
-    for i, part in enumerate(packed.parts):
-        script = f'explorePart({i}, "{part}");\n'
-        atomic_write(folder / PARTS / f"part-{i}.js", script.encode())
+    parts = [folder / PARTS / f"part-{i}.js" for i in range(len(packed.parts))]
+    for i, (path, part) in enumerate(zip(parts, packed.parts, strict=True)):
+        atomic_write(path, f'explorePart({i}, "{part}");\n'.encode())
     hashed = f"'sha256-{_digest(_static('explore.js'))}' file: http: https:"
     page = _page(packed, "", hashed)
     atomic_write(folder / PAGE, page.encode())
-    return folder / PAGE
+    return [folder / PAGE, *parts]
 
 
 def _page(packed: Packed, parts: str, scripts: str) -> str:

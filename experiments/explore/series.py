@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cpi_theory.checks import InvalidInput
 from experiments.runs.files import Row
 
 REFUSED, CONSTANT, CUT, MISLOCATED, RESET = FLAGS = (1, 2, 4, 8, 16)
@@ -51,6 +52,7 @@ class Source:
         series: of it.
         notes: what readers have to know of it.
         cut_off: how rollouts end that were cut off.
+        damaged: why files of it are left out; complete when all series have been read.
     """
 
     kind: str
@@ -58,6 +60,12 @@ class Source:
     series: Iterator[Series]
     notes: tuple[str, ...] = ()
     cut_off: tuple[str, ...] = LIMITED
+    damaged: list[InvalidInput] = field(default_factory=list)
+
+
+def left_out(error: InvalidInput) -> str:
+    """A file that cannot be shown, and why, in a few words."""
+    return f"{error.field} {error.value} {error.problem}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Localization, Prompt, Rollout
 from experiments.config import build
+from experiments.explore import absent
 from experiments.explore.series import Series, Source
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import CurveSpec, group_updates
@@ -38,7 +39,12 @@ def of_learn(run: Run, seeds: int, updates: int) -> Source:
         run: of learn.
         seeds: the first so many of each world and method.
         updates: so many of each curve.
+
+    Raises:
+        InvalidInput: its curves are not there.
     """
+    if not run.has("curves"):
+        raise absent.of_learn(run)
     stored = {name: value for name, value in run.config.items() if name != "type"}
     config = build(LearnConfig, stored)
     values = {

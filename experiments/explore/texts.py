@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cpi_theory.checks import InvalidInput
+from experiments.errors import CorruptFile
+from experiments.explore import absent
 from experiments.explore.series import Series, Source
 from experiments.export.stored import Chain, Problem, Written, read_written
-from experiments.rollouts.files import FOLDER, read_visits
+from experiments.rollouts.files import read_visits, visit_files
 from experiments.rollouts.visits import rounded
-from experiments.runs.files import Row
+from experiments.runs.files import Row, read_object
 from experiments.runs.store import Run
 from llm.data.marked_traces import MarkedTrace, read_marked
 
@@ -25,12 +26,24 @@ def of_train(run: Run) -> Source:
         InvalidInput: there are none.
     """
     stamps = sorted(run.directory.glob("models/*/made-by.json"))
-    kept = [path for path in stamps if (path.parent / FOLDER).is_dir()]
+    kept = [path for path in stamps if visit_files(path.parent)]
     if not kept:
-        problem = "none of its trainings has kept rollouts"
-        remedy = "train with --rollouts.seeds 1 and --checkpoint-every above 0, under a new --name"
-        raise InvalidInput("runs", str(run.directory), problem, remedy)
-    return Source("train", "thought", (_training(path) for path in kept), _which(run, kept, stamps))
+        raise absent.of_train(run, bool(stamps))
+    damaged: list[InvalidInput] = []
+    told = damaged.append
+    series = _readable((lambda path=path: _training(path, told) for path in kept), told)
+    return Source("train", "thought", series, _which(run, kept, stamps), damaged=damaged)
+
+
+def _readable(
+    series: Iterable[Callable[[], Series]], told: Callable[[InvalidInput], None]
+) -> Iterator[Series]:
+    """Those of some series whose description can be read; of the others `told` is told why not."""
+    for opened in series:
+        try:
+            yield opened()
+        except InvalidInput as error:
+            told(error)
 
 
 def _which(run: Run, kept: Sequence[Path], stamps: Sequence[Path]) -> tuple[str, ...]:
@@ -40,18 +53,24 @@ def _which(run: Run, kept: Sequence[Path], stamps: Sequence[Path]) -> tuple[str,
     return (f"Rollouts of {len(kept)} of the {len(stamps)} trainings of {run.directory.name}.",)
 
 
-def _training(stamp: Path) -> Series:
-    spec = json.loads(stamp.read_text())["spec"]
-    name, method = spec["world"]["name"], spec["method"]["name"]
-    return Series(name, method, spec["seed"], read_visits(stamp.parent))
+def _training(stamp: Path, damaged: Callable[[InvalidInput], None]) -> Series:
+    made = read_object(stamp)
+    try:
+        spec = made["spec"]
+        labels = spec["world"]["name"], spec["method"]["name"], spec["seed"]
+    except (KeyError, TypeError) as error:
+        raise CorruptFile(stamp, f"does not say what was trained ({error})") from error
+    return Series(*labels, read_visits(stamp.parent, damaged))
 
 
 def of_evaluate(run: Run) -> Source:
     """Attempts, and their corrections, of a run of evaluate with texts.
 
     Raises:
-        InvalidInput: it has kept no texts.
+        InvalidInput: it has kept no texts, or they are no longer there.
     """
+    if not run.config.get("texts") or not run.has("attempts"):
+        raise absent.of_evaluate(run)
     written = read_written(str(run.directory))
     return Source("evaluate", "thought", map(_evaluated, written))
 
@@ -111,22 +130,21 @@ def of_localize(run: Run) -> Source:
 
     Raises:
         InvalidInput: the run is about rollouts of a model alone, whose texts it does not keep, or
-            the files of the traces are no longer there.
+            its answers or the files of the traces are no longer there.
     """
-    from experiments.config import build
     from experiments.localize.config import LocalizeConfig
 
-    settings = {name: run.config[name] for name in ("traces",)}
-    config = build(LocalizeConfig, settings)
-    if not config.traces:
-        problem = "is about rollouts of a model, whose texts it does not keep"
-        remedy = "give a run of localize --traces"
-        raise InvalidInput("runs", str(run.directory), problem, remedy)
+    traces = tuple(run.config.get("traces") or ())
+    gone = [path for path in traces if not Path(path).expanduser().exists()]
+    if not traces or not run.has("answers") or len(gone) == len(traces):
+        raise absent.of_localize(run, gone)
     answers: dict[tuple[str, str], dict[str, Row]] = {}
     for row in run.read("answers"):
         answers.setdefault((row["dataset"], row["task"]), {})[row["trace"]] = row
-    series = (_marked(path, answers) for path in config.files())
-    return Source("localize", "step", series)
+    damaged = [InvalidInput("traces", path, "is not there", absent.PUT_BACK) for path in gone]
+    there = LocalizeConfig(traces=tuple(path for path in traces if path not in gone))
+    opened = (lambda path=path: _marked(path, answers) for path in there.files())
+    return Source("localize", "step", _readable(opened, damaged.append), damaged=damaged)
 
 
 def _marked(path: str, answers: dict[tuple[str, str], dict[str, Row]]) -> Series:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile
 from experiments.runs.files import Row, atomic_write, parse_rows, read_bytes, rows_as_bytes
 
@@ -33,17 +34,44 @@ def write_visits(folder: Path, update: int, rows: Sequence[Row]) -> Path:
     return path
 
 
-def read_visits(folder: Path) -> Iterator[tuple[int, Row]]:
+def visit_files(folder: Path) -> list[tuple[int, Path]]:
+    """The files of a training that are there, with the update that each is of, in order."""
+    named = [(m, path) for path in folder.glob(f"{FOLDER}/*") if (m := _NAME.fullmatch(path.name))]
+    return sorted((int(match[1]), path) for match, path in named)
+
+
+def read_visits(
+    folder: Path, damaged: Callable[[InvalidInput], None] | None = None
+) -> Iterator[tuple[int, Row]]:
     """Yield the records of a training with the update that each is of, in order.
 
+    Args:
+        folder: of the training.
+        damaged: told of each file that cannot be read, which is left out as a whole; by default
+            such a file is an error.
+
     Raises:
-        CorruptFile: one cannot be inflated, or holds no records.
+        CorruptFile: a file cannot be inflated, or holds no records.
+        InvalidInput: a file may not be read.
     """
-    named = [(m, path) for path in folder.glob(f"{FOLDER}/*") if (m := _NAME.fullmatch(path.name))]
-    for match, path in sorted(named, key=lambda one: int(one[0][1])):
+    for update, path in visit_files(folder):
         try:
-            data = gzip.decompress(read_bytes(path))
-        except (OSError, EOFError, zlib.error) as error:
-            raise CorruptFile(path, f"cannot be inflated ({error})") from error
-        for row in parse_rows(path, data):
-            yield int(match[1]), row
+            rows = _rows(path)
+        except InvalidInput as error:
+            if damaged is None:
+                raise
+            damaged(error)
+            continue
+        for row in rows:
+            yield update, row
+
+
+def _rows(path: Path) -> list[Row]:
+    packed = read_bytes(path)
+    if not packed:  # which gzip takes for nothing packed
+        raise CorruptFile(path, "is empty")
+    try:
+        data = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CorruptFile(path, f"cannot be inflated ({error})") from error
+    return parse_rows(path, data)

@@ -30,6 +30,7 @@
   const number = (x) => (x === null || x === undefined ? "–" : String(Number(Number(x).toPrecision(3))).replace("-", "−"));
   const signed = (x) => (x > 0 ? "+" : "") + number(x);
   const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
+  const times = (n) => (n === 1 ? "once" : plural(n, "time"));
 
   // --- data ------------------------------------------------------------------------------------
 
@@ -68,7 +69,10 @@
   // --- what is shown, as the address names it --------------------------------------------------
 
   let index, columns, order = [], placeOf = new Map(), asked = 0;
-  const state = { series: "", update: "", flags: 0, sort: "", search: "", visit: null, group: 0, rollout: null };
+  const NO_FILTER = { series: "", update: "", flags: 0, search: "" };
+  const state = { ...NO_FILTER, sort: "", visit: null, group: 0, rollout: null };
+  let filters = []; // those of FLAGS that some prompt of this page has
+  let lacking = []; // what the address asks for and the page does not hold, as the address words it
 
   const nameOf = (i) => [columns.series[i], columns.update[i] ?? "", columns.prompt[i]].join(".");
 
@@ -84,18 +88,51 @@
 
   function readAddress() {
     const query = new URLSearchParams(location.hash.slice(1));
-    const words = (query.get("only") ?? "").split(",");
-    const choose = (value, select) => ([...select.options].some((o) => o.value === value) ? value : "");
-    state.series = choose(query.get("series") ?? "", at("series"));
+    const words = (query.get("only") ?? "").split(",").filter(Boolean);
+    const held = (name, holds) => {
+      const value = query.get(name) ?? "";
+      if (value === "" || holds(value)) return value;
+      lacking.push(`${name}=${value}`);
+      return "";
+    };
+    const option = (select) => (value) => [...select.options].some((o) => o.value === value);
+    const counted = (value) => /^\d{1,9}$/.test(value);
+    lacking = words.filter((word) => !filters.some(([, name]) => name === word)).map((word) => `only=${word}`);
+    state.series = held("series", option(at("series")));
     fillUpdates();
-    state.update = choose(query.get("update") ?? "", at("update"));
-    state.flags = FLAGS.reduce((all, [bit, word]) => (words.includes(word) ? all | bit : all), 0);
-    state.sort = SORTS.includes(query.get("sort")) ? query.get("sort") : "";
+    state.update = held("update", option(at("update")));
+    state.flags = filters.reduce((all, [bit, word]) => (words.includes(word) ? all | bit : all), 0);
+    state.sort = held("sort", (value) => SORTS.includes(value));
     state.search = query.get("search") ?? "";
-    state.visit = visitNamed.get(query.get("at")) ?? null;
-    state.group = Math.max(0, Number.parseInt(query.get("group") ?? "0", 10) || 0);
-    const rollout = Number.parseInt(query.get("rollout") ?? "", 10);
-    state.rollout = Number.isNaN(rollout) ? null : rollout;
+    state.visit = visitNamed.get(held("at", (value) => visitNamed.has(value))) ?? null;
+    state.group = Number(held("group", counted));
+    const rollout = held("rollout", counted);
+    state.rollout = rollout === "" ? null : Number(rollout);
+  }
+
+  // Switch off the filters that hide the prompt that the address asks for; returns them as it words them.
+  function unhide() {
+    if (state.visit === null) return [];
+    const query = new URLSearchParams(location.hash.slice(1)), off = [];
+    for (const [name, none] of Object.entries(NO_FILTER)) {
+      if (fitting({ ...NO_FILTER, [name]: state[name] })(state.visit)) continue;
+      const word = name === "flags" ? "only" : name;
+      off.push(`${word}=${query.get(word)}`);
+      state[name] = none;
+    }
+    if (off.length) fillUpdates();
+    return off;
+  }
+
+  function tell(off) {
+    const said = [];
+    if (lacking.length) {
+      const cut = index.left_out ? ", from which prompts were left out (--most)" : "";
+      said.push(`Not on this page${cut}: ${lacking.join(", ")}.`);
+    }
+    if (off.length) said.push(`The address asks for a prompt that its filters hide; switched off: ${off.join(", ")}.`);
+    if (said.length && state.visit !== null) said.push(`Shown is ${titleOf(state.visit)}.`);
+    at("notice").textContent = said.join(" ");
   }
 
   const visitNamed = new Map();
@@ -120,18 +157,21 @@
     select.value = state.update;
   }
 
+  // Whether a prompt passes some filters.
+  function fitting(wanted) {
+    const series = wanted.series === "" ? null : Number(wanted.series);
+    const update = wanted.update === "" ? null : Number(wanted.update);
+    const words = wanted.search.toLowerCase().split(/\s+/).filter(Boolean);
+    return (i) => (series === null || columns.series[i] === series)
+      && (update === null || columns.update[i] === update)
+      && (columns.flags[i] & wanted.flags) === wanted.flags
+      && words.every((word) => searched[i].includes(word));
+  }
+
   function filter() {
-    const series = state.series === "" ? null : Number(state.series);
-    const update = state.update === "" ? null : Number(state.update);
-    const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = fitting(state);
     order = [];
-    for (let i = 0; i < columns.prompt.length; i++) {
-      if (series !== null && columns.series[i] !== series) continue;
-      if (update !== null && columns.update[i] !== update) continue;
-      if ((columns.flags[i] & state.flags) !== state.flags) continue;
-      if (words.length && !words.every((word) => searched[i].includes(word))) continue;
-      order.push(i);
-    }
+    for (let i = 0; i < columns.prompt.length; i++) if (fits(i)) order.push(i);
     const key = {
       advantage: (i) => -(columns.largest[i] ?? -1), many: (i) => -columns.rollouts[i],
       low: (i) => columns.reward[i] ?? 2, high: (i) => -(columns.reward[i] ?? -1),
@@ -148,7 +188,7 @@
     at("update").value = state.update;
     at("sort").value = state.sort;
     if (at("search").value !== state.search) at("search").value = state.search;
-    [...at("flags").children].forEach((button, i) => button.setAttribute("aria-pressed", Boolean(state.flags & FLAGS[i][0])));
+    [...at("flags").children].forEach((button, i) => button.setAttribute("aria-pressed", Boolean(state.flags & filters[i][0])));
     const rollouts = order.reduce((sum, i) => sum + columns.rollouts[i], 0);
     at("count").textContent = order.length
       ? `${plural(order.length, "prompt")}, ${plural(rollouts, "rollout")}` : "Nothing fits. Press x to clear filters.";
@@ -198,6 +238,7 @@
 
   async function open(visit, { newEntry = true, group = 0, rollout = null, read = true } = {}) {
     Object.assign(state, { visit, group, rollout });
+    at("notice").textContent = "";
     document.body.classList.toggle("reading", read);
     remember(newEntry);
     showRows();
@@ -220,7 +261,7 @@
     if (ticket !== asked) return; // another one was asked for meanwhile
     current = record;
     groups = groupsOf(record);
-    state.group = Math.max(0, Math.min(state.group, groups.length - 1));
+    settleGroup();
     detail.replaceChildren(...header(visit, record), ...graphOf(record), groupNavigation(), make("div", { id: "group" }));
     showGroup();
     detail.scrollTop = 0;
@@ -230,9 +271,30 @@
 
   let current = null, groups = [];
 
-  function header(visit, record) {
+  // An address may ask for a group or a rollout that is not there, or for a rollout of another group.
+  function settleGroup() {
+    if (state.group && state.group >= groups.length) {
+      lacking.push(`group=${state.group}`);
+      state.group = 0;
+    }
+    const i = state.rollout, shows = (group) => group.rollouts.includes(i) || group.parent === i;
+    if (i === null || (groups.length && shows(groups[state.group]))) return;
+    const holder = groups.findIndex(shows);
+    if (holder < 0) {
+      lacking.push(`rollout=${i}`);
+      state.rollout = null;
+    } else {
+      if (state.group) lacking.push(`rollout=${i} in group=${state.group}`);
+      state.group = holder;
+    }
+  }
+
+  function titleOf(visit) {
     const series = index.series[columns.series[visit]], update = columns.update[visit];
-    const title = [series.name, update === null ? null : `update ${update}`, `prompt ${record.prompt}`].filter(Boolean).join(" · ");
+    return [series.name, update === null ? null : `update ${update}`, `prompt ${columns.prompt[visit]}`].filter(Boolean).join(" · ");
+  }
+
+  function header(visit, record) {
     const place = placeOf.get(visit);
     const move = (by, text) => make("button", { type: "button", onclick: () => go(by), disabled: place === undefined || order[place + by] === undefined, text });
     const facts = [
@@ -244,7 +306,7 @@
     return [
       make("div", { class: "head" },
         make("button", { type: "button", id: "back", onclick: back, text: "← list" }),
-        make("h2", { text: title }), make("span", {}, move(-1, "← previous"), " ", move(1, "next →"))),
+        make("h2", { text: titleOf(visit) }), make("span", {}, move(-1, "← previous"), " ", move(1, "next →"))),
       make("div", { class: "facts-line" }, ...facts.filter(Boolean)),
       make("pre", { text: record.text, tabindex: "0", "aria-label": "Prompt" }),
       record.reference === null || record.reference === undefined ? null
@@ -469,13 +531,13 @@
       const [x, y] = spots[from], [u, v] = to === null ? [x + box[0] + 22, y] : spots[to];
       const edge = draw("path", { class: "edge", "data-edge": `${from}.${action}.${to}`, "stroke-width": 1 + Math.min(5, Math.sqrt(count)),
         d: `M${x + box[0]} ${y + box[1] / 2} C${x + box[0] + 18} ${y + box[1] / 2} ${u - 18} ${v + box[1] / 2} ${u} ${v + box[1] / 2}` });
-      edge.append(draw("title", {}, `action ${action}: A = ${number(advantage)}, probability ${number(chance)}, taken ${count} times`));
+      edge.append(draw("title", {}, `action ${action}: A = ${number(advantage)}, probability ${number(chance)}, taken ${times(count)}`));
       svg.append(edge);
     }
     graph.nodes.forEach(([layer, state, value, best, improvable, passed], i) => {
       const [x, y] = spots[i];
       svg.append(draw("g", { class: improvable ? "node improvable" : "node", transform: `translate(${x} ${y})` },
-        draw("title", {}, `state ${state} before step ${layer + 1}: V = ${number(value)}, best advantage ${number(best)}, passed ${passed} times`),
+        draw("title", {}, `state ${state} before step ${layer + 1}: V = ${number(value)}, best advantage ${number(best)}, passed ${times(passed)}`),
         draw("rect", { class: "box", width: box[0], height: box[1], rx: 5 }),
         draw("rect", { class: "value", y: box[1] - 5, x: 2, height: 3, width: (box[0] - 4) * (value - low) / (high - low) }),
         draw("text", { x: 6, y: 13 }, `s ${state}`), draw("text", { x: 6, y: 24 }, `V ${number(value)}`),
@@ -520,6 +582,7 @@
 
   function refilter(change) {
     Object.assign(state, change);
+    at("notice").textContent = "";
     if ("series" in change) fillUpdates();
     remember();
     showList();
@@ -537,11 +600,10 @@
     j: () => go(1), k: () => go(-1), "]": () => chooseGroup(state.group + 1), "[": () => chooseGroup(state.group - 1),
     n: () => nextRollout(1), p: () => nextRollout(-1), "?": () => at("help").showModal(),
     s: () => refilter({ sort: SORTS[(SORTS.indexOf(state.sort) + 1) % SORTS.length] }),
-    x: () => refilter({ series: "", update: "", flags: 0, sort: "", search: "" }),
+    x: () => refilter({ ...NO_FILTER, sort: "" }),
     "/": () => { document.body.classList.remove("reading"); at("search").focus(); },
     Escape: back,
   };
-  FLAGS.forEach(([bit], i) => { KEYS[i + 1] = () => refilter({ flags: state.flags ^ bit }); });
 
   function pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || at("help").open) return;
@@ -564,11 +626,21 @@
     document.body.classList.toggle("reading", reading); // on a phone the arrows go through the list
   }
 
-  function applyAddress() {
+  let applied = 0;
+
+  async function applyAddress() {
+    const ticket = ++applied;
     readAddress();
+    const off = unhide();
     showList();
     document.body.classList.toggle("reading", state.visit !== null);
-    return showVisit();
+    if (state.visit === null && order.length) {
+      const { group, rollout } = lacking.some((one) => one.startsWith("at=")) ? {} : state;
+      await open(order[0], { newEntry: false, group, rollout, read: false });
+    } else await showVisit();
+    if (ticket !== applied) return; // another address was given meanwhile
+    if (lacking.length || off.length) remember(); // from here on it names what is shown
+    tell(off);
   }
 
   async function begin() {
@@ -581,8 +653,12 @@
     at("series").replaceChildren(make("option", { value: "", text: index.series.length > 1 ? `all ${index.series.length}` : index.series[0]?.name ?? "none" }),
       ...(index.series.length > 1 ? index.series.map((one, i) => make("option", { value: i, text: one.name })) : []));
     const there = columns.flags.reduce((all, flags) => all | flags, 0); // no filter that would find nothing
-    at("flags").replaceChildren(...FLAGS.map(([bit, word], i) => make("button", { type: "button", "aria-pressed": "false", text: word,
-      title: `key ${i + 1}`, hidden: !(there & bit), onclick: () => refilter({ flags: state.flags ^ bit }) })));
+    filters = FLAGS.filter(([bit]) => there & bit);
+    const flips = filters.map(([bit]) => () => refilter({ flags: state.flags ^ bit }));
+    at("flags").replaceChildren(...filters.map(([, word], i) => make("button", { type: "button", "aria-pressed": "false", text: word,
+      title: `key ${i + 1}`, onclick: flips[i] })));
+    flips.forEach((flip, i) => { KEYS[i + 1] = flip; });
+    at("flags").parentElement.hidden = !filters.length;
     at("series").addEventListener("change", (event) => refilter({ series: event.target.value }));
     at("update").addEventListener("change", (event) => refilter({ update: event.target.value }));
     at("sort").addEventListener("change", (event) => refilter({ sort: event.target.value }));
@@ -595,7 +671,6 @@
     window.addEventListener("popstate", applyAddress);
     new ResizeObserver(showRows).observe(at("list"));
     await applyAddress();
-    if (state.visit === null && order.length) await open(order[0], { newEntry: false, read: false });
     document.documentElement.dataset.ready = "yes";
   }
 

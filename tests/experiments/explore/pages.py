@@ -95,4 +95,4 @@ def one_file(path: Path, count: int = 1, title: str = "run", part: int = 2000) -
 
 
 def folder(path: Path) -> Path:
-    return write_folder(pack(source(), "run", 10_000, 1), path)
+    return write_folder(pack(source(), "run", 10_000, 1), path)[0]

@@ -15,7 +15,15 @@ import pytest
 
 from experiments.explore.page import pack, write_file
 from experiments.explore.series import Series, Source
-from tests.experiments.explore.pages import HOSTILE, folder, group, one_file, rollout, visit
+from tests.experiments.explore.pages import (
+    HOSTILE,
+    folder,
+    group,
+    one_file,
+    rollout,
+    visit,
+    with_reset,
+)
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -73,6 +81,10 @@ def show(browser: Any) -> Iterator[Any]:
 
 def title(page: Any) -> str:
     return page.inner_text("#detail h2")
+
+
+def notice(page: Any) -> str:
+    return page.inner_text("#notice")
 
 
 def count(page: Any) -> str:
@@ -214,6 +226,80 @@ def test_an_address_of_nothing_does_no_harm(show: Any, file: Path) -> None:
     )
     assert title(page).endswith("prompt 0")
     assert count(page).startswith("120 prompts")
+    assert notice(page) == (
+        "Not on this page: series=x, update=<b>, sort=constructor, at=9.9.9, group=-4, rollout=zz. "
+        "Shown is sums · SRPO · seed 0 · update 5 · prompt 0."
+    )
+
+
+SHOWN = "Shown is sums · SRPO · seed 0 · update 5 · prompt"
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "group", "chosen", "left"),
+    [
+        ("#at=0.5.0&group=8", "Not on this page: group=8.", 0, None, "#at=0.5.0"),
+        (
+            "#at=0.5.0&group=1&rollout=7",
+            "Not on this page: rollout=7.",
+            1,
+            None,
+            "#at=0.5.0&group=1",
+        ),
+        ("#at=0.5.0&rollout=3", "", 1, "3", "#at=0.5.0&rollout=3"),
+        (
+            "#at=0.5.0&group=1&rollout=1",
+            "Not on this page: rollout=1 in group=1.",
+            0,
+            "1",
+            "#at=0.5.0&rollout=1",
+        ),
+        ("#update=7", "Not on this page: update=7.", 0, None, "#at=0.5.0"),
+    ],
+)
+def test_what_an_address_asks_for_in_vain_is_said(
+    show: Any, file: Path, address: str, said: str, group: int, chosen: str | None, left: str
+) -> None:
+    page = show(file, address)
+    assert notice(page) == (f"{said} {SHOWN} 0." if said else "")
+    groups = page.locator(".groups button")
+    assert groups.nth(group).get_attribute("aria-current") == "true"
+    marked = page.locator(".rollout.chosen")
+    found = marked.get_attribute("data-rollout") if marked.count() else None
+    assert found == chosen
+    assert page.evaluate("location.hash") == left
+    page.keyboard.press("j")
+    until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 1')")
+    assert notice(page) == ""  # it was about the address, which now names something else
+
+
+@pytest.mark.parametrize("filters", ["series=3", "update=10", "only=reset", "search=fish"])
+def test_filters_that_hide_what_an_address_asks_for_are_switched_off(
+    show: Any, file: Path, filters: str
+) -> None:
+    page = show(file, f"#{filters}&at=0.5.1")
+    assert title(page).endswith("seed 0 · update 5 · prompt 1")
+    assert count(page).startswith("120 prompts")
+    said = f"The address asks for a prompt that its filters hide; switched off: {filters}."
+    assert notice(page) == f"{said} {SHOWN} 1."
+
+
+def test_keys_of_filters_count_those_that_are_shown(show: Any, tmp_path: Path) -> None:
+    cut = visit(1, [rollout(["b"], None)], [])
+    shown = [Series("sums", "SRPO", 0, [(5, with_reset()), (10, cut)])]
+    write_file(pack(Source("train", "thought", iter(shown)), "run", 100), tmp_path / "page.html")
+    page = show(tmp_path / "page.html")
+    words = page.locator("#flags button").all_inner_texts()
+    assert words == ["cut off", "localiser wrong", "reset"]
+    for key, prompt in (("1", "question 1"), ("2", "question 0"), ("3", "question 0")):
+        page.keyboard.press(key)
+        assert count(page).startswith("1 prompt,")
+        assert page.locator(".row .title").first.inner_text() == prompt
+        page.keyboard.press(key)
+    for key in ("4", "5"):
+        page.keyboard.press(key)
+        assert count(page).startswith("2 prompts")
+    assert "only" not in page.evaluate("location.hash")
 
 
 def test_where_there_is_nothing_every_key_does_nothing(show: Any, tmp_path: Path) -> None:
@@ -354,7 +440,7 @@ def test_a_phone_shows_the_list_and_then_the_prompt(show: Any, file: Path) -> No
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("address", ["#at=0.5.0&group=1&rollout=3", "#at=0.10.2"])
+@pytest.mark.parametrize("address", ["#at=0.5.0&group=1&rollout=3", "#at=0.10.2", "#at=9.9.9"])
 def test_nothing_is_found_by_axe(show: Any, file: Path, scheme: str, address: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     page = show(file, address, color_scheme=scheme, bypass_csp=True)

@@ -139,7 +139,7 @@ def test_kept_rollouts_are_part_of_the_settings(tmp_path: Path, capsys: Any) -> 
     assert main([*asked, "--rollouts.seeds", "0", "--name", "none"]) == 0
     assert main(["explore", str(tmp_path / "none")]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "none of its trainings has kept rollouts; train with --rollouts.seeds" in said
+    assert "as its settings say (rollouts.seeds = 0); train with --rollouts.seeds 1" in said
 
 
 def test_the_signal_needs_an_engine_that_can_be_looked_at() -> None:
@@ -188,6 +188,62 @@ def test_a_run_of_train(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyP
     assert opened == [(tmp_path / "folder" / "explore.html").as_uri()]
     assert (tmp_path / "folder" / "explore.html").exists()
     assert (tmp_path / "folder" / "explore-data" / "part-0.js").exists()
+
+
+def test_a_damaged_file_is_named_and_the_rest_is_shown(tmp_path: Path, capsys: Any) -> None:
+    kept(tmp_path / "train" / "models")
+    kept(tmp_path / "train" / "models", "GRPO")
+    config = TrainConfig(worlds=("short",), seeds=1, budget=BUDGET, more=(SHORT,))
+    Run.open(tmp_path, "train", config, 0).write("curves", [{"value": 1}])
+    models = tmp_path / "train" / "models"
+    cut = models / "short-SRPO-0" / "rollouts" / "000002.jsonl.gz"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    stamp = models / "short-GRPO-0" / "made-by.json"
+    stamp.write_text("{}")
+    assert main(["explore", str(tmp_path / "train"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    index, _ = read_page(tmp_path / "train" / "explore.html")
+    assert [one["method"] for one in index["series"]] == ["SRPO"]
+    assert index["columns"]["update"] == [1, 1, 3, 3]
+    (page,) = found["data"]["pages"]
+    for path in (cut, stamp):
+        assert sum(str(path) in note for note in index["notes"]) == 1
+        assert sum(str(path) in one["what"] for one in page["left_out"]) == 1
+        assert sum(f"left out file {path}" in line for line in found["said"]) == 1
+    for path in cut.parent.iterdir():
+        path.write_bytes(b"")
+    stamp.unlink()
+    assert main(["explore", str(tmp_path / "train")]) == 2
+    assert "000001.jsonl.gz: is empty" in " ".join(capsys.readouterr().err.split())
+
+
+def test_machines_are_told_what_a_page_holds(tmp_path: Path, capsys: Any) -> None:
+    kept(tmp_path / "train" / "models")
+    config = TrainConfig(worlds=("short",), seeds=1, budget=BUDGET, more=(SHORT,))
+    Run.open(tmp_path, "train", config, 0).write("curves", [{"value": 1}])
+    asked = ["explore", str(tmp_path / "train"), "/no/such/run", "--json", "--most", "20"]
+    assert main(asked) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    (page,) = data["pages"]
+    index, parts = read_page(Path(page["page"]))
+    visits = [visit for part in parts for visit in part]
+    shown = {"updates": 1, "prompts": 2, "groups": sum(len(v["groups"]) for v in visits)}
+    shown["rollouts"] = sum(len(v["rollouts"]) for v in visits)
+    assert page["series"] == [index["series"][0] | shown]
+    assert {name: page[name] for name in ("prompts", "groups", "rollouts")} == {
+        name: shown[name] for name in ("prompts", "groups", "rollouts")
+    }
+    assert page["command"] == "train"
+    assert page["bytes"] == Path(page["page"]).stat().st_size
+    assert [one["why"] for one in page["left_out"]] == ["--most 20 bounds the rollouts of a page"]
+    (refused,) = data["left_out"]
+    assert (refused["run"], refused["why"]) == ("/no/such/run", "holds no run")
+    asked = ["explore", str(tmp_path / "train"), "--output", str(tmp_path / "out"), "--json"]
+    assert main(asked) == 0
+    (page,) = json.loads(capsys.readouterr().out)["data"]["pages"]
+    there = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(page["files"]) == sorted(map(str, there))
+    assert page["bytes"] == sum(path.stat().st_size for path in there)
 
 
 LEARN = """
@@ -284,6 +340,10 @@ def test_a_run_of_localize_shows_what_people_marked(tmp_path: Path, capsys: Any)
         ([], "nothing to look into"),
         (["/no/such/run"], "holds no run"),
         (["a", "--most", "0"], "most"),
+        (
+            ["a", "--output", "x.txt"],
+            "called like a file, and a folder is written; end it",
+        ),
     ],
 )
 def test_what_cannot_be_shown_is_said(arguments: list[str], said: str, capsys: Any) -> None:
@@ -302,3 +362,116 @@ def test_a_run_of_another_command_is_refused(tmp_path: Path, capsys: Any) -> Non
     both = [str(tmp_path / "one"), str(tmp_path / "two"), "--output", "x.html"]
     assert main(["explore", *both]) == 2
     assert "one place for several pages" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_folder_of_runs_names_those_that_can_be_opened(tmp_path: Path, capsys: Any) -> None:
+    stored(tmp_path, {"type": "VerifyConfig"}, "bounds")
+    assert main(["explore", str(tmp_path)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is a folder of 1 run, none of a command that keeps rollouts" in said
+    stored(tmp_path, {"type": "LearnConfig"}, "curved")
+    stored(tmp_path, {"type": "TrainConfig"}, "taught")
+    assert main(["explore", str(tmp_path)]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "it holds curved (learn), taught (train); the others keep no rollouts: 1 of 3" in said
+    assert f"open one: cpi-resets explore {tmp_path / 'curved'}" in said
+
+
+def stored(root: Path, config: dict[str, Any], name: str = "run", table: str = "scores") -> Path:
+    Run.open(root, name, config, 0).write(table, [{"a": 1}])
+    return root / name
+
+
+TRAIN: dict[str, Any] = {"type": "TrainConfig", "checkpoint_every": 10}
+MARKED: dict[str, Any] = {"type": "LocalizeConfig", "traces": ["/no/such/marked.jsonl"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "table", "said"),
+    [
+        (
+            TRAIN | {"rollouts": {"seeds": 0}},
+            "curves",
+            "kept no rollouts, as its settings say (rollouts.seeds = 0); train with --rollouts",
+        ),
+        (
+            TRAIN | {"checkpoint_every": 0},
+            "curves",
+            "kept no rollouts, as its settings say (checkpoint_every = 0: no models either); train "
+            "with --checkpoint-every 10",
+        ),
+        (TRAIN, "curves", "run/models is not there: deleted, never copied"),
+        (
+            {"type": "EvaluateConfig"},
+            "models",
+            "kept no texts, as its settings say (texts = false); run evaluate with --texts",
+        ),
+        (
+            {"type": "EvaluateConfig", "texts": True},
+            "models",
+            "has no attempts.jsonl: not finished yet, deleted, or never copied; copy it there",
+        ),
+        (
+            {"type": "LocalizeConfig", "traces": []},
+            "scores",
+            "is about rollouts of a model, of which localize keeps no texts; give a run",
+        ),
+        (
+            MARKED,
+            "answers",
+            "shows traces from files, which it does not hold itself; not there: "
+            "/no/such/marked.jsonl; put it where",
+        ),
+        (MARKED | {"traces": [str(DATA / "mistakes.jsonl")]}, "scores", "has no answers.jsonl"),
+        ({"type": "LearnConfig"}, "pairs", "has no curves.jsonl"),
+        (
+            {"type": "VerifyConfig"},
+            "summary",
+            "is a run of verify, a command that keeps no rollouts; give a run of train",
+        ),
+    ],
+)
+def test_each_case_of_rollouts_that_are_not_there_has_its_remedy(
+    config: dict[str, Any], table: str, said: str, tmp_path: Path, capsys: Any
+) -> None:
+    path = stored(tmp_path, config, table=table)
+    assert main(["explore", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert f"error: runs = {path}: " in error
+    assert said in " ".join(error.split())
+
+
+def test_a_training_that_has_not_begun_or_lost_its_files_says_so(
+    tmp_path: Path, capsys: Any
+) -> None:
+    path = stored(tmp_path, TRAIN, table="curves")
+    (path / "models" / "short-SRPO-0").mkdir(parents=True)
+    (path / "models" / "short-SRPO-0" / "made-by.json").write_text("{}")
+    assert main(["explore", str(path)]) == 2
+    assert "run/models/*/rollouts is not there" in " ".join(capsys.readouterr().err.split())
+    (path / "curves.jsonl").unlink()
+    assert main(["explore", str(path)]) == 2
+    assert "no table of it is finished; wait for" in " ".join(capsys.readouterr().err.split())
+
+
+def test_traces_that_are_still_there_are_shown(tmp_path: Path, capsys: Any) -> None:
+    marked = str(DATA / "mistakes.jsonl")
+    assert main(["localize", "--traces", marked, "--workers", "1", "--output", str(tmp_path)]) == 0
+    path = tmp_path / "localize" / "run.json"
+    about = json.loads(path.read_text())
+    about["config"]["traces"].append("/no/such/file.jsonl")
+    path.write_text(json.dumps(about))
+    capsys.readouterr()
+    assert main(["explore", str(tmp_path / "localize")]) == 0
+    said = capsys.readouterr().out
+    assert "left out traces /no/such/file.jsonl is not there" in said
+    assert "3 rollouts of 3 prompts: " in said
+
+
+def test_a_page_may_lie_in_a_folder_that_is_called_like_a_file(tmp_path: Path) -> None:
+    marked = str(DATA / "mistakes.jsonl")
+    assert main(["localize", "--traces", marked, "--workers", "1", "--output", str(tmp_path)]) == 0
+    (tmp_path / "x.txt").mkdir()
+    asked = ["explore", str(tmp_path / "localize"), "--output", str(tmp_path / "x.txt")]
+    assert main(asked) == 0
+    assert (tmp_path / "x.txt" / "explore.html").is_file()

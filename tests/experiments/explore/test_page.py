@@ -117,9 +117,10 @@ def test_records_are_read_as_they_are_packed() -> None:
 
 def test_a_folder_holds_the_same_in_scripts(tmp_path: Path) -> None:
     packed = pack(source(), "run", 100, 500)
-    page = write_folder(packed, tmp_path / "out")
+    page, *written = write_folder(packed, tmp_path / "out")
     scripts = sorted((tmp_path / "out" / "explore-data").iterdir())
     assert len(scripts) == len(packed.parts) > 1
+    assert sorted(written) == scripts
     for i, path in enumerate(scripts):
         (text,) = re.findall(rf'^explorePart\({i}, "([A-Za-z0-9+/=]+)"\);\n$', path.read_text())
         assert unpacked(text) == unpacked(packed.parts[i])
