@@ -19,6 +19,7 @@ from cpi_theory.statistics.bootstrap import (
 from cpi_theory.statistics.intervals import clustered_proportion
 from cpi_theory.statistics.medians import median_interval
 from experiments.documents.numbers import interval_text
+from experiments.documents.words import counted
 from experiments.runs.files import Row
 
 Floats = NDArray[np.float64]
@@ -180,7 +181,7 @@ def difference_verdicts(pairs: Sequence[Row]) -> tuple[str, ...]:
     """One sentence per comparison, axis and world: the difference, and who is ahead if anyone."""
     return tuple(
         f"{r['world']}: {r['first']} - {r['second']} = {interval_text(r, 'difference', '.3f')} per "
-        f"{r['axis'].removesuffix('s')} over {r['seeds']} seeds: "
+        f"{r['axis'].removesuffix('s')} over {counted(r['seeds'], 'seed')}: "
         + ("not distinguishable." if r["lower"] <= 0 <= r["upper"] else f"{_ahead(r)} is ahead.")
         for r in pairs
     )
@@ -377,7 +378,7 @@ def speedup_verdicts(speedups: Sequence[Row]) -> tuple[str, ...]:
     """One sentence per comparison and axis: who gets half-way sooner, if that is shown."""
     return tuple(
         f"{r['world']}, {r['axis']}: {r['first']} gets half-way {interval_text(r, 'speedup')} "
-        f"times as soon as {r['second']} ({r['seeds']} seeds): "
+        f"times as soon as {r['second']} ({counted(r['seeds'], 'seed')}): "
         + (f"{_sooner(r)} is sooner." if r["shown"] else "not shown.")
         for r in speedups
     )

@@ -14,6 +14,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import interval_text, share_text
+from experiments.documents.words import counted
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from llm.models.settings import TINY_NAME
@@ -56,7 +57,7 @@ def accuracy_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
             one(rows, **own, measure=measure) for measure in ("exact", "late", "refused")
         )
         text = (
-            f"{world}: of {exact['asked']} failures the model names the first error of "
+            f"{world}: of {counted(exact['asked'], 'failure')} the model names the first error of "
             f"{share_text(exact)}, and a step after it, so that the prefix is wrong, in "
             f"{share_text(late)}; it names none in {share_text(refused)}."
         )
@@ -79,7 +80,8 @@ def anatomy_answers(run: Run) -> tuple[Answer, ...]:
     if not rows:
         return ()
     worst, best = (pick(rows, key=lambda row: float(row["estimate"])) for pick in (min, max))
-    text = f"On {worst['world']} it names the first error in so many of {worst['asked']} failures"
+    failures = counted(worst["asked"], "failure")
+    text = f"On {worst['world']} it names the first error in so many of {failures}"
     if len(rows) > 1:
         text += f", the least of {len(rows)} worlds; at best {share_text(best)} ({best['world']})"
     random = select(run.read("accuracy"), world=worst["world"], kind="random", measure="exact")

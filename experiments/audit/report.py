@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from cpi_theory.audit.worlds import small_worlds
+from experiments.audit.subjects import METHODS
 from experiments.audit.summary import MEANING, ORDER, worst_on_outcomes
 from experiments.audit.trial import REFUSED
 from experiments.documents.document import (
@@ -17,7 +19,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import number
-from experiments.documents.words import listed
+from experiments.documents.words import counted, listed
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import need
@@ -37,8 +39,9 @@ def audit_answers(run: Run) -> tuple[Answer, ...]:
     """How many estimators follow what they are said to follow."""
     rows = need(run.read("summary"), "estimator")
     held = sum(row["holds"] for row in rows)
-    about = f"estimators of {_whose(rows)}"
-    sentence = following_sentence(rows, str(run.config["follows"]))
+    about = f"{_kind(rows)}s of {_whose(rows)}"
+    follows = following_sentence(rows, str(run.config["follows"]))
+    sentence = f"{judged_sentence(rows, run.config)} {follows}"
     name = run.directory.name
     return (Answer(Question.CREDIT, about, f"{held} of {len(rows)}", sentence, name),)
 
@@ -49,12 +52,13 @@ def audit_section(run: Run) -> list[Block]:
     claim = str(run.config["follows"])
     failed = [row for row in trials if row["kind"] == "world" and not row["holds"]]
     return [
-        Heading(f"What advantage estimators follow: those of {_whose(rows)}"),
+        Heading(f"What {_kind(rows)}s follow: those of {_whose(rows)}"),
         Paragraph(
             "Every estimator was put into small worlds whose policy gradient is known, and its "
             "expected update compared with that. A verdict is the worst over these worlds. Another "
             "objective than J may be meant; what the table says is which one it is."
         ),
+        Paragraph(judged_sentence(rows, run.config)),
         Verdicts(tuple(verdicts(rows, trials, claim))),
         DataTable.of(
             table_rows(rows, trials),
@@ -104,11 +108,45 @@ def verdicts(rows: Sequence[Row], trials: Sequence[Row], claim: str) -> list[str
     ]
 
 
+def judged_sentence(rows: Sequence[Row], config: Row) -> str:
+    """What was judged, where and how: audits that differ in it may differ in their verdicts.
+
+    Args:
+        rows: the table ``summary``.
+        config: the settings of the audit, as stored.
+    """
+    worlds, chosen = [world.name for world in small_worlds()], config["worlds"]
+    left = [name for name in worlds if chosen and name not in chosen]
+    where = f"{len(worlds) - len(left)} of {len(worlds)} worlds" + (
+        f" (without {listed(left)})" if left else ""
+    )
+    groups = f"in groups of {counted(config['rollouts'], 'rollout')}"
+    if _kind(rows) == _METHOD:
+        groups = "with the groups that learn gives them, resets included"
+    text = f"Judged: {counted(len(rows), _kind(rows))} {groups}, on {where}"
+    drawn = [row["estimator"] for row in rows if not row["listed"]]
+    if not drawn:
+        return f"{text}, every possible update counted."
+    of = f" ({listed(drawn)} alone)" if len(drawn) < len(rows) else ""
+    return (
+        f"{text}; where there is too much to list{of} {config['draws']:,} updates were drawn, and "
+        "what four standard errors allow passes."
+    )
+
+
+_METHOD, _ESTIMATOR = "method", "advantage estimator"
+
+
+def _kind(rows: Sequence[Row]) -> str:
+    """What the rows are about, in the singular: whole methods, or estimators of advantages."""
+    return _METHOD if all(row["estimator"] in METHODS for row in rows) else _ESTIMATOR
+
+
 def following_sentence(rows: Sequence[Row], claim: str) -> str:
     """Who follows what it is said to follow, what the others do, and the worst of it."""
     held = [row["estimator"] for row in rows if row["holds"]]
     worlds = max(row["worlds"] for row in rows)
-    text = f"In all of {worlds} worlds {listed(held) or 'none'} of {len(rows)} follow"
+    text = f"In all of {counted(worlds, 'world')} {listed(held) or 'none'} of {len(rows)} follow"
     text += f"{'s' * (len(held) < 2)} {_AIMS[claim]}"
     others = Counter(row["verdict"] for row in rows if not row["holds"])
     if not others:

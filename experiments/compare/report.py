@@ -14,6 +14,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import agreement, interval_text
+from experiments.documents.words import counted
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import need, one, select
@@ -201,7 +202,7 @@ def world_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
         behind = [p for p in both if p not in ahead]
         sentences.append(
             f"{rival} resets gain more than random ones in one step in {len(ahead)} of "
-            f"{len(both)} worlds" + (f"; not in {', '.join(behind)}." if behind else ".")
+            f"{counted(len(both), 'world')}" + (f"; not in {', '.join(behind)}." if behind else ".")
         )
     broken = [
         r for r in rows if r["gain"] < r["sharp"] - 1e-12 or r["sharp"] < r["guaranteed"] - 1e-12
@@ -209,7 +210,7 @@ def world_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:
     sentences.append(
         "Every exact gain is at least T1s, and T1s at least T2."
         if not broken
-        else f"{len(broken)} rows break gain >= T1s >= T2."
+        else f"{counted(len(broken), 'row')} break{'s' * (len(broken) == 1)} gain >= T1s >= T2."
     )
     return tuple(sentences)
 

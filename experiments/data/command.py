@@ -11,6 +11,7 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.console import give
 from experiments.data.config import DataConfig
+from experiments.documents.words import counted
 from experiments.errors import CannotWrite
 from experiments.execution.settings import Execution
 from llm.data.prepare import prepare
@@ -99,7 +100,7 @@ def _counts(found: Mapping[str, Any]) -> Iterator[str]:
     for one in found["unreadable"]:
         yield f"left out, {one['name']}: {one['problem']} ({one['value']!r})"
     for name, split in found["splits"].items():
-        yield f"{name}: {split['rows']} problems, {split['file']}"
+        yield f"{name}: {counted(split['rows'], 'problem')}, {split['file']}"
 
 
 def _world(recipe: Recipe, folder: Path, found: Mapping[str, Any]) -> Iterator[str]:

@@ -42,6 +42,7 @@ from experiments.diagnose.ranking import (
 from experiments.diagnose.unknown import unknown_sentences, why_unknown
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
+from experiments.documents.words import counted
 from experiments.execution.derived import Compute
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
@@ -231,12 +232,12 @@ def show(tables: Tables, console: Console) -> None:
         console.print(sentence, markup=False)
     _show_corrections(tables["corrections"], console)
     (cost,) = tables["summary"]
-    drawn = f"{cost['rollouts']:,} rollouts ({cost['measuring']:,} to measure advantages)"
-    asked = f"{cost['localizations']:,} localisations"
+    drawn = f"{counted(cost['rollouts'], 'rollout')} ({cost['measuring']:,} to measure advantages)"
+    asked = counted(cost["localizations"], "localisation")
     # Records of before tokens were counted have none, and neither have tabular worlds.
     tokens = cost.get("tokens")
     took = "" if tokens is None else f", {tokens:,} tokens"
-    console.print(f"\n{cost['prompts']} prompts, {drawn}, {asked}{took}\n")
+    console.print(f"\n{counted(cost['prompts'], 'prompt')}, {drawn}, {asked}{took}\n")
     for row in tables["verdict"]:
         console.print(f"- {row['sentence']}", markup=False)
     if "ranking" in tables:

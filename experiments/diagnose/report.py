@@ -16,6 +16,7 @@ from experiments.documents.document import (
     Question,
     Verdicts,
 )
+from experiments.documents.words import counted
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import need, one
@@ -33,8 +34,9 @@ def diagnose_section(run: Run) -> list[Block]:
     return [
         Heading(f"Are resets worth it? A diagnosis of {summary['world']}"),
         Paragraph(
-            f"From {summary['rollouts']:,} rollouts of {summary['prompts']} prompts under the base "
-            f"policy, before any training; best advantages were {known}. Intervals are over "
+            f"From {counted(summary['rollouts'], 'rollout')} of "
+            f"{counted(summary['prompts'], 'prompt')} under the base policy, "
+            f"before any training; best advantages were {known}. Intervals are over "
             "prompts, which are the independent trials. The control of a correction is the same "
             "step of another failure of the same prompt."
         ),
@@ -85,7 +87,7 @@ def order_answers(run: Run) -> tuple[Answer, ...]:
     """Whether such predictions come true."""
     rows, found = need(run.read("settings"), "setting"), one(run.read("agreement"))
     sentences = order_sentences(rows, found)
-    about = f"predictions, {found['settings']} settings"
+    about = f"predictions, {counted(found['settings'], 'setting')}"
     number = f"Kendall {found['kendall']:.2f} (p = {found['chance']:.2g})"
     # With what one order for all reaches: without it the correlation says too much.
     said = " ".join(sentences[:2])

@@ -104,6 +104,7 @@ class Answer:
         sentence: what that means.
         run: name of the run that it comes from; none: of all.
         published: whether it is the paper's.
+        details: what the sentence sums up, one by one; a page shows them when they are asked for.
     """
 
     question: Question
@@ -112,6 +113,7 @@ class Answer:
     sentence: str
     run: str = ""
     published: bool = False
+    details: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,11 +167,17 @@ def as_markdown(report: Report) -> str:
     blocks: list[Block] = [Heading(report.title, 1), Paragraph(report.preface)]
     for question in Question:
         answers = report.answering(question)
-        said = tuple(f"{one.about}: {one.number}. {one.sentence}" for one in answers)
+        said = tuple(map(_answer, answers))
         blocks += [Heading(question.value, 3), Verdicts(said)] if said else []
     for section in report.sections:
         blocks += section.blocks
     return blocks_as_markdown([*blocks, *report.made])
+
+
+def _answer(one: Answer) -> str:
+    """An answer, and below it what it sums up."""
+    said = f"{one.about}: {one.number}. {one.sentence}"
+    return "\n  - ".join((said, *one.details))
 
 
 def blocks_as_markdown(blocks: Sequence[Block]) -> str:

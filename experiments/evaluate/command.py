@@ -19,6 +19,7 @@ from cpi_theory.randomness import Key
 from experiments.console import give
 from experiments.documents.document import shown
 from experiments.documents.numbers import interval_text, number, with_ends
+from experiments.documents.words import counted
 from experiments.evaluate import correction_summary, summary
 from experiments.evaluate.chains import chain_rows
 from experiments.evaluate.config import EvaluateConfig
@@ -120,7 +121,7 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         console.print(f"- {sentence}", markup=False)
     for row in tables["aggregates"]:
         value = with_ends(row["value"], row["lower"], row["upper"], ".3f")
-        scope = f"{row['benchmarks']} benchmarks x {row['seeds']} seeds"
+        scope = f"{counted(row['benchmarks'], 'benchmark')} x {counted(row['seeds'], 'seed')}"
         line = f"{row['method']}, {row['measure']}: interquartile mean {value} over {scope}"
         console.print(line, markup=False)
     if "corrections" in tables:

@@ -16,6 +16,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import number, with_ends
+from experiments.documents.words import counted
 from experiments.evaluate.summary import MEASURES
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -188,7 +189,7 @@ def _compared(rows: Sequence[Row]) -> list[Row]:
 
 def _sentence(row: Row) -> str:
     value = with_ends(row["difference"], row["lower"], row["upper"], ".3f")
-    scope = f"{row['seeds']} seed{'s' * (row['seeds'] != 1)} x {row['problems']} problems"
+    scope = f"{counted(row['seeds'], 'seed')} x {counted(row['problems'], 'problem')}"
     text = f"{row['benchmark']}, {MEASURES[row['measure']]}: {row['first']} - {row['second']} "
     text += f"{value} ({scope}, p = {row['p']:.2g}"
     text += f", adjusted {row['holm']:.2g}" if row["holm"] != row["p"] else ""

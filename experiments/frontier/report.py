@@ -14,6 +14,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import interval_text
+from experiments.documents.words import counted
 from experiments.frontier.summary import GAIN, LOSS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -53,8 +54,9 @@ def _answer(run: Run, method: str, rows: Sequence[Row]) -> Answer:
     best, worst = (pick(rows, key=lambda r: float(r["difference"])) for pick in (max, min))
     place = f"{worst['world']}, localiser right in {worst['accuracy']:.0%}{_drift(run)}"
     sentence = (
-        f"{method} less the better of GRPO and SRPO at its worst of {len(rows)} settings "
-        f"({place}); at its best it is {interval_text(best, 'difference', '+.3f')} "
+        f"{method} less the better of GRPO and SRPO at its worst of "
+        f"{counted(len(rows), 'setting')} ({place}); "
+        f"at its best it is {interval_text(best, 'difference', '+.3f')} "
         f"({best['world']})."
     )
     number = interval_text(worst, "difference", "+.3f")

@@ -14,7 +14,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import interval_text, number
-from experiments.documents.words import listed
+from experiments.documents.words import counted, listed
 from experiments.league.prediction import PREDICTORS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -90,7 +90,7 @@ def over_all_sentence(rows: Sequence[Row]) -> str:
     """Who has the lowest mean rank over worlds, and whether anyone else may have it."""
     best = min(rows, key=lambda row: float(row["rank"]))
     rivals = [row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]]
-    text = f"Over {best['worlds']} worlds {best['method']} has the best mean rank, "
+    text = f"Over {counted(best['worlds'], 'world')} {best['method']} has the best mean rank, "
     text += interval_text(best, "rank", ".1f")
     text += f" of {len(rows)}, and is first in {best['first']:.0%} of resamples"
     if rivals:
@@ -116,8 +116,10 @@ def agreement_sentence(row: Row) -> str:
     """Whether a prediction orders the methods as the league does."""
     what = PREDICTORS[row["predictor"]]
     text = f"Rank correlation of the league with {what}: "
-    text += f"{interval_text(row, 'correlation', '.2f')} over {row['methods']} methods in "
-    text += f"{row['worlds']} world{'s' * (row['worlds'] > 1)} "
+    text += (
+        f"{interval_text(row, 'correlation', '.2f')} over {counted(row['methods'], 'method')} in "
+    )
+    text += f"{counted(row['worlds'], 'world')} "
     text += f"(p = {number(row['p'], '.2g')} against random orders): "
     if row["lower"] > 0 and row["p"] < 0.05:
         return text + "it predicts the order, if not all of it."

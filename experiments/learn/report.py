@@ -15,6 +15,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import interval_text
+from experiments.documents.words import counted
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import select
@@ -75,8 +76,8 @@ def learning_answer(run: Run, about: str, measure: str) -> tuple[Answer, ...]:
     widest = max(here, key=lambda row: (_decided(row), abs(row["difference"])))
     where = f"on {widest['world']}" + (", where they differ most" if len(here) > 1 else "")
     sentence = (
-        f"{first} - {second} per rollout in {measure}, {where} ({widest['seeds']} seeds): "
-        f"{_outcome(widest)}."
+        f"{first} - {second} per rollout in {measure}, {where} "
+        f"({counted(widest['seeds'], 'seed')}): {_outcome(widest)}."
     )
     if len(here) > 1:
         rivals = [second, *(name for one, name in contrasts if one == first and name != second)]

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.console import give
+from experiments.documents.words import counted
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -88,7 +89,7 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         console.print(table)
     for row in tables["refusals"]:
         where = f"{row['dataset']}, {row['task']}, {row['localizer']}"
-        console.print(f"- {where}: {row['reason']} {row['count']} times", markup=False)
+        console.print(f"- {where}: {row['reason']} {counted(row['count'], 'time')}", markup=False)
     for sentence in gain_verdicts(tables["scores"], tables["gains"]):
         console.print(f"- {sentence}", markup=False)
     if "value_drops" in tables:

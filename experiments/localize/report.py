@@ -14,6 +14,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import ends, number, share_text
+from experiments.documents.words import counted
 from experiments.localize.summary import BLIND
 from experiments.localize.value_summary import MEASURED
 from experiments.runs.files import Row
@@ -30,9 +31,10 @@ def localize_answers(run: Run) -> tuple[Answer, ...]:
     largest = max(gains, key=lambda gain: int(traces[id(gain)]))
     own = _own(largest, scores)
     ahead = sum(gain["lower"] > 0 for gain in gains)
+    verb = "is" if len(gains) == 1 else "are"
     sentence = (
-        f"{gain_verdicts(scores, [largest])[0]} {ahead} of {len(gains)} pairs of localiser and "
-        "task are ahead of the best that reads nothing."
+        f"{gain_verdicts(scores, [largest])[0]} {ahead} of {counted(len(gains), 'pair')} of "
+        f"localiser and task {verb} ahead of the best that reads nothing."
     )
     about = f"{own['dataset']}, {own['localizer']}"
     return (Answer(Question.LOCALIZER, about, share_text(own), sentence, run.directory.name),)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,6 +21,7 @@ from experiments.documents.document import (
     Verdicts,
     shown,
 )
+from experiments.documents.words import counted
 from experiments.report.data import DataFile, embedded
 from experiments.runs.files import Row
 
@@ -126,6 +126,7 @@ def _render(
     most: int,
 ) -> str:
     cards = [(question, report.answering(question)) for question in Question]
+    cards.sort(key=lambda card: not card[1])  # what is answered comes first, in their order
     return (
         _environment()
         .get_template("page.html")
@@ -133,7 +134,6 @@ def _render(
             report=report,
             cards=cards,
             parts=[(section, list(_parts(section, most))) for section in report.sections],
-            titles=Counter(section.title for section in report.sections),
             made=[_part(block, most) for block in report.made],
             data=data,
             offered={one.name: one for one in data},
@@ -153,7 +153,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "drawn": Markup}
+    found.filters |= {"shown": shown, "drawn": Markup, "counted": counted}
     found.tests["numeric_value"] = _numeric
     found.globals["text_of"] = lambda name: Markup(_source(name))
     return found

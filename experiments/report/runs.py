@@ -39,8 +39,24 @@ class Shown:
         return self.name.removesuffix(_QUICK) == self.family.kind
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that a report does not show, though there is a run of it.
+
+    Attributes:
+        what: a figure, a section, an answer or a run.
+        why: what is missing or damaged.
+    """
+
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
 def shown_runs(
-    config: ReportConfig, output: Path, told: Callable[[str], None] = lambda _: None
+    config: ReportConfig, output: Path, told: Callable[[LeftOut], None] = lambda _: None
 ) -> list[Shown]:
     """The runs below a folder that a report shows, each command with its main run first.
 
@@ -61,7 +77,7 @@ def shown_runs(
             if config.runs:
                 raise
             damaged.append(error)
-            told(f"{name}: {error.field} {error.path} {error.problem}")
+            told(LeftOut(name, f"{error.field} {error.path} {error.problem}"))
     if damaged and not found:
         raise damaged[0]
     known = [Shown(family, run) for run in found if (family := family_of(run.config))]

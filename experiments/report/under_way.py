@@ -109,7 +109,8 @@ def progress_lines(output: Path, shown: Sequence[Shown]) -> Iterator[str]:
         for folder in sorted((one.run.directory / "shards").glob("*/")):
             if not Run.has(one.run, folder.name):
                 count = len(list(folder.glob("*.jsonl")))
-                yield f"{one.name}: {count} of its {folder.name} are finished so far."
+                verb = "is" if count == 1 else "are"
+                yield f"{one.name}: {count} of its {folder.name} {verb} finished so far."
     for log in sorted(output.glob("*/models/*/log.jsonl")):
         last = _last_row(log)
         if last is not None and not (log.parent / "finished.json").exists():

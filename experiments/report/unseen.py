@@ -6,20 +6,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.documents.document import Answer, Question
+from experiments.documents.words import counted
 from experiments.report.families import FAMILIES
-from experiments.report.runs import Shown
+from experiments.report.runs import LeftOut, Shown
 from experiments.runs.files import Row
 
 _FEW = 10
 """Seeds below which a comparison is named."""
 
 
-def unseen(shown: Sequence[Shown], left_out: Sequence[str]) -> tuple[Answer, ...]:
+def unseen(shown: Sequence[Shown], left_out: Sequence[LeftOut]) -> tuple[Answer, ...]:
     """Comparisons without a result, few seeds, the models that ran, and what there is no run of.
 
     Args:
         shown: all runs.
-        left_out: sentences on what could not be shown of them.
+        left_out: what could not be shown of them.
     """
     pairs = [
         {**row, "run": one.name}
@@ -30,14 +31,14 @@ def unseen(shown: Sequence[Shown], left_out: Sequence[str]) -> tuple[Answer, ...
     ]
     found = [*_undecided(pairs), *_few_seeds(pairs), *_models(shown), *_without(shown)]
     if left_out:
-        text = f"{'; '.join(left_out)}."
-        parts = f"{len(left_out)} part{'s' * (len(left_out) != 1)}"
-        found.append(_answer("left out", parts, text))
+        text = "Figures, sections and answers for which records are not there, or not whole."
+        details = tuple(f"{one}." for one in left_out)
+        found.append(_answer("left out", counted(len(left_out), "part"), text, details))
     return tuple(found)
 
 
-def _answer(about: str, number: str, sentence: str, run: str = "") -> Answer:
-    return Answer(Question.UNSEEN, about, number, sentence, run)
+def _answer(about: str, number: str, sentence: str, details: tuple[str, ...] = ()) -> Answer:
+    return Answer(Question.UNSEEN, about, number, sentence, details=details)
 
 
 def _undecided(pairs: Sequence[Row]) -> Iterator[Answer]:
@@ -55,7 +56,7 @@ def _few_seeds(pairs: Sequence[Row]) -> Iterator[Answer]:
         named = ", ".join(f"{run}: {world} ({n})" for (run, world), n in few.items())
         text = f"The fewest that methods are compared on: {named}. What so few show may be luck."
         seeds = min(few.values())
-        yield _answer("at the fewest", f"{seeds} seed{'s' * (seeds != 1)}", text)
+        yield _answer("at the fewest", counted(seeds, "seed"), text)
 
 
 def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
@@ -72,7 +73,7 @@ def _models(shown: Sequence[Shown]) -> Iterator[Answer]:
         named = "; ".join(f"{name} ({', '.join(runs)})" for name, runs in models.items())
         text = f"Language models: {named}, on {', '.join(sorted(devices))} alone. Of others, larger"
         text += " ones above all, nothing is known from these runs."
-        yield _answer("of language", f"{len(models)} model{'s' * (len(models) != 1)}", text)
+        yield _answer("of language", counted(len(models), "model"), text)
 
 
 def _asked(one: Shown) -> bool:

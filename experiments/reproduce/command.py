@@ -24,7 +24,7 @@ from experiments.console import part
 from experiments.execution.settings import Execution
 from experiments.explore.config import ExploreConfig
 from experiments.explore.page import PAGE
-from experiments.report.command import LivePage
+from experiments.report.making import LivePage
 from experiments.reproduce.config import ReproduceConfig
 from experiments.reproduce.profile import Profile
 from experiments.runs.encoding import digest

@@ -22,6 +22,7 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import number, with_ends
+from experiments.documents.words import counted
 from experiments.execution.sweep import CLOCK, timed_rows
 from experiments.learn.report import (
     ENDS,
@@ -189,8 +190,8 @@ def headlines(pairs: Sequence[Row]) -> tuple[str, ...]:
     fewest = min((r["seeds"] for r in pairs), default=_FEW)
     if fewest < _FEW:
         sentences.append(
-            f"Some of these differences are over {fewest} seeds only. Where success is rare the "
-            "moment at which learning takes off is luck, and so few seeds decide nothing."
+            f"Some of these differences are over {counted(fewest, 'seed')} only. Where success is "
+            "rare the moment at which learning takes off is luck, and so few seeds decide nothing."
         )
     return tuple(sentences)
 
@@ -199,7 +200,7 @@ def _headline(rows: Sequence[Row], axis: str) -> str:
     per = f"per {axis.removesuffix('s')}"
     ahead = [r["world"] for r in rows if r["lower"] > 0]
     behind = [r["world"] for r in rows if r["upper"] < 0]
-    where = f"of {len(rows)} worlds ({', '.join(r['world'] for r in rows)})"
+    where = f"of {counted(len(rows), 'world')} ({', '.join(r['world'] for r in rows)})"
     if not ahead:
         text = f"SRPO does not beat GRPO {per}: ahead in none {where}"
     else:
@@ -258,4 +259,5 @@ it could be are left."""
 
 def _unknown(rows: Sequence[Row]) -> str:
     asked = sum(row["asked"] for row in rows)
-    return f"{asked} failures were localised; whether rightly nobody knows"
+    verb = "was" if asked == 1 else "were"
+    return f"{counted(asked, 'failure')} {verb} localised; whether rightly nobody knows"

@@ -13,6 +13,7 @@ from experiments.documents.document import (
     Question,
     Verdicts,
 )
+from experiments.documents.words import counted
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from paper_figs.rows import need
@@ -24,7 +25,9 @@ def bound_verdicts(summary: Sequence[Row]) -> tuple[str, ...]:
     exact = sum(r["exact_checks"] for r in summary)
     broken = [r for r in summary if r["violations"]]
     names = ", ".join(r["theorem"] for r in broken)
-    held = f"{len(broken)} theorems were violated: {names}." if broken else "No statement failed."
+    verb = "was" if len(broken) == 1 else "were"
+    violated = f"{counted(len(broken), 'theorem')} {verb} violated: {names}."
+    held = violated if broken else "No statement failed."
     attained = [r["theorem"] for r in summary if r["attained"]]
     loosest = [r for r in summary if r["tightness"] is not None and not r["attained"]]
     sentences = [
@@ -56,7 +59,7 @@ def verify_answers(run: Run) -> tuple[Answer, ...]:
         least = min(loose, key=lambda row: float(row["tightness"]))
         sentence += f", and {least['theorem']} came no closer than {least['tightness']:.1%}"
     number = f"{failed:,} of {checks:,} failed"
-    about = f"{max(row['instances'] for row in summary):,} instances"
+    about = counted(max(row["instances"] for row in summary), "instance")
     return (Answer(Question.BOUNDS, about, number, f"{sentence}.", run.directory.name),)
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.console import give
+from experiments.documents.words import counted
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
@@ -137,8 +138,8 @@ def show(
 
     # Every instance is read for exactly one of these two.
     bases = [row for row in rows if row["kind"] == "check" and row["theorem"] in ("T1", "T8")]
-    total = sum(row["instances"] for row in bases)
-    table = Table(title=f"{total} instances", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    total = counted(sum(row["instances"] for row in bases), "instance")
+    table = Table(title=total, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading != "theorem" else "left", no_wrap=True)
     for row in summary:

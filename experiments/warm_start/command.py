@@ -18,6 +18,7 @@ from rich.table import Table
 
 from cpi_theory.checks import InvalidInput
 from experiments.console import give
+from experiments.documents.words import counted
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.runs.claims import claim
@@ -104,9 +105,10 @@ _COLUMNS = ("in format", "answered", "sampled pass", "greedy pass", "tokens")
 
 def _print(record: Run, examples: Row, losses: Sequence[Row], console: Console) -> None:
     solve, locate, taught = (examples[k] for k in ("solve", "locate", "localization_taught"))
-    console.print(f"{solve} solutions, {locate} localisations, {examples['tokens']:.0f} tokens")
+    shown = f"{counted(solve, 'solution')}, {counted(locate, 'localisation')}"
+    console.print(f"{shown}, {examples['tokens']:.0f} tokens")
     first, last = losses[0]["loss"], losses[-1]["loss"]
-    console.print(f"{len(losses)} updates, loss {first:.3f} -> {last:.3f}")
+    console.print(f"{counted(len(losses), 'update')}, loss {first:.3f} -> {last:.3f}")
     console.print(f"localisation was {'' if taught else 'not '}taught")
     table = Table("", *_COLUMNS, "localised", "named at random", "asked")
     measured = [when for when in ("before", "after") if record.has(when)]

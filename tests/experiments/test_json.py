@@ -38,6 +38,8 @@ batch = 4
 micro_batch = 2
 """
 
+MARKED = str(Path(__file__).parents[1] / "llm" / "data" / "mistakes.jsonl")
+
 # What each command is asked, how it ends, and what its data hold.
 ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "audit": (
@@ -71,11 +73,15 @@ ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "doctor": ("", 0, ("findings",)),
     "new": ("reset MyReset --to FOLDER", 0, ("written",)),
     "completion": ("fish", 0, ("script",)),
+    "explore": ("FOLDER/runs/localize --output FOLDER/page.html", 0, ("pages", "left_out")),
+    "report": (
+        "--runs localize --vector none",
+        0,
+        ("page", "bytes", "runs", "answers", "figures", "left_out", "without_run"),
+    ),
     # These print no table; a refusal of each is JSON, too.
-    "explore": ("FOLDER/nothing", 2, ()),
     "export": ("FOLDER/nothing", 2, ()),
     "model": ("--gguf FOLDER/nothing.gguf", 2, ()),
-    "report": ("", 2, ()),
     "gpu-check": ("--device nothing", 2, ()),
 }
 
@@ -113,8 +119,13 @@ def test_a_command_prints_one_json_object(
     (tmp_path / "taught.toml").write_text(TAUGHT)
     if name == "warm-start":
         byte_folder(tmp_path / "bytes")
+    runs = ["--output", str(tmp_path / "runs")]
+    if name in ("explore", "report"):
+        assert main(["localize", "--traces", MARKED, "--workers", "1", *runs]) == 0
+        capsys.readouterr()
     words = arguments.replace("FOLDER", str(tmp_path)).split()
-    code, found, error = asked(name, [*words, "--output", str(tmp_path / "runs")], capsys)
+    words += [] if "--output" in words else runs
+    code, found, error = asked(name, words, capsys)
     assert (found["command"], found["exit_code"], code) == (name, expected, expected)
     assert set(tables) <= set(found["data"])
     if expected == 2:

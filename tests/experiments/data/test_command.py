@@ -70,7 +70,7 @@ def test_prepare_from_an_export(tmp_path, capsys, name):
     asked = ["data", "prepare", name, "--from", str(source), "--output", str(tmp_path)]
     assert main(asked) == 0
     said = capsys.readouterr().out
-    assert "test: 1 problems, test.parquet\nuse it" in said
+    assert "test: 1 problem, test.parquet\nuse it" in said
     file = tmp_path / "settings.toml"
     file.write_text(settings(said))
     (world,) = load_config(TrainConfig, file).more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 
 from experiments.cli import main
-from experiments.documents.document import Answer, Question
-from experiments.report.command import Page
+from experiments.documents.document import Answer, Question, as_markdown
 from experiments.report.config import ReportConfig
-from experiments.report.runs import shown_runs
+from experiments.report.making import Page
+from experiments.report.runs import LeftOut, shown_runs
 
 RECORDS = Path(__file__).resolve().parents[3] / "docs" / "records"
 
@@ -147,7 +148,7 @@ def answers(results: Path) -> list[Answer]:
 
 def said(results: Path, question: Question, about: str = "") -> str:
     found = [a for a in answers(results) if a.question is question and about in a.about]
-    return "\n".join(f"{a.about}: {a.number}. {a.sentence}" for a in found)
+    return "\n".join(f"{a.about}: {a.number}. {' '.join((a.sentence, *a.details))}" for a in found)
 
 
 def test_every_question_is_answered_with_a_number_and_a_link(results: Path) -> None:
@@ -189,12 +190,14 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     vague = said(results, Question.LOCALIZER, "tiny")
     assert vague.startswith("tiny model, while it learns: not known yet. ")
     assert "45% [1%, 99%] at last" in vague
-    assert "1 of 1 pairs of localiser and task are ahead" in localizer
+    assert "1 of 1 pair of localiser and task is ahead" in localizer
     assert said(results, Question.WORTH, "lock") == (
         "lock: GRPO before SRPO: 71% sure. Resets are probably not worth it here."
     )
     assert said(results, Question.CREDIT).startswith(
-        "estimators of verl 0.9.1: 4 of 15. In all of 16 worlds verl:rloo, verl:remax, "
+        "advantage estimators of verl 0.9.1: 4 of 15. Judged: 15 advantage estimators in groups of "
+        "4 rollouts, on 16 of 16 worlds, every possible update counted. In all of 16 worlds "
+        "verl:rloo, verl:remax, "
     )
     unseen = said(results, Question.UNSEEN)
     assert "differences: 2 of 5. " in unseen
@@ -253,6 +256,104 @@ def test_what_cannot_be_answered_is_left_out_and_said_to_be(results: Path) -> No
     left = said(results, Question.UNSEEN, "left out")
     assert "the answer of compare: " in left
     assert "samples.jsonl" in left
+    (unseen,) = (a for a in answers(results) if a.about == "left out")
+    assert unseen.number == "1 part"
+    assert "compare" not in unseen.sentence  # which stays as short with many
+    assert len(unseen.details) == 1
+
+
+def test_audits_that_differ_say_in_what(results: Path) -> None:
+    for name in ("audit-ours", "audit-methods"):
+        shutil.copytree(RECORDS / name, results / name)
+    text = said(results, Question.CREDIT)
+    assert (
+        "\nadvantage estimators of this package: 2 of 9. Judged: 9 advantage estimators in groups "
+        "of 4 rollouts, on 16 of 16 worlds; where there is too much to list (rrpo-published alone) "
+        "4,000 updates were drawn, and what four standard errors allow passes. In all of 16 worlds "
+    ) in text
+    assert (
+        "methods of this package: 7 of 24. Judged: 24 methods with the groups that learn gives "
+        "them, resets included, on 12 of 16 worlds (without go on or stop, paid on the way, sure "
+        "or risky and three paid steps); where there is too much to list 200 updates were drawn, "
+        "and what four standard errors allow passes. In all of 12 worlds "
+    ) in text
+
+
+def test_machines_are_told_the_answers_and_what_is_left_out(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in {path.name for path in results.iterdir()} - {"audit-verl"}:
+        shutil.rmtree(results / name)
+    for name in ("train-adaptive", "diagnose-order"):
+        shutil.copytree(RECORDS / name, results / name, dirs_exist_ok=True)
+    assert main(["report", "--vector", "none", "--output", str(results), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    page = Path(data["page"])
+    assert data["bytes"] == page.stat().st_size
+    assert Path(data["markdown"]).is_file()
+    assert [(one["run"], one["command"]) for one in data["runs"]] == [
+        ("audit-verl", "audit"),
+        ("train-adaptive", "train"),
+        ("diagnose-order", "diagnose-order"),
+    ]
+    assert data["runs"][1]["title"] == "A run of train: train-adaptive"
+    first = data["answers"][0]
+    assert first["question"] == Question.CREDIT.value
+    assert (first["number"], first["run"]) == ("4 of 15", "audit-verl")
+    assert "In all of 16 worlds verl:rloo" in first["sentence"]
+    left = {one["what"]: one["why"] for one in data["left_out"]}
+    assert "pairs.jsonl" in left["the answer of train-adaptive"]
+    assert left["train-curves"] == "train-adaptive has no table bands"
+    assert "verify" in data["without_run"]
+    files = {Path(path) for figure in data["figures"] for path in figure["files"]}
+    assert files == set((page.parent / "figures").iterdir())
+    assert "diagnose-order" in {figure["run"] for figure in data["figures"]}
+
+
+def test_the_first_screen_has_answers_first(results: Path) -> None:
+    for name in {path.name for path in results.iterdir()} - {"train"}:
+        shutil.rmtree(results / name)
+    page = Page(results / "report", shown_runs(ReportConfig(), results), lambda _: None)
+    text = page.html(page.report())
+    cards = re.findall(r'<section class="card"><h2>(.*?)</h2>(.*?)</section>', text, re.DOTALL)
+    assert {title for title, _ in cards} == {question.value for question in Question}
+    empty = ["No run here says anything" in card for _, card in cards]
+    assert empty == sorted(empty)
+    assert any(empty)
+    assert not empty[0]
+    order = [question.value for question in Question]
+    places = [order.index(title) for title, _ in cards]
+    answered = empty.index(True)
+    assert places == [*sorted(places[:answered]), *sorted(places[answered:])]
+
+
+def test_what_is_left_out_is_folded_in_the_page(results: Path) -> None:
+    for name in {path.name for path in results.iterdir()} - {"compare"}:
+        shutil.rmtree(results / name)
+    (results / "compare" / "samples.jsonl").unlink()
+    page = Page(results / "report", shown_runs(ReportConfig(), results), lambda _: None)
+    report = page.report()
+    (card,) = re.findall(r"What was not seen\?</h2>(.*?)</section>", page.html(report), re.DOTALL)
+    seen, folded = card.split("<details>")
+    assert '<span class="number">2 parts</span>' in seen
+    assert "samples.jsonl" not in seen
+    assert folded.count("<li>") == 2
+    assert "the answer of compare: " in folded
+    assert "\n  - the answer of compare: " in as_markdown(report)
+
+
+def test_titles_of_sections_are_told_apart(results: Path) -> None:
+    for name in {path.name for path in results.iterdir()} - {"audit-verl"}:
+        shutil.rmtree(results / name)
+    shutil.copytree(results / "audit-verl", results / "later")
+    page = Page(results / "report", shown_runs(ReportConfig(), results), lambda _: None)
+    report = page.report()
+    same = "What advantage estimators follow: those of verl 0.9.1"
+    assert [one.title for one in report.sections] == [f"{same}: audit-verl", f"{same}: later"]
+    text = page.html(report)
+    for name in ("audit-verl", "later"):
+        assert f"<h2>{same}: {name}</h2>" in text
+        assert f'<a href="#{name}">{same}: {name}</a>' in text
 
 
 def test_a_difference_that_is_shown_goes_before_a_larger_one_that_is_not(results: Path) -> None:
@@ -314,13 +415,13 @@ def test_refusals_name_the_value_and_the_remedy(
     (results / "frontier" / "run.json").write_text("{")
     text = refused(capsys, *where, "--runs", "learn", "frontier")
     assert "frontier/run.json: is not valid JSON" in text
-    told: list[str] = []
+    told: list[LeftOut] = []
     shown = shown_runs(ReportConfig(), results, told.append)
     assert "frontier" not in [one.name for one in shown]
     assert len(shown) > 5
     (said,) = told
-    assert "frontier: file " in said
-    assert "is not valid JSON" in said
+    assert str(said).startswith("frontier: file ")
+    assert "is not valid JSON" in said.why
     empty = tmp_path / "empty"
     text = refused(capsys, "--output", str(empty))
     assert "holds no run that a report shows" in text

@@ -88,11 +88,11 @@ def test_other_verdicts() -> None:
         base | {"resets": "oracle", "level": 0.5, "gain": 2.0},
     ]
     oracle, first, bounds = world_verdicts(rows)
-    assert "1 of 1 worlds." in oracle
-    assert "0 of 1 worlds; not in w (u)." in first
+    assert "1 of 1 world." in oracle
+    assert "0 of 1 world; not in w (u)." in first
     assert bounds.startswith("Every exact gain")
     rows[0] = rows[0] | {"sharp": 3.0}
-    assert world_verdicts(rows)[2] == "1 rows break gain >= T1s >= T2."
+    assert world_verdicts(rows)[2] == "1 row breaks gain >= T1s >= T2."
 
 
 def pair(world: str, lower: float, upper: float, axis: str = "rollouts") -> dict:
@@ -132,7 +132,7 @@ def test_bound_verdicts_name_what_was_violated() -> None:
     assert second == "Attained exactly on some instance: T1."
     assert third == "T4 reached 16.6% of what it bounds at the closest."
     bad = bound_verdicts([good[0] | {"violations": 2}])
-    assert "1 theorems were violated: T1." in bad[0]
+    assert "1 theorem was violated: T1." in bad[0]
 
 
 @pytest.mark.parametrize(

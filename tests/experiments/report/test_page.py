@@ -111,6 +111,11 @@ def test_long_lists_and_tables_are_folded_and_longer_tables_cut() -> None:
     assert "Show all 700 rows" in text
     assert "200 more rows are in the records" in text
     assert text.count("<tr>") == 1 + 500
+    assert "1 more row is in the records" in as_html(report(rows=501))
+    one = as_html(report(rows=1), [("train/bands", TABLE[:1])])
+    assert "Show 1 row<" in one
+    assert "<small>1 row</small>" in one
+    assert '<p class="runs">1 run:' in one
     assert '<details class="table" open>' in as_html(report(rows=3))
     assert '<details class="table">' in as_html(report(rows=30))
 

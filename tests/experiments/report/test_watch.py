@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from experiments.execution.settings import Execution
 from experiments.learn.command import run as learn
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget
+from experiments.report import making
 from experiments.report.under_way import complete_seeds, state_of
 from experiments.runs.store import Run
 
@@ -113,6 +116,30 @@ def test_worlds_that_are_not_as_far_are_shown_beside_others(
     page, _ = watch(tmp_path, monkeypatch)
     assert "learn: 6 of its curves are finished so far." in page
     assert '<figure id="figure-learn-curves">' in page
+
+
+def test_a_watch_says_at_once_what_it_watches_and_where_the_page_will_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: list[str] = []
+    page = tmp_path / "report" / "report.html"
+
+    def writes(self: making.LivePage, *_: object, **__: object) -> Path:
+        written.append(capsys.readouterr().out)
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("")
+        return page
+
+    monkeypatch.setattr(making.LivePage, "write", writes)
+    watch(tmp_path, monkeypatch)
+    said = f"watching {tmp_path}, every 7 s; the page: {page} (Ctrl-C ends it)\n"
+    assert written[0] == said
+
+
+def test_what_a_watch_says_first_waits_for_nothing_that_draws() -> None:
+    code = "import sys, experiments.report.command; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_watch_may_begin_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
