@@ -103,7 +103,8 @@ _COLUMNS = ("series", "update", "prompt", "part", "at", *Summary.__dataclass_fie
 def _counts(shown: list[tuple[int, int | None, int, int]]) -> Row:
     """What is shown of a series; its prompts by update, number of groups and of rollouts."""
     updates = {update for _, update, _, _ in shown} - {None}
-    groups, rollouts = (sum(one[place] for one in shown) for place in (2, 3))
+    groups = sum(count for _, _, count, _ in shown)
+    rollouts = sum(count for *_, count in shown)
     return {
         "updates": len(updates),
         "prompts": len(shown),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def of_train(run: Run) -> Source:
         raise absent.of_train(run, bool(stamps))
     damaged: list[InvalidInput] = []
     told = damaged.append
-    series = _readable((lambda path=path: _training(path, told) for path in kept), told)
+    series = _readable((partial(_training, path, told) for path in kept), told)
     return Source("train", "thought", series, _which(run, kept, stamps), damaged=damaged)
 
 
