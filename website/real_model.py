@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from paper_figs.rows import distinct, one, select
 from website.curves import interval
@@ -17,13 +18,18 @@ _TRAINED = {
 }
 
 
-def passes() -> str:
+RUNS = ("smollm2-sums",)
+"""Stored trainings of SmolLM2: about one rollout in three is right at first, and one in thirty."""
+
+
+def passes(run: str) -> str:
     """Pass rates of SmolLM2 before and after, sampled and greedy."""
-    found = read("records/smollm2-sums/finals.jsonl")
+    found = read(f"records/{run}/finals.jsonl")
     rows = []
-    for method, name in _TRAINED.items():
+    for method in distinct(found, "method"):
         ends = [one(found, method=method, measure=m) for m in ("sampled", "greedy")]
-        rows.append([name, *(_share(end[at]) for end in ends for at in ("before", "after"))])
+        shares = [_share(end[at]) for end in ends for at in ("before", "after")]
+        rows.append([_TRAINED[method], *shares])
     seeds = found[0]["seeds"]
     head = (
         f"pass rate, {seeds} seeds",
@@ -39,9 +45,9 @@ def _share(value: float) -> str:
     return f"{value:.2f}".replace("0.", ".", 1)
 
 
-def differences() -> str:
+def differences(run: str) -> str:
     """Differences between methods of SmolLM2, per rollout and per token."""
-    pairs = read("records/smollm2-sums/pairs.jsonl")
+    pairs = read(f"records/{run}/pairs.jsonl")
     rows = [
         [
             f"{first} - {second}",
@@ -56,9 +62,9 @@ def differences() -> str:
     return lines(head, rows)
 
 
-def localizations() -> str:
+def localizations(run: str) -> str:
     """How often the first error of a failure was named, exactly and nearly, over the whole run."""
-    found = read("records/smollm2-sums/localization.jsonl")
+    found = read(f"records/{run}/localization.jsonl")
     rows = []
     for method in distinct(found, "method"):
         own = select(found, method=method)
@@ -77,8 +83,12 @@ def _counted(count: int, of: int) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "passes": passes,
-    "differences": differences,
-    "localizations": localizations,
+    f"{name} of {run}": partial(make, run)
+    for run in RUNS
+    for name, make in (
+        ("passes", passes),
+        ("differences", differences),
+        ("localizations", localizations),
+    )
 }
 """By name: what makes the table."""

@@ -14,7 +14,7 @@ from cpi_theory.audit.worlds import small_worlds
 from experiments.audit.summary import MEANING
 from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
-from website import marked, planned, real_model, trust
+from website import compared, marked, planned, real_model, trust
 from website.curves import interval
 from website.stored import DOCS, Row, lines, read
 
@@ -142,7 +142,7 @@ def missed_goals() -> str:
 def not_shown() -> str:
     """Comparisons of methods whose interval holds 0, by run and world."""
     rows = []
-    for run in ("train", "smollm2-sums"):
+    for run in ("train", *real_model.RUNS):
         pairs = select(read(f"records/{run}/pairs.jsonl"), axis="rollouts")
         for row in pairs:
             if row["lower"] <= 0 <= row["upper"]:
@@ -211,6 +211,7 @@ _WORLDS = {world.name: world for world in small_worlds()}
 
 TABLES: dict[str, dict[str, Callable[[], str]]] = {
     "diagnose.md": {"prediction": league_prediction},
+    "theory.md": compared.TABLES,
     "methods.md": {"audited": methods_audited},
     "measurements/training.md": {
         "per rollout": lambda: training_differences("rollouts"),
