@@ -18,8 +18,8 @@ _TRAINED = {
 }
 
 
-RUNS = ("smollm2-sums",)
-"""Stored trainings of SmolLM2: about one rollout in three is right at first, and one in thirty."""
+RUNS = ("smollm2-sums", "smollm2-rare")
+"""Stored trainings of SmolLM2: about one rollout in three is right at first, and one in twenty."""
 
 
 def passes(run: str) -> str:

@@ -42,7 +42,11 @@ def test_every_figure_of_theirs_is_drawn_without_running_anything(tmp_path):
 
 @pytest.mark.parametrize(
     ("run", "seeds"),
-    [("train", {"sparse": 20, "early": 10, "natural": 10}), ("smollm2-sums", {"sums-four": 5})],
+    [
+        ("train", {"sparse": 20, "early": 10, "natural": 10}),
+        ("smollm2-sums", {"sums-four": 5}),
+        ("smollm2-rare", {"sums-six": 4}),
+    ],
 )
 def test_summaries_of_the_training_runs_follow_from_their_curves(run, seeds):
     record = Run.existing(RECORDS, run)
@@ -60,7 +64,9 @@ def test_summaries_of_the_training_runs_follow_from_their_curves(run, seeds):
             )
 
 
-@pytest.mark.parametrize(("run", "prompts"), [("train", 8), ("smollm2-sums", 4)])
+@pytest.mark.parametrize(
+    ("run", "prompts"), [("train", 8), ("smollm2-sums", 4), ("smollm2-rare", 4)]
+)
 def test_every_method_had_the_same_budget(run, prompts):
     for row in Run.existing(RECORDS, run).read("collections"):
         assert row["rollouts"] == 40 * prompts * 8
