@@ -106,6 +106,9 @@ def test_mistakes(arguments, message, capsys):
 
 def test_a_folder_that_cannot_be_written(tmp_path, capsys):
     source = jsonl(tmp_path / "x.jsonl", ROWS["hmmt_nov_2025"])
-    asked = ["data", "prepare", "hmmt_nov_2025", "--from", str(source), "--to", str(source)]
-    assert main(asked) == 74
-    assert str(source) in capsys.readouterr().err
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    asked = ["data", "prepare", "hmmt_nov_2025", "--from", str(source), "--to", str(taken)]
+    assert main(asked) == 2
+    assert str(taken) in capsys.readouterr().err
+    assert taken.read_text() == "a file"
