@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from cpi_theory.algorithms.chooser import Baseline
 from paper_figs.rows import distinct, one
 from website.stored import lines, read
 
@@ -20,12 +21,19 @@ def bounds_against_facts() -> str:
 def baselines() -> str:
     """Trials until choices are right, by what the chooser subtracts from returns."""
     found = read("records/compare/baselines.jsonl")
-    kinds = distinct(found, "baseline")
     rows = [
-        [name, *(_trials(one(found, baseline=kind, **{"class": name})) for kind in kinds)]
+        [name, *(_trials(one(found, baseline=kind.value, **{"class": name})) for kind in _NAMES)]
         for name in distinct(found, "class")
     ]
-    return lines(("class, Q of the actions", *kinds), rows)
+    return lines(("class, Q of the actions", *_NAMES.values()), rows)
+
+
+_NAMES = {
+    Baseline.SHRUNK: "shrunk",
+    Baseline.MEAN: "global mean",
+    Baseline.HALF: "R/2",
+    Baseline.NONE: "none",
+}
 
 
 def _trials(row: dict[str, float]) -> str:

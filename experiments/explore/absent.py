@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from cpi_theory.checks import InvalidInput
 from experiments.runs.store import Run
 
+GIVE_OTHER = "give a run of train, evaluate --texts, localize --traces or learn"
+"""The remedy of all that is no run of a command that keeps rollouts."""
+
 PUT_BACK = "put it where the settings of the run say, or start explore where it is"
 
 _COPY = "copy it there from where the run was made"
@@ -73,7 +76,7 @@ def of_learn(run: Run) -> InvalidInput:
 def of_others(run: Run, command: str) -> InvalidInput:
     """A run of a command that keeps no rollouts, whatever its settings are."""
     problem = f"is a run of {command}, a command that keeps no rollouts"
-    return _of(run, problem, "give a run of train, evaluate --texts, localize --traces or learn")
+    return _of(run, problem, GIVE_OTHER)
 
 
 def _without(run: Run, table: str) -> InvalidInput:

@@ -11,7 +11,7 @@ from rich.console import Console
 from cpi_theory.checks import InvalidInput
 from experiments.commands import COMMANDS
 from experiments.console import give
-from experiments.documents.words import counted, listed
+from experiments.documents.words import counted
 from experiments.errors import CannotWrite
 from experiments.execution.settings import Execution
 from experiments.explore import absent
@@ -111,8 +111,7 @@ def _nothing(run: Run, source: Source) -> InvalidInput:
     if source.damaged:
         return source.damaged[0]
     problem = " ".join(["has no prompt to show.", *source.notes]).rstrip(".")
-    remedy = "give a run of train, evaluate --texts, localize --traces or learn"
-    return InvalidInput("runs", run.directory, problem, remedy)
+    return InvalidInput("runs", run.directory, problem, absent.GIVE_OTHER)
 
 
 def find_run(name: str, output: Path) -> Run:
@@ -141,8 +140,7 @@ def _several(name: str, inside: Sequence[Path]) -> InvalidInput:
     there = counted(len(inside), "run")
     if not shown:
         problem = f"is a folder of {there}, none of a command that keeps rollouts"
-        remedy = f"give a run of {listed(_KEEPING)}"
-        return InvalidInput("runs", name, problem, remedy)
+        return InvalidInput("runs", name, problem, absent.GIVE_OTHER)
     named = ", ".join(f"{folder.name} ({kinds[folder]})" for folder in shown)
     others = f"; the others keep no rollouts: {len(inside) - len(shown)} of {there}"
     problem = f"is a folder of runs, not a run; it holds {named}"

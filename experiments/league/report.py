@@ -116,10 +116,8 @@ def agreement_sentence(row: Row) -> str:
     """Whether a prediction orders the methods as the league does."""
     what = PREDICTORS[row["predictor"]]
     text = f"Rank correlation of the league with {what}: "
-    text += (
-        f"{interval_text(row, 'correlation', '.2f')} over {counted(row['methods'], 'method')} in "
-    )
-    text += f"{counted(row['worlds'], 'world')} "
+    text += f"{interval_text(row, 'correlation', '.2f')} over "
+    text += f"{counted(row['methods'], 'method')} in {counted(row['worlds'], 'world')} "
     text += f"(p = {number(row['p'], '.2g')} against random orders): "
     if row["lower"] > 0 and row["p"] < 0.05:
         return text + "it predicts the order, if not all of it."

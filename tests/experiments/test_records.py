@@ -11,6 +11,7 @@ from rich.console import Console
 
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
+from experiments.compare.summary import bounds_against_facts, imperfect_oracles
 from experiments.evaluate import correction_summary
 from experiments.evaluate import summary as evaluation
 from experiments.execution.settings import Execution
@@ -77,6 +78,13 @@ def test_the_goals_of_frontier_follow_from_its_means():
     for stored, row in zip(record.read("goals"), goals(record.read("means")), strict=True):
         assert stored["met"] == row["met"]
         assert stored["difference"] == pytest.approx(row["difference"])
+
+
+def test_bounds_against_facts_follow_from_samples_and_gains():
+    record = Run.existing(RECORDS, "compare")
+    samples, gains = record.read("samples"), record.read("gains")
+    assert bounds_against_facts(samples, gains) == record.read("looseness")
+    assert imperfect_oracles(samples, gains) == record.read("imperfect")
 
 
 def test_places_and_pairs_of_the_league_follow_from_its_scores():
