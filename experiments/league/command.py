@@ -61,7 +61,7 @@ def run(config: LeagueConfig, output: Path, execution: Execution, console: Conso
     Returns: 0 when all are done, 3 if some curve took longer than it may: the same command tries
         these again and keeps all others.
     """
-    record = Run.open(output, config.name, config, config.seed)
+    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
     _check_worlds(config)
     patience = None if config.limit is None else Patience(config.limit)
     with record.lock(), record.timed("league"):

@@ -32,7 +32,7 @@ from experiments.worlds.tabular import build_world
 
 def run(config: LearnConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all curves, summarise them and print who is ahead of whom; 0 when done."""
-    record = Run.open(output, config.name, config, config.seed)
+    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
     for world in config.more:
         build_world(
             world, Key.of(config.seed)

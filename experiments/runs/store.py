@@ -63,11 +63,18 @@ class Run:
     seed: int
     _source: object = field(default=None, compare=False, repr=False)
     _replace: bool = field(default=False, compare=False, repr=False)
+    _free: tuple[str, ...] = field(default=(), compare=False, repr=False)
     _described: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
     def open(
-        cls, root: Path | str, name: str, config: object, seed: int, replace: bool = False
+        cls,
+        root: Path | str,
+        name: str,
+        config: object,
+        seed: int,
+        replace: bool = False,
+        free: Sequence[str] = (),
     ) -> Run:
         """Start the run `name` below `root`, or continue it when it has the same configuration.
 
@@ -80,6 +87,8 @@ class Run:
             seed: seed of all randomness.
             replace: whether a run with other values of the same configuration is no obstacle, as
                 all in it is made anew.
+            free: settings that may be others than those of the stored run, as they decide how many
+                parts it has and nothing in any of them: what is there of these is kept.
 
         Raises:
             InvalidInput: a name that is not one, or a run of that name that was made with another
@@ -88,7 +97,7 @@ class Run:
         """
         if not _NAME.fullmatch(name):
             raise InvalidInput("name", name, "not a folder name", "use letters, digits, . _ -")
-        run = cls(Path(root) / name, plain(config), seed, config, replace)
+        run = cls(Path(root) / name, plain(config), seed, config, replace, tuple(free))
         run._check_description()
         return run
 
@@ -353,7 +362,7 @@ class Run:
             return
         path, here = self.directory / _DESCRIPTION, environment()
         environments = [here]
-        if path.exists() and self._is_described_by(_stored_description(path)):
+        if path.exists() and not any(_differences(_stored_description(path), self)):
             known = _stored_description(path)["environments"]
             environments = known if here in known else [*known, here]
         description = {
@@ -366,9 +375,6 @@ class Run:
         if not path.exists() or read_object(path) != plain(description):
             write_object(path, description)
         self._described = True
-
-    def _is_described_by(self, stored: Row) -> bool:
-        return canonical([stored["config"], stored["seed"]]) == canonical([self.config, self.seed])
 
 
 def ignore_all(folder: Path) -> None:
@@ -421,17 +427,24 @@ def _stored_description(path: Path) -> Row:
 
 
 def _check_same(path: Path, stored: Row, run: Run) -> None:
+    for name, before, now in _differences(stored, run):
+        raise InvalidInput(
+            name,
+            now,
+            f"the run in {path.parent} was made with {before!r}",
+            "choose another --output, or delete that folder to start over",
+        )
+
+
+def _differences(stored: Row, run: Run) -> Iterator[tuple[str, Any, Any]]:
+    """Settings of a run, but for the free ones, that are not as stored: name, before and now."""
     old = _flatten("config", stored["config"]) | {"seed": stored["seed"]}
     new = _flatten("config", run.config) | {"seed": run.seed}
     for name in sorted(old.keys() | new.keys()):
         before, now = old.get(name), new.get(name)
-        if canonical(before) != canonical(now):
-            raise InvalidInput(
-                name,
-                now,
-                f"the run in {path.parent} was made with {before!r}",
-                "choose another --output, or delete that folder to start over",
-            )
+        setting = name.removeprefix("config.").partition(".")[0]
+        if setting not in run._free and canonical(before) != canonical(now):
+            yield name, before, now
 
 
 def _flatten(prefix: str, value: Any) -> dict[str, Any]:

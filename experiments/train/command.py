@@ -41,7 +41,8 @@ _CHECKPOINT_EVERY = 10
 
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
-    record = Run.open(output, config.name, config, config.seed)
+    free = ("seeds", "seeds_by_world")
+    record = Run.open(output, config.name, config, config.seed, free=free)
     check_tasks(config)
     with record.lock(), record.timed("train"):
         task = functools.partial(

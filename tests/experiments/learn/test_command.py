@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -423,6 +424,26 @@ def test_the_command_gives_the_same_files_from_two_processes(tmp_path: Path) -> 
     for name in Run.existing(tmp_path / "one", "learn").tables():
         first, second = (tmp_path / d / "learn" / f"{name}.jsonl" for d in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_run_goes_on_with_more_seeds_or_with_fewer(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, methods=("GRPO",), sampled_worlds=())
+
+    def ran(folder: str, seeds: int, **changes: Any) -> dict[str, bytes]:
+        changed = dataclasses.replace(config, seeds=seeds, **changes)
+        assert run(changed, tmp_path / folder, Execution(workers=1), Console(quiet=True)) == 0
+        stored = Run.existing(tmp_path / folder, "learn")
+        assert stored.config["seeds"] == seeds
+        return {table: stored.path(table).read_bytes() for table in stored.tables()}
+
+    few = ran("one", 2)
+    assert ran("one", 3) == ran("whole", 3)
+    assert ran("one", 2) == few
+    labels = [row["label"] for row in Run.existing(tmp_path / "one", "learn").timings()]
+    curves = [label for label in labels if label.startswith("curves/")]
+    assert len(curves) == len(set(curves)) == 3 * len(TINY.worlds)  # none was made twice
+    with pytest.raises(InvalidInput, match=r"config.rate = 0.1: the run in"):
+        ran("one", 3, rate=0.1)
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,34 @@ def test_another_configuration_is_refused(
     assert "choose another --output" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("free", "refused"),
+    [(("inner", "names"), "config.horizon"), (("horizon", "names"), "config.inner.level")],
+)
+@pytest.mark.usefixtures("run")
+def test_free_settings_may_be_others(tmp_path: Path, free: tuple[str, ...], refused: str) -> None:
+    other = Config(5, Inner(0.2), ())
+    with pytest.raises(InvalidInput, match="was made with") as caught:
+        Run.open(tmp_path, "one", other, seed=3, free=free)
+    assert caught.value.field == refused
+
+
+def test_a_run_with_other_free_settings_keeps_its_records_and_where_they_were_made(
+    tmp_path: Path, run: Run
+) -> None:
+    before = json.loads((run.directory / "run.json").read_bytes())
+    before["environments"][0]["hostname"] = "elsewhere"
+    (run.directory / "run.json").write_text(json.dumps(before))
+    more = Run.open(tmp_path, "one", Config(horizon=5), seed=3, free=("horizon",))
+    assert more.read("first") == [{"a": 1}]
+    more.write("second", [])
+    after = Run.existing(tmp_path, "one")
+    assert after.config["horizon"] == 5
+    assert len(after.environments()) == 2
+    with pytest.raises(InvalidInput, match="was made with 5"):
+        Run.open(tmp_path, "one", Config(), seed=3)
+
+
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden"])
 def test_names_stay_inside_the_folder(tmp_path: Path, run: Run, name: str) -> None:
     with pytest.raises(InvalidInput, match="name"):
