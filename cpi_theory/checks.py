@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 from collections.abc import Iterable
 from fractions import Fraction
 from numbers import Real
 from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
 
 Exact = float | Fraction
 """A number that may be exact: every improvement bound computes on either."""
+
+_FEW = 12
+"""Names that a message lists although one of them is near to what was given."""
 
 
 class InvalidInput(ValueError):
@@ -75,17 +81,78 @@ def check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidInput(field, value, "unknown", choose_among(value, choices))
 
 
-def nearest(value: object, known: Iterable[str]) -> str | None:
+def nearest(value: object, known: Iterable[object]) -> str | None:
     """The known name that a mistyped one is most like, capitals aside; None if it is like none."""
     # Of names that differ in capitals alone the last one stands for all: any of them is near.
-    folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(str(value).casefold(), folded, n=1)
+    folded = {name.casefold(): name for name in known if isinstance(name, str)}
+    near = difflib.get_close_matches(
+        str(value).casefold() if value is not None else "", folded, n=1
+    )
     return folded[near[0]] if near else None
 
 
-def choose_among(value: object, known: Iterable[str]) -> str:
-    """A remedy for a name that is not known: the nearest one, and all there are."""
+def choose_among(value: object, known: Iterable[object]) -> str:
+    """A remedy for a name that is not known: the nearest one, and all there are.
+
+    A long list beside a near name would hide it, and is left out.
+    """
     names = tuple(known)
     near = nearest(value, names)
-    hint = "" if near is None else f"did you mean {near!r}? "
-    return f"{hint}choose one of {', '.join(map(repr, names))}"
+    if near is None:
+        return f"choose one of {', '.join(map(repr, names))}"
+    hint = f"did you mean {near!r}?"
+    if len(names) > _FEW:
+        return hint
+    return f"{hint} choose one of {', '.join(map(repr, names))}"
+
+
+def import_named(field: str, target: str) -> Any:
+    """What "module:name" stands for.
+
+    Args:
+        field: the setting that holds it, for messages.
+        target: looked for where Python finds modules.
+
+    Raises:
+        InvalidInput: the module is not there or cannot be imported, or has nothing of that name.
+    """
+    where, _, name = target.partition(":")
+    try:
+        module = importlib.import_module(where)
+    except Exception as error:  # anybody's code may run
+        raise not_importable(field, target, error) from error
+    return attribute_of(field, target, module, name)
+
+
+def not_importable(field: str, target: str, error: Exception) -> InvalidInput:
+    """That the module of "module:name" raises `error` when it is imported."""
+    problem = f"cannot be imported: {type(error).__name__}: {error}"
+    return InvalidInput(field, target, problem, "mend it, or install what it needs")
+
+
+def attribute_of(field: str, target: str, module: ModuleType, name: str) -> Any:
+    """The attribute of that name.
+
+    Args:
+        field: the setting that holds `target`, for messages.
+        target: "module:name", as it was given.
+        module: the module.
+        name: the name.
+
+    Raises:
+        InvalidInput: there is none, naming the nearest and what the module has of its own.
+    """
+    if hasattr(module, name):
+        return getattr(module, name)
+    own = [one for one in vars(module) if not one.startswith("_") and _is_own(module, one)]
+    where = target.rpartition(":")[0]
+    remedy = choose_among(name, own) if own else f"define {name} there"
+    raise InvalidInput(field, target, f"{where} has no {name}", remedy)
+
+
+def _is_own(module: ModuleType, name: str) -> bool:
+    """Whether a module defines what it holds under a name, and has not imported it."""
+    value = getattr(module, name)
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return value.__module__ == module.__name__
+    return not isinstance(value, ModuleType) and name != "annotations"  # of __future__

@@ -51,16 +51,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complete(arguments: list[str], own_threads: int) -> int:
-    code = _ended(arguments, own_threads, _console())
+    try:
+        code = _dispatch(arguments, own_threads, _console())
+    except SystemExit as end:
+        code = _code(end)
     sys.stdout.flush()  # an output that is full or closed must not be found out at exit only
     return code
 
 
-def _ended(arguments: list[str], own_threads: int, console: Console) -> int:
-    try:
-        return _dispatch(arguments, own_threads, console)
-    except SystemExit as end:  # how the option parser ends after --help or a mistake
-        return end.code if isinstance(end.code, int) else exit_codes.MISTAKE
+def _code(end: SystemExit) -> int:
+    """How the option parser ends after --help or a mistake."""
+    return end.code if isinstance(end.code, int) else exit_codes.MISTAKE
 
 
 def _as_json(arguments: list[str], own_threads: int) -> int:
@@ -69,10 +70,12 @@ def _as_json(arguments: list[str], own_threads: int) -> int:
 
     console, error = JsonConsole(), None
     try:
-        code = _ended(arguments, own_threads, console)
+        code = _dispatch(arguments, own_threads, console)
+    except SystemExit as end:
+        code, error = _code(end), _described(end) if hasattr(end, "message") else None
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - the last one to know of it
         code, error = _explain(caught), _described(caught)
-    if "--help" not in arguments and "-h" not in arguments:
+    if arguments[0] != "help" and not set(_HELP) & set(arguments):
         print(console.document(arguments[0], code, error), flush=True)  # noqa: T201 - no markup
     return code
 
@@ -80,7 +83,8 @@ def _as_json(arguments: list[str], own_threads: int) -> int:
 def _described(error: BaseException) -> dict[str, object]:
     """What is known of an error, by its parts."""
     parts = ("field", "value", "problem", "remedy")
-    found: dict[str, object] = {"type": type(error).__name__, "message": str(error)}
+    message = getattr(error, "message", str(error))
+    found: dict[str, object] = {"type": type(error).__name__, "message": message}
     return found | {name: str(getattr(error, name)) for name in parts if hasattr(error, name)}
 
 
@@ -113,8 +117,20 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+_HELP = ("-h", "--help")
+
+
+def _help_asked(arguments: list[str]) -> list[str]:
+    """`arguments` with ``--help`` for ``help`` and ``COMMAND --help`` for ``help COMMAND``."""
+    if arguments[:1] != ["help"]:
+        return arguments
+    named = [one for one in arguments[1:] if one not in ("help", *_HELP, "--json")]
+    return [*named[:1], "--help"]
+
+
 def _dispatch(arguments: list[str], own_threads: int, console: Console) -> int:
-    if not arguments or arguments[0] in ("-h", "--help"):
+    arguments = _help_asked(arguments)
+    if not arguments or arguments[0] in _HELP:
         _overview()
         return exit_codes.DONE if arguments else exit_codes.MISTAKE
     if arguments[0] == "--version":
@@ -152,7 +168,8 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
     Raises:
         InvalidInput: an unknown command, a configuration file that cannot be used, or a value
             that the configuration refuses.
-        SystemExit: after ``--help`` or an option that does not exist.
+        SystemExit: after ``--help``.
+        Misread: options that cannot be read.
     """
     from experiments.options import parse_options
 
@@ -164,11 +181,9 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
 
 
 def _unknown_command(name: str) -> ValueError:
-    from cpi_theory.checks import InvalidInput, nearest
+    from cpi_theory.checks import InvalidInput, choose_among
 
-    near = nearest(name, COMMANDS)
-    hint = f"choose among {', '.join(COMMANDS)}" if near is None else f"did you mean {near!r}?"
-    return InvalidInput("command", name, "no such command", hint)
+    return InvalidInput("command", name, "no such command", choose_among(name, COMMANDS))
 
 
 def _console(stderr: bool = False) -> Console:

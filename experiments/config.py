@@ -19,7 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from cpi_theory.checks import InvalidInput, choose_among, nearest
+from cpi_theory.checks import InvalidInput, choose_among
 
 Config = TypeVar("Config")
 Value = TypeVar("Value")
@@ -103,9 +103,7 @@ def _join(where: str, key: str) -> str:
 def _unknown(
     path: str, value: object, key: str, known: Sequence[str] | Mapping[str, Any]
 ) -> InvalidInput:
-    near = nearest(key, known)
-    hint = f"did you mean {near!r}?" if near else f"choose among {', '.join(sorted(known))}"
-    return InvalidInput(path, value, f"unknown key {key!r}", hint)
+    return InvalidInput(path, value, f"unknown key {key!r}", choose_among(key, sorted(known)))
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -160,7 +158,7 @@ def _tagged(classes: dict[str, Any], value: dict[str, Any], where: str) -> Any:
     tag = values.pop(_TAG, next(iter(classes)) if len(classes) == 1 else None)
     if tag not in classes:
         problem = f'needs {_TAG} = "..."' if tag is None else "unknown class"
-        raise InvalidInput(_join(where, _TAG), tag, problem, f"choose among {', '.join(classes)}")
+        raise InvalidInput(_join(where, _TAG), tag, problem, choose_among(tag, classes))
     return build(classes[tag], values, where)
 
 
@@ -173,11 +171,7 @@ def field_alone(cls: type[Any]) -> str | None:
 def _choice(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if value in options:
         return value
-    texts = [option for option in options if isinstance(option, str)]
-    near = nearest(value, texts) if isinstance(value, str) else None
-    hint = "" if near is None else f"did you mean {near!r}? "
-    remedy = f"{hint}choose among {', '.join(map(repr, options))}"
-    raise InvalidInput(where, value, "not a choice", remedy)
+    raise InvalidInput(where, value, "not a choice", choose_among(value, options))
 
 
 def _sequence(hint: Any, origin: type, value: Any, where: str) -> Any:

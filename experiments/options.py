@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import inspect
+import io
+import itertools
+import sys
 import typing
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,14 +15,27 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
+from rich.text import Text
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 from experiments.config import check_folder, field_alone, load_config
 from experiments.execution.settings import Execution
 
 Config = TypeVar("Config")
 
 _OUTPUT = Path("results")
+
+
+class Misread(SystemExit):
+    """Options that cannot be read; the parser has said on stderr what is wrong.
+
+    Attributes:
+        message: what it said first, on one line.
+    """
+
+    def __init__(self, code: object, message: str) -> None:
+        super().__init__(code)
+        self.message = message
 
 
 def parse_options(
@@ -36,20 +54,22 @@ def parse_options(
 
     Raises:
         InvalidInput: the file cannot be used, or the configuration refuses a value.
-        SystemExit: after ``--help`` or an option that does not exist.
+        SystemExit: after ``--help``.
+        Misread: an option that does not exist, or a value that it cannot have.
     """
     file = _config_file(arguments)
     values = load_config(cls, file) if file is not None else (default or cls())
     arguments = _written_out(cls, arguments)
     values = _filled(cls, values, arguments)
     invocation = _invocation(cls, values)
-    parsed: Any = tyro.cli(
-        invocation,
-        args=list(arguments),
-        prog=program,
-        description=cls.__doc__,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
+    with _choices(), _explained():
+        parsed: Any = tyro.cli(
+            invocation,
+            args=list(arguments),
+            prog=program,
+            description=_about(cls),
+            config=(tyro.conf.AvoidSubcommands,),
+        )
     output = getattr(parsed, "output", _OUTPUT)
     check_folder("output", output, "give the folder of runs, such as results")
     for name in ("to", "into"):
@@ -71,6 +91,64 @@ def option_parser(program: str, cls: type[Any]) -> Any:
         return tyro.extras.get_parser(
             invocation, prog=program, config=(tyro.conf.AvoidSubcommands,)
         )
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Let the parser end with what it said, for those who read JSON."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit as end:
+        if not said.getvalue():
+            raise
+        raise Misread(end.code, _first_words(said.getvalue())) from None
+    finally:
+        sys.stderr.write(said.getvalue())
+
+
+def _first_words(box: str) -> str:
+    """What stands in a box below its title, down to the next rule, on one line."""
+    # Where the output is not Unicode the box has rules of hyphens and no sides.
+    rows = [line.strip("╭╮╰╯│─- ") for line in Text.from_ansi(box).plain.splitlines()]
+    below = itertools.dropwhile(lambda row: not row, rows[1:])
+    return " ".join(" ".join(itertools.takewhile(bool, below)).split())
+
+
+def _about(cls: type[Any]) -> str:
+    """What a configuration is for: its docstring less the fields, which the options describe."""
+    return inspect.cleandoc(cls.__doc__ or "").partition("\nAttributes:\n")[0].rstrip()
+
+
+def _choices() -> tyro.constructors.ConstructorRegistry:
+    """How options of a few texts are read: another text is refused with the nearest of them."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def rule(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[str] | None:
+        choices = typing.get_args(info.type)
+        texts = all(isinstance(choice, str) for choice in choices)
+        if typing.get_origin(info.type) is not typing.Literal or not texts:
+            return None
+
+        def read(words: list[str]) -> str:
+            (text,) = words
+            if text not in choices:
+                raise ValueError(f"{text!r}: not a choice; {choose_among(text, choices)}")
+            return text
+
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="{" + ",".join(choices) + "}",
+            instance_from_str=read,
+            is_instance=lambda value: value in choices,
+            str_from_instance=lambda value: [value],
+        )
+
+    return registry
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

@@ -49,6 +49,7 @@ class Entry:
         tables: (command, table) pairs, in the order of `draw`'s arguments.
         draw: the tables' rows -> figure.
         caption: what it shows, for the report.
+        settings: of the section's run, which `draw` is given by name; None where a run has none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Entry:
     tables: tuple[tuple[str, str], ...]
     draw: Callable[..., Figure]
     caption: str
+    settings: tuple[str, ...] = ()
 
 
 FIGURES: tuple[Entry, ...] = (
@@ -193,7 +195,8 @@ FIGURES: tuple[Entry, ...] = (
         "Mean of J over the curve against how often the localiser names the first error, with 95 % "
         "intervals over seeds; in brackets the pass rate of the base policy. GRPO asks nothing. "
         "Always taking the deepest named step wins with good answers and loses with poor ones; "
-        "Frontier weighs them.",
+        "Frontier weighs them, and adaptive methods find out how good they are.",
+        ("last_accuracy",),
     ),
     Entry(
         "frontier-rule",

@@ -43,6 +43,8 @@ LOOKS: dict[str, Look] = {
     "SRPO-70": Look("SRPO, localiser 70 % right", "#CC79A7", "v", "-."),
     "SRPO-40": Look("SRPO, localiser 40 % right", "#56B4E9", "P", ":"),
     "Frontier": Look("Frontier (weighed)", "#0072B2", "^"),
+    "Adaptive Frontier": Look("Adaptive Frontier (learns accuracy)", "#CC79A7", "P", "-."),
+    "Adaptive SRPO": Look("Adaptive SRPO (learns accuracy)", "#E69F00", "X", ":"),
     "deepest": Look("deepest named step", "#D55E00", "v", "--"),
     "ORACLE": Look("SRPO, exact step checker", "#56B4E9", "v", ":"),
     "CPI-RR": Look("CPI-RR (random)", "#E69F00", "s", "--"),

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, check_choice
 
 Normalization = Literal["std", "none", "leave-one-out"]
 """How a group's rewards G_1..G_k become advantages:
@@ -25,9 +25,7 @@ CONSTANT = 1e-6
 
 def check_normalization(normalization: str) -> None:
     """Refuse an unknown normalisation by name."""
-    if normalization not in get_args(Normalization):
-        known = ", ".join(map(repr, get_args(Normalization)))
-        raise InvalidInput("normalization", normalization, "unknown", f"choose one of {known}")
+    check_choice("normalization", normalization, get_args(Normalization))
 
 
 def group_advantages(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,14 @@ from cpi_theory.algorithms.parent_choice import (
     parent_signals,
 )
 from cpi_theory.algorithms.pieces import draw_index, relative_group
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_count, choose_among
 from cpi_theory.randomness import Key
 from cpi_theory.resets.first_error import FirstErrorReset
 from cpi_theory.seam import Draw, NameSteps, Plan, Prompt, Refusal, ResetPolicy, Rollout
 
-FrontierParent = Literal["posterior", "rank", "uniform"] | int
+_Rule = Literal["posterior", "rank", "uniform"]
+
+FrontierParent = _Rule | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ class FrontierGRPO:
                 "reset", self.reset, "not a reset policy", "give e.g. FirstErrorReset()"
             )
         if isinstance(self.parent, str):
-            if self.parent not in ("posterior", "rank", "uniform"):
-                remedy = "choose 'posterior', 'rank', 'uniform' or a depth rank"
+            if self.parent not in get_args(_Rule):
+                remedy = f"{choose_among(self.parent, get_args(_Rule))}, or a depth rank"
                 raise InvalidInput("parent", self.parent, "unknown", remedy)
         else:
             check_count("parent", self.parent)

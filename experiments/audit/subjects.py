@@ -18,7 +18,14 @@ from cpi_theory.algorithms.parent_choice import FirstErrorModel
 from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
 from cpi_theory.audit.batch import Estimator
 from cpi_theory.audit.subject import Subject
-from cpi_theory.checks import InvalidInput, check_choice, choose_among, nearest
+from cpi_theory.checks import (
+    InvalidInput,
+    attribute_of,
+    check_choice,
+    choose_among,
+    nearest,
+    not_importable,
+)
 from cpi_theory.seam import Algorithm, scheduled
 from experiments.methods import HALF_WAY, REVISING, TABULAR_METHODS, GroupMethod
 
@@ -127,13 +134,7 @@ def _named(name: str) -> Any:
         among = tuple(OURS) if nearest(name, OURS) else (*OURS, *METHODS)
         remedy = f"{choose_among(name, among)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
         raise InvalidInput("estimator", name, "unknown", remedy)
-    module = module_of(where)
-    if not hasattr(module, attribute):
-        known = [one for one in vars(module) if not one.startswith("_")]
-        near = nearest(attribute, known)
-        remedy = "check the spelling" if near is None else f"did you mean {where}:{near}?"
-        raise InvalidInput("estimator", name, f"{where} has no {attribute}", remedy)
-    return getattr(module, attribute)
+    return attribute_of("estimator", name, module_of(where), attribute)
 
 
 def _peer(name: str) -> ModuleType:
@@ -161,10 +162,7 @@ def module_of(where: str) -> ModuleType:
     try:
         return _loaded(where, file)
     except Exception as error:
-        problem = f"cannot be imported: {type(error).__name__}: {error}"
-        raise InvalidInput("estimator", where, problem, "mend it, or install what it needs") from (
-            error
-        )
+        raise not_importable("estimator", where, error) from error
 
 
 def _loaded(where: str, file: Path) -> ModuleType:

@@ -29,6 +29,7 @@ from experiments.evaluate.report import (
     comparison_verdicts,
     correction_verdicts,
     token_verdicts,
+    unpaired_verdicts,
 )
 from experiments.evaluate.samples import attempt_rows
 from experiments.execution.derived import Compute, derive
@@ -57,7 +58,7 @@ def run(config: EvaluateConfig, output: Path, execution: Execution, console: Con
             chains = sweep(chain_rows, corrected, record, "chains", execution, console)
             parts = correction_summaries(chains, attempts, config)
             tables |= derive(record, parts, ("chains", "attempts"), console)
-    give(console, tables)
+    give(console, tables | {"uncompared": summary.uncompared(tables["models"])})
     print_tables(tables, console)
     if private:
         names = ", ".join(private)
@@ -117,7 +118,11 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
             labels = ("", "", "", "")
     console.print(table)
     console.print("(intervals: for other problems and, where there are several, other seeds)")
-    for sentence in (*comparison_verdicts(tables["comparisons"]), *token_verdicts(models)):
+    for sentence in (
+        *comparison_verdicts(tables["comparisons"]),
+        *unpaired_verdicts(models),
+        *token_verdicts(models),
+    ):
         console.print(f"- {sentence}", markup=False)
     for row in tables["aggregates"]:
         value = with_ends(row["value"], row["lower"], row["upper"], ".3f")

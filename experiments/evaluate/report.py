@@ -17,7 +17,7 @@ from experiments.documents.document import (
 )
 from experiments.documents.numbers import number, with_ends
 from experiments.documents.words import counted
-from experiments.evaluate.summary import MEASURES
+from experiments.evaluate.summary import MEASURES, uncompared
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 
@@ -55,7 +55,9 @@ def evaluate_section(run: Run) -> list[Block]:
             "difference may well be shown, are Wilson's, with as many trials as would have the "
             "variance found over problems and seeds."
         ),
-        Verdicts((*comparison_verdicts(pairs), *token_verdicts(models))),
+        Verdicts(
+            (*comparison_verdicts(pairs), *unpaired_verdicts(models), *token_verdicts(models))
+        ),
         DataTable.of(run.read("methods"), ("benchmark", "method", "measure", *interval)),
         Heading("Model by model, with intervals for other problems", 3),
         DataTable.of(
@@ -174,6 +176,21 @@ def token_verdicts(models: Sequence[Row]) -> tuple[str, ...]:
         f"The tokenizers of {kinds} are different ones, so that a token of one is no token of "
         "another: compare how often they are right, and lengths only within one of them.",
     )
+
+
+def unpaired_verdicts(models: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence per pair of methods that were not compared, with the reason and the remedy."""
+    return tuple(
+        f"{row['benchmark']}: {row['first']} ({_seeds(row['first_seeds'])}) and {row['second']} "
+        f"({_seeds(row['second_seeds'])}) were not compared, as they have no seed in common: train "
+        "and evaluate both with the same seeds."
+        for row in uncompared(models)
+    )
+
+
+def _seeds(seeds: Sequence[int | None]) -> str:
+    known = ["none" if seed is None else str(seed) for seed in seeds]
+    return f"seed{'s' * (len(known) > 1)} {', '.join(known)}"
 
 
 def comparison_verdicts(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -119,7 +119,9 @@ def check_corrector(
     writing = localizer.rewritten(world.writing)
     if stop == "oracle":
         return
-    words, problem, remedy = localizer.words(writing), "", "choose self-not-told"
+    words, problem = localizer.words(writing), ""
+    # A world without a writing is asked in words that its model was taught, and in no others.
+    remedy = "choose self" if world.writing is None else "choose self-not-told"
     if asks_checker(localizer.localizer) or (words is not None and words.shows_answer):
         problem = "knows the right answer"
         remedy += ", or correction.stops = ['oracle'] alone"

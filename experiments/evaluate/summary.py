@@ -181,11 +181,7 @@ def _paired(
         {seed for b, m, seed in scores if (b, m) == (benchmark, method)}
         for method in (first, second)
     ]
-    # A model without a seed stands for all of the other's.
-    common = seeds[0] & seeds[1] or (
-        seeds[1] if seeds[0] == {None} else seeds[0] if seeds[1] == {None} else set()
-    )
-    order = sorted(common, key=lambda seed: -1 if seed is None else seed)
+    order = sorted(_common(*seeds), key=lambda seed: -1 if seed is None else seed)
     if not order:
         return None
     by_seed = [
@@ -200,6 +196,36 @@ def _paired(
         np.array([[score[p][measure] for p in problems] for score in some]) for some in by_seed
     )
     return ours, theirs
+
+
+def uncompared(models: Iterable[Row]) -> list[Row]:
+    """Pairs of methods that were evaluated on one benchmark with no seed in common.
+
+    Args:
+        models: rows of :func:`models`.
+
+    Rows: `benchmark`, `first`, `second`, and `first_seeds` and `second_seeds`.
+    """
+    seeds: dict[str, dict[str, list[int | None]]] = defaultdict(lambda: defaultdict(list))
+    for row in models:
+        seeds[row["benchmark"]][row["method"]].append(row["seed"])
+    return [
+        {
+            "benchmark": benchmark,
+            "first": first,
+            "second": second,
+            "first_seeds": own[first],
+            "second_seeds": own[second],
+        }
+        for benchmark, own in seeds.items()
+        for second, first in itertools.combinations(own, 2)
+        if not _common(set(own[first]), set(own[second]))
+    ]
+
+
+def _common(first: set[int | None], second: set[int | None]) -> set[int | None]:
+    """Seeds by which two methods pair; a model without a seed stands for all of the other's."""
+    return first & second or (second if first == {None} else first if second == {None} else set())
 
 
 def aggregates(scores: Scores, resamples: int, key: Key) -> list[Row]:

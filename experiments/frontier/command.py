@@ -105,15 +105,22 @@ def summarise(means: Sequence[Row]) -> list[Row]:
 def show(cells: Sequence[Row], compared: Sequence[Row], console: Console) -> None:
     """Print the means of every method and the verdicts."""
     methods = list(dict.fromkeys(row["method"] for row in cells))
+    rivals = list(dict.fromkeys(row["method"] for row in compared))
     value = {(r["world"], r["method"], r["accuracy"]): r["mean"] for r in cells}
-    gaps = {(r["world"], r["accuracy"]): r for r in compared if r["method"] == "Frontier"}
-    console.print("\nMean J over the curve, and Frontier less the better of GRPO and SRPO")
-    table = Table("world", "base", "acc", *methods, "difference", box=None)
-    for (world, accuracy), gap in gaps.items():
-        means = [value[world, m, None if m == "GRPO" else accuracy] for m in methods]
-        text = interval_text(gap, "difference", "+.3f")
-        numbers = [f"{mean:.3f}" for mean in means]
-        table.add_row(world, f"{gap['base_pass']:.4f}", f"{accuracy:g}", *numbers, text)
+    gaps = {(r["world"], r["method"], r["accuracy"]): r for r in compared}
+    base = {row["world"]: row["base_pass"] for row in cells}
+    less = f", and {', '.join(rivals)} less the better of GRPO and SRPO" if rivals else ""
+    console.print(f"\nMean J over the curve{less}")
+    differences = [f"{rival}, difference" for rival in rivals]
+    table = Table("world", "base", "acc", *methods, *differences, box=None)
+    asked = [row for row in cells if row["accuracy"] is not None] or cells
+    for world, accuracy in dict.fromkeys((row["world"], row["accuracy"]) for row in asked):
+        places = [(world, m, None if m == "GRPO" else accuracy) for m in methods]
+        numbers = [f"{value[place]:.3f}" if place in value else "" for place in places]
+        own = [gaps.get((world, rival, accuracy)) for rival in rivals]
+        texts = ["" if gap is None else interval_text(gap, "difference", "+.3f") for gap in own]
+        label = "" if accuracy is None else f"{accuracy:g}"
+        table.add_row(world, f"{base[world]:.4f}", label, *numbers, *texts)
     console.print(table)
     for sentence in verdicts(compared):
         console.print(sentence)

@@ -122,8 +122,11 @@ def _hours(plan: Plan, console: Console) -> None:
 def _memory(plan: Plan, console: Console) -> None:
     device = plan.setup.device
     parts = ", ".join(f"{name} {gib:.2g}" for name, gib in plan.memory.items() if gib >= 0.005)
+    how = "at most"
+    if plan.least:
+        how = "at least (no share of the device fits vLLM; its KV cache is one longest sequence)"
     console.print(
-        f"\nmemory, at most: {plan.peak:.3g} of {device.memory:.3g} GiB ({parts}); disk: "
+        f"\nmemory, {how}: {plan.peak:.3g} of {device.memory:.3g} GiB ({parts}); disk: "
         f"{plan.disk:.2g} GiB",
         markup=False,
         soft_wrap=True,

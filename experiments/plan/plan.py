@@ -47,7 +47,7 @@ class Plan:
         name: of the run.
         setup: model, engines and device.
         planned: by world and method.
-        memory: GiB by part, at most.
+        memory: GiB by part, at most; see :meth:`Setup.memory`.
         peak: GiB at the worst moment.
         longest: tokens of the longest sequence.
         disk: GiB when all runs have ended or are stored.
@@ -68,6 +68,11 @@ class Plan:
     def check_fits(self) -> None:
         """Refuse what the device cannot hold; see :meth:`Setup.check_fits`."""
         self.setup.check_fits(self.memory, self.longest)
+
+    @property
+    def least(self) -> bool:
+        """Whether the memory is the least it can be, as vLLM does not fit with any share."""
+        return self.setup.no_share_fits(self.memory, self.longest)
 
     @property
     def hours(self) -> dict[str, float]:

@@ -61,7 +61,11 @@ class Job:
         Raises:
             MissingRows, MissingTable, StaleTable: what it is drawn from is not all there.
         """
-        return self.entry.draw(*(run.read(table) for run, table in self.tables.values()))
+        config = self.runs[self.entry.section].config if self.entry.settings else {}
+        settings = {name: config.get(name) for name in self.entry.settings}
+        return self.entry.draw(
+            *(run.read(table) for run, table in self.tables.values()), **settings
+        )
 
 
 def jobs(shown: Sequence[Shown]) -> Iterator[Job]:

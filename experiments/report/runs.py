@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 from experiments.errors import CorruptFile
 from experiments.report.config import ReportConfig
 from experiments.report.families import FAMILIES, Family, family_of
@@ -104,7 +104,7 @@ def _names(config: ReportConfig, output: Path) -> list[str]:
         return [name for name in there if name.removesuffix(_QUICK) not in {*there} - {name}]
     for index, name in enumerate(config.runs):
         if name not in there:
-            choice = f"choose among {', '.join(there)}" if there else _remedy(output)
+            choice = choose_among(name, there) if there else _remedy(output)
             raise InvalidInput(f"runs[{index}]", name, f"no such run below {output}", choice)
     return list(dict.fromkeys(config.runs))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 
 _CONFIGS = Path(__file__).parent.parent / "configs" / "reproduce"
 
@@ -32,6 +32,6 @@ class ReproduceConfig:
         if self.profile in committed:
             return committed[self.profile]
         if given.suffix != ".toml":
-            remedy = f"choose among {', '.join(committed)}, or give a TOML file"
+            remedy = f"{choose_among(self.profile, committed)}, or give a TOML file"
             raise InvalidInput("profile", self.profile, "no such profile", remedy)
         return given

@@ -88,7 +88,8 @@ class NamedLocalizer:
             return writing
         if writing is None:
             problem = "the world asks for first errors in words that its model was taught"
-            raise InvalidInput("localizers", self.name, problem, "choose self there")
+            remedy = "choose self there, which is asked in those, or unsure, who is not asked"
+            raise InvalidInput("localizers", self.name, problem, remedy)
         return replace(writing, disclosure=self.disclosure, localization_prompt=self.prompt)
 
     def make(

@@ -44,6 +44,15 @@ class Tally:
     repeated: list[str] = field(default_factory=list)
     near: list[Overlap] = field(default_factory=list)
 
+    def left_out(self) -> dict[str, int]:
+        """Records that are in no split, by the reason."""
+        return {
+            **{f"dropped by {rule}": count for rule, count in self.dropped.items()},
+            "that cannot be read": len(self.unreadable),
+            "whose question came before": len(self.repeated),
+            "for testing that nearly are training problems": len(self.near),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -111,7 +120,7 @@ def prepare(
     splits = _splits(recipe, _Reader(recipe, tally, path, revision), tally, least)
     for name, rows in splits.items():
         if not rows:
-            raise _empty(recipe, name, tally)
+            raise _empty(recipe, name, tally, least)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     if not recipe.licence.redistribute:
@@ -296,15 +305,24 @@ def _with_tests_held_out(recipe: Recipe, train: Sequence[Problem], tally: Tally)
     return rows
 
 
-def _empty(recipe: Recipe, split: str, tally: Tally) -> InvalidInput:
-    counts = {"read": tally.read, **tally.dropped, "unreadable": len(tally.unreadable)}
-    why = f": {tally.unreadable[0]['problem']}" if tally.unreadable else ""
-    return InvalidInput(
-        f"{recipe.name}, split {split}",
-        counts,
-        f"no problem is left{why}",
-        f"give an export of {recipe.source.describe()} with more records",
-    )
+def _empty(recipe: Recipe, split: str, tally: Tally, least: float) -> InvalidInput:
+    """Why a split has no problem, and what would give it some."""
+    source, counts = recipe.source.describe(), tally.left_out()
+    left = tally.read - sum(counts.values())
+    why = ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+    if tally.unreadable:
+        why += f" (the first: {tally.unreadable[0]['problem']})"
+    problem = f"no problem is left of {tally.read} records" + (f": {why}" if why else "")
+    remedy = f"give an export of {source} with other records"
+    if not tally.read:
+        problem, remedy = "no record was read", f"give an export of {source} that holds some"
+    elif split.startswith("test") and tally.near:
+        remedy = f"raise --similarity, which is {least:g}, or give other problems for testing"
+    elif isinstance(recipe.split, Shuffled) and left > 0:
+        taken = recipe.split.test if split == "train" else recipe.split.train
+        problem += f"; the {left} that are left go to the other split, which takes {taken}"
+        remedy = f"give an export of {source} with more than {taken} problems"
+    return InvalidInput(f"{recipe.name}, split {split}", tally.read, problem, remedy)
 
 
 def _write_split(folder: Path, name: str, rows: Sequence[Row]) -> dict[str, Any]:

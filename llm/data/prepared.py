@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 from llm.data.prepare import MANIFEST, digest
 from llm.data.records import read_records
 from llm.rewards.sandbox.cases import CodeTests, read_tests
@@ -76,7 +76,7 @@ def read_split(folder: Path, split: str) -> Prepared:
     """
     splits = read_manifest(folder)["splits"]
     if split not in splits:
-        raise InvalidInput("split", split, "not there", f"choose one of {', '.join(splits)}")
+        raise InvalidInput("split", split, "not there", choose_among(split, splits))
     path, digests = folder / splits[split]["file"], dict(splits[split]["digests"])
     problems, held_out = [], {}
     for record in read_records(str(path)):

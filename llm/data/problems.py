@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cpi_theory.checks import InvalidInput, check_probability
+from cpi_theory.checks import InvalidInput, check_choice, check_probability
 from llm.data.records import Record, read_records
 from llm.rewards import verify as rewards
 from llm.rewards.answers import boxed
@@ -110,9 +110,7 @@ def read_problems(
         InvalidInput: if the source is missing, unreadable or empty, or a record is unusable.
     """
     fields = fields or Fields()
-    if duplicates not in get_args(Duplicates):
-        choices = " or ".join(get_args(Duplicates))
-        raise InvalidInput("duplicates", duplicates, "no such choice", f"choose {choices}")
+    check_choice("duplicates", duplicates, get_args(Duplicates))
     problems = _distinct(
         ((record.place, fields.problem(record)) for record in read_records(source)), duplicates
     )

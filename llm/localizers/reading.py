@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, check_choice
 from cpi_theory.seam import FailedLocalization, Reason
 from llm.localizers.base import Answer, own_step
 from llm.text.answers import boxed_span
@@ -37,9 +37,9 @@ def check_readings(readings: Sequence[str]) -> None:
     """
     known = get_args(Reading)
     for i, reading in enumerate(readings):
-        if reading not in known or reading in readings[:i]:
-            problem = "unknown" if reading not in known else "given twice"
-            raise InvalidInput(f"readings[{i}]", reading, problem, f"choose among {known}")
+        check_choice(f"readings[{i}]", reading, known)
+        if reading in readings[:i]:
+            raise InvalidInput(f"readings[{i}]", reading, "given twice", "name it once")
 
 
 def read_reply(

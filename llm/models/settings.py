@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from cpi_theory.checks import InvalidInput, check_count, check_probability
+from cpi_theory.checks import InvalidInput, check_choice, check_count, check_probability
 
 TINY_NAME = "tiny"
 """Stands for the warm-started tiny model in settings and records, wherever the package lies."""
@@ -74,9 +74,7 @@ class ModelSettings:
     def __post_init__(self) -> None:
         if not self.path:
             raise InvalidInput("model.path", self.path, "empty", "name a folder or a model")
-        if self.precision not in get_args(Precision):
-            known = ", ".join(get_args(Precision))
-            raise InvalidInput("precision", self.precision, "unknown", f"choose one of {known}")
+        check_choice("precision", self.precision, get_args(Precision))
 
     @property
     def resolved_path(self) -> str:

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
@@ -96,7 +96,7 @@ def shipped(name: str) -> Prompt:
     there = {f.name.removesuffix(".txt"): f for f in files(__name__).iterdir()}
     there = {stem: f for stem, f in there.items() if f.name.endswith(".txt")}
     if name not in there:
-        raise InvalidInput("prompt", name, "no such prompt", f"choose one of {sorted(there)}")
+        raise InvalidInput("prompt", name, "no such prompt", choose_among(name, sorted(there)))
     return Prompt(name, there[name].read_text(encoding="utf-8"))
 
 

@@ -152,11 +152,10 @@ class FunctionProcess:
         said = _line(self._worker, _START_SECONDS)
         if said != {}:
             self._end()
-            problem = "cannot be loaded"
-            if said is not None and "raised" in said:
-                problem = f"{problem}: {said['raised']}"
+            if said is not None and "refused" in said:
+                raise InvalidInput(*said["refused"])
             remedy = f"see {sys.executable} -c 'import {self.target.partition(':')[0]}'"
-            raise InvalidInput("function", self.target, problem, remedy)
+            raise InvalidInput("function", self.target, "cannot be loaded", remedy)
         return self._worker
 
     def _end(self) -> int | None:

@@ -8,7 +8,6 @@ function returned, how it failed, or what it refused.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import json
 import pickle
 import resource
@@ -41,8 +40,9 @@ def called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[s
 
 def load(target: str) -> Callable[..., Any]:
     """Return the function that "module:function" names."""
-    module, _, name = target.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    from cpi_theory.checks import import_named
+
+    found: Callable[..., Any] = import_named("function", target)
     return found
 
 

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Protocol
 
-from cpi_theory.checks import InvalidInput, check_positive
+from cpi_theory.checks import InvalidInput, check_positive, nearest
 from llm.rewards.function_process import CallFailed, FunctionProcess, shared_process
 from llm.task import Problem, Verdict
 
@@ -112,10 +112,12 @@ def scorer_source(function: str) -> Path:
         spec = PathFinder.find_spec(part, where)
         where = list((spec and spec.submodule_search_locations) or ())
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        near = nearest(parts[0], [path.stem for path in Path.cwd().glob("*.py")])
+        hint = "" if near is None else f"did you mean {near!r}? "
         raise InvalidInput(
             "reward",
             function,
             f"there is no module {module} with a source file",
-            f"start the command where {parts[0]}.py is, or install it",
+            f"{hint}start the command where {parts[0]}.py is, or install it",
         )
     return Path(spec.origin)

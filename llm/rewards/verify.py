@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 from llm.rewards.answers import bare, boxed, letter_in
 from llm.rewards.equality import Comparison, NeedsAlgebra, by_arithmetic
 from llm.rewards.mathematics import shared_judge
@@ -104,7 +104,7 @@ def check_kind(kind: str) -> None:
         InvalidInput: naming those there are.
     """
     if kind not in _JUDGES:
-        raise InvalidInput("kind", kind, "no such kind of answer", f"choose one of {KINDS}")
+        raise InvalidInput("kind", kind, "no such kind of answer", choose_among(kind, KINDS))
 
 
 def _math(answer: str, found: str | None) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from cpi_theory.checks import InvalidInput, check_choice, check_count, check_in_range
+from cpi_theory.checks import check_choice, check_count, check_in_range
 
 Engine = Literal["transformers", "vllm"]
 
@@ -42,10 +42,7 @@ class SamplerSettings:
     precision: Precision = field(default="model", metadata={"later": True})
 
     def __post_init__(self) -> None:
-        if self.engine not in get_args(Engine):
-            raise InvalidInput(
-                "sampler.engine", self.engine, "unknown", "choose transformers or vllm"
-            )
+        check_choice("sampler.engine", self.engine, get_args(Engine))
         check_choice("sampler.precision", self.precision, get_args(Precision))
         check_count("sampler.max_batch", self.max_batch)
         check_in_range("sampler.memory_share", self.memory_share, 0.01, 1)

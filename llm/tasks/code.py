@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -153,6 +154,23 @@ def asking(steps: str) -> Prompt:
     return Prompt("solve_steps", text)
 
 
+def _check_programs(folder: Path, split: str, problems: Sequence[Problem]) -> None:
+    """Refuse a prepared benchmark whose problems are judged by their answers."""
+    for problem in problems[:1]:
+        try:
+            tests_of(problem)
+        except InvalidInput as error:
+            what = (
+                f"holds no programming problems: {problem.id!r} has the answer "
+                f"{problem.answer[:40]!r}, and neither tests nor an entry point"
+            )
+            remedy = (
+                f'use type = "DatasetWorld" with source = "{folder / split}.parquet", or prepare a '
+                "benchmark of programs (cpi-resets data list)"
+            )
+            raise InvalidInput("folder", folder, what, remedy) from error
+
+
 def load_code(
     folder: Path,
     evaluation: Evaluation = "test",
@@ -181,8 +199,9 @@ def load_code(
     there = read_manifest(folder)["splits"]
     train = read_split(folder, "train") if "train" in there else None
     learned = () if train is None else train.problems
+    test = read_split(folder, "test").problems if train is None or evaluation == "test" else ()
+    _check_programs(folder, "test" if train is None else "train", learned or test)
     if evaluation == "test":
-        test = read_split(folder, "test").problems
         check_apart(learned, test)
     elif train is None or not train.held_out:
         problem, remedy = "no tests were held out there", "evaluate on the test split"

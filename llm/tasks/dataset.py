@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_count, choose_among
 from cpi_theory.randomness import Key
 from llm.data.problems import Duplicates, Fields, normalized_question, read_problems, split_problems
 from llm.prompts import Prompt, shipped
@@ -106,7 +106,7 @@ def draw(
     """
     check_count("count", count, minimum=0)
     if split not in splits:
-        raise InvalidInput("split", split, "no such split", f"choose {' or '.join(splits)}")
+        raise InvalidInput("split", split, "no such split", choose_among(split, splits))
     pool = splits[split]
     if count > len(pool):
         raise InvalidInput(

@@ -21,6 +21,7 @@ from llm.prompts import Prompt, shipped
 from llm.rewards.answers import bare, boxed
 from llm.rewards.function_process import CallFailed, FunctionProcess, shared_process
 from llm.task import NO_REFERENCE, Problem, Verdict
+from llm.tasks.splits import check_split
 
 BLOCK = 500
 """Questions of one seed of the package, which makes some of them together."""
@@ -89,8 +90,7 @@ class ReasoningGymTask:
             InvalidInput: for an unknown split, if the task has too few questions, or if the package
                 fails at making one.
         """
-        if split not in SPLITS:
-            raise InvalidInput("split", split, "unknown", f"choose one of {', '.join(SPLITS)}")
+        check_split(split)
         check_count("count", count, minimum=0)
         found: dict[str, Problem] = {}
         numbers = self._numbers(split, seed)

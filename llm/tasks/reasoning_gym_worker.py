@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 from llm.tasks.reasoning_gym import BLOCK
 
 # Here, where the import counts for no call; which task it was for is said by the first call.
@@ -121,8 +121,8 @@ def _block(task: str, settings: str, block: int) -> Any:
         raise InvalidInput("reasoning-gym task", task, missing, _EXTRA)
     if task in _NOT_ONE or task not in DATASETS:
         problem = _NOT_ONE.get(task, "no such task")
-        known = ", ".join(sorted(DATASETS.keys() - _NOT_ONE.keys()))
-        raise InvalidInput("task", task, problem, f"choose one of {known}")
+        known = sorted(DATASETS.keys() - _NOT_ONE.keys())
+        raise InvalidInput("task", task, problem, choose_among(task, known))
     dataset, config = DATASETS[task]
     given = json.loads(settings)
     parameters = _parameters(task, config, given["parameters"])
@@ -146,7 +146,7 @@ def _parameters(task: str, config: Any, given: Mapping[str, Any]) -> dict[str, A
     for name in given:
         if name not in fields:
             problem = f"no parameter of {task}"
-            remedy = f"choose among {', '.join(fields) or 'none: it has no parameters'}"
+            remedy = choose_among(name, fields) if fields else "leave it out: it has no parameters"
             raise InvalidInput(f"parameters.{name}", given[name], problem, remedy)
     return {
         name: tuple(value) if isinstance(fields[name].default, tuple) else value
@@ -170,7 +170,7 @@ def _of_levels(task: str, curriculum: Any, given: Mapping[str, Any]) -> dict[str
         course.set_global_level(given["level"])
     for name, level in given["levels"].items():
         if name not in course.attributes:
-            remedy = f"choose among {', '.join(course.attributes)}"
+            remedy = choose_among(name, course.attributes)
             raise InvalidInput(f"levels.{name}", level, f"no attribute of {task}", remedy)
         last = len(course.attributes[name].levels) - 1
         if not 0 <= level <= last:

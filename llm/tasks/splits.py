@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, check_choice
 from llm.task import Problem
 
 SPLITS = ("train", "test")
@@ -23,8 +23,7 @@ def check_split(split: str) -> None:
     Raises:
         InvalidInput: naming those there are.
     """
-    if split not in SPLITS:
-        raise InvalidInput("split", split, "unknown", f"choose one of {', '.join(SPLITS)}")
+    check_choice("split", split, SPLITS)
 
 
 def split_of(question: str) -> str:

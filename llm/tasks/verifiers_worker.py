@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib
 import inspect
 import json
 from typing import Any
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, import_named
 
 _EXTRA = "pip install 'cpi-resets[verifiers]'"
 _OUT = "one prompt and one reply are what a world here has"
@@ -68,12 +67,7 @@ def _tasks(taskset: str, settings: str) -> list[Any]:
 
 
 def _class(taskset: str) -> Any:
-    module, _, name = taskset.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        remedy = "write module:Class, and start the command where the module is or install it"
-        raise InvalidInput("verifiers task set", taskset, str(error), remedy) from error
+    cls = import_named("verifiers task set", taskset)
     if not (isinstance(cls, type) and issubclass(cls, vf.Taskset)):
         problem, remedy = "no class of verifiers.v1.Taskset", "name one"
         raise InvalidInput("verifiers task set", taskset, problem, remedy)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, get_args
 
 import numpy as np
 
-from cpi_theory.checks import InvalidInput, check_count, check_in_range
+from cpi_theory.checks import InvalidInput, check_count, check_in_range, choose_among
 from llm.text.answers import check_pattern
 
 ThoughtTracker = Callable[[str, str, float], bool]
@@ -316,7 +316,7 @@ def read(field: str, union: Any, data: Mapping[str, Any]) -> Any:
     fields = {name: value for name, value in data.items() if name != "kind"}
     found = kinds.get(str(data.get("kind")))
     if found is None:
-        remedy = f"choose one of {', '.join(kinds)}"
+        remedy = choose_among(data.get("kind"), kinds)
         raise InvalidInput(f"{field}.kind", data.get("kind"), "unknown", remedy)
     try:
         return found(**fields)

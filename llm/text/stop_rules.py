@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_count, choose_among
 from llm.text.answers import AnyAnswer, Box, holds_answer
 from llm.text.boundaries import AnyBoundary, describe, read
 from llm.text.thoughts import Segmenter, ThoughtFormat
@@ -163,7 +163,7 @@ def read_stop(data: Mapping[str, Any]) -> ThoughtStop | BoxStop:
     fields = {name: value for name, value in data.items() if name != "kind"}
     found = _KINDS.get(str(data.get("kind")))
     if found is None:
-        remedy = f"choose one of {', '.join(_KINDS)}"
+        remedy = choose_among(data.get("kind"), _KINDS)
         raise InvalidInput("stop.kind", data.get("kind"), "unknown", remedy)
     try:
         if found is ThoughtStop:

@@ -87,6 +87,9 @@ class Setup:
     def memory(self, longest: float, rows: float) -> dict[str, float]:
         """GiB of each part, at the most that it can be.
 
+        vLLM's cache is what its share of the GPU leaves, or one longest sequence if that is more,
+        which it cannot do without; and no more than that where no share fits.
+
         Args:
             longest: tokens of the longest sequence.
             rows: completions that are sampled at a time, at most.
@@ -102,7 +105,10 @@ class Setup:
             "logits": self._rows * longest * self.model.words * _LOGIT_BYTES,
             "KV cache": self._cache_bytes(longest, rows),
         }
-        return {name: value / _GIB for name, value in parts.items()}
+        found = {name: value / _GIB for name, value in parts.items()}
+        if self.no_share_fits(found, longest):
+            found["KV cache"] = self._least_cache(longest) / _GIB
+        return found
 
     @property
     def _rows(self) -> int:
@@ -127,8 +133,12 @@ class Setup:
     def _cache_bytes(self, longest: float, rows: float) -> float:
         if self._takes_share:
             # vLLM takes its whole share from the start.
-            return max(self._share - self._copy_bytes, 0.0)
+            return max(self._share - self._copy_bytes, self._least_cache(longest))
         return min(rows, self.sampler.max_batch) * longest * self._token_cache
+
+    def _least_cache(self, longest: float) -> float:
+        """Bytes of one sequence, the least that vLLM can do with."""
+        return longest * self._token_cache
 
     @property
     def _share(self) -> float:
@@ -154,7 +164,7 @@ class Setup:
             InvalidInput: naming the largest part that a setting makes smaller, and that setting.
         """
         if self._takes_share:
-            parts = self._with_a_share_that_fits(parts, longest)
+            self._check_share(parts, longest)
         peak = self.peak(parts)
         if peak <= self._room:
             return
@@ -176,23 +186,38 @@ class Setup:
         """Whether vLLM takes its share of a GPU from the start."""
         return self.sampler.engine == "vllm" and self.device.name != "cpu"
 
-    def _with_a_share_that_fits(
-        self, parts: Mapping[str, float], longest: float
-    ) -> Mapping[str, float]:
-        """The parts with the least cache that vLLM can do with, where no share fits.
+    def no_share_fits(self, parts: Mapping[str, float], longest: float) -> bool:
+        """Whether what stands beside vLLM is too large for any share of the GPU.
+
+        Args:
+            parts: see :meth:`memory`.
+            longest: tokens of the longest sequence.
+        """
+        needed, others = self._beside_vllm(parts, longest)
+        low, high = self._shares(needed, others)
+        return self._takes_share and low > high
+
+    def _beside_vllm(self, parts: Mapping[str, float], longest: float) -> tuple[float, float]:
+        """GiB that vLLM cannot do without, and all else at the worst moment."""
+        needed = (self._copy_bytes + self._least_cache(longest)) / _GIB
+        return needed, self.peak(parts) - parts["KV cache"] - parts["copy that samples"]
+
+    def _shares(self, needed: float, others: float) -> tuple[float, float]:
+        """The least and the largest share that fits; none does where the least is larger."""
+        low = math.ceil(100 * needed / self.device.memory) / 100
+        return low, math.floor(100 * (self._room - others) / self.device.memory) / 100
+
+    def _check_share(self, parts: Mapping[str, float], longest: float) -> None:
+        """Refuse vLLM's share where another one would fit.
 
         Raises:
-            InvalidInput: another share would fit, naming from where to where.
+            InvalidInput: naming from where to where.
         """
         share = self.sampler.memory_share
-        needed = (self._copy_bytes + longest * self._token_cache) / _GIB
-        others = self.peak(parts) - parts["KV cache"] - parts["copy that samples"]
-        low = math.ceil(100 * needed / self.device.memory) / 100
-        high = math.floor(100 * (self._room - others) / self.device.memory) / 100
-        if low > high:  # not by its share: what stands beside vLLM is too large
-            return {**parts, "KV cache": needed - parts["copy that samples"]}
-        if low <= share <= high:
-            return parts
+        needed, others = self._beside_vllm(parts, longest)
+        low, high = self._shares(needed, others)
+        if low > high or low <= share <= high:
+            return
         problem = (
             f"vLLM needs {needed:.1f} GiB for weights and one sequence, and all else "
             f"{others:.1f} of the {self._room:.1f} that {self.device.name} has room for"

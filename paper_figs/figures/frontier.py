@@ -10,15 +10,17 @@ from matplotlib.figure import Figure
 from paper_figs.rows import Row, column, distinct, need, select, sorted_by
 from paper_figs.style import FULL_WIDTH, HALF_WIDTH, MUTED, look, panels, shades, styled
 
-_DRAWN = ("GRPO", "SRPO", "deepest", "Frontier")
+_DRAWN = ("GRPO", "SRPO", "deepest", "Frontier", "Adaptive SRPO", "Adaptive Frontier")
 
 
 @styled
-def accuracy_figure(cells: Sequence[Row]) -> Figure:
+def accuracy_figure(cells: Sequence[Row], last_accuracy: float | None = None) -> Figure:
     """Mean of J over the curve against the localiser's accuracy, a panel per world.
 
     Args:
-        cells: rows of the table ``cells``; of its methods GRPO, SRPO, deepest and Frontier.
+        cells: rows of the table ``cells``; of its methods GRPO, SRPO, deepest, Frontier and the
+            adaptive ones, those that are there.
+        last_accuracy: of the localiser at the end of training; None: it stays as it is.
     """
     worlds = distinct(need(cells, "cell of the grid"), "world")
     columns = min(3, len(worlds))
@@ -32,11 +34,12 @@ def accuracy_figure(cells: Sequence[Row]) -> Figure:
     for ax in flat[len(worlds) :]:
         ax.axis("off")
     for ax in axes[-1]:
-        ax.set_xlabel("localiser accuracy")
+        drift = "" if last_accuracy is None else f" at first, {last_accuracy:g} at last"
+        ax.set_xlabel(f"localiser accuracy{drift}")
     for row in axes:
         row[0].set_ylabel("mean J over the curve")
     handles, labels = flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
     return figure
 
 

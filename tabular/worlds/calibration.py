@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from cpi_theory.checks import Exact, InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.checks import (
+    Exact,
+    InvalidInput,
+    check_choice,
+    check_count,
+    check_in_range,
+    check_positive,
+)
 from cpi_theory.randomness import Key
 from tabular.mdp.validation import Array
 from tabular.worlds.problem import clear_of_rounding, same_kind, scalar, zeros
@@ -51,8 +58,7 @@ def calibrated_tree(
     check_positive("coverage", coverage)
     check_positive("tau", tau)
     check_in_range("recoverability", recoverability, 0, 1)
-    if place not in ("first", "last"):
-        raise InvalidInput("place", place, "unknown", "choose first or last")
+    check_choice("place", place, ("first", "last"))
     coverage, tau, recoverability = same_kind(coverage, tau, recoverability)
     chain, reached = _hardest_chain(
         horizon, coverage, clear_of_rounding(tau), recoverability, place

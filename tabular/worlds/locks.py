@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.checks import InvalidInput, check_count, check_probability
+from cpi_theory.checks import check_choice, check_count, check_probability
 from cpi_theory.randomness import Key
 from tabular.mdp.mdp import FiniteHorizonMDP
 from tabular.mdp.policies import as_policy
@@ -71,6 +71,5 @@ def _after_mistake(wrong: str, length: int) -> NDArray[np.int64]:
     """The state that a mistake at each position leads to."""
     positions = np.arange(length)
     choices = {"dead": positions * 0 + length + 1, "start": positions * 0, "back": positions - 1}
-    if wrong not in choices:
-        raise InvalidInput("wrong", wrong, "unknown", f"choose one of {', '.join(choices)}")
+    check_choice("wrong", wrong, tuple(choices))
     return np.maximum(choices[wrong], 0)

@@ -16,6 +16,8 @@ from cpi_theory.checks import (
     check_in_range,
     check_positive,
     check_probability,
+    choose_among,
+    import_named,
 )
 
 
@@ -74,3 +76,39 @@ def test_ranges_are_closed_and_named():
     check_in_range("x", Fraction(3), 2, 3)
     with pytest.raises(InvalidInput, match=r"^x = 4: not a number in \[2, 3\]; choose one inside$"):
         check_in_range("x", 4, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "known", "remedy"),
+    [
+        ("lern", ("learn", "train"), "did you mean 'learn'? choose one of 'learn', 'train'"),
+        ("zzz", ("learn", "train"), "choose one of 'learn', 'train'"),
+        ("method7", [f"method{i}" for i in range(13)], "did you mean 'method7'?"),
+        (None, (1, "one"), "choose one of 1, 'one'"),
+    ],
+)
+def test_a_remedy_names_the_nearest_and_a_list_that_is_not_long(value, known, remedy):
+    assert choose_among(value, known) == remedy
+
+
+def test_what_a_module_lacks_is_refused_with_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (
+        "from math import floor\nimport json\nHALF = 0.5\ndef score(problem, text): return HALF\n"
+    )
+    (tmp_path / "own_rewards.py").write_text(text)
+    assert import_named("reward", "own_rewards:score")(None, "") == 0.5
+    with pytest.raises(InvalidInput) as caught:
+        import_named("reward", "own_rewards:scor")
+    expected = "own_rewards has no scor; did you mean 'score'? choose one of 'HALF', 'score'"
+    assert str(caught.value) == f"reward = 'own_rewards:scor': {expected}"
+    (tmp_path / "empty_rewards.py").write_text("")
+    with pytest.raises(InvalidInput, match="empty_rewards has no f; define f there"):
+        import_named("reward", "empty_rewards:f")
+
+
+def test_a_module_that_cannot_be_imported_is_refused(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ill_rewards.py").write_text("1 / 0\n")
+    with pytest.raises(InvalidInput, match="cannot be imported: ZeroDivisionError: division by"):
+        import_named("reward", "ill_rewards:f")

@@ -128,7 +128,7 @@ def test_an_empty_file_gives_the_defaults(file: Path) -> None:
     ("text", "place", "value", "message"),
     [
         ("sedes = 3", "sedes", 3, "unknown key 'sedes'; did you mean 'seeds'"),
-        ("zzz = 3", "zzz", 3, "choose among exact, folder, grid"),
+        ("zzz = 3", "zzz", 3, "choose one of 'exact', 'folder', 'grid'"),
         ('seeds = "3"', "seeds", "3", "give an integer"),
         ("seeds = 3.0", "seeds", 3.0, "give an integer"),
         ("seeds = true", "seeds", True, "give an integer"),
@@ -136,8 +136,8 @@ def test_an_empty_file_gives_the_defaults(file: Path) -> None:
         ('rate = "fast"', "rate", "fast", "give a number"),
         ("quick = 1", "quick", 1, "give true or false"),
         ('exact = "one"', "exact", "one", "not a Fraction"),
-        ('kind = "medium"', "kind", "medium", "choose among 'fast', 'slow'"),
-        ('layout = "3x4"', "layout", "3x4", "choose among '1x4', '2x4'"),
+        ('kind = "medium"', "kind", "medium", "choose one of 'fast', 'slow'"),
+        ('layout = "3x4"', "layout", "3x4", "choose one of '1x4', '2x4'"),
         ('grid = [0.1, "a"]', "grid[1]", "a", "give a number"),
         ("grid = 0.1", "grid", 0.1, "give a list"),
         ("pair = [1]", "pair", [1], "a list of 2 values"),
@@ -146,7 +146,12 @@ def test_an_empty_file_gives_the_defaults(file: Path) -> None:
         ('levels = { easy = "a" }', "levels.easy", "a", "give a number"),
         ("reset = 1", "reset", 1, "a table of Uniform or a table of Oracle"),
         ("reset = { level = 1 }", "reset.type", None, 'needs type = "..."'),
-        ('reset = { type = "Oracel" }', "reset.type", "Oracel", "choose among Uniform, Oracle"),
+        (
+            'reset = { type = "Oracel" }',
+            "reset.type",
+            "Oracel",
+            r"mean 'Oracle'\? choose one of 'Uniform'",
+        ),
         (
             'reset = { type = "Oracle", levle = 1 }',
             "reset.levle",

@@ -158,5 +158,6 @@ def test_mistakes_in_options_are_json_too(capsys: pytest.CaptureFixture[str]) ->
     code, found, error = asked("learn", ["--no-such-option", "3"], capsys)
     assert (code, found["exit_code"]) == (2, 2)
     assert "no-such-option" in error
+    assert found["error"]["message"] == "Unrecognized options: --no-such-option, 3"
     code, found, _ = asked("lern", [], capsys)
     assert found["error"]["remedy"] == "did you mean 'learn'?"

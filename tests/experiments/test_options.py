@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cpi_theory.checks import InvalidInput
-from experiments.options import parse_options
+from experiments.options import Misread, parse_options
 from llm.models.settings import ModelSettings
 
 
@@ -25,3 +25,32 @@ def test_a_model_may_be_named_alone_in_every_command() -> None:
     assert parse_options("x", DiagnoseConfig, [])[0].model is None
     with pytest.raises(InvalidInput, match="give --model too"):
         parse_options("x", DiagnoseConfig, ["--model.device", "cuda"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["metod", "X"], "'metod': not a choice; did you mean 'method'? choose one of 'method', "),
+        (["zzz", "X"], "'zzz': not a choice; choose one of 'method', 'reset', 'world', 'task'"),
+    ],
+)
+def test_a_text_that_is_no_choice_is_refused_with_the_nearest(
+    words: list[str], message: str
+) -> None:
+    from experiments.new.config import NewConfig
+
+    with pytest.raises(Misread) as caught:
+        parse_options("x", NewConfig, words)
+    assert caught.value.code == 2
+    assert message in caught.value.message
+
+
+def test_choices_below_a_table_and_defaults_are_read() -> None:
+    from experiments.train.config import TrainConfig
+
+    config, _, _ = parse_options("x", TrainConfig, ["--optimizer.precision=autocast"])
+    assert (config.optimizer.precision, config.engine) == ("autocast", "lean")
+    with pytest.raises(Misread, match="2") as caught:
+        parse_options("x", TrainConfig, ["--optimizer.precision", "autocst"])
+    expected = "Error parsing --optimizer.precision: 'autocst': not a choice; did you mean"
+    assert caught.value.message.startswith(expected)

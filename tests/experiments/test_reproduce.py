@@ -346,5 +346,5 @@ def test_profiles_name_every_command_and_are_found_by_name() -> None:
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"profile = 'quik': no such profile; choose among full"):
+    with pytest.raises(InvalidInput, match=r"'quik': no such profile; did you mean 'quick'"):
         ReproduceConfig("quik").path()

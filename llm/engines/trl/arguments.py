@@ -13,7 +13,7 @@ from typing import Any
 
 from trl.trainer.grpo_config import GRPOConfig
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, choose_among
 from cpi_theory.seam import Algorithm
 from llm.training.settings import Aggregation, LossSettings
 
@@ -302,7 +302,7 @@ def loss_settings(args: GRPOConfig) -> LossSettings:
     Source: https://huggingface.co/docs/trl (``loss_type``).
     """
     if args.loss_type not in _AGGREGATIONS:
-        remedy = f"choose one of {', '.join(_AGGREGATIONS)}"
+        remedy = choose_among(args.loss_type, _AGGREGATIONS)
         raise InvalidInput("args.loss_type", args.loss_type, "not offered here", remedy)
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * args.world_size
     return LossSettings(

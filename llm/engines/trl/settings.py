@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 from trl.trainer.grpo_config import GRPOConfig
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput, check_choice, check_count
 from cpi_theory.seam import Algorithm
 from llm.training.settings import OptimizerSettings
 
@@ -56,10 +56,8 @@ class TrlSettings:
             check_count(name, getattr(self, name))
         for name in ("evaluate_every", "save_every"):
             check_count(name, getattr(self, name), minimum=0)
-        unknown = sorted(set(self.trackers) - set(get_args(Tracker)))
-        if unknown:
-            known = ", ".join(get_args(Tracker))
-            raise InvalidInput("trackers", unknown[0], "unknown", f"choose among {known}")
+        for tracker in self.trackers:
+            check_choice("trackers", tracker, get_args(Tracker))
         if self.prompts % self.processes:
             remedy = f"choose a multiple of processes = {self.processes}"
             raise InvalidInput("prompts", self.prompts, "cannot be shared equally", remedy)
@@ -73,9 +71,7 @@ def check_vllm(mode: str) -> None:
     Raises:
         InvalidInput: if the mode is unknown, vLLM is not installed, or there is no GPU for it.
     """
-    if mode not in get_args(VllmMode):
-        known = ", ".join(get_args(VllmMode))
-        raise InvalidInput("vllm", mode, "unknown", f"choose one of {known}")
+    check_choice("vllm", mode, get_args(VllmMode))
     if importlib.util.find_spec("vllm") is None:
         remedy = "install it (pip install 'cpi-resets[vllm]'), or sample with transformers"
         raise InvalidInput("vllm", mode, "vLLM is not installed", remedy)

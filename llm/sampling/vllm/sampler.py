@@ -20,7 +20,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
+from cpi_theory.checks import (
+    InvalidInput,
+    check_choice,
+    check_count,
+    check_in_range,
+    check_positive,
+)
 from llm.sampling.base import Completion, CompletionEnding, Request, Sampling, Work, check_requests
 from llm.text.stop_rules import StopTracker
 from llm.text.vocabulary import Vocabulary
@@ -63,8 +69,8 @@ class VllmSettings:
     def __post_init__(self) -> None:
         if not self.model:
             raise InvalidInput("vllm.model", self.model, "empty", "name a folder or a model")
-        self._check_choice("device", get_args(Device))
-        self._check_choice("dtype", get_args(Precision))
+        check_choice("vllm.device", self.device, get_args(Device))
+        check_choice("vllm.dtype", self.dtype, get_args(Precision))
         check_in_range("vllm.memory_share", self.memory_share, 0.01, 1)
         if self.cache_gib is not None:
             check_positive("vllm.cache_gib", self.cache_gib)
@@ -73,12 +79,6 @@ class VllmSettings:
             check_count("vllm.context", self.context, minimum=2)
         check_count("vllm.batch", self.batch)
         check_count("vllm.seed", self.seed, minimum=0)
-
-    def _check_choice(self, name: str, known: tuple[str, ...]) -> None:
-        value = getattr(self, name)
-        if value not in known:
-            remedy = f"choose one of {', '.join(known)}"
-            raise InvalidInput(f"vllm.{name}", value, "unknown", remedy)
 
     def arguments(self) -> dict[str, Any]:
         """Return what ``vllm.LLM`` is called with."""

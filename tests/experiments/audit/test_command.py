@@ -101,7 +101,7 @@ def test_every_name_of_ours_is_an_algorithm():
         ("nonsense", "unknown; choose one of 'grpo'"),
         ("frontire", "did you mean 'frontier'?"),
         ("trl:gpro", "estimator = 'trl:gpro': unknown; did you mean 'trl:grpo'? choose one of"),
-        (f"{EXAMPLES}:turn_reward", "turn_rewards?"),
+        (f"{EXAMPLES}:turn_reward", "turn_rewards'?"),
         ("no_such_module:f", "no such module"),
         (f"{EXAMPLES}:nothing", "has no nothing"),
         (f"{EXAMPLES}:FOLDER", "has no FOLDER"),

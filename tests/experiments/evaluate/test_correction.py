@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +202,11 @@ def test_who_knows_the_answer_ends_nothing_by_itself(
 ) -> None:
     correction = Correction(rounds=1, localizers=(localizer,), **options)
     config = EvaluateConfig(benchmarks=(benchmark,), correction=correction)
-    with pytest.raises(InvalidInput, match=message):
+    with pytest.raises(InvalidInput, match=message) as caught:
         config.correction_specs()
+    (advised,) = re.findall(r"choose ([\w-]+)", caught.value.remedy)
+    taken = Correction(rounds=1, localizers=(advised,))
+    assert EvaluateConfig(benchmarks=(benchmark,), correction=taken).correction_specs()
     alone = Correction(rounds=1, localizers=(localizer,), stops=("oracle",), **options)
     assert EvaluateConfig(benchmarks=(benchmark,), correction=alone).correction_specs()
 

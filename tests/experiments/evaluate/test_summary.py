@@ -7,7 +7,7 @@ import pytest
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import clustered_proportion
 from cpi_theory.statistics.paired import mean_score
-from experiments.evaluate.report import comparison_verdicts
+from experiments.evaluate.report import comparison_verdicts, unpaired_verdicts
 from experiments.evaluate.summary import (
     aggregates,
     comparisons,
@@ -107,6 +107,14 @@ def test_seeds_that_only_one_method_has_are_left_out() -> None:
     assert "One seed" in comparison_verdicts([found])[0]
     apart = attempts("A", 0, "01") + attempts("B", 1, "11")
     assert comparisons(scores_by_problem(apart)) == []
+
+
+def test_pairs_without_a_common_seed_are_said_not_to_be_compared() -> None:
+    rows = attempts("A", 0, "01") + attempts("A", 2, "01") + attempts("B", 1, "11")
+    rows += attempts("start", None, "00") + attempts("C", 2, "11")
+    (first, second) = unpaired_verdicts(models(rows, scores_by_problem(rows)))
+    assert first.startswith("b: B (seed 1) and A (seeds 0, 2) were not compared, as they have no ")
+    assert second.startswith("b: C (seed 2) and B (seed 1) were not compared")
 
 
 def test_a_model_without_a_seed_stands_for_all() -> None:

@@ -14,7 +14,7 @@ from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
 from experiments.execution.settings import Execution
 from experiments.frontier.cells import frontier_cell
-from experiments.frontier.command import run, summarise
+from experiments.frontier.command import run, show, summarise
 from experiments.frontier.config import CellSpec, FrontierConfig
 from experiments.frontier.report import frontier_answers, verdicts
 from experiments.frontier.summary import goals, rank_rule
@@ -111,6 +111,22 @@ def test_summaries_hold_means_with_intervals() -> None:
     assert summary["mean"] == pytest.approx(0.3)
     assert summary["upper"] == pytest.approx(0.3 + 1.2706, rel=1e-4)
     assert "means" not in summary
+
+
+def test_every_method_is_shown_beside_the_better_baseline() -> None:
+    means = [
+        row("GRPO", None, [0.2, 0.4]),
+        row("SRPO", 0.4, [0.1, 0.3]),
+        row("Frontier", 0.4, [0.18, 0.41]),
+        row("Adaptive Frontier", 0.4, [0.31, 0.51]),
+    ]
+    console = Console(record=True, width=200)
+    show(summarise(means), goals(means), console)
+    text = console.export_text()
+    assert "Frontier, Adaptive Frontier less the better of GRPO and SRPO" in text
+    (line,) = (one for one in text.splitlines() if one.split()[:1] == ["w"])
+    for number in ("0.300", "0.200", "0.295", "0.410", "-0.005", "+0.110"):
+        assert number in line, number
 
 
 def test_the_rule_goes_from_fresh_rollouts_to_the_deepest() -> None:

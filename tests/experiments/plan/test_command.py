@@ -256,9 +256,12 @@ def test_no_share_is_advised_where_none_fits(tmp_path, capsys):
     for share in (0.05, 0.4, 0.95):
         text = SHARED.replace("SHARE", str(share))
         options = ("--device", "L4", "--rates.memory", "4")
-        _, said = planned(capsys, written(tmp_path, text), *options, code=2)
+        shown, said = planned(capsys, written(tmp_path, text), *options, code=2)
         assert not advised(said)
-        assert "takes at least" in said
+        assert f"takes at least {shown['memory_gib']['peak']:.1f} GiB" in said
+        assert shown["memory_gib"]["KV cache"] > 0
+        out, _ = planned_wrong(capsys, written(tmp_path, text), *options)
+        assert "memory, at least (no share of the device fits vLLM" in " ".join(out.split())
         assert "sampler.memory_share" not in said
 
 

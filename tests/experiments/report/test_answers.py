@@ -401,9 +401,9 @@ def test_refusals_name_the_value_and_the_remedy(
     results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--output", str(results)]
-    text = refused(capsys, *where, "--runs", "lern")
-    assert "runs[0] = 'lern': no such run below" in text
-    assert "choose among anatomy, audit-verl, compare" in text
+    text = refused(capsys, *where, "--runs", "zzz")
+    assert "runs[0] = 'zzz': no such run below" in text
+    assert "choose one of 'anatomy', 'audit-verl', 'compare'" in text
     (results / "verify" / "run.json").write_text(
         '{"format": 1, "config": {"type": "TinyModelConfig"}, "seed": 0, "environments": []}'
     )

@@ -89,7 +89,7 @@ def test_all_files_behind_a_world_are_digested_the_scorer_included(files):
     [
         ({"reward": "marks"}, "names no function"),
         ({"reward": "none:score"}, "no module none"),
-        ({"reward": "marks:nothing"}, "no attribute 'nothing'"),
+        ({"reward": "marks:nothing"}, "marks has no nothing; choose one of"),
         ({"reward": "marks:score", "fields": {"kind": "kind"}}, "a reward is set too"),
         ({"reward_seconds": 0}, "positive"),
         ({"success": 1.5}, "success"),

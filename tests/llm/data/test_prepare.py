@@ -91,7 +91,7 @@ def test_a_lost_row_is_found(made):
 
 
 def test_without_a_manifest_nothing_is_read(made):
-    with pytest.raises(InvalidInput, match="choose one of test"):
+    with pytest.raises(InvalidInput, match="choose one of 'test'"):
         read_split(made, "train")
     (made / MANIFEST).unlink()
     with pytest.raises(InvalidInput, match="no manifest"):
@@ -160,11 +160,16 @@ def test_what_has_no_revision_is_given_none(tmp_path):
             [{"problem": "x"}],
             r"'problem_idx', 'answer' missing",
         ),
-        ("hmmt_nov_2025", [{**ROW[0], "answer": "5++"}], "no problem is left: cannot be read"),
+        (
+            "hmmt_nov_2025",
+            [{**ROW[0], "answer": "5++"}],
+            "no problem is left of 1 records: 1 that cannot be read .the first: cannot be read",
+        ),
         (
             "numinamath_olympiads",
             ROWS["numinamath_olympiads"][:5],
-            r"split test = .*no problem",
+            r"split test = 5: no problem is left of 5 records; the 5 that are left go to the other "
+            r"split, which takes \d+; give an export of .* with more than \d+ problems",
         ),
         ("csqa", [{**ROWS["csqa"][0], "choices": "A"}], "no problem is left"),
         ("csqa", [{**ROWS["csqa"][0], "answerKey": "Z"}], "none of"),

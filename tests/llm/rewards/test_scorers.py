@@ -119,10 +119,17 @@ def test_a_function_that_cannot_be_loaded_is_refused_before_anything_is_sampled(
     (tmp_path / "broken_scorer.py").write_text("import no_such_thing\n")
     for function, problem in (
         ("broken_scorer:f", "No module named 'no_such_thing'"),
-        (f"{HERE}:nobody", "no attribute 'nobody'"),
+        (f"{HERE}:lenth", "has no lenth; did you mean 'length'"),
     ):
         with pytest.raises(InvalidInput, match=problem):
             Scorer(function).check()
+
+
+def test_a_misspelled_module_is_named_by_the_nearest_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_rewards.py").write_text("")
+    with pytest.raises(InvalidInput, match=r"no module my_reward .*did you mean 'my_rewards'"):
+        scorer_source("my_reward:score")
 
 
 def test_modules_are_found_where_the_command_starts(tmp_path, monkeypatch):

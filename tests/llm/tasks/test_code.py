@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -210,8 +212,13 @@ def test_benchmarks_that_cannot_be_loaded(tmp_path, prepared):
         load_code(plus, "held-out tests")
     other = tmp_path / "csqa"
     prepare(find_recipe("csqa"), other, jsonl(tmp_path / "c.jsonl", ROWS["csqa"]))
-    with pytest.raises(InvalidInput, match="problem 'csqa-a1', tests = 'B': not tests of programs"):
-        load_code(other, scoring="format")
+    for evaluation in ("test", "held-out tests"):
+        with pytest.raises(InvalidInput, match="no programming problems: 'csqa-") as caught:
+            load_code(other, evaluation, scoring="format")
+        assert caught.value.value == other
+        assert "neither tests nor an entry point" in caught.value.problem
+        (named,) = re.findall(r'DatasetWorld" with source = "(.*?)"', caught.value.remedy)
+        assert Path(named).is_file()
 
 
 def test_settings_that_mean_nothing_are_refused():

@@ -59,7 +59,7 @@ def test_a_prompt_may_be_one_message_and_have_no_reference():
         ("NoReward", "has no reward"),
         ("Endless", "without end"),
         ("Empty", "holds no task"),
-        ("Nothing", "no attribute 'Nothing'"),
+        ("Nothing", "has no Nothing; "),
         ("SumTask", "no class of verifiers"),
     ],
 )

@@ -39,6 +39,21 @@ def test_accuracy_lines_are_the_means_in_order_of_accuracy() -> None:
     assert render(accuracy_figure(cell_rows()), "png") == render(figure, "png")
 
 
+def test_adaptive_methods_are_drawn_and_drift_is_said() -> None:
+    rows = cell_rows()
+    rows += [r | {"method": "Adaptive Frontier"} for r in rows if r["method"] == "Frontier"]
+    rows += [r | {"method": "Adaptive SRPO"} for r in rows if r["method"] == "SRPO"]
+    figure = accuracy_figure(rows, last_accuracy=0.45)
+    easy, hard = figure.axes
+    assert len(easy.get_lines()) == len(hard.get_lines()) == 5
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [name.partition(" (")[0] for name in labels] == [
+        "GRPO", "SRPO", "Frontier", "Adaptive SRPO", "Adaptive Frontier",
+    ]  # fmt: skip
+    assert hard.get_xlabel() == "localiser accuracy at first, 0.45 at last"
+    assert accuracy_figure(rows).axes[1].get_xlabel() == "localiser accuracy"
+
+
 @pytest.mark.parametrize("name", ["expected_signal", "lesson"], ids=["new", "stored"])
 def test_the_best_rank_is_bold(name: str) -> None:
     signals = {0: [0.2, 0.2], 1: [0.1, 0.5]}

@@ -91,7 +91,7 @@ class TestCalibrated:
         ({"coverage": 0}, "coverage = 0: not a positive number"),
         ({"tau": 0}, "tau = 0: not a positive number"),
         ({"recoverability": 1.5}, "recoverability = 1.5"),
-        ({"place": "middle"}, "place = 'middle': unknown; choose first or last"),
+        ({"place": "middle"}, "place = 'middle': unknown; choose one of 'first', 'last'"),
     ],
 )
 def test_calibration_refusals(parameters, words):

@@ -199,7 +199,7 @@ class TestCombinationLock:
         [
             ({"length": 0}, "length = 0"),
             ({"actions": 1}, "actions = 1"),
-            ({"wrong": "up"}, "wrong = 'up': unknown; choose one of dead, start, back"),
+            ({"wrong": "up"}, "wrong = 'up': unknown; choose one of 'dead', 'start', 'back'"),
             ({"right_probability": 2}, "right_probability = 2"),
             ({"horizon": 0}, "horizon = 0"),
         ],
