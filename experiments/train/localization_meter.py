@@ -28,6 +28,8 @@ class LocalizationTally:
             wrong.
         first_hard: those in which the first hard step is the first error: what a localiser that
             looks at the question alone would get right.
+        by_chance: how many a localiser would be expected to get right that names one of the
+            rollout's steps at random.
         unknown: those whose first error is unknown; they can count as asked and named alone.
         read: replies that were read leniently, by reading.
     """
@@ -38,23 +40,34 @@ class LocalizationTally:
     within_one: int = 0
     late: int = 0
     first_hard: int = 0
+    by_chance: float = 0.0
     unknown: int = 0
     read: dict[str, int] = field(default_factory=dict)
 
-    def add(self, named: int | None, truth: int | None, hard: Sequence[int] = ()) -> None:
-        """Count one localisation; steps are 0-based in the whole solution."""
+    def add(
+        self, named: int | None, truth: int | None, hard: Sequence[int] = (), *, steps: int
+    ) -> None:
+        """Count one localisation.
+
+        Args:
+            named: the step that was named, 0-based among those of the rollout; None: none.
+            truth: the first error; None: nobody knows it.
+            hard: the hard steps, where a problem has some.
+            steps: how many the rollout has.
+        """
         self.asked += 1
         self.named += named is not None
         if truth is None:
             self.unknown += 1
             return
         self.first_hard += bool(hard) and hard[0] == truth
+        self.by_chance += 1 / steps
         if named is not None:
             self.exact += named == truth
             self.within_one += abs(named - truth) <= 1
             self.late += named > truth
 
-    def row(self) -> dict[str, int]:
+    def row(self) -> dict[str, float]:
         """The counts as a record; `unknown` and lenient readings are left out where there are none.
 
         Lenient readings stand in it as "read as bare number" and the like.
@@ -102,7 +115,8 @@ class MeteredLocalizer:
     def _count(self, rollout: TextRollout, named: int | None, truth: int | None) -> None:
         kept = len(rollout.start.ends)
         hard = self.hard_places(rollout.start.problem) if self.hard_places else ()
-        self.tally.add(named, truth, [place - kept for place in hard if place >= kept])
+        own = [place - kept for place in hard if place >= kept]
+        self.tally.add(named, truth, own, steps=len(rollout.spans))
 
     def take(self) -> LocalizationTally:
         """The counts since the last time they were taken."""

@@ -234,10 +234,17 @@ def _right(rows: Sequence[Row]) -> str:
     first, last = rows[0], rows[-1]
     rates = [_rate(row) for row in (first, last)]
     named = f"the first error was named in {rates[0]} of failures at first and {rates[1]} at last"
-    if not any(row["first_hard"] for row in rows):
-        return named  # a task without hard steps, of which nothing can be guessed so
-    guesses = " and ".join(f"{r['first_hard'] / known(r):.0%}" for r in (first, last))
-    return f"{named}; the first hard step of the question alone is right in {guesses} of the same"
+    guesses = []
+    if "by_chance" in first and "by_chance" in last:  # records of earlier versions lack it
+        guesses.append(f"a step at random would be right in {_shares('by_chance', first, last)}")
+    if any(row["first_hard"] for row in rows):  # else a task without hard steps
+        shares = _shares("first_hard", first, last)
+        guesses.append(f"the first hard step of the question alone is right in {shares}")
+    return "; ".join([named, *guesses]) + (" of the same" if guesses else "")
+
+
+def _shares(count: str, *rows: Row) -> str:
+    return " and ".join(f"{row[count] / known(row):.0%}" for row in rows)
 
 
 def _rate(row: Row) -> str:

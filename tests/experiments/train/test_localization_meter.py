@@ -14,17 +14,17 @@ from tests.llm.canned import byte_vocabulary, rollout_of
 @pytest.mark.parametrize(
     ("named", "truth", "hard", "expected"),
     [
-        (3, 3, (3, 5), LocalizationTally(1, 1, 1, 1, 0, 1)),
-        (4, 3, (5,), LocalizationTally(1, 1, 0, 1, 1, 0)),
-        (2, 3, (), LocalizationTally(1, 1, 0, 1, 0, 0)),
-        (1, 3, (3,), LocalizationTally(1, 1, 0, 0, 0, 1)),
-        (6, 3, (1, 3), LocalizationTally(1, 1, 0, 0, 1, 0)),
-        (None, 3, (3,), LocalizationTally(1, 0, 0, 0, 0, 1)),
+        (3, 3, (3, 5), LocalizationTally(1, 1, 1, 1, 0, 1, 0.125)),
+        (4, 3, (5,), LocalizationTally(1, 1, 0, 1, 1, 0, 0.125)),
+        (2, 3, (), LocalizationTally(1, 1, 0, 1, 0, 0, 0.125)),
+        (1, 3, (3,), LocalizationTally(1, 1, 0, 0, 0, 1, 0.125)),
+        (6, 3, (1, 3), LocalizationTally(1, 1, 0, 0, 1, 0, 0.125)),
+        (None, 3, (3,), LocalizationTally(1, 0, 0, 0, 0, 1, 0.125)),
     ],
 )
 def test_one_localisation(named, truth, hard, expected):
     tally = LocalizationTally()
-    tally.add(named, truth, hard)
+    tally.add(named, truth, hard, steps=8)
     assert tally == expected
 
 
@@ -46,7 +46,7 @@ def test_every_localisation_counts_and_only_a_known_first_error_decides():
     rollouts = [rollout_of(byte_vocabulary(), ["a", "b"]) for _ in range(3)]
     located = meter.locate(rollouts, np.zeros(3, np.uint64))
     assert [one.answer for one in located] == list(inner.answers)
-    assert meter.take() == LocalizationTally(3, 2, 1, 1, 0, 1, unknown=1)
+    assert meter.take() == LocalizationTally(3, 2, 1, 1, 0, 1, 1.0, unknown=1)
     assert meter.take() == LocalizationTally()
 
 

@@ -184,6 +184,14 @@ def test_tasks_without_hard_steps_have_no_fixed_guess():
     assert sentence.endswith("75% [60%, 90%] at last.")
 
 
+def test_a_localiser_is_told_beside_a_step_at_random():
+    rows = [localization_row(64, by_chance=8.0), localization_row(128, by_chance=10.0)]
+    (sentence,) = localization_verdicts(rows)
+    assert "; a step at random would be right in 20% and 25%; the first hard step" in sentence
+    (sentence,) = localization_verdicts([row | {"first_hard": 0} for row in rows])
+    assert sentence.endswith("a step at random would be right in 20% and 25% of the same.")
+
+
 def pair(world, lower, upper, axis="rollouts", seeds=20):
     labels = {"world": world, "first": "SRPO", "second": "GRPO", "axis": axis, "seeds": seeds}
     return labels | {"difference": (lower + upper) / 2, "lower": lower, "upper": upper}
