@@ -33,7 +33,7 @@ from experiments.runs.store import Run
 
 def run(config: FrontierConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
-    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
+    record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("frontier"):
         taken = taken_from(config, output)
         if taken:
