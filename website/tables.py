@@ -14,7 +14,7 @@ from cpi_theory.audit.worlds import small_worlds
 from experiments.audit.summary import MEANING
 from experiments.league.prediction import PREDICTORS
 from paper_figs.rows import distinct, one, select
-from website import compared, marked, planned, real_model, trust
+from website import adaptive, compared, marked, planned, real_model, trust
 from website.curves import interval
 from website.stored import DOCS, Row, lines, read
 
@@ -219,7 +219,11 @@ TABLES: dict[str, dict[str, Callable[[], str]]] = {
         "half way": training_reach,
     },
     "measurements/smollm2.md": real_model.TABLES,
-    "measurements/frontier.md": {"cells": frontier_cells, "variants": frontier_variants},
+    "measurements/frontier.md": {
+        "cells": frontier_cells,
+        "variants": frontier_variants,
+        **adaptive.TABLES,
+    },
     "measurements/diagnose.md": trust.TABLES,
     "plan.md": planned.TABLES,
     "measurements/localization.md": marked.TABLES,
