@@ -1,10 +1,13 @@
 """The worlds of the conformance battery: a scripted chain, tabular worlds of every kind, a language
 model by script and a real one.
 
-Each is made afresh by a function, with start states to run from.
+Each is made afresh by a function, with start states to run from. What it is made of and never
+changes, a problem or a model's weights, is made once.
 """
 
 from __future__ import annotations
+
+from functools import cache
 
 from cpi_theory.resets.uniform import UniformReset
 from llm.localizers.oracle import OracleLocalizer
@@ -24,6 +27,8 @@ from tests.conformance.replay import replayed, start
 from tests.cpi_theory.chain import Blind, Chain
 from tests.llm.words import END, Boxes, random_model, vocabulary
 
+_tree, _garnet, _model = cache(reasoning_tree), cache(garnet), cache(random_model)
+
 
 def chain():
     return Chain(right=(0.9, 0.5, 0.8), recovery=0.2)
@@ -35,41 +40,46 @@ def blind_chain():
 
 
 def tree():
-    problem = reasoning_tree(6, 3, 2, 0.4, 0.9, problems=4, seed=1)
+    problem = _tree(6, 3, 2, 0.4, 0.9, problems=4, seed=1)
     return ConservativeTabular(problem.mdp, problem.policy)
 
 
 def blurred_tree():
-    problem = reasoning_tree(6, 3, 2, 0.4, 0.9, 0.3, problems=4, seed=2)
+    problem = _tree(6, 3, 2, 0.4, 0.9, 0.3, problems=4, seed=2)
     return ConservativeTabular(problem.mdp, problem.policy, localizer=Localizer(accuracy=0.5))
 
 
 def frozen_lake():
     """Rollouts end early; the policy is on the way from uniform to good."""
+    return ConservativeTabular(*_half_learned_lake())
+
+
+@cache
+def _half_learned_lake():
     mdp = from_gymnasium("FrozenLake", 12, is_slippery=False)
     world = ConservativeTabular(mdp, uniform_policy(mdp))
     for _ in range(2):
         candidate, _ = world.exact_step(UniformReset())
         world = world.mix(candidate, UniformReset(), 0.5)
-    return ConservativeTabular(mdp, world.policy)
+    return mdp, world.policy
 
 
 def random_garnet():
     """Rewards on the way; a success is a return above one half."""
-    problem = garnet(8, 3, 2, 4, seed=3)
+    problem = _garnet(8, 3, 2, 4, seed=3)
     return ConservativeTabular(problem.mdp, problem.policy, success=0.5)
 
 
 def revised_tree():
     """A tree whose problems can be attempted again."""
-    problem = reasoning_tree(4, 3, 1, 0.5, 0.9, problems=3, seed=5)
+    problem = _tree(4, 3, 1, 0.5, 0.9, problems=3, seed=5)
     table = in_all_copies(problem.policy, 3)
     return RevisingTabular(second_attempts(problem.mdp), table)
 
 
 def replayed_tree():
     """A language model that says what a tree's policy does."""
-    problem = reasoning_tree(5, 3, 1, 0.5, 0.9, problems=4, seed=3)
+    problem = _tree(5, 3, 1, 0.5, 0.9, problems=4, seed=3)
     return replayed(ConservativeTabular(problem.mdp, problem.policy), problem)
 
 
@@ -77,7 +87,7 @@ def tiny_transformer():
     """A real model that was never trained, and a task that it solves by chance."""
     words, task = vocabulary("q", "a", "b", END, "\\boxed{1}", "\\boxed{2}"), Boxes()
     return LanguageModelSimulator(
-        TransformersSampler(random_model(9, seed=24), words),
+        TransformersSampler(_model(9, seed=24), words),
         words,
         task,
         ThoughtFormat(max_thoughts=4, max_tokens=10),
