@@ -1,7 +1,7 @@
 """Write the tables of docs/league.md from the records of leagues.
 
-python docs/league.py [RESULTS]: from docs/records, or from the runs league, league-rates and
-league-tiny below RESULTS, whose records are copied there first.
+python docs/league.py [RESULTS]: from docs/records, or from the runs league, league-rates,
+league-tiny and league-smollm2 below RESULTS, whose records are copied there first.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cpi_theory.randomness import Key
+from cpi_theory.statistics.rank_agreement import order_agreement
 from experiments.documents.numbers import number, with_ends
 from experiments.league.prediction import small_world_scores
 from experiments.league.report import verdicts
@@ -20,7 +23,8 @@ from experiments.worlds.tabular import WORLDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, RECORDS = ROOT / "docs" / "league.md", ROOT / "docs" / "records"
-RUNS = ("league", "league-rates", "league-tiny")
+TABULAR = "league"
+RUNS = (TABULAR, "league-rates", "league-tiny", "league-smollm2")
 TABLES = (
     *("agreement", "audit", "costs", "overall", "pairs", "places", "scores", "signals"),
     *("tuning", "unfinished"),
@@ -43,7 +47,7 @@ def text(run: str) -> str:
     parts = [
         _made(run),
         "\n".join(_places(standing, over_all)),
-        "\n".join(f"- {sentence}" for sentence in said),
+        "\n".join(f"- {sentence}" for sentence in (*said, *_stuck(run), *_as_in_tables(run))),
         "\n".join(_against(run)),
         "\n".join(_costs(standing, rows(run, "costs"), rows(run, "audit"))),
         "\n".join(_chosen_rates(standing)),
@@ -88,6 +92,41 @@ def _cell(standing: Sequence[Row], world: str, method: str) -> str:
     low, high = 1 + row["behind"], len(here) - row["ahead"]
     mean = f"{row['mean']:.3f}"
     return f"{f'**{mean}**' if low == 1 else mean} ({low if low == high else f'{low} to {high}'})"
+
+
+def _stuck(run: str) -> Iterator[str]:
+    """Which methods have curves that end below twice what they begin with."""
+    scores = rows(run, "scores")
+    for world in dict.fromkeys(row["world"] for row in scores):
+        own = [row for row in scores if row["world"] == world]
+        counts = Counter(row["method"] for row in own if row["final"] < 2 * row["base"])
+        if counts:
+            seeds = len({row["seed"] for row in own})
+            named = ", ".join(f"{method} {counts[method]}" for method in counts)
+            yield f"{world}: curves of {seeds} that end below twice their start: {named}."
+
+
+def _as_in_tables(run: str) -> Iterator[str]:
+    """Whether methods come in the order of their mean ranks in the tabular league."""
+    before = {row["method"]: -row["rank"] for row in rows(TABULAR, "overall")}
+    standing = rows(run, "places")
+    if run == TABULAR or not before:
+        return
+    worlds = list(dict.fromkeys(row["world"] for row in standing))
+    means = {(row["world"], row["method"]): row["mean"] for row in standing}
+    shared = [m for m in before if all((world, m) in means for world in worlds)]
+    found = order_agreement(
+        [[before[m] for m in shared] for _ in worlds],
+        [[means[world, m] for m in shared] for world in worlds],
+        resamples=2000,
+        key=Key.of(0).child("league page", run),
+    )
+    share = found.correlation
+    told = with_ends(share.estimate, share.lower, share.upper, ".2f")
+    yield (
+        f"Rank correlation with the mean ranks in the tabular league: {told} over {found.methods} "
+        f"methods (p = {found.p_value:.2g} against random orders)."
+    )
 
 
 def _against(run: str) -> Iterator[str]:
