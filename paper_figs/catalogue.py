@@ -212,10 +212,10 @@ FIGURES: tuple[Entry, ...] = (
         "league",
         (("league", "places"), ("league", "overall")),
         league_figure,
-        "Methods of credit at an equal number of generated steps: the mean rank over worlds, 1 "
-        "being the best, with a bootstrap interval over seeds, and the mean of J over the budget "
-        "in each world with a 95 % interval. Filled: nobody is shown ahead there (Holm, 5 %). The "
-        "line is J before anything was learned.",
+        "Methods of credit at an equal number of generated steps (tokens, of a language model): "
+        "the mean rank over worlds, 1 being the best, with a bootstrap interval over seeds, and "
+        "the mean of J over the budget in each world with a 95 % interval. Filled: nobody is shown "
+        "ahead there (Holm, 5 %). The line is J before anything was learned.",
     ),
     Entry(
         "league-signal",

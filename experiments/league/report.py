@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from experiments.documents.document import (
     Answer,
@@ -18,17 +19,36 @@ from experiments.documents.words import counted, listed
 from experiments.league.prediction import PREDICTORS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
+from experiments.train.report import model_name
+from experiments.worlds import language, tabular
 
 
 def league_answers(run: Run) -> tuple[Answer, ...]:
-    """Who has the best mean rank, where there are several worlds."""
-    rows = run.read("overall")
-    if not rows or rows[0]["worlds"] < 2:
+    """Who has the best mean rank; or, in a single world, the best mean."""
+    over_all, standing = run.read("overall"), run.read("places")
+    if over_all and over_all[0]["worlds"] > 1:
+        best, sentence = over_all[0], over_all_sentence(over_all)
+        number = f"{best['method']}, mean rank {interval_text(best, 'rank', '.1f')}"
+    elif standing:
+        best, sentence = _first(standing), world_sentences(standing)[0]
+        number = f"{best['method']}, {interval_text(best, 'mean', '.3f')}"
+    else:
         return ()
-    best = rows[0]
-    number = f"{best['method']}, mean rank {interval_text(best, 'rank', '.1f')}"
-    name = run.directory.name
-    return (Answer(Question.LEARNING, "a league", number, over_all_sentence(rows), name),)
+    about = f"a league, {model_name(run) if _of_models(run) else 'tabular'}"
+    return (Answer(Question.LEARNING, about, number, sentence, run.directory.name),)
+
+
+def _of_models(run: Run) -> bool:
+    """Whether language models play, in worlds that are known or the user's own."""
+    own = {world["name"]: world["type"] for world in run.config["more"]}
+    tables = {one.__name__ for one in get_args(tabular.World)}
+    name = run.config["worlds"][0]
+    return name in language.WORLDS or own.get(name, "TreeWorld") not in tables
+
+
+def _first(standing: Sequence[Row]) -> Row:
+    """The row of the best rank in a world."""
+    return min(standing, key=lambda row: float(row["rank"]))
 
 
 def league_section(run: Run) -> list[Block]:
@@ -103,7 +123,7 @@ def world_sentences(rows: Sequence[Row]) -> list[str]:
     sentences = []
     for world in dict.fromkeys(row["world"] for row in rows):
         here = [row for row in rows if row["world"] == world]
-        best = min(here, key=lambda row: float(row["rank"]))
+        best = _first(here)
         level = [r["method"] for r in here if r is not best and r["behind"] == 0]
         text = f"{world}: {best['method']} is first with {interval_text(best, 'mean', '.3f')}"
         text += f", shown ahead of {best['ahead']} of {len(here) - 1}"

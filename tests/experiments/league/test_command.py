@@ -40,6 +40,7 @@ from experiments.league.config import LEAGUE, LeagueConfig
 from experiments.league.prediction import agreement
 from experiments.league.report import (
     agreement_sentence,
+    league_answers,
     league_section,
     missing_sentences,
     over_all_sentence,
@@ -430,6 +431,9 @@ def test_the_command_stores_its_tables_and_resumes(tmp_path: Path) -> None:
     report = blocks_as_markdown(league_section(stored))
     assert over_all_sentence(stored.read("overall")) in report
     assert "Against GRPO" in report
+    (answer,) = league_answers(stored)
+    assert answer.about == "a league, tabular"
+    assert answer.sentence == over_all_sentence(stored.read("overall"))
 
 
 def test_the_command_line_races_the_tiny_model(tmp_path: Path, capsys: Any) -> None:
@@ -442,6 +446,9 @@ def test_the_command_line_races_the_tiny_model(tmp_path: Path, capsys: Any) -> N
     assert {row["method"] for row in stored.read("places")} == {"GRPO", "RLOO"}
     assert all(row["generated"] >= 900 for row in stored.read("scores"))
     assert "natural: mean J over the budget" in capsys.readouterr().out
+    (answer,) = league_answers(stored)
+    assert answer.about == "a league, tiny model"
+    assert answer.sentence.startswith("natural: ")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
