@@ -142,12 +142,13 @@ def attribute_of(field: str, target: str, module: ModuleType, name: str) -> Any:
     Raises:
         InvalidInput: there is none, naming the nearest and what the module has of its own.
     """
-    if hasattr(module, name):
+    if name and hasattr(module, name):
         return getattr(module, name)
     own = [one for one in vars(module) if not one.startswith("_") and _is_own(module, one)]
     where = target.rpartition(":")[0]
-    remedy = choose_among(name, own) if own else f"define {name} there"
-    raise InvalidInput(field, target, f"{where} has no {name}", remedy)
+    remedy = choose_among(name, own) if own else f"define {name or 'something'} there"
+    problem = f"{where} has no {name}" if name else "names nothing behind the colon"
+    raise InvalidInput(field, target, problem, remedy)
 
 
 def _is_own(module: ModuleType, name: str) -> bool:

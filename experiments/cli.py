@@ -183,7 +183,10 @@ def parse(name: str, arguments: Sequence[str]) -> tuple[Any, Path, Execution]:
 def _unknown_command(name: str) -> ValueError:
     from cpi_theory.checks import InvalidInput, choose_among
 
-    return InvalidInput("command", name, "no such command", choose_among(name, COMMANDS))
+    if name.startswith("-"):
+        remedy = "only --help and --version stand alone; put others behind a command, see --help"
+        return InvalidInput("command", name, "an option, where a command is expected", remedy)
+    return InvalidInput("command", name, "no such command", choose_among(name, (*COMMANDS, "help")))
 
 
 def _console(stderr: bool = False) -> Console:

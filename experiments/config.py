@@ -61,7 +61,26 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
     for name, field in fields.items():
         if name not in values and _required(field):
             raise InvalidInput(_join(where, name), None, "missing", f"give {name} a value")
-    return cls(**{k: _convert(hints[k], v, _join(where, k)) for k, v in values.items()})
+    converted = {k: _convert(hints[k], v, _join(where, k)) for k, v in values.items()}
+    try:
+        return cls(**converted)
+    except InvalidInput as error:
+        raise below(where, error) from error
+
+
+def below(where: str, error: InvalidInput) -> InvalidInput:
+    """What a table refused, with its field's whole path of keys.
+
+    Args:
+        where: the path of the table; empty for the whole file.
+        error: what its class said, which knows its own fields alone, or its table's name at most.
+    """
+    if not where or type(error) is not InvalidInput:  # others name a file, whose place is known
+        return error
+    above, _, table = where.rpartition(".")
+    named = re.sub(r"\[\d+\]$", "", table)
+    field = error.field.removeprefix(f"{named}.")
+    return InvalidInput(_join(_join(above, table), field), error.value, error.problem, error.remedy)
 
 
 def _nested(
@@ -244,6 +263,37 @@ def named_values(field: str, names: Sequence[str], known: Mapping[str, Value]) -
         if name in names[:i]:
             raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
     return [known[name] for name in names]
+
+
+def named_value(field: str, name: str, known: Mapping[str, Value]) -> Value:
+    """What one name stands for, where a setting holds a single one.
+
+    Args:
+        field: the setting, for messages.
+        name: the chosen one.
+        known: all there are.
+
+    Raises:
+        InvalidInput: for a name that is not known.
+    """
+    if name not in known:
+        raise InvalidInput(field, name, "unknown", choose_among(name, known))
+    return known[name]
+
+
+def check_given_once(field: str, values: Sequence[object]) -> None:
+    """Refuse a list with a value that comes twice.
+
+    Args:
+        field: the setting that holds it, for messages.
+        values: what it holds.
+
+    Raises:
+        InvalidInput: naming the place of the second one.
+    """
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise InvalidInput(f"{field}[{i}]", value, "given twice", "give it once")
 
 
 _FILES = re.compile(

@@ -70,7 +70,7 @@ def remedy(error: OSError) -> str:
     """What the user can do about a write that failed."""
     if error.errno in _OUT_OF_SPACE:
         return "free some space and run the command again; finished results are kept"
-    return "check that the folder exists and is writable, or choose another --output"
+    return "check that the folder exists and is writable, or choose another folder"
 
 
 def is_out_of_space(error: OSError) -> bool:

@@ -10,7 +10,7 @@ import itertools
 import sys
 import typing
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,12 +18,20 @@ import tyro
 from rich.text import Text
 
 from cpi_theory.checks import InvalidInput, choose_among
-from experiments.config import check_folder, field_alone, load_config
+from experiments.config import below, check_folder, field_alone, load_config
 from experiments.execution.settings import Execution
 
 Config = TypeVar("Config")
 
 _OUTPUT = Path("results")
+_SETTINGS = "settings."
+"""How the parser's paths of a command's own fields begin, see `_invocation`."""
+
+
+_NUMBERS: Mapping[Any, tuple[str, str]] = {
+    int: ("an integer", "10"),
+    float: ("a number", "0.5 or 1e-4"),
+}
 
 
 class Misread(SystemExit):
@@ -101,11 +109,29 @@ def _explained() -> Iterator[None]:
         with contextlib.redirect_stderr(said):
             yield
     except SystemExit as end:
+        refusal = _refusal(end)
+        if refusal is not None:  # a table's class said no: its message is better than the box
+            said.truncate(0)
+            raise refusal from None
         if not said.getvalue():
             raise
         raise Misread(end.code, _first_words(said.getvalue())) from None
     finally:
         sys.stderr.write(said.getvalue())
+
+
+def _refusal(end: SystemExit) -> InvalidInput | None:
+    """What the class of a table among the options refused, if that is why the parser ended.
+
+    tyro keeps the text of such an error only; the error itself is among those that led to the end.
+    """
+    error: BaseException | None = end
+    where = ""
+    while error is not None and not isinstance(error, InvalidInput):
+        place = getattr(error, "arg", "")  # of tyro's own error: the path of fields of the table
+        where = place if isinstance(place, str) and place else where
+        error = error.__context__
+    return None if error is None else below(where.removeprefix(_SETTINGS), error)
 
 
 def _first_words(box: str) -> str:
@@ -122,8 +148,32 @@ def _about(cls: type[Any]) -> str:
 
 
 def _choices() -> tyro.constructors.ConstructorRegistry:
-    """How options of a few texts are read: another text is refused with the nearest of them."""
+    """How options are read: what is no number or no choice is refused in words of this program."""
     registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def numbers(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[float] | None:
+        kind = info.type
+        if kind not in (int, float):
+            return None
+
+        def read(words: list[str]) -> float:
+            (text,) = words
+            try:
+                return float(text) if kind is float else int(text)
+            except ValueError:
+                expected, such = _NUMBERS[kind]
+                raise ValueError(f"{text!r}: not {expected}; give one, such as {such}") from None
+
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar=kind.__name__.upper(),
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, kind),
+            str_from_instance=lambda value: [str(value)],
+        )
 
     @registry.primitive_rule
     def rule(

@@ -46,9 +46,10 @@ def run(config: AuditConfig, output: Path, execution: Execution, console: Consol
         InvalidInput: once the others are stored and printed, if an estimator does what none may or
             asks what a small world lacks.
     """
+    wanted = trials(config)  # before there is a folder: a name may be unknown
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("audit"):
-        rows = sweep(tried, trials(config), record, "trials", execution, console)
+        rows = sweep(tried, wanted, record, "trials", execution, console)
         summary = record.once("summary", lambda: summarise(rows), tables=("trials",))
         files = _stored(config, record, summary) if config.counterexamples else []
     give(console, {"summary": summary, "counterexamples": [str(file) for file in files]})

@@ -109,7 +109,7 @@ def subject(name: str, rollouts: int, layout: Layout = "group", exact: bool = Fa
         return Subject(name, attribute)
     if not callable(attribute) or isinstance(attribute, type):
         remedy = "name an algorithm object, or a function of a batch"
-        raise InvalidInput("estimator", name, f"is a {type(attribute).__name__}", remedy)
+        raise InvalidInput("estimators", name, f"is of the type {type(attribute).__name__}", remedy)
     algorithm = GRPO(rollouts) if layout == "group" else OURS["rrpo"](rollouts)
     return Subject(name, algorithm, attribute, exact)
 
@@ -122,7 +122,7 @@ def _of_library(library: str, name: str) -> Any:
     else:
         peer = _verl()
         known = (*peer.names(), *peer.VARIANTS)
-    check_choice("estimator", f"{library}:{name}", tuple(f"{library}:{one}" for one in known))
+    check_choice("estimators", f"{library}:{name}", tuple(f"{library}:{one}" for one in known))
     return peer.estimator(name)
 
 
@@ -133,8 +133,8 @@ def _named(name: str) -> Any:
     if not where:
         among = tuple(OURS) if nearest(name, OURS) else (*OURS, *METHODS)
         remedy = f"{choose_among(name, among)}, trl:NAME, verl:NAME, module:NAME or file.py:NAME"
-        raise InvalidInput("estimator", name, "unknown", remedy)
-    return attribute_of("estimator", name, module_of(where), attribute)
+        raise InvalidInput("estimators", name, "unknown", remedy)
+    return attribute_of("estimators", name, module_of(where), attribute)
 
 
 def _peer(name: str) -> ModuleType:
@@ -145,7 +145,7 @@ def _peer(name: str) -> ModuleType:
 def _verl() -> ModuleType:
     peer = _peer("verl")
     if not peer.installed():
-        raise InvalidInput("estimator", "verl", "verl is not installed here", _VERL)
+        raise InvalidInput("estimators", "verl", "verl is not installed here", _VERL)
     return peer
 
 
@@ -158,11 +158,11 @@ def module_of(where: str) -> ModuleType:
     file = source(where)
     if file is None:
         remedy = "give the name of a module, or the path of a file.py"
-        raise InvalidInput("estimator", where, "there is no such module", remedy)
+        raise InvalidInput("estimators", where, "there is no such module", remedy)
     try:
         return _loaded(where, file)
     except Exception as error:
-        raise not_importable("estimator", where, error) from error
+        raise not_importable("estimators", where, error) from error
 
 
 def _loaded(where: str, file: Path) -> ModuleType:
@@ -171,7 +171,7 @@ def _loaded(where: str, file: Path) -> ModuleType:
     name = f"audited_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise InvalidInput("estimator", where, "no Python file", "give the path of a file.py")
+        raise InvalidInput("estimators", where, "no Python file", "give the path of a file.py")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -9,8 +10,19 @@ import tyro
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range
 from experiments.compare.across_worlds import WorldWithPolicy, standard_worlds
-from experiments.config import named_values
+from experiments.compare.settings import Parameter, check_value
+from experiments.config import check_given_once, named_values
 from experiments.worlds.tabular import World
+
+_SWEPT: Mapping[str, Parameter] = {
+    "coverages": "coverage",
+    "taus": "tau",
+    "horizons": "horizon",
+    "actions": "actions",
+    "precisions": "precision",
+    "recalls": "recall",
+}
+"""Settings that list the values of a parameter."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +70,29 @@ class CompareConfig:
         check_count("replications", self.replications, 40)
         check_count("bootstraps", self.bootstraps, 20)
         check_count("check_replications", self.check_replications, 0)
-        for name in ("coverages", "taus", "horizons", "actions", "precisions", "recalls"):
-            if len(set(getattr(self, name))) < 2:
-                raise InvalidInput(name, getattr(self, name), "no two values", "give at least two")
+        for name, parameter in _SWEPT.items():
+            values = getattr(self, name)
+            for i, value in enumerate(values):
+                check_value(parameter, value, f"{name}[{i}]")
+            if len(set(values)) < 2:
+                raise InvalidInput(name, values, "no two values", "give at least two")
+            check_given_once(name, values)
+        self._check_coverages()
         standard = {n: p for p in standard_worlds() for n in (p.kind, p.name)}
         named_values("worlds", self.worlds, standard | {world.name: world for world in self.more})
         if max(self.coverages) > min(self.precisions):
             raise InvalidInput(
                 "precisions", self.precisions, "some below a coverage", "raise them above p"
             )
+
+    def _check_coverages(self) -> None:
+        """Refuse one that no rollout with a single decision can have."""
+        longest = max(self.horizons[:2] if self.quick else self.horizons)
+        for i, coverage in enumerate(self.coverages):
+            if coverage > 1 / longest:
+                problem = f"above 1 / {longest}, what the longest of the horizons allows"
+                remedy = "choose a smaller one, or leave that horizon out"
+                raise InvalidInput(f"coverages[{i}]", coverage, problem, remedy)
 
     def worlds_called(self, name: str) -> list[WorldWithPolicy | World]:
         """The worlds of that name or kind; a name from `more` hides others of the same name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from cpi_theory.checks import InvalidInput, check_count, check_in_range, check_positive
 from cpi_theory.resets.oracle import ImperfectReset, ImprovableReset
@@ -14,6 +14,22 @@ Family = Literal["one decision", "tree"]
 Learner = Literal["aliased", "statewise"]
 Resets = Literal["random", "oracle", "imperfect"]
 Parameter = Literal["coverage", "tau", "horizon", "actions", "precision", "recall"]
+
+
+_MOST: dict[str, float] = {"coverage": 1, "tau": 0.5, "precision": 1, "recall": 1}
+
+
+def check_value(parameter: Parameter, value: float, field: str) -> None:
+    """Refuse a value that a parameter cannot have in any setting; `field` is named in messages.
+
+    Raises:
+        InvalidInput: fewer than two steps or actions, or a share or level out of its range.
+    """
+    if parameter in ("horizon", "actions"):
+        check_count(field, cast(int, value), 2)
+        return
+    check_positive(field, value)
+    check_in_range(field, value, 0, _MOST[parameter])
 
 
 @dataclass(frozen=True)
@@ -43,16 +59,10 @@ class Setting:
     recall: float = 1.0
 
     def __post_init__(self) -> None:
-        check_count("horizon", self.horizon, 2)
-        check_count("actions", self.actions, 2)
-        check_positive("coverage", self.coverage)
-        most = 1 / self.horizon if self.family == "one decision" else 1.0
-        check_in_range("coverage", self.coverage, 0, most)
-        check_positive("tau", self.tau)
-        check_in_range("tau", self.tau, 0, 0.5)
-        for name in ("precision", "recall"):
-            check_positive(name, getattr(self, name))
-            check_in_range(name, getattr(self, name), 0, 1)
+        for parameter in get_args(Parameter):
+            check_value(parameter, getattr(self, parameter), parameter)
+        if self.family == "one decision":
+            check_in_range("coverage", self.coverage, 0, 1 / self.horizon)
         if self.resets != "imperfect" and (self.precision, self.recall) != (1.0, 1.0):
             raise InvalidInput(
                 "precision", self.precision, f"{self.resets} resets have none", "leave it at 1"

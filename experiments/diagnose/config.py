@@ -18,9 +18,9 @@ from experiments.execution.progress import Advance
 from experiments.execution.threads import Kind
 from experiments.methods import GroupMethod
 from experiments.worlds.language import LanguageWorld
-from experiments.worlds.language import choose as choose_task
+from experiments.worlds.language import choose_one as choose_task
 from experiments.worlds.prepared import PreparedWorld
-from experiments.worlds.tabular import World, choose
+from experiments.worlds.tabular import World, choose_one
 from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.models.temperature import check_temperature
@@ -164,14 +164,13 @@ class DiagnoseConfig:
     def world_with_localizer(self) -> WorldWithLocalizer:
         """The tabular world with its localiser."""
         more = tuple(world for world in self.more if isinstance(world, World))
-        (world,) = choose("world", (self.world or "tree-sparse",), more)
+        world = choose_one("world", self.world or "tree-sparse", more)
         return WorldWithLocalizer(world, self.accuracy, blind=self.blind)
 
     def language_world(self) -> LanguageWorld:
         """The task of the language model."""
         more = tuple(world for world in self.more if isinstance(world, LanguageWorld))
-        (world,) = choose_task("world", (self.world or "natural",), more)
-        return world
+        return choose_task("world", self.world or "natural", more)
 
     def prepared(self, key: Key, journal: Path, advance: Advance) -> PreparedWorld:
         """The world with its prompts.

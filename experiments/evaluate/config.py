@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -22,6 +21,7 @@ from experiments.evaluate.spec import (
     check_corrector,
 )
 from experiments.execution.threads import Kind
+from experiments.runs.files import read_object
 from experiments.runs.store import Run
 from experiments.worlds.language import LanguageWorld, choose
 from experiments.worlds.named_localizers import NamedLocalizer, choose_localizers
@@ -233,7 +233,7 @@ def models_of(folder: Path, which: str) -> list[EvaluatedModel]:
     start = ModelSettings(**{name: config["model"][name] for name in ("path", "device")})
     found = []
     for stamp in stamps:
-        spec, model = json.loads(stamp.read_text())["spec"], stamp.parent / which
+        spec, model = read_object(stamp)["spec"], stamp.parent / which
         if not model.is_dir():
             remedy = "run the same command of train again until it ends, or choose the other model"
             raise InvalidInput("trained", str(stamp.parent), f"has no {which} model", remedy)

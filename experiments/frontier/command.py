@@ -33,9 +33,9 @@ from experiments.runs.store import Run
 
 def run(config: FrontierConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
+    taken = taken_from(config, output)  # before there is a folder: that run may be another one
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("frontier"):
-        taken = taken_from(config, output)
         if taken:
             record.once("beside", lambda: taken, (), taken)
         means = sweep(frontier_cell, config.specs(), record, "means", execution, console)
@@ -60,6 +60,9 @@ def taken_from(config: FrontierConfig, output: Path) -> list[Row]:
     """
     if not config.beside:
         return []
+    if not (output / config.beside / "run.json").is_file():
+        remedy = f"give the name of a run of frontier in {output}"
+        raise InvalidInput("beside", config.beside, "no such run", remedy)
     other = Run.existing(output, config.beside)
     wanted = {
         (world, method, accuracy)

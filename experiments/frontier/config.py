@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cpi_theory.checks import InvalidInput, check_count, check_probability
-from experiments.config import named_values
+from experiments.config import check_given_once, named_values
 from experiments.frontier.summary import BASELINES
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget
@@ -57,6 +57,7 @@ class FrontierConfig:
             raise InvalidInput("accuracies", (), "empty", "give at least one")
         for i, accuracy in enumerate(self.accuracies):
             check_probability(f"accuracies[{i}]", accuracy)
+        check_given_once("accuracies", self.accuracies)
         if self.last_accuracy is not None:
             check_probability("last_accuracy", self.last_accuracy)
         named_values("worlds", self.worlds, TREES)

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from cpi_theory.checks import InvalidInput, check_count, check_positive
-from experiments.config import check_new_names, named_values
+from cpi_theory.checks import InvalidInput, check_count, check_positive, choose_among
+from experiments.config import check_given_once, check_new_names, named_values
 from experiments.execution.threads import Kind
 from experiments.methods import LANGUAGE_METHODS, TABULAR_METHODS, GroupMethod, LanguageMethod
 from experiments.worlds import language, tabular
@@ -101,7 +101,7 @@ class LeagueConfig:
         check_temperature("temperature", self.temperature, greedy=False)
         named_values("methods", self.methods, self._methods())
         if self.baseline not in self.methods:
-            remedy = "name one of the methods"
+            remedy = choose_among(self.baseline, self.methods)
             raise InvalidInput("baseline", self.baseline, "does not play", remedy)
         if self.draws == 1:
             raise InvalidInput("draws", 1, "no spread can be seen in one", "choose 2 or more")
@@ -111,8 +111,7 @@ class LeagueConfig:
             raise InvalidInput("rates", self.rates, "empty", "give at least one")
         for i, rate in enumerate(self.rates):
             check_positive(f"rates[{i}]", rate)
-            if rate in self.rates[:i]:
-                raise InvalidInput(f"rates[{i}]", rate, "given twice", "give it once")
+        check_given_once("rates", self.rates)
 
     @property
     def kind(self) -> Literal["tabular", "language"]:

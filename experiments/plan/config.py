@@ -43,6 +43,9 @@ class Assumptions:
         for name in ("tokens", "longest", "reply", "prompt"):
             if getattr(self, name) is not None:
                 check_positive(f"assume.{name}", getattr(self, name))
+        if self.longest is not None and self.tokens is not None and self.longest < self.tokens:
+            problem = f"less than the average of {self.tokens:g} tokens"
+            raise InvalidInput("assume.longest", self.longest, problem, "raise it")
 
 
 # A core of a small computer at the one end, at the other a hundred times the largest GPU of today.

@@ -336,8 +336,22 @@ class Run:
                 self._check_description()
             self._remove_leftovers()
             yield
+        except BaseException:
+            if lock.lock_counter == 1:
+                self._remove_empty()
+            raise
         finally:
             lock.release()
+
+    def _remove_empty(self) -> None:
+        """Delete a folder in which a command ended before it stored anything.
+
+        Called with the lock held: whoever opened the file of the lock meanwhile cannot take it.
+        """
+        if [path.name for path in self.directory.iterdir()] == [_LOCK]:
+            with contextlib.suppress(OSError):
+                (self.directory / _LOCK).unlink()
+                self.directory.rmdir()
 
     def _remove_leftovers(self) -> None:
         """Delete what a killed process was writing; called with the lock held only."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from cpi_theory.checks import check_count
-from experiments.config import named_values
+from experiments.config import named_value
 from experiments.execution.threads import Kind
 from experiments.methods import TRAINED, MethodVariant, choose_methods
 from experiments.train.spec import (
@@ -87,7 +87,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds)
         for name, count in self.seeds_by_world.items():
-            named_values("seeds_by_world", (name,), dict.fromkeys(self.worlds))
+            named_value("seeds_by_world", name, dict.fromkeys(self.worlds))
             check_count(f"seeds_by_world.{name}", count)
         check_count("seed", self.seed, minimum=0)
         check_count("resamples", self.resamples)

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import sparse
 
 from cpi_theory.checks import Exact, InvalidInput
-from experiments.errors import CorruptFile
 from experiments.runs.encoding import plain
 from experiments.runs.files import read_bytes
 from experiments.verify.claims import Reading
@@ -92,10 +91,10 @@ def read_counterexample(path: Path) -> Counterexample:
 
     Raises:
         InvalidInput: if the file is not there or of another format.
-        CorruptFile: if it does not hold a counterexample.
     """
+    content = read_bytes(path)
     try:
-        data = json.loads(read_bytes(path))
+        data = json.loads(content)
         if data["format"] != _FORMAT:
             raise InvalidInput("format", data["format"], f"{path} is of another version", "redo it")
         return Counterexample(
@@ -106,8 +105,12 @@ def read_counterexample(path: Path) -> Counterexample:
             mutant=data["mutant"],
             pair=data.get("pair") and tuple(data["pair"]),
         )
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise CorruptFile(path, f"is no counterexample ({error!r})") from error
+    except InvalidInput:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        remedy = "give a file of verify, such as results/verify/counterexamples/NAME.json"
+        problem = f"is no counterexample ({type(error).__name__}: {error})"
+        raise InvalidInput("replay", path, problem, remedy) from error
 
 
 def instance_from_json(data: dict[str, Any]) -> BoundInstance:

@@ -11,7 +11,7 @@ import tyro
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from experiments.execution.threads import Kind
 from experiments.runs.fingerprint import points_to
-from experiments.worlds.language import LanguageWorld, choose
+from experiments.worlds.language import LanguageWorld, choose_one
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.training.supervised import SupervisedSettings
 
@@ -59,7 +59,7 @@ class WarmStartConfig:
             check_count(name, getattr(self, name), minimum=0)
         check_count("every", self.every)
         if self.world is not None:
-            choose("world", (self.world,), self.more)
+            choose_one("world", self.world, self.more)
         elif self.data is None:
             raise InvalidInput("world", None, "no examples either", "name a world, or give data")
         if self.data is not None and self.localization:
@@ -85,7 +85,7 @@ class WarmStartConfig:
         """The world itself, None without one."""
         if self.world is None:
             return None
-        return choose("world", (self.world,), self.more)[0]
+        return choose_one("world", self.world, self.more)
 
 
 @points_to.register

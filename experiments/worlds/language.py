@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
-from experiments.config import check_new_names, named_values
+from experiments.config import check_new_names, named_value, named_values
 from experiments.runs.fingerprint import points_to
 from experiments.worlds.code import CodeWorld
 from experiments.worlds.reasoning_gym import ReasoningGymWorld
@@ -163,3 +163,13 @@ def choose(
     """
     check_new_names("more", [world.name for world in more], WORLDS)
     return named_values(field, names, {**WORLDS, **{world.name: world for world in more}})
+
+
+def choose_one(field: str, name: str, more: tuple[LanguageWorld, ...]) -> LanguageWorld:
+    """The world of a setting that holds one name; see :func:`choose`.
+
+    Raises:
+        InvalidInput: for a name that is neither.
+    """
+    check_new_names("more", [world.name for world in more], WORLDS)
+    return named_value(field, name, {**WORLDS, **{world.name: world for world in more}})

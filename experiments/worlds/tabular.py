@@ -14,7 +14,7 @@ import numpy as np
 
 from cpi_theory.checks import InvalidInput, check_positive
 from cpi_theory.randomness import Key
-from experiments.config import named_values
+from experiments.config import named_value, named_values
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
@@ -302,3 +302,12 @@ def choose(field: str, names: tuple[str, ...], more: tuple[World, ...]) -> list[
         InvalidInput: for a name that is neither, or one given twice.
     """
     return named_values(field, names, {**WORLDS, **_named(*more)})
+
+
+def choose_one(field: str, name: str, more: tuple[World, ...]) -> World:
+    """The world of a setting that holds one name; see :func:`choose`.
+
+    Raises:
+        InvalidInput: for a name that is neither.
+    """
+    return named_value(field, name, {**WORLDS, **_named(*more)})

@@ -91,7 +91,10 @@ def _parts(path: Source) -> dict[str, Array]:
 
 
 def _damaged(path: Source, error: Exception) -> InvalidInput:
-    problem = f"not a readable MDP file ({error})"
+    said = str(error)
+    if "allow_pickle" in said:  # numpy's advice to unpickle it would let a stranger's code run
+        said = "it holds no plain arrays"
+    problem = f"not a readable MDP file ({said})"
     return InvalidInput("path", _name(path), problem, "restore it or write it again")
 
 

@@ -115,6 +115,13 @@ def test_an_unknown_command_names_the_nearest(
     assert hint in error
 
 
+def test_an_option_before_the_command_is_told_its_place(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["--quick", "verify"]) == 2
+    assert "command = '--quick': an option, where a command is" in capsys.readouterr().err
+
+
 def test_options_override_the_file_which_overrides_defaults(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('seeds = 5\nworlds = ["lock"]\n[nested]\nlevel = 0.25\n')
@@ -425,13 +432,25 @@ def test_the_backend_that_a_notebook_names_matters_to_nobody(name: str, tmp_path
         ("frontier", "worlds = []", "worlds = (): empty; name at least one of 'one hard'"),
         ("frontier", "methods = []", "methods = (): empty"),
         ("frontier", "accuracies = []", "accuracies = (): empty"),
+        ("frontier", "accuracies = [0.5, 0.5]", "accuracies[1] = 0.5: given twice"),
         ("compare", "worlds = []", "worlds = (): empty"),
+        ("compare", "taus = [0.1, inf]", "taus[1] = inf: not a positive number"),
+        ("compare", "taus = [0.1, 0.6]", "taus[1] = 0.6: not a number in [0, 0.5]"),
+        ("compare", "horizons = [1, 2]", "horizons[0] = 1: not an integer >= 2"),
+        ("compare", "horizons = [2, 2, 4]", "horizons[1] = 2: given twice"),
+        ("compare", "recalls = [0.0, 1.0]", "recalls[0] = 0.0: not a positive number"),
+        ("compare", "coverages = [0.1, -0.1]", "coverages[1] = -0.1: not a positive number"),
+        ("compare", "coverages = [0.1, 0.5]", "coverages[1] = 0.5: above 1 / 8, what the longest"),
+        ("diagnose", 'world = "lokc"', "error: world = 'lokc': unknown; did you mean 'lock'?"),
+        ("warm-start", 'world = "sum"', "error: world = 'sum': unknown; did you mean 'sums'?"),
+        ("train", "[seeds_by_world]\nx = 3", "seeds_by_world = 'x': unknown; choose one of"),
+        ("learn", "[budget]\nupdates = 0", "budget.updates = 0: not an integer >= 1"),
         ("compare", 'worlds = ["Tacsi"]', "worlds[0] = 'Tacsi': unknown"),
         ("tiny-model", "regimes = []", "regimes = (): empty"),
         (
             "train",
             '[[more]]\ntype = "ArithmeticWorld"\nname = "x"\nhorizon = 0',
-            "horizon = 0",
+            "more[0].horizon = 0",
         ),
         (
             "train",

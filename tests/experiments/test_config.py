@@ -15,7 +15,7 @@ import pytest
 import experiments
 from cpi_theory.checks import InvalidInput, check_probability
 from experiments.commands import COMMANDS
-from experiments.config import build, load_config
+from experiments.config import below, build, load_config
 from experiments.reproduce.profile import Profile
 from experiments.runs.encoding import plain
 from experiments.worlds.language import ArithmeticWorld, LanguageWorld
@@ -159,7 +159,7 @@ def test_an_empty_file_gives_the_defaults(file: Path) -> None:
             "unknown key 'levle'; did you mean 'level'",
         ),
         ("oracles = [{}, { lvel = 1 }]", "oracles[1].lvel", 1, "did you mean 'level'"),
-        ("oracles = [{ recall = 1.5 }]", "recall", 1.5, r"not a number in \[0, 1\]"),
+        ("oracles = [{ recall = 1.5 }]", "oracles[0].recall", 1.5, r"not a number in \[0, 1\]"),
     ],
 )
 def test_a_mistake_names_key_value_and_remedy(
@@ -170,6 +170,13 @@ def test_a_mistake_names_key_value_and_remedy(
         load_config(Config, file)
     assert caught.value.field == place
     assert caught.value.value == value
+
+
+def test_a_table_that_names_itself_is_not_named_twice() -> None:
+    error = below("more[0].sampler", InvalidInput("sampler.engine", "x", "unknown", "choose"))
+    assert error.field == "more[0].sampler.engine"
+    error = below("models[1]", InvalidInput("models.method", "", "empty", "name it"))
+    assert error.field == "models[1].method"
 
 
 def test_a_missing_value_is_named() -> None:

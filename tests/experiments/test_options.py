@@ -45,6 +45,37 @@ def test_a_text_that_is_no_choice_is_refused_with_the_nearest(
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "ten"], "--seeds: 'ten': not an integer; give one, such as 10"),
+        (["--seeds", "1e3"], "--seeds: '1e3': not an integer; give one, such as 10"),
+        (["--rate", "x"], "--rate: 'x': not a number; give one, such as 0.5 or 1e-4"),
+    ],
+)
+def test_a_text_that_is_no_number_is_refused_in_plain_words(words: list[str], message: str) -> None:
+    from experiments.learn.config import LearnConfig
+
+    with pytest.raises(Misread) as caught:
+        parse_options("x", LearnConfig, words)
+    assert message in caught.value.message
+
+
+def test_what_a_table_of_options_refuses_is_named_with_its_path(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from experiments.train.config import TrainConfig
+
+    for words, field in (
+        (["--optimizer.rate", "nan"], "optimizer.rate"),
+        (["--sampler.max-batch", "0"], "sampler.max_batch"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            parse_options("x", TrainConfig, words)
+        assert caught.value.field == field
+    assert capsys.readouterr().err == ""  # it is said once, by who handles the error
+
+
 def test_choices_below_a_table_and_defaults_are_read() -> None:
     from experiments.train.config import TrainConfig
 

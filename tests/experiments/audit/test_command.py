@@ -100,18 +100,20 @@ def test_every_name_of_ours_is_an_algorithm():
     [
         ("nonsense", "unknown; choose one of 'grpo'"),
         ("frontire", "did you mean 'frontier'?"),
-        ("trl:gpro", "estimator = 'trl:gpro': unknown; did you mean 'trl:grpo'? choose one of"),
+        ("trl:gpro", "estimators = 'trl:gpro': unknown; did you mean 'trl:grpo'? choose one of"),
         (f"{EXAMPLES}:turn_reward", "turn_rewards'?"),
         ("no_such_module:f", "no such module"),
         (f"{EXAMPLES}:nothing", "has no nothing"),
         (f"{EXAMPLES}:FOLDER", "has no FOLDER"),
-        ("math:pi", "is a float"),
-        ("cpi_theory:GRPO", "is a type"),
+        ("math:pi", "is of the type float"),
+        ("cpi_theory:GRPO", "is of the type type"),
+        (f"{EXAMPLES}:", "names nothing behind the colon; choose one of"),
     ],
 )
 def test_what_is_no_estimator_is_named(tmp_path, capsys, estimator, says):
     assert audit(tmp_path, "--estimators", estimator) == MISTAKE
     assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

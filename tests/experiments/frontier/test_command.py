@@ -170,7 +170,7 @@ def test_a_run_beside_another_takes_its_baselines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"beside": "nothing"}, "nothing"),
+        ({"beside": "nothing"}, r"beside = 'nothing': no such run; give the name of a run"),
         ({"seed": 5}, r"beside = 'frontier': has seed = 0, this run 5"),
         ({"last_accuracy": 0.2}, "has last_accuracy = None, this run 0.2"),
         ({"accuracies": (0.5,)}, r"lacks \('five hard', 'Frontier', 0.5\)"),

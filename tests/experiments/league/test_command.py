@@ -474,6 +474,7 @@ def test_committed_settings_are_what_they_say(path: Path) -> None:
         ({"limit": 0.0}, "limit = 0.0"),
         ({"draws": 1}, "draws = 1"),
         ({"baseline": "SPO-tree"}, "baseline = 'SPO-tree': does not play"),
+        ({"baseline": "SRP0"}, r"does not play; did you mean 'SRPO'\?"),
         ({"methods": ("GRPO", "CPI-RR")}, r"methods\[1\] = 'CPI-RR': unknown"),
         ({"worlds": ("lock", "natural")}, "tabular ones and language models'; run a league for"),
         ({"worlds": ("lokc",)}, r"worlds\[0\] = 'lokc': unknown"),

@@ -137,6 +137,11 @@ def test_prompts_are_counted_where_the_problems_are(tmp_path, capsys):
         (TINY, ["--rates.memory", "0"], "rates.memory = 0"),
         (TINY, ["--rates.bandwidth", "3.35e12"], "rates.bandwidth = 3350000000000.0: not a number"),
         (TINY, ["--rates.learning", "1e-9"], "rates.learning = 1e-09"),
+        (
+            TINY,
+            ["--assume.tokens", "50", "--assume.longest", "40"],
+            "assume.longest = 40.0: less than the average of 50 tokens; raise it",
+        ),
         (TINY, ["--assume.prompt", "600"], "context of 512 tokens"),
         (TINY, ["--like", "nowhere/train"], "like = nowhere/train: holds no run; give the folder"),
         ('[model]\npath = "./nothing"\n', [], "model.path = './nothing': no config.json there"),

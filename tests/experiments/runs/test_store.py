@@ -494,12 +494,23 @@ def test_a_full_disk_leaves_the_old_table(tmp_path: Path) -> None:
     assert not list(run.directory.glob(".*"))
 
 
+def test_a_command_that_fails_before_it_stores_leaves_no_folder(tmp_path: Path) -> None:
+    run = Run.open(tmp_path, "one", Config(), seed=0)
+    with pytest.raises(ZeroDivisionError), run.lock(), run.lock():
+        1 / 0  # noqa: B018 - whatever goes wrong
+    assert not list(tmp_path.iterdir())
+    run.write("table", [{"a": 1}])
+    with pytest.raises(ZeroDivisionError), run.lock():
+        1 / 0  # noqa: B018
+    assert run.read("table") == [{"a": 1}]
+
+
 def test_an_unwritable_place_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     run = Run.open(tmp_path / "file", "one", Config(), seed=0)
     for attempt in (run.lock, lambda: contextlib.nullcontext(run.write("table", []))):
         with (
-            pytest.raises(CannotWrite, match=r"Not a directory.*choose another --output"),
+            pytest.raises(CannotWrite, match=r"Not a directory.*choose another folder"),
             attempt(),
         ):
             pass

@@ -15,7 +15,6 @@ from scipy.stats import binom
 from cpi_theory import bounds
 from cpi_theory.bounds import chooser, statewise
 from cpi_theory.checks import InvalidInput
-from experiments.errors import CorruptFile
 from experiments.execution.settings import Execution
 from experiments.runs.files import parse_rows
 from experiments.verify import sampling
@@ -286,9 +285,10 @@ def test_bad_replay_files_are_refused(tmp_path):
     with pytest.raises(InvalidInput, match=r"none\.json"):
         verify(tmp_path, replay=tmp_path / "none.json")
     broken = tmp_path / "broken.json"
-    for text in ("{", "[]", "{}", '{"format": 1, "instance": {"label": "x"}}'):
-        broken.write_text(text)
-        with pytest.raises(CorruptFile):
+    label = b'{"format": 1, "instance": {"label": "x"}}'
+    for content in (b"{", b"[]", b"{}", label, b"\x89PNG\r\n\xff"):
+        broken.write_bytes(content)
+        with pytest.raises(InvalidInput, match=r"replay = .*is no counterexample.*give a file of"):
             verify(tmp_path, replay=broken)
     broken.write_text('{"format": 99}')
     with pytest.raises(InvalidInput, match="another version"):
