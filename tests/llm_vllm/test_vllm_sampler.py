@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+import vllm
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
@@ -60,6 +61,18 @@ def gap(engine, model, sampling=Sampling(), **options):
     return np.mean(
         [np.abs(c.logprobs - reference(model, r, c, temperature)).mean() for r, c in pairs]
     )
+
+
+def test_requests_of_others_in_the_same_engine_are_left_to_vllm(untied):
+    engine, model = untied
+    params = vllm.SamplingParams(temperature=0, max_tokens=8, ignore_eos=True, detokenize=False)
+    asked = [{"prompt_token_ids": list(prompt)} for prompt in PROMPTS]
+    for prompt, output in zip(PROMPTS, engine._llm.generate(asked, params), strict=True):
+        ids = list(prompt)
+        with torch.no_grad():
+            while len(ids) < len(prompt) + 8:
+                ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        assert list(output.outputs[0].token_ids) == ids[len(prompt) :]
 
 
 def changed(model):

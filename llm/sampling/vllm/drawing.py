@@ -35,7 +35,8 @@ class KeyedDrawing(LogitsProcessor):  # type: ignore[misc]
     """A processor of logits that decides which token follows.
 
     :meth:`llm.sampling.vllm.sampler.VllmSettings.arguments` names it to the engine, and each
-    request brings `key`, `temperature` and `top_p` in its extra arguments.
+    request brings `key`, `temperature` and `top_p` in its extra arguments. Requests without a key
+    are somebody else's, and vLLM draws for them as it does.
     """
 
     def __init__(self, _config: Any, _device: Any, _pinned: bool) -> None:
@@ -66,6 +67,8 @@ class KeyedDrawing(LogitsProcessor):  # type: ignore[misc]
         return logits
 
 
-def _request(params: Any, _prompt: Any, tokens: list[int]) -> _Request:
-    given = params.extra_args
+def _request(params: Any, _prompt: Any, tokens: list[int]) -> _Request | None:
+    given = params.extra_args or {}
+    if "key" not in given:
+        return None
     return _Request(given["key"], Sampling(given["temperature"], given["top_p"]), tokens)
