@@ -135,7 +135,7 @@ def test_of_other_models_nobody_knows_and_the_tiny_one_localises(tmp_path: Path)
     ("text", "message"),
     [
         ('world = "natural"', "writes no demonstrations"),
-        ('world = "summs"', r"world\[0\]"),
+        ('world = "summs"', "world = 'summs': unknown; did you mean 'sums'"),
         ("localization = 1.5", "localization = 1.5"),
         ('data = "x.jsonl"\nlocalization = 0.5', "data is given"),
         ('data = "none.jsonl"', "no such file"),

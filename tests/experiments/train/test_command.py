@@ -221,10 +221,13 @@ def test_the_worlds_have_the_coverage_that_their_names_promise():
     ("changes", "message"),
     [
         ({"worlds": ("sprase",)}, r"worlds\[0\] = 'sprase'.*sparse"),
-        ({"methods": ("PPO",)}, r"methods\[0\] = 'PPO'.*GRPO"),
+        ({"methods": ("PPO",)}, r"methods\[0\] = 'PPO': unknown; did you mean 'VPPO'"),
         ({"methods": ("GRPO", "GRPO")}, r"methods\[1\].*twice"),
         ({"seeds": 0}, "seeds = 0"),
-        ({"seeds_by_world": {"early": 3}}, r"seeds_by_world\[0\] = 'early'"),
+        (
+            {"seeds_by_world": {"early": 3}},
+            "seeds_by_world = 'early': unknown; choose one of 'sparse'",
+        ),
         ({"seeds_by_world": {"sparse": 0}}, r"seeds_by_world\.sparse = 0"),
     ],
 )
