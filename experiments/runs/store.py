@@ -346,10 +346,11 @@ class Run:
     def _remove_empty(self) -> None:
         """Delete a folder in which a command ended before it stored anything.
 
-        Called with the lock held: whoever opened the file of the lock meanwhile cannot take it.
+        Called with the lock held. Who opens the file of the lock at that moment finds it taken, or
+        unlinked, upon which filelock opens it anew.
         """
-        if [path.name for path in self.directory.iterdir()] == [_LOCK]:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the command's own error is the one to tell
+            if [path.name for path in self.directory.iterdir()] == [_LOCK]:
                 (self.directory / _LOCK).unlink()
                 self.directory.rmdir()
 

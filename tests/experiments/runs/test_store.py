@@ -499,7 +499,8 @@ def test_a_command_that_fails_before_it_stores_leaves_no_folder(tmp_path: Path) 
     with pytest.raises(ZeroDivisionError), run.lock(), run.lock():
         1 / 0  # noqa: B018 - whatever goes wrong
     assert not list(tmp_path.iterdir())
-    run.write("table", [{"a": 1}])
+    with run.lock():
+        run.write("table", [{"a": 1}])
     with pytest.raises(ZeroDivisionError), run.lock():
         1 / 0  # noqa: B018
     assert run.read("table") == [{"a": 1}]
