@@ -15,7 +15,7 @@ from experiments.export.traces import write_traces
 from experiments.runs.store import ignore_all
 from llm.models.adapters import CONFIG
 from llm.models.export import export
-from llm.models.folders import recover
+from llm.models.folders import check_replaceable, recover
 from llm.models.settings import Precision
 
 
@@ -84,7 +84,13 @@ def export_model(source: str, folder: Path, precision: Precision) -> list[str]:
         source: the model.
         folder: where it is written.
         precision: of its weights.
+
+    Raises:
+        InvalidInput: something else would be lost by it.
     """
+    check_replaceable("to", folder)
+    if folder == Path(source).expanduser().resolve():
+        raise InvalidInput("to", folder, "is what is exported", "choose another folder")
     found = export(source, folder, precision)
     # An instruct model that is asked without its template is another model.
     chat = " --apply_chat_template" if (folder / "chat_template.jinja").exists() else ""

@@ -21,7 +21,7 @@ class ExportConfig:
     Attributes:
         source: a model's folder, a run of train or warm-start, or the folder of one of its
             trainings, models/WORLD-METHOD-SEED; of rollouts, a run of evaluate with texts.
-        to: where it is written; what is there is replaced.
+        to: where it is written; a model that is there is replaced, anything else is refused.
         format: "model"; or rollouts and their resets as logs of Inspect ("inspect") or as traces of
             the package verifiers ("verifiers").
         which: of a training, the model that was best on held-out problems, or the last one.

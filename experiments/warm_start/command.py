@@ -26,6 +26,7 @@ from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.warm_start.config import WarmStartConfig
 from experiments.warm_start.taught import Learner
+from llm.models.folders import check_replaceable, swap
 from llm.models.settings import TINY_NAME, ModelSettings
 from llm.teaching import demonstrator
 
@@ -35,6 +36,8 @@ def run(config: WarmStartConfig, output: Path, _execution: Execution, console: C
     if config.model.path == TINY_NAME:
         remedy = "name a pretrained model: --model.path FOLDER"
         raise InvalidInput("model.path", TINY_NAME, "knows its own task alone", remedy)
+    if config.into is not None:
+        check_replaceable("into", config.into)
     world = config.language_world()
     if config.data is None and world is not None:
         demonstrator(world.task())  # before anything is loaded or written
@@ -91,8 +94,6 @@ def _teach(
 
 def _copy(folder: Path, into: Path) -> None:
     """The model's folder again in another place, whole or not at all."""
-    from llm.models.folders import swap
-
     into.parent.mkdir(parents=True, exist_ok=True)
     temporary = into.with_name(f".{into.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cpi_theory.checks import InvalidInput
 from llm.models.portable import make_portable
 from llm.text.vocabulary import Vocabulary
 
@@ -91,6 +92,38 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise
         cause = error.__context__
         raise OSError(cause.errno, cause.strerror, str(path)) from error
+
+
+_MARKS = ("config.json", "adapter_config.json")
+_OF_MODELS = re.compile(
+    r".+\.(safetensors|json|jinja|model|bin)|merges\.txt|vocab\.txt|README\.md|LICENSE(\.\w+)?"
+    r"|\.git(attributes|ignore)"
+)
+"""Names of files that a model's folder in the Hugging Face format may hold."""
+
+
+def check_replaceable(field: str, folder: Path) -> None:
+    """Refuse to write a model where something else would be lost.
+
+    Args:
+        field: the setting that names the folder, for messages.
+        folder: may be missing, empty, or hold a model and nothing else.
+
+    Raises:
+        InvalidInput: it is a file, or holds what is no part of a model.
+    """
+    remedy = "choose a new or empty folder, or one that holds a model alone"
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InvalidInput(field, folder, "is a file", remedy)
+    names = {path.name: path.is_file() for path in folder.iterdir()}
+    others = [name for name, file in names.items() if not (file and _OF_MODELS.fullmatch(name))]
+    if names and not others and not names.keys() & set(_MARKS):
+        others = list(names)  # without a model's description its files are somebody's own
+    if others:
+        problem = f"holds {min(others)!r}, which would be lost"
+        raise InvalidInput(field, folder, problem, remedy)
 
 
 def swap(temporary: Path, folder: Path) -> None:

@@ -44,6 +44,31 @@ def test_a_run_is_exported_and_says_how_it_is_used(trained, tmp_path, capsys):
         assert torch.equal(plain.state_dict()[name], weight)
 
 
+def test_nothing_but_a_model_is_replaced(trained, tmp_path, capsys):
+    notes, model = tmp_path / "notes", trained / "models" / "short-GRPO-0" / "last"
+    notes.mkdir()
+    (notes / "keep.txt").write_text("mine")
+    gguf = tmp_path / "x.gguf"
+    gguf.touch()
+    data = tmp_path / "demos.jsonl"
+    data.touch()
+    files = {path for path in trained.rglob("*") if path.is_file()}
+    for arguments, said in (
+        (["export", str(trained), "--to", str(notes)], "holds 'keep.txt', which would be lost"),
+        (["export", str(trained), "--to", str(trained)], "holds 'models', which would be lost"),
+        (["export", str(model), "--to", str(model)], "is what is exported"),
+        (["model", "smollm2", "--gguf", str(gguf), "--to", str(notes)], "holds 'keep.txt'"),
+        (
+            ["warm-start", "--model", str(model), "--data", str(data), "--into", str(notes)],
+            "into = ",
+        ),
+    ):
+        assert main([*arguments]) == 2
+        assert said in capsys.readouterr().err
+    assert (notes / "keep.txt").read_text() == "mine"
+    assert {path for path in trained.rglob("*") if path.is_file()} == files
+
+
 def test_adapters_open_in_a_command(trained, tmp_path, capsys):
     model = str(trained / "models" / "short-GRPO-0" / "best")
     assert main(["anatomy", "--model.path", model, *ANATOMY, "--output", str(tmp_path)]) == 0

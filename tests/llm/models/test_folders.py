@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cpi_theory.checks import InvalidInput
-from llm.models.folders import disk_errors, recover, save_model
+from llm.models.folders import check_replaceable, disk_errors, recover, save_model
 from llm.models.load import check_writes, context_of, find_device, load_model
 from llm.models.memory import OutOfMemory, explain_out_of_memory
 from llm.models.settings import LoraSettings, ModelSettings
@@ -49,6 +49,26 @@ def test_what_is_saved_is_what_is_loaded(folder):
     assert words.encode("w3 </thought>") == WORDS.encode("w3 </thought>")
     assert not model.training
     assert {p.name for p in folder.parent.iterdir()} == {"model"}
+
+
+def test_a_model_takes_no_place_but_that_of_a_model(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for free in (tmp_path / "nowhere", tmp_path / "empty", folder):
+        check_replaceable("to", free)
+    (tmp_path / "file").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.json").touch()
+    (tmp_path / "run" / "models").mkdir(parents=True)
+    (folder / "keep.txt").touch()
+    for name, problem in (
+        ("file", "is a file"),
+        ("data", "holds 'mine.json', which would be lost"),
+        ("run", "holds 'models', which would be lost"),
+        ("model", "holds 'keep.txt', which would be lost"),
+    ):
+        with pytest.raises(InvalidInput, match=problem) as caught:
+            check_replaceable("to", tmp_path / name)
+        assert (caught.value.field, caught.value.value) == ("to", tmp_path / name)
 
 
 def test_saving_replaces_the_folder(folder):
