@@ -257,12 +257,9 @@ def named_values(field: str, names: Sequence[str], known: Mapping[str, Value]) -
     if not names:
         choices = ", ".join(map(repr, known))
         raise InvalidInput(field, names, "empty", f"name at least one of {choices}")
-    for i, name in enumerate(names):
-        if name not in known:
-            raise InvalidInput(f"{field}[{i}]", name, "unknown", choose_among(name, known))
-        if name in names[:i]:
-            raise InvalidInput(f"{field}[{i}]", name, "given twice", "name it once")
-    return [known[name] for name in names]
+    found = [named_value(f"{field}[{i}]", name, known) for i, name in enumerate(names)]
+    check_given_once(field, names)
+    return found
 
 
 def named_value(field: str, name: str, known: Mapping[str, Value]) -> Value:

@@ -7,6 +7,7 @@ from functools import partial
 from statistics import fmean
 
 from cpi_theory.statistics.bootstrap import paired_difference
+from experiments.documents.numbers import with_ends
 from experiments.frontier.summary import GAIN, LOSS
 from paper_figs.rows import one, select
 from website.stored import Row, lines, read
@@ -77,16 +78,12 @@ def _compared(means: Sequence[Row], goal: Row, lead: str) -> list[str]:
     return [
         *(f"{fmean(each):.3f}" for each in seeds),
         lead,
-        _said(less_told.estimate, less_told.lower, less_told.upper),
+        with_ends(less_told.estimate, less_told.lower, less_told.upper, "+.3f"),
     ]
 
 
 def _difference(goal: Row) -> str:
-    return _said(goal["difference"], goal["lower"], goal["upper"])
-
-
-def _said(estimate: float, lower: float, upper: float) -> str:
-    return f"{estimate:+.3f} [{lower:+.3f}, {upper:+.3f}]"
+    return with_ends(goal["difference"], goal["lower"], goal["upper"], "+.3f")
 
 
 def _aim(goal: Row) -> str:

@@ -20,7 +20,7 @@ from experiments.league.prediction import PREDICTORS
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.train.report import model_name
-from experiments.worlds import language, tabular
+from experiments.worlds import tabular
 
 
 def league_answers(run: Run) -> tuple[Answer, ...]:
@@ -42,8 +42,8 @@ def _of_models(run: Run) -> bool:
     """Whether language models play, in worlds that are known or the user's own."""
     own = {world["name"]: world["type"] for world in run.config["more"]}
     tables = {one.__name__ for one in get_args(tabular.World)}
-    name = run.config["worlds"][0]
-    return name in language.WORLDS or own.get(name, "TreeWorld") not in tables
+    name = run.config["worlds"][0]  # worlds of a league are all of one kind
+    return name not in tabular.WORLDS and own.get(name) not in tables
 
 
 def _first(standing: Sequence[Row]) -> Row:

@@ -161,8 +161,7 @@ def choose(
     Raises:
         InvalidInput: for a name that is neither, one given twice, or no name at all.
     """
-    check_new_names("more", [world.name for world in more], WORLDS)
-    return named_values(field, names, {**WORLDS, **{world.name: world for world in more}})
+    return named_values(field, names, _with(more))
 
 
 def choose_one(field: str, name: str, more: tuple[LanguageWorld, ...]) -> LanguageWorld:
@@ -171,5 +170,10 @@ def choose_one(field: str, name: str, more: tuple[LanguageWorld, ...]) -> Langua
     Raises:
         InvalidInput: for a name that is neither.
     """
+    return named_value(field, name, _with(more))
+
+
+def _with(more: tuple[LanguageWorld, ...]) -> dict[str, LanguageWorld]:
+    """All worlds by name, those of the user's own among them."""
     check_new_names("more", [world.name for world in more], WORLDS)
-    return named_value(field, name, {**WORLDS, **{world.name: world for world in more}})
+    return {**WORLDS, **{world.name: world for world in more}}

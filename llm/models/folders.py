@@ -94,12 +94,14 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise OSError(cause.errno, cause.strerror, str(path)) from error
 
 
-_MARKS = ("config.json", "adapter_config.json")
-_OF_MODELS = re.compile(
-    r".+\.(safetensors|json|jinja|model|bin)|merges\.txt|vocab\.txt|README\.md|LICENSE(\.\w+)?"
-    r"|\.git(attributes|ignore)"
+_WEIGHTS = re.compile(r"(.+\.safetensors|(pytorch|adapter)_model.*\.bin)")
+_BESIDE = re.compile(
+    r"((adapter|generation|tokenizer|processor|preprocessor)_)?config\.json|.+\.index\.json"
+    r"|(tokenizer|vocab|added_tokens|special_tokens_map)\.json|chat_template\.j\w+"
+    r"|(tokenizer|spiece)\.model|merges\.txt|vocab\.txt|README\.md|LICENSE(\.\w+)?|\.gitattributes"
 )
-"""Names of files that a model's folder in the Hugging Face format may hold."""
+"""Files beside the weights in a model's folder in the Hugging Face format. What is missing here is
+refused, not lost."""
 
 
 def check_replaceable(field: str, folder: Path) -> None:
@@ -117,12 +119,12 @@ def check_replaceable(field: str, folder: Path) -> None:
         return
     if not folder.is_dir():
         raise InvalidInput(field, folder, "is a file", remedy)
-    names = {path.name: path.is_file() for path in folder.iterdir()}
-    others = [name for name, file in names.items() if not (file and _OF_MODELS.fullmatch(name))]
-    if names and not others and not names.keys() & set(_MARKS):
-        others = list(names)  # without a model's description its files are somebody's own
+    names = sorted(path.name for path in folder.iterdir())
+    others = [name for name in names if not _BESIDE.fullmatch(name)]
+    weights = [name for name in others if _WEIGHTS.fullmatch(name) and (folder / name).is_file()]
+    others = [name for name in others if name not in weights] if weights else names
     if others:
-        problem = f"holds {min(others)!r}, which would be lost"
+        problem = f"holds {others[0]!r}, which would be lost"
         raise InvalidInput(field, folder, problem, remedy)
 
 

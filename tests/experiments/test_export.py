@@ -60,7 +60,7 @@ def test_nothing_but_a_model_is_replaced(trained, tmp_path, capsys):
         (["model", "smollm2", "--gguf", str(gguf), "--to", str(notes)], "holds 'keep.txt'"),
         (
             ["warm-start", "--model", str(model), "--data", str(data), "--into", str(notes)],
-            "into = ",
+            f"into = {notes}: holds",
         ),
     ):
         assert main([*arguments]) == 2

@@ -60,3 +60,40 @@ def test_records_hold_what_the_page_claims(page):
             # Equal budgets: nobody stopped before it, and nobody went on for more than an update.
             assert all(row["generated"] >= config["budget"] for row in own)
             assert all(row["generated"] < 2 * config["budget"] for row in own)
+
+
+def rewritten(path, change):
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(row | change(row)) + "\n" for row in rows))
+
+
+def test_curves_that_got_nowhere_are_counted_by_method(page, tmp_path, monkeypatch):
+    shutil.copytree(page.RECORDS / "league-tiny", tmp_path / "league-tiny")
+    monkeypatch.setattr(page, "RECORDS", tmp_path)
+    ends = {("SRPO", 0): 0.039, ("SRPO", 1): 0.041, ("GRPO", 0): 0.44, ("GRPO", 1): 0.46}
+    bases = {"SRPO": 0.02, "GRPO": 0.4}  # twice the start, and the start and .05
+
+    def change(row):
+        end = ends.get((row["method"], row["seed"]), 0.9)
+        return {"final": end, "base": bases.get(row["method"], 0.02)}
+
+    rewritten(tmp_path / "league-tiny" / "scores.jsonl", change)
+    assert list(page._stuck("league-tiny")) == [
+        f"{world}: of 10 curves each, got nowhere: GRPO 1, SRPO 1."
+        for world in ("sparse", "early", "natural")
+    ]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_order_of_a_league_is_compared_with_that_of_the_tabular_one(
+    page, tmp_path, monkeypatch, sign
+):
+    for run in ("league", "league-tiny"):
+        shutil.copytree(page.RECORDS / run, tmp_path / run)
+    monkeypatch.setattr(page, "RECORDS", tmp_path)
+    ranks = {row["method"]: row["rank"] for row in page.rows("league", "overall")}
+    path = tmp_path / "league-tiny" / "places.jsonl"
+    rewritten(path, lambda row: {"mean": -sign * ranks[row["method"]]})
+    (sentence,) = page._beside_the_tabular("league-tiny")
+    assert f"league: {sign:.2f} [{sign:.2f}, {sign:.2f}] over 14 methods" in sentence
+    assert list(page._beside_the_tabular("league")) == []

@@ -57,14 +57,14 @@ def test_a_model_takes_no_place_but_that_of_a_model(folder, tmp_path):
         check_replaceable("to", free)
     (tmp_path / "file").touch()
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "mine.json").touch()
+    (tmp_path / "data" / "config.json").touch()
     (tmp_path / "run" / "models").mkdir(parents=True)
-    (folder / "keep.txt").touch()
+    (folder / "results.json").touch()
     for name, problem in (
         ("file", "is a file"),
-        ("data", "holds 'mine.json', which would be lost"),
+        ("data", "holds 'config.json', which would be lost"),  # without weights no model
         ("run", "holds 'models', which would be lost"),
-        ("model", "holds 'keep.txt', which would be lost"),
+        ("model", "holds 'results.json', which would be lost"),
     ):
         with pytest.raises(InvalidInput, match=problem) as caught:
             check_replaceable("to", tmp_path / name)
