@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,7 @@ def pairs(
     curves: dict[tuple[str, str], Curves],
     axes: Sequence[str] = AXES,
     contrasts: Sequence[tuple[str, str]] = CONTRASTS,
+    limit: float = math.inf,
 ) -> list[Row]:
     """Difference of the mean J over the curve between two methods, paired by seed.
 
@@ -141,6 +143,8 @@ def pairs(
     `second`, `axis`, `budget`, `difference` (first - second), `lower`, `upper`, `seeds`, `verdict`:
     who is ahead, or that no difference is shown. Each interval holds with 95 % for itself: of many
     comparisons without a difference, one in twenty shows one. A world with one seed has no rows.
+
+    No difference is larger than `limit` in magnitude: 1 for pass rates.
     """
     worlds = dict.fromkeys(world for world, _ in curves)
     rows = []
@@ -149,13 +153,14 @@ def pairs(
             if (world, first) in curves and (world, second) in curves:
                 a, b = curves[world, first], curves[world, second]
                 if len(a.seeds) > 1:
-                    rows += [_pair(a, b, axis) for axis in axes]
+                    rows += [_pair(a, b, axis, limit) for axis in axes]
     return rows
 
 
-def _pair(first: Curves, second: Curves, axis: str) -> Row:
+def _pair(first: Curves, second: Curves, axis: str, limit: float) -> Row:
     budget = min(first.shared_budget(axis), second.shared_budget(axis))
-    gap = paired_difference(first.mean_until(axis, budget), second.mean_until(axis, budget), _LEVEL)
+    means = [one.mean_until(axis, budget) for one in (first, second)]
+    gap = paired_difference(means[0], means[1], _LEVEL, limit)
     row = {
         "world": first.world,
         "first": first.method,
@@ -208,11 +213,12 @@ def idle_verdicts(collections: Sequence[Row]) -> tuple[str, ...]:
 
 
 def single_verdicts(finals: Sequence[Row]) -> tuple[str, ...]:
-    """Which worlds were run with one seed, of which no interval and no difference can be given."""
+    """Which worlds were run with one seed, of which no interval over seeds can be given."""
     worlds = dict.fromkeys(row["world"] for row in finals if row["seeds"] == 1)
     return tuple(
-        f"{world}: one seed. How far another would lie from it is unknown, so there are no "
-        "intervals, and methods are not compared; run more seeds."
+        f"{world}: one seed. How far another would lie from it is unknown: the intervals of what "
+        "was gained are of the problems and texts drawn alone, and methods are not compared; run "
+        "more seeds."
         for world in worlds
     )
 

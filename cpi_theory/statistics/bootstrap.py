@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -96,13 +97,17 @@ def stratified_interquartile_mean(
     return _percentiles(interquartile_mean(data.ravel()), interquartile_mean(drawn, axis=1), level)
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Interval:
+def paired_difference(
+    first: ArrayLike, second: ArrayLike, level: float = 0.95, limit: float = math.inf
+) -> Interval:
     """Estimate the mean of first - second over pairs, with a Student interval.
 
     Args:
         first: shape (n,), n >= 2.
         second: shape (n,), entry i paired with entry i of `first`.
         level: probability with which the interval covers.
+        limit: no difference can be larger than this in magnitude (1 for two shares), so the
+            interval, which of few pairs can be very wide, does not reach beyond it.
 
     Raises:
         InvalidInput: if the arrays do not pair up.
@@ -115,7 +120,7 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = 0.95) 
     difference = a - b
     half = difference.std(ddof=1) / np.sqrt(len(a)) * student_quantile(level, len(a) - 1)
     mean = float(difference.mean())
-    return Interval(mean, mean - float(half), mean + float(half))
+    return Interval(mean, max(mean - float(half), -limit), min(mean + float(half), limit))
 
 
 def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:

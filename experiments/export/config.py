@@ -24,7 +24,8 @@ class ExportConfig:
         to: where it is written; a model that is there is replaced, anything else is refused.
         format: "model"; or rollouts and their resets as logs of Inspect ("inspect") or as traces of
             the package verifiers ("verifiers").
-        which: of a training, the model that was best on held-out problems, or the last one.
+        which: of a training, the model whose pass rate on held-out problems was the highest (by
+            luck, where they were few), or the last one.
         precision: of the weights that are written.
     """
 

@@ -19,6 +19,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
 from experiments.console import give
+from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -27,7 +28,7 @@ from experiments.runs.store import Run
 from experiments.train import summary
 from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
-from experiments.train.report import taught_verdict
+from experiments.train.report import taught_verdict, unlearned_verdicts
 from experiments.train.spec import (
     Checkpoints,
     check_demonstrations,
@@ -49,7 +50,7 @@ def run(config: TrainConfig, output: Path, execution: Execution, console: Consol
             training_curve, checkpoints=_checkpoints(config, record, execution)
         )
         rows = sweep(task, config.specs(), record, "curves", execution, console)
-        parts = summaries(rows, config.resamples, Key.of(config.seed))
+        parts = summaries(rows, config, Key.of(config.seed))
         tables = derive(record, parts, ("curves",), console)
         taught = record.once("model", lambda: [_model(config)], inputs=config.model)
     give(console, tables)
@@ -98,14 +99,14 @@ def check_tasks(config: TrainConfig) -> None:
             training_set(spec.budget, tasks[spec.world])
 
 
-def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Compute]:
+def summaries(rows: Sequence[Row], config: TrainConfig, key: Key) -> dict[str, Compute]:
     """What makes each table that follows from the curves."""
     curves = shared.gather(rows)
     each = list(curves.values())
     return {
-        "bands": lambda: shared.bands(each, summary.AXES, resamples, key),
+        "bands": lambda: shared.bands(each, summary.AXES, config.resamples, key),
         "pairs": lambda: shared.pairs(
-            curves, summary.AXES, summary.contrasts(one.method for one in each)
+            curves, summary.AXES, summary.contrasts(one.method for one in each), limit=1.0
         ),
         "groups": lambda: shared.groups(each),
         "collections": lambda: shared.collections(each, summary.TOTALS),
@@ -113,7 +114,7 @@ def summaries(rows: Sequence[Row], resamples: int, key: Key) -> dict[str, Comput
         "speedups": lambda: shared.speedups(
             curves, ("update", *summary.AXES), summary.contrasts(one.method for one in each)
         ),
-        "finals": lambda: summary.finals(curves),
+        "finals": lambda: summary.finals(curves, config.budget.held_out),
         "localization": lambda: summary.localization(each),
     }
 
@@ -124,10 +125,14 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         console.print(sentence, markup=False)
     if tables["pairs"]:
         _print_pairs(tables["pairs"], console)
-    for sentence in shared.idle_verdicts(tables["collections"]):
+    for sentence in unlearned_verdicts(tables["collections"]):
         console.print(sentence, markup=False)
-    console.print("\nPass rate on held-out problems before and after, mean over seeds")
-    table = Table("world", "method", "sampled", "greedy", box=None)
+    console.print(
+        "\nPass rate on held-out problems before and after, mean over seeds. Each evaluation "
+        "draws new texts,\nso rates differ by chance as well: the interval of the gain is over "
+        "seeds, of one seed that of the texts."
+    )
+    table = Table("world", "method", "sampled", "gain", "greedy", box=None)
     for row in [r for r in tables["finals"] if r["measure"] == "sampled"]:
         labels = (row["world"], row["method"])
         greedy = next(
@@ -135,8 +140,8 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
             for r in tables["finals"]
             if r["measure"] == "greedy" and (r["world"], r["method"]) == labels
         )
-        cells = [f"{r['before']:.3f} -> {r['after']:.3f}" for r in (row, greedy)]
-        table.add_row(*labels, *cells)
+        sampled, certain = (f"{r['before']:.3f} -> {r['after']:.3f}" for r in (row, greedy))
+        table.add_row(*labels, sampled, interval_text(row, "gain", "+.3f"), certain)
     console.print(table)
 
 

@@ -21,7 +21,7 @@ from experiments.documents.document import (
     Question,
     Verdicts,
 )
-from experiments.documents.numbers import number, with_ends
+from experiments.documents.numbers import with_ends
 from experiments.documents.words import counted
 from experiments.execution.sweep import CLOCK, timed_rows
 from experiments.learn.report import (
@@ -59,7 +59,7 @@ def train_section(run: Run) -> list[Block]:
         Verdicts(
             (
                 *single_verdicts(run.read("finals")),
-                *idle_verdicts(collections),
+                *unlearned_verdicts(collections),
                 *headlines(pairs),
                 *learning_summary(pairs),
                 *difference_verdicts(pairs),
@@ -76,8 +76,9 @@ def train_section(run: Run) -> list[Block]:
         DataTable.of(
             run.read("finals"),
             finals,
-            "Pass rates on held-out problems, sampled and greedy; the interval is that of the "
-            "gain, over seeds.",
+            "Pass rates on held-out problems, sampled and greedy. Each evaluation draws new texts; "
+            "the interval is that of the gain, over seeds. Of one seed, or where all seeds gained "
+            "the same, it is that of the problems and texts drawn alone.",
         ),
         Heading("Beside the paper", 3),
         published_table(run.read("finals")),
@@ -98,6 +99,18 @@ def train_section(run: Run) -> list[Block]:
     ]
 
 
+def unlearned_verdicts(collections: Sequence[Row]) -> tuple[str, ...]:
+    """Which methods learned nothing, and what their pass rates differ by all the same."""
+    idle = idle_verdicts(collections)
+    if not idle:
+        return ()
+    return (
+        *idle,
+        "Where nothing was learned, pass rates before and after differ by the texts that were "
+        "drawn, and the best checkpoint is best by chance.",
+    )
+
+
 def clock_blocks(run: Run) -> list[Block]:
     """Speed-ups by the wall clock; nothing where a run came without its timings, or has one seed.
 
@@ -115,10 +128,9 @@ def clock_blocks(run: Run) -> list[Block]:
 def train_answers(run: Run) -> tuple[Answer, ...]:
     """Who learns faster on a language model, and how good its localiser stays meanwhile."""
     about = model_name(run)
-    return (
-        *learning_answer(run, about, "mean pass rate over the run"),
-        *_localizer_answer(run, about),
-    )
+    learning = learning_answer(run, about, "mean pass rate over the run")
+    localizer = localizer_answer(run.read("localization"), about, run.directory.name)
+    return (*learning, localizer) if localizer else learning
 
 
 def model_name(run: Run) -> str:
@@ -127,22 +139,21 @@ def model_name(run: Run) -> str:
     return "tiny model" if path == TINY_NAME else f"real model: {Path(path).name}"
 
 
-def _localizer_answer(run: Run, about: str) -> tuple[Answer, ...]:
-    rows = [r for r in run.read("localization") if r["method"] != "ORACLE" and known(r)]
+def localizer_answer(rows: Sequence[Row], about: str, run: str) -> Answer | None:
+    """How good the localiser of the first world and method is at last; None without failures.
+
+    Args:
+        rows: of the table `localization`.
+        about: what was trained.
+        run: the run's name.
+    """
+    rows = [r for r in rows if r["method"] != "ORACLE" and known(r)]
     if not rows:
-        return ()
-    labels = {key: rows[0][key] for key in ("world", "method")}
-    here = select(rows, **labels)
-    sentence = localization_verdicts(here)[0]
-    return (
-        Answer(
-            Question.LOCALIZER,
-            f"{about}, while it learns",
-            _rate(here[-1]) if _says_something(here[-1]) else "not known yet",
-            sentence,
-            run.directory.name,
-        ),
-    )
+        return None
+    here = select(rows, **{key: rows[0][key] for key in ("world", "method")})
+    rate = _rate(here[-1]) if _says_something(here[-1]) else "not known yet"
+    (sentence,) = localization_verdicts(here)
+    return Answer(Question.LOCALIZER, f"{about}, while it learns", rate, sentence, run)
 
 
 def published_answer() -> Answer:
@@ -202,7 +213,9 @@ def _headline(rows: Sequence[Row], axis: str) -> str:
     behind = [r["world"] for r in rows if r["upper"] < 0]
     where = f"of {counted(len(rows), 'world')} ({', '.join(r['world'] for r in rows)})"
     if not ahead:
-        text = f"SRPO does not beat GRPO {per}: ahead in none {where}"
+        # A difference that is not shown is no proof that there is none.
+        beaten = "does not" if len(behind) == len(rows) else "is not shown to"
+        text = f"SRPO {beaten} beat GRPO {per}: ahead in none {where}"
     else:
         text = f"SRPO beats GRPO {per} in {len(ahead)} {where}: {', '.join(ahead)}"
     return text + (f"; GRPO is ahead in {', '.join(behind)}." if behind else ".")
@@ -232,8 +245,8 @@ def taught_verdict(model: Row) -> str:
 
 def _right(rows: Sequence[Row]) -> str:
     first, last = rows[0], rows[-1]
-    rates = [_rate(row) for row in (first, last)]
-    named = f"the first error was named in {rates[0]} of failures at first and {rates[1]} at last"
+    rates = [f"{_rate(row)} of {counted(known(row), 'failure')}" for row in (first, last)]
+    named = f"the first error was named in {rates[0]} at first and in {rates[1]} at last"
     guesses = []
     if "by_chance" in first and "by_chance" in last:  # records of earlier versions lack it
         guesses.append(f"a step at random would be right in {_shares('by_chance', first, last)}")
@@ -248,20 +261,17 @@ def _shares(count: str, *rows: Row) -> str:
 
 
 def _rate(row: Row) -> str:
-    rate, form = row["exact"] / known(row), ".0%"
-    if row["lower"] is None:
-        return number(rate, form)
-    return with_ends(rate, row["lower"], row["upper"], form)
+    return with_ends(row["exact_rate"], row["lower"], row["upper"], ".0%")
 
 
 def _says_something(row: Row) -> bool:
-    """Whether the interval of a share leaves most shares out; that of two seeds often does not."""
-    return row["lower"] is None or bool(row["upper"] - row["lower"] < _VAGUE)
+    """Whether the interval of a share leaves much out; that of a few failures does not."""
+    return bool(row["upper"] - row["lower"] < _VAGUE)
 
 
-_VAGUE = 0.8
-"""Width of an interval of a share from which on the share is no headline: four fifths of all that
-it could be are left."""
+_VAGUE = 0.5
+"""Width of an interval of a share from which on the share is no headline: half of all that it could
+be is left."""
 
 
 def _unknown(rows: Sequence[Row]) -> str:

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.statistics.bootstrap import paired_difference
-from cpi_theory.statistics.intervals import clustered_proportion
+from cpi_theory.statistics.intervals import (
+    Interval,
+    clustered_proportion,
+    difference,
+    wilson_interval,
+)
 from experiments.curve_statistics import Curves
 from experiments.runs.files import Row
 
@@ -51,8 +56,9 @@ def localization(curves: Iterable[Curves]) -> list[Row]:
 
     Rows: `world`, `method`, `x` (rollouts at the later record), the counts of
     :class:`~experiments.train.localization_meter.LocalizationTally`, and `exact_rate` with `lower`
-    and `upper` among those whose first error is known, seeds as clusters (null where fewer than two
-    seeds have any). Methods without a localiser have none.
+    and `upper` among those whose first error is known (null where there are none): seeds as
+    clusters, and where only one seed has any, each failure by itself. Methods without a localiser
+    have none.
     """
     rows = []
     for one in curves:
@@ -68,9 +74,12 @@ def _rates(tallies: Sequence[Row]) -> Row:
     names = dict.fromkeys(name for tally in tallies for name in tally)
     counts = {name: sum(tally.get(name, 0) for tally in tallies) for name in names}
     asking = [tally for tally in tallies if known(tally)]
-    if len(asking) < 2:  # late in a run a seed may have no failure left to ask about
+    if not asking:  # late in a run no failure may be left to ask about
         return counts | {"exact_rate": None, "lower": None, "upper": None}
-    share = clustered_proportion([t["exact"] for t in asking], list(map(known, asking)))
+    if len(asking) == 1:
+        share = wilson_interval(counts["exact"], known(counts))
+    else:
+        share = clustered_proportion([t["exact"] for t in asking], list(map(known, asking)))
     return counts | {
         "exact_rate": share.estimate,
         "lower": share.lower,
@@ -83,11 +92,18 @@ def known(tally: Row) -> int:
     return int(tally["asked"] - tally.get("unknown", 0))
 
 
-def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
-    """Pass rates after the last update, over seeds: mean with a Student interval.
+def finals(curves: dict[tuple[str, str], Curves], problems: int) -> list[Row]:
+    """Pass rates after the last update: mean over seeds, the gain with a Student interval.
+
+    One seed, or seeds that all gained the same, show nothing of how far another would lie from
+    them. Their interval is that of the drawn problems and texts alone (see :func:`_drawn`).
+
+    Args:
+        curves: of the trainings.
+        problems: held out, with one text each at every evaluation.
 
     Rows: `world`, `method`, `measure` ("sampled" or "greedy"), `before`, `after`, `gain` with
-    `lower` and `upper` (null for one seed), `seeds`.
+    `lower` and `upper`, `seeds`.
     """
     rows = []
     for one in curves.values():
@@ -95,7 +111,7 @@ def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
             first, last = (
                 np.array([seed[point][column] for seed in one.rows], float) for point in (0, -1)
             )
-            gain = _gain(first, last)
+            gain = _gain(first, last, problems)
             rows.append(
                 {
                     "world": one.world,
@@ -103,15 +119,31 @@ def finals(curves: dict[tuple[str, str], Curves]) -> list[Row]:
                     "measure": measure,
                     "before": float(first.mean()),
                     "after": float(last.mean()),
-                    **gain,
+                    "gain": gain.estimate,
+                    "lower": gain.lower,
+                    "upper": gain.upper,
                     "seeds": len(one.seeds),
                 }
             )
     return rows
 
 
-def _gain(first: NDArray[np.float64], last: NDArray[np.float64]) -> Row:
-    if len(first) < 2:
-        return {"gain": float((last - first).mean()), "lower": None, "upper": None}
-    gain = paired_difference(last, first)
-    return {"gain": gain.estimate, "lower": gain.lower, "upper": gain.upper}
+def _gain(first: NDArray[np.float64], last: NDArray[np.float64], problems: int) -> Interval:
+    if len(first) > 1:
+        gain = paired_difference(last, first, limit=1.0)
+        if gain.lower < gain.upper:
+            return gain
+    return _drawn(first, last, problems)
+
+
+def _drawn(first: NDArray[np.float64], last: NDArray[np.float64], problems: int) -> Interval:
+    """The difference of two pass rates as if each were of texts of its own for its own problems.
+
+    The problems are the same before and after, and rates that rise and fall together differ by
+    less: the interval is conservative.
+    """
+    texts = problems * len(first)
+    before, after = (
+        wilson_interval(min(float(rates.sum()) * problems, texts), texts) for rates in (first, last)
+    )
+    return difference(after, before)

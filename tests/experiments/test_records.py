@@ -57,7 +57,7 @@ def test_summaries_of_the_training_runs_follow_from_their_curves(run, seeds):
         ("pairs", shared.pairs(curves, summary.AXES, summary.CONTRASTS)),
         ("reach", shared.reach(curves, summary.AXES)),
         ("speedups", shared.speedups(curves, ("update", *summary.AXES), summary.CONTRASTS)),
-        ("finals", summary.finals(curves)),
+        ("finals", summary.finals(curves, record.config["budget"]["held_out"])),
     ):
         for stored, row in zip(record.read(table), made, strict=True):
             assert {k: pytest.approx(v) if isinstance(v, float) else v for k, v in row.items()} == (

@@ -166,6 +166,15 @@ def test_paired_difference_agrees_with_the_t_test():
     assert ours.estimate == pytest.approx((a - b).mean())
 
 
+def test_a_paired_difference_of_shares_ends_at_one():
+    wide = paired_difference([1.0, 0.5], [0.0, 0.0])
+    assert (wide.lower, wide.upper) == pytest.approx(
+        (0.75 - 0.25 * 12.706, 0.75 + 0.25 * 12.706), abs=1e-3
+    )
+    cut = paired_difference([1.0, 0.5], [0.0, 0.0], limit=1.0)
+    assert (cut.estimate, cut.lower, cut.upper) == (0.75, -1.0, 1.0)
+
+
 def test_an_exact_power_law_has_an_exact_slope():
     x = np.array([0.5, 0.25, 0.125, 0.0625])
     y = 3 * x**-2

@@ -84,7 +84,7 @@ def results(tmp_path: Path) -> Path:
                 "localization": [
                     {"world": "sparse", "method": "SRPO", "x": x, "asked": 100, "exact": right}
                     | {"first_hard": 60, "exact_rate": right / 100}
-                    | {"lower": 0.4, "upper": 0.99}
+                    | {"lower": right / 100 - 0.05, "upper": right / 100 + 0.02}
                     for x, right in ((10, 97), (20, 45))
                 ],
             },
@@ -183,13 +183,15 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     localizer = said(results, Question.LOCALIZER)
     assert "60.0% [55.0%, 65.0%]. On hard it names" in localizer
     assert "at best 90.0% [85.0%, 95.0%] (easy); a random step is right in 20.0%" in localizer
-    assert "tiny model, while it learns: 45% [40%, 99%]" in localizer
+    assert "tiny model, while it learns: 45% [40%, 47%]" in localizer
     path = results / "train" / "localization.jsonl"
-    rows = [json.loads(line) | {"lower": 0.01} for line in path.read_text().splitlines()]
+    rows = [
+        json.loads(line) | {"lower": 0.01, "upper": 0.99} for line in path.read_text().splitlines()
+    ]
     store(path, rows)
     vague = said(results, Question.LOCALIZER, "tiny")
     assert vague.startswith("tiny model, while it learns: not known yet. ")
-    assert "45% [1%, 99%] at last" in vague
+    assert "45% [1%, 99%] of 100 failures at last" in vague
     assert "1 of 1 pair of localiser and task is ahead" in localizer
     assert said(results, Question.WORTH, "lock") == (
         "lock: GRPO before SRPO: 71% sure. Resets are probably not worth it here."
@@ -224,7 +226,7 @@ CHANGES: list[tuple[str, Question, str, Callable[[Row], Row]]] = [
     ("train/pairs", Question.LEARNING, "tiny", lambda r: r | {"world": "other"}),
     ("real/pairs", Question.LEARNING, "real", lambda r: r | {"lower": -0.9}),
     ("frontier/goals", Question.LEARNING, "Frontier", lambda r: r | {"difference": -0.5}),
-    ("train/localization", Question.LOCALIZER, "tiny", lambda r: r | {"exact": 11}),
+    ("train/localization", Question.LOCALIZER, "tiny", lambda r: r | {"exact_rate": 0.43}),
     ("anatomy/accuracy", Question.LOCALIZER, "own failures", lambda r: r | {"estimate": 0.123}),
     ("localize/scores", Question.LOCALIZER, "checked", lambda r: r | {"estimate": 0.77}),
     ("localize/gains", Question.LOCALIZER, "checked", lambda r: r | {"lower": -0.2}),

@@ -170,10 +170,14 @@ def test_one_seed_says_that_it_knows_no_interval(tmp_path):
     assert "Difference of mean pass" not in said
     record = Run.existing(tmp_path, "single")
     assert record.read("pairs") == []
-    for table in ("bands", "finals", "collections"):
+    for table in ("bands", "collections"):
         rows = record.read(table)
         assert rows
         assert all(row["lower"] is None and row["upper"] is None for row in rows)
+    sampled = [row for row in record.read("finals") if row["measure"] == "sampled"]
+    for row in sampled:  # the interval of twelve texts, which the terminal shows
+        assert row["lower"] < row["gain"] < row["upper"]
+        assert f"{row['gain']:+.3f} [{row['lower']:+.3f}, {row['upper']:+.3f}]" in said
     curves = record.read("curves")
     (last,) = [r["value"] for r in curves if r["method"] == "SRPO" and r["point"] == 2]
     ends = [r for r in record.read("bands") if r["method"] == "SRPO" and r["axis"] == "tokens"]

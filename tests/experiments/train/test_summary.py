@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from experiments.curve_statistics import Curves
 from experiments.train.localization_meter import LocalizationTally
-from experiments.train.report import taught_verdict
-from experiments.train.summary import localization
+from experiments.train.report import localizer_answer, taught_verdict, unlearned_verdicts
+from experiments.train.summary import finals, localization
 
 
 def curves(*seeds):
@@ -27,11 +29,58 @@ def test_rates_are_over_all_seeds():
     assert row["lower"] < 0.75 < row["upper"]
 
 
-def test_one_seed_with_failures_left_gives_counts_without_an_interval():
+def test_the_failures_of_one_seed_count_by_themselves():
+    """Wilson's interval at 3 of 4 and at 0 of 1, by hand: z^2 = 3.8415."""
     (row,) = localization([curves((0, 0), (4, 3))])
-    assert (row["asked"], row["exact"]) == (4, 3)
-    assert row["exact_rate"] is row["lower"] is row["upper"] is None
+    assert (row["asked"], row["exact"], row["exact_rate"]) == (4, 3, 0.75)
+    assert (row["lower"], row["upper"]) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+    (row,) = localization([curves((1, 0))])
+    assert (row["lower"], row["upper"]) == (0, pytest.approx(3.8415 / 4.8415, abs=1e-4))
     assert localization([curves((0, 0), (0, 0))]) == []
+
+
+def trained(*seeds):
+    """One seed per argument: (before, after), sampled and greedy alike."""
+    rows = tuple(tuple({"value": rate, "greedy": rate} for rate in seed) for seed in seeds)
+    return {("w", "SRPO"): Curves("w", "SRPO", tuple(range(len(seeds))), rows)}
+
+
+def test_the_gain_of_one_seed_has_the_interval_of_its_texts():
+    """Newcombe's interval at 0 and 3 of 8, from the ends of Wilson's: .3244, .1368 and .6943."""
+    for row in finals(trained((0.0, 0.375)), 8):
+        assert (row["before"], row["after"], row["gain"], row["seeds"]) == (0, 0.375, 0.375, 1)
+        low = 0.375 - math.hypot(0.375 - 0.1368, 0.3244)
+        high = 0.375 + (0.6943 - 0.375)
+        assert (row["lower"], row["upper"]) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_seeds_that_gained_the_same_are_no_certainty():
+    """Sixteen texts that failed twice leave a gain of up to z^2 / (16 + z^2) either way."""
+    (row, _) = finals(trained((0.0, 0.0), (0.0, 0.0)), 8)
+    end = 3.8415 / (16 + 3.8415)
+    assert (row["gain"], row["lower"], row["upper"]) == pytest.approx((0, -end, end), abs=1e-4)
+
+
+def test_no_gain_is_larger_than_one():
+    """Two seeds a little apart: Student's quantile 12.7 would reach beyond all pass rates."""
+    (row, _) = finals(trained((0.0, 0.5), (0.0, 1.0)), 8)
+    assert (row["gain"], row["lower"], row["upper"]) == (0.75, -1, 1)
+
+
+def test_what_nothing_changed_is_called_chance():
+    row = {"world": "w", "method": "GRPO", "informative": 0.0}
+    *_, said = unlearned_verdicts([row])
+    assert "differ by the texts that were drawn" in said
+    assert unlearned_verdicts([row | {"informative": 0.5}]) == ()
+
+
+@pytest.mark.parametrize(("failures", "headline"), [((1, 0), "not known yet"), ((40, 10), "25% [")])
+def test_a_few_failures_make_no_headline(failures, headline):
+    """The rate of one failure is no number to lead with; its sentence says how many there were."""
+    (row,) = localization([curves(failures)])
+    answer = localizer_answer([row], "tiny model", "run")
+    assert answer.number.startswith(headline)
+    assert f"of {failures[0]} failure" in answer.sentence
 
 
 def test_results_say_whether_localisation_was_taught() -> None:

@@ -162,6 +162,7 @@ def test_training_figures(results):
 def localization_row(x, asked=40, exact=30, first_hard=20, **more):
     row = {"world": "w", "method": "SRPO", "x": x, "asked": asked, "exact": exact}
     row |= {"first_hard": first_hard, "lower": 0.6, "upper": 0.9}
+    row |= {"exact_rate": exact / asked if asked else None}
     return row | more
 
 
@@ -173,7 +174,7 @@ def test_localization_beside_the_fixed_guess():
     assert list(rate.get_ydata()) == [0.75, 0.25]  # nothing where nothing was asked, no oracle
     assert list(guess.get_ydata()) == [0.5, 0.5]
     (sentence,) = localization_verdicts(rows)
-    assert "75% [60%, 90%] of failures at first and 25% [60%, 90%] at last" in sentence
+    assert "75% [60%, 90%] of 40 failures at first and in 25% [60%, 90%] of 40 " in sentence
     assert "50% and 50% of the same" in sentence
 
 
@@ -181,7 +182,7 @@ def test_tasks_without_hard_steps_have_no_fixed_guess():
     rows = [localization_row(64, first_hard=0), localization_row(128, first_hard=0)]
     assert len(localization_figure(rows).axes[0].get_lines()) == 1
     (sentence,) = localization_verdicts(rows)
-    assert sentence.endswith("75% [60%, 90%] at last.")
+    assert sentence.endswith("75% [60%, 90%] of 40 failures at last.")
 
 
 def test_a_localiser_is_told_beside_a_step_at_random():
@@ -200,8 +201,11 @@ def pair(world, lower, upper, axis="rollouts", seeds=20):
 def test_a_report_says_so_if_srpo_does_not_beat_grpo():
     (sentence,) = headlines([pair("a", -0.1, 0.2), pair("b", -0.3, -0.1)])
     assert sentence == (
-        "SRPO does not beat GRPO per rollout: ahead in none of 2 worlds (a, b); GRPO is ahead in b."
+        "SRPO is not shown to beat GRPO per rollout: ahead in none of 2 worlds (a, b); GRPO is "
+        "ahead in b."
     )
+    (sentence,) = headlines([pair("b", -0.3, -0.1)])
+    assert sentence.startswith("SRPO does not beat GRPO per rollout: ahead in none of 1 world (b)")
     (sentence,) = headlines([pair("a", 0.1, 0.2), pair("b", -0.3, 0.1)])
     assert sentence == "SRPO beats GRPO per rollout in 1 of 2 worlds (a, b): a."
     _, warning = headlines([pair("a", 0.1, 0.2, seeds=2)])
