@@ -244,6 +244,7 @@ def _seen(samples: Samples, signals: Mapping[str, Signals]) -> Seen:
         taught=int(np.count_nonzero(taught)),
         rollouts=len(samples.base),
         outcomes=_outcomes([r for _, r in samples.base]),
+        highest_reward=max(r.reward for _, r in samples.base),
         single=sum(len(r) < 2 for _, r in samples.base),
         refusals=Counter(reason for _, reason in samples.refusals),
         named=len(samples.named),

@@ -97,6 +97,7 @@ class Seen:
         taught: prompts for which any method had a group that is not constant.
         rollouts: plain rollouts from the start, `rollouts` of each prompt.
         outcomes: what became of these.
+        highest_reward: the best outcome reward among them.
         single: how many of them have one step or none, which leaves nothing to reset to.
         refusals: failures among them in which no step was named, by reason.
         named: failures in which one was.
@@ -107,15 +108,21 @@ class Seen:
     taught: int
     rollouts: int
     outcomes: Mapping[Outcome, int]
+    highest_reward: float
     single: int
     refusals: Mapping[Reason, int]
     named: int
     named_prompts: int
 
     @property
+    def successes(self) -> int:
+        """Plain rollouts that succeeded."""
+        return self.outcomes.get(Outcome.SUCCESS, 0)
+
+    @property
     def failures(self) -> int:
         """Plain rollouts that failed."""
-        return self.rollouts - self.outcomes.get(Outcome.SUCCESS, 0)
+        return self.rollouts - self.successes
 
     @property
     def refused(self) -> int:

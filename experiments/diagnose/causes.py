@@ -94,7 +94,8 @@ def causes(found: Diagnosis, language: bool) -> list[Cause]:
         language: whether the world is a language model, whose settings have other names.
     """
     seen = found.seen
-    listed = [
+    listed = [*_never_enough(seen, language)]
+    listed += [
         Cause(count, seen.rollouts, _WHAT[kind], _remedy(kind, language))
         for kind, count in _failures(seen)
     ]
@@ -103,6 +104,19 @@ def causes(found: Diagnosis, language: bool) -> list[Cause]:
         listed.append(Cause(seen.single, seen.rollouts, _SINGLE, remedy))
     # Sorting keeps the order of equals: what went wrong first comes first.
     return sorted(listed, key=lambda cause: -cause.rollouts)
+
+
+def _never_enough(seen: Seen, language: bool) -> Iterator[Cause]:
+    """Rewards that are given and never count as success: a verifier and a level that do not fit."""
+    highest = seen.highest_reward
+    if highest > 0 and not seen.successes:
+        what = f"fail, though their rewards reach {highest:.3g}: that is below the level of success"
+        remedy = (
+            "have the verifier give right answers a reward of the world's `success`, or lower that"
+            if language
+            else "lower the level of success"
+        )
+        yield Cause(seen.rollouts, seen.rollouts, what, remedy)
 
 
 def _failures(seen: Seen) -> Iterator[tuple[Outcome | Reason, int]]:

@@ -33,6 +33,7 @@ from experiments.console import give
 from experiments.diagnose.checks import compare_orders, validate
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.diagnose.cost import Plan, plan, trial, upper_limit
+from experiments.diagnose.labels import correction_label, number_label
 from experiments.diagnose.ranking import (
     SignalSpec,
     ranking_rows,
@@ -226,7 +227,7 @@ def show(tables: Tables, console: Console) -> None:
             continue
         label = "" if section == last else f"[bold]{section}[/bold]"
         last = section
-        table.add_row(label, row["name"], number(row["estimate"]), _interval(row))
+        table.add_row(label, number_label(row["name"]), number(row["estimate"]), _interval(row))
     console.print(table)
     for sentence in unknown_sentences(tables["estimates"]):
         console.print(sentence, markup=False)
@@ -270,14 +271,16 @@ def _interval(row: Row) -> str:
 def _show_corrections(rows: Sequence[Row], console: Console) -> None:
     if not any(row["resets"] for row in rows):
         return
-    console.print("\nSuffixes that succeed, in percent")
-    table = Table(
-        "", "resets", "named step", "same step of another failure", "difference", box=None
+    console.print(
+        "\nSuffixes that succeed, in percent. The control is the same step of another failure of "
+        "the same prompt;\nthe difference is that of the resets that have one."
     )
+    table = Table("", "resets", "all", "with a control", "control", "difference", box=None)
     for row in rows:
         if row["resets"]:
-            cells = [_in_percent(row[name]) for name in ("own", "control", "difference")]
-            label = row["kind"] if row["label"] == row["kind"] else f"{row['kind']} {row['label']}"
+            rates = ("own", "matched", "control", "difference")
+            cells = [_in_percent(row[name]) for name in rates]
+            label = correction_label(row["kind"], row["label"])
             table.add_row(label, str(row["resets"]), *cells)
     console.print(table)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from experiments.diagnose.labels import number_label
 from experiments.diagnose.ranking import ranking_sentences
 from experiments.diagnose.unknown import unknown_sentences
 from experiments.diagnose.verdict import coverage_sentence, order_sentences
@@ -42,7 +43,7 @@ def diagnose_section(run: Run) -> list[Block]:
         ),
         Verdicts(sentences),
         DataTable.of(
-            known_ones,
+            [row | {"name": number_label(row["name"])} for row in known_ones],
             ("section", "name", *_ENDS),
             "Every number of the diagnosis that is known.",
         ),

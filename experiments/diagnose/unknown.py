@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cpi_theory.diagnosis.records import Diagnosis, Seen
 from cpi_theory.statistics.intervals import Interval
+from experiments.diagnose.labels import number_label
 from experiments.runs.files import Row
 
 _FEW = "fewer than two prompts had any"
@@ -58,7 +59,9 @@ def unknown_sentences(estimates: Sequence[Row]) -> list[str]:
     names: dict[tuple[str, str], list[str]] = {}
     for row in estimates:
         if row["estimate"] is None and row["section"] != "correction":
-            names.setdefault((row["section"], row.get("why", "")), []).append(row["name"])
+            names.setdefault((row["section"], row.get("why", "")), []).append(
+                number_label(row["name"])
+            )
     return [
         f"Unknown of {section}: {', '.join(which)}" + (f"; {why}." if why else ".")
         for (section, why), which in names.items()

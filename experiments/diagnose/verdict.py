@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.diagnosis.signals import LEAST_PROMPTS
-from cpi_theory.seam import Outcome
 from cpi_theory.statistics.by_prompt import product
 from experiments.diagnose.causes import WRONG_ANSWERS, Cause, causes
 from experiments.diagnose.unknown import why_no_name, why_unknown
@@ -18,6 +17,9 @@ from experiments.runs.files import Row
 _PLAIN, _LOCALISED = "GRPO", "SRPO"
 
 _SURE, _LIKELY = 0.975, 0.8
+
+# Share of GRPO's steps from which on a method is not called cheaper.
+_NO_CHEAPER = 0.95
 
 # Rarer causes are listed in the tables alone.
 _LEAST_SHARE = 0.05
@@ -89,7 +91,7 @@ def _reservation(found: Diagnosis) -> str:
 
 def _nothing(found: Diagnosis) -> str:
     seen = found.seen
-    successes = seen.outcomes.get(Outcome.SUCCESS, 0)
+    successes = seen.successes
     happened = {0: "no rollout succeeds", seen.rollouts: "every rollout succeeds"}.get(
         successes, f"{successes} of {seen.rollouts} rollouts succeed, in groups that are all alike"
     )
@@ -145,14 +147,16 @@ def _answer(found: Diagnosis) -> str:
     better = 1 - len(judged) * (1 - order.confidence(best, _PLAIN))
     worse = min(order.confidence(_PLAIN, method) for method in judged)
     if better >= worse:
-        return _said(best, _PLAIN, better, "Resets are", order.comparison(best, _PLAIN).differing)
+        differing = order.comparison(best, _PLAIN).differing
+        return _said(best, _PLAIN, better, "Resets are", differing, _cost(found))
     rival = min(judged, key=lambda method: order.confidence(_PLAIN, method))
-    return _said(
-        _PLAIN, rival, worse, "Resets are not", order.comparison(_PLAIN, rival).differing
-    ).replace("are not probably", "are probably not")
+    differing = order.comparison(_PLAIN, rival).differing
+    return _said(_PLAIN, rival, worse, "Resets are not", differing, _cost(found)).replace(
+        "are not probably", "are probably not"
+    )
 
 
-def _said(first: str, second: str, sure: float, resets: str, differing: int) -> str:
+def _said(first: str, second: str, sure: float, resets: str, differing: int, cost: str) -> str:
     # Rounded down, and never to certainty.
     stated = min(math.floor(100 * max(sure, 0.0)), 99)
     ground = f"confidence {stated} %, from {differing} prompts on which they differ"
@@ -168,7 +172,19 @@ def _said(first: str, second: str, sure: float, resets: str, differing: int) -> 
         )
     return (
         f"These rollouts do not decide it: {first} is predicted ahead of {second} ({ground}). Take "
-        "more prompts, or choose by the cost of a rollout: suffixes are shorter."
+        f"more prompts, or choose by cost: {cost}."
+    )
+
+
+def _cost(found: Diagnosis) -> str:
+    """Which method generates least. What localisers write is not among the steps."""
+    steps = {report.method: report.steps for report in found.methods}
+    plain, least = steps[_PLAIN], min(steps, key=lambda method: steps[method])
+    if steps[least] > _NO_CHEAPER * plain:
+        return f"resets save hardly any steps here ({_PLAIN} generates {plain:.0f} per prompt)"
+    return (
+        f"{least} generates the fewest steps, {steps[least]:.0f} per prompt beside {plain:.0f} of "
+        f"{_PLAIN}"
     )
 
 
@@ -195,10 +211,20 @@ def _localiser(found: Diagnosis) -> str:
     beside = f"a random step of a failure is one in {percent(r)}"
     ratio = product((q, 1), (r, -1))
     if ratio.lower > 1:
-        return f"{said}; {beside}: it knows where to look."
-    if ratio.upper < 1:
-        return f"{said}; {beside}: it is worse than chance."
-    return f"{said}; {beside}: it is not shown to be better than chance."
+        judged = "it knows where to look"
+    elif ratio.upper < 1:
+        judged = "it is worse than chance"
+    else:
+        judged = "it is not shown to be better than chance"
+    return f"{said}; {beside}: {judged}.{_depth(found)}"
+
+
+def _depth(found: Diagnosis) -> str:
+    """How much is generated anew from where each kind of reset goes back to."""
+    named, drawn = found.localizer.remaining.estimate, found.random.remaining.estimate
+    if not math.isfinite(named) or not math.isfinite(drawn):
+        return ""
+    return f" From a step that it names {named:.1f} steps are left, from a random one {drawn:.1f}."
 
 
 def _correcting(found: Diagnosis) -> str:

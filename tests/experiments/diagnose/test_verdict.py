@@ -68,6 +68,7 @@ def test_causes_are_ranked_by_the_rollouts_that_they_concern() -> None:
         rollouts=100,
         taught=0,
         outcomes={Outcome.NO_ANSWER: 60, Outcome.TOKEN_LIMIT: 35, Outcome.WRONG: 5},
+        highest_reward=0.0,
         single=97,
         refusals={Reason.UNPARSABLE: 80, Reason.TRUNCATED: 20},
         named=0,
@@ -86,14 +87,48 @@ def test_causes_are_ranked_by_the_rollouts_that_they_concern() -> None:
     assert "wrong answer" not in " ".join(verdict(dataclasses.replace(sick, seen=rare), True))
 
 
+def test_rewards_that_never_count_as_success_are_what_is_wrong() -> None:
+    """A verifier whose best reward is one half, in a world whose level of success is one."""
+    found = found_in(Chain(right=(0.5, 0.5), actions=2))
+    half = dataclasses.replace(found.seen, outcomes={Outcome.WRONG: 64}, highest_reward=0.5)
+    assert half.failures == half.rollouts == 64
+    for language, setting in ((True, "`success`"), (False, "level of success")):
+        sentences = verdict(dataclasses.replace(found, seen=half), language)
+        assert sentences[1].startswith("What is wrong, 1: 64 of 64 rollouts (100%) fail, though ")
+        assert "their rewards reach 0.5" in sentences[1]
+        assert setting in sentences[1]
+    for seen in (found.seen, dataclasses.replace(half, highest_reward=0.0)):
+        said = " ".join(verdict(dataclasses.replace(found, seen=seen), True))
+        assert "rewards reach" not in said
+    assert found.seen.highest_reward == 1
+
+
+def test_what_is_undecided_is_to_be_chosen_by_what_the_methods_generate() -> None:
+    """Whether suffixes save steps is counted, not taken for granted."""
+    found = found_in(Chain(right=(0.9, 0.6, 0.9, 0.6), actions=2), 24)
+    torn = [dataclasses.replace(pair, ahead=0.5, behind=0.4) for pair in found.order.comparisons]
+    order = dataclasses.replace(found.order, comparisons=tuple(torn))
+    methods = {report.method: report for report in found.methods}
+
+    def first(**steps: float) -> str:
+        reports = tuple(dataclasses.replace(methods[m], steps=n) for m, n in steps.items())
+        return verdict(dataclasses.replace(found, order=order, methods=reports))[0]
+
+    cheap = first(GRPO=80, RRPO=60, SRPO=70)
+    assert "RRPO generates the fewest steps, 60 per prompt beside 80 of GRPO" in cheap
+    same = first(GRPO=80, RRPO=79, SRPO=82)
+    assert "resets save hardly any steps here (GRPO generates 80 per prompt)" in same
+
+
 def test_every_outcome_and_refusal_has_its_words_and_its_cure() -> None:
     found = found_in(Chain(right=(0.5, 0.5), actions=2))
     outcomes = {o: 1 for o in Outcome if o not in (Outcome.SUCCESS, Outcome.UNFINISHED)}
     refusals = dict.fromkeys(Reason, 1)
     seen = dataclasses.replace(found.seen, outcomes=outcomes, refusals=refusals, single=1)
     for language in (True, False):
+        # One more: no success among them, and a reward of one.
         listed = causes(dataclasses.replace(found, seen=seen), language)
-        assert len(listed) == len(outcomes) + len(Reason)
+        assert len(listed) == len(outcomes) + len(Reason) + 1
         assert all(cause.what and cause.remedy for cause in listed)
 
 
