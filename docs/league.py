@@ -59,7 +59,7 @@ def _made(run: str) -> str:
     some = rows(run, "scores")
     unit = "steps" if some[0]["world"] in WORLDS else "tokens"
     rates = ", ".join(f"{rate:g}" for rate in config["rates"])
-    chosen = "" if len(config["rates"]) == 1 else ", the better one of each method in each world"
+    chosen = "" if len(config["rates"]) == 1 else ", the best one of each method in each world"
     return (
         f"{len({row['method'] for row in some})} methods, {config['seeds']} seeds, {len(some)} "
         f"curves of {config['budget']:,} generated {unit} each, {config['prompts']} prompts an "
