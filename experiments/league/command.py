@@ -61,8 +61,8 @@ def run(config: LeagueConfig, output: Path, execution: Execution, console: Conso
     Returns: 0 when all are done, 3 if some curve took longer than it may: the same command tries
         these again and keeps all others.
     """
-    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
     _check_worlds(config)
+    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
     patience = None if config.limit is None else Patience(config.limit)
     with record.lock(), record.timed("league"):
         swept = functools.partial(_sweep, record, execution, console, patience)

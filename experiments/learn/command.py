@@ -32,11 +32,9 @@ from experiments.worlds.tabular import build_world
 
 def run(config: LearnConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all curves, summarise them and print who is ahead of whom; 0 when done."""
+    for world in config.more:  # what is wrong with one is refused before anything is stored
+        build_world(world, Key.of(config.seed))
     record = Run.open(output, config.name, config, config.seed, free=("seeds",))
-    for world in config.more:
-        build_world(
-            world, Key.of(config.seed)
-        )  # refuses what is wrong with it before anything is stored
     with record.lock(), record.timed("learn"):
         rows = sweep(learning_curve, config.specs(), record, "curves", execution, console)
         parts = summaries(rows, config.resamples, Key.of(config.seed), config.budget.exact_updates)

@@ -13,7 +13,7 @@ from experiments.plan.costs import Cost, Costing, Seconds, asks_elsewhere
 from experiments.plan.lengths import Lengths, as_in, lengths_of
 from experiments.runs.provenance import environment
 from experiments.train.config import TrainConfig
-from experiments.train.spec import TrainSpec
+from experiments.train.spec import TrainSpec, rollouts_at_once
 from experiments.worlds.code import CodeWorld
 from llm.throughput.architecture import read_architecture
 from llm.throughput.devices import Device, find_device
@@ -155,7 +155,7 @@ def make_plan(train: TrainConfig, config: PlanConfig, threads: int = 0) -> Plan:
         for (world, method), specs in counted.items()
     )
     longest = max(one.longest_prompt + one.limit for one in lengths.values())
-    rows = max(_most_rows(specs[0]) for specs in counted.values())
+    rows = max(rollouts_at_once(specs[0]) for specs in counted.values())
     memory = setup.memory(longest, rows)
     stored = sum(len(specs) for specs in counted.values()) * setup.disk(train.checkpoint_every != 0)
     return Plan(
@@ -183,12 +183,6 @@ def _device(train: TrainConfig, config: PlanConfig, threads: int) -> tuple[Devic
         device = replace(device, memory=memory or device.memory)
         told.append(f"{threads} thread{'s' * (threads > 1)}, one run at a time")
     return config.rates.on(device), tuple(told)
-
-
-def _most_rows(spec: TrainSpec) -> int:
-    """Completions that may be sampled at a time: those of an update, or of an evaluation."""
-    drawn = spec.budget.prompts * spec.method.algorithm.rows_per_prompt
-    return max(drawn, spec.budget.held_out)
 
 
 def _assumptions(assume: Assumptions, lengths: Mapping[str, Lengths]) -> list[str]:

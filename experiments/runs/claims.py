@@ -10,7 +10,8 @@ from experiments.runs.files import atomic_write
 from experiments.runs.fingerprint import fingerprint
 from experiments.runs.provenance import code_digest
 
-_STAMP = "made-by.json"
+STAMP = "made-by.json"
+"""The file that says for what a folder was taken."""
 
 
 def claim(folder: Path, spec: object) -> None:
@@ -20,9 +21,9 @@ def claim(folder: Path, spec: object) -> None:
         InvalidInput: if the folder was taken for anything else.
     """
     who = {"spec": plain(spec), "files": fingerprint(spec), "code": code_digest()}
-    stamp, file = (canonical(who) + "\n").encode(), folder / _STAMP
+    stamp, file = (canonical(who) + "\n").encode(), folder / STAMP
     if not file.exists():
         atomic_write(file, stamp)
     elif file.read_bytes() != stamp:
-        remedy = "delete it, go on with what made it, or choose another --output"
+        remedy = "delete it, go on with what made it, or choose another --name or --output"
         raise InvalidInput("checkpoint", folder, "of other settings, data or code", remedy)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from cpi_theory.checks import InvalidInput
 from cpi_theory.files import TEMPORARY
 from experiments.errors import CannotWrite, CorruptFile, MissingTable
 from experiments.runs import manifest
+from experiments.runs.claims import STAMP
 from experiments.runs.encoding import canonical, digest, plain
 from experiments.runs.files import (
     Row,
@@ -45,7 +47,7 @@ _DESCRIPTION, _TIMINGS, _LOCK = "run.json", "timings.jsonl", ".lock"
 _IGNORE = ".gitignore"
 
 # Files that are about a run and hold nothing of what came out.
-_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, _IGNORE, manifest.NAME}
+_ABOUT = {_DESCRIPTION, _TIMINGS, _LOCK, _IGNORE, STAMP, manifest.NAME}
 
 
 @dataclass(slots=True)
@@ -130,9 +132,11 @@ class Run:
     def has_records(self) -> bool:
         """Whether anything that came out of it is stored."""
         return any(
-            path.is_file() and path.name not in _ABOUT and not path.name.endswith(TEMPORARY)
-            for path in self.directory.rglob("*")
+            path.name not in _ABOUT and not path.name.endswith(TEMPORARY) for path in self._files()
         )
+
+    def _files(self) -> Iterator[Path]:
+        return (path for path in self.directory.rglob("*") if path.is_file())
 
     def tables(self) -> tuple[str, ...]:
         """Names of the tables stored so far."""
@@ -350,9 +354,8 @@ class Run:
         unlinked, upon which filelock opens it anew.
         """
         with contextlib.suppress(OSError):  # the command's own error is the one to tell
-            if [path.name for path in self.directory.iterdir()] == [_LOCK]:
-                (self.directory / _LOCK).unlink()
-                self.directory.rmdir()
+            if {path.name for path in self._files()} <= {_LOCK, STAMP}:
+                shutil.rmtree(self.directory)
 
     def _remove_leftovers(self) -> None:
         """Delete what a killed process was writing; called with the lock held only."""
@@ -442,28 +445,49 @@ def _stored_description(path: Path) -> Row:
 
 
 def _check_same(path: Path, stored: Row, run: Run) -> None:
-    for name, before, now in _differences(stored, run):
-        raise InvalidInput(
-            name,
-            now,
-            f"the run in {path.parent} was made with {before!r}",
-            "choose another --output, or delete that folder to start over",
-        )
+    differences = list(_differences(stored, run))
+    if not differences:
+        return
+    name, before, now = differences[0]
+    more = [other for other, *_ in differences[1:]]
+    others = f", and {', '.join(more[:_LISTED])} differ{'s' * (len(more) == 1)}" if more else ""
+    if len(more) > _LISTED:
+        others = f", and {len(more)} more settings differ"
+    raise InvalidInput(
+        name,
+        now,
+        f"the run in {path.parent} was made with {before!r}{others}",
+        "choose another --name or --output, or delete that folder to start over",
+    )
+
+
+_LISTED = 4
+"""Further settings that differ, which a message lists by name."""
 
 
 def _differences(stored: Row, run: Run) -> Iterator[tuple[str, Any, Any]]:
     """Settings of a run, but for the free ones, that are not as stored: name, before and now."""
-    old = _flatten("config", stored["config"]) | {"seed": stored["seed"]}
-    new = _flatten("config", run.config) | {"seed": run.seed}
+    old = {"seed": stored["seed"]} | _flatten("", stored["config"])
+    new = {"seed": run.seed} | _flatten("", run.config)
     for name in sorted(old.keys() | new.keys()):
         before, now = old.get(name), new.get(name)
-        setting = name.removeprefix("config.").partition(".")[0]
+        setting = re.split(r"[.\[]", name)[0]
         if setting not in run._free and canonical(before) != canonical(now):
             yield name, before, now
 
 
 def _flatten(prefix: str, value: Any) -> dict[str, Any]:
-    """Nested JSON objects as one level with dotted names."""
-    if not isinstance(value, dict):
+    """Nested JSON objects as one level with dotted names; those of a list by name or place."""
+    if isinstance(value, dict) and value:
+        nested = {f"{prefix}.{key}" if prefix else key: sub for key, sub in value.items()}
+    elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        nested = {f"{prefix}[{_title(one, at)}]": one for at, one in enumerate(value)}
+        if len(nested) < len(value):  # two of one name
+            nested = {f"{prefix}[{at}]": one for at, one in enumerate(value)}
+    else:
         return {prefix: value}
-    return {k: v for key, sub in value.items() for k, v in _flatten(f"{prefix}.{key}", sub).items()}
+    return {k: v for name, sub in nested.items() for k, v in _flatten(name, sub).items()}
+
+
+def _title(value: Any, place: int) -> str:
+    return str(value.get("name", place) if isinstance(value, dict) else place)

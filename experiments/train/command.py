@@ -9,6 +9,7 @@ Tables of the run: ``curves`` (one row per world, method, seed and point; see
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from cpi_theory.randomness import Key
 from experiments import curve_statistics as shared
 from experiments.console import give
 from experiments.documents.numbers import interval_text
+from experiments.documents.words import counted
 from experiments.execution.derived import Compute, derive
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
+from experiments.runs.provenance import environment
 from experiments.runs.store import Run
 from experiments.train import summary
 from experiments.train.config import TrainConfig
@@ -31,8 +34,10 @@ from experiments.train.engines import training_curve
 from experiments.train.report import taught_verdict, unlearned_verdicts
 from experiments.train.spec import (
     Checkpoints,
+    TrainSpec,
     check_demonstrations,
     check_localizer,
+    check_size,
     training_set,
 )
 from experiments.worlds.language import choose
@@ -43,8 +48,13 @@ _CHECKPOINT_EVERY = 10
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
     free = ("seeds", "seeds_by_world")
-    record = Run.open(output, config.name, config, config.seed, free=free)
     check_tasks(config)
+    if execution.cluster is None:
+        memory = environment()["hardware"].get("memory_gib")
+        for spec in config.specs():
+            check_size(spec, memory)
+    record = Run.open(output, config.name, config, config.seed, free=free)
+    console.print(_announcement(config.specs()), markup=False)
     with record.lock(), record.timed("train"):
         task = functools.partial(
             training_curve, checkpoints=_checkpoints(config, record, execution)
@@ -58,6 +68,20 @@ def run(config: TrainConfig, output: Path, execution: Execution, console: Consol
     console.print(taught_verdict(taught[0]))
     console.print(f"records: {record.directory}")
     return 0
+
+
+def _announcement(specs: Sequence[TrainSpec]) -> str:
+    """What all runs take together, those included that are stored already."""
+    learned = evaluated = 0
+    for spec in specs:
+        budget = spec.budget
+        learned += budget.updates * budget.prompts * spec.method.algorithm.rows_per_prompt
+        evaluated += (1 + math.ceil(budget.updates / budget.every)) * budget.held_out
+    limited = " (fewer where `budget.tokens` ends them)" if specs[0].budget.tokens else ""
+    return (
+        f"{counted(len(specs), 'training')} of {counted(specs[0].budget.updates, 'update')}: "
+        f"about {learned:,} rollouts to learn from{limited}, {evaluated:,} to evaluate"
+    )
 
 
 def _model(config: TrainConfig) -> Row:

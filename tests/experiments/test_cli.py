@@ -204,8 +204,8 @@ def test_another_configuration_in_the_same_place_exits_with_2(tmp_path: Path) ->
     assert command("squares", "--output", str(tmp_path), "--count", "2").returncode == 0
     done = command("squares", "--output", str(tmp_path), "--count", "3")
     assert done.returncode == 2
-    assert "config.count = 3: the run in" in done.stderr
-    assert "was made with 2; choose another --output" in done.stderr
+    assert "count = 3: the run in" in done.stderr
+    assert "was made with 2; choose another --name or --output" in done.stderr
 
 
 def test_a_corrupt_result_exits_with_2(tmp_path: Path) -> None:

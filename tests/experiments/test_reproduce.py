@@ -255,7 +255,7 @@ def test_another_profile_of_the_same_name_is_refused(
     other.write_text(SHORT.replace("seeds = 3", "seeds = 4"))
     assert main(["reproduce", "--profile", str(other), "--output", str(whole)]) == 2
     text = capsys.readouterr().err
-    assert "config.learn.seeds = 4: the run in" in " ".join(text.split())
+    assert "learn.seeds = 4: the run in" in " ".join(text.split())
 
 
 def test_the_largest_exit_code_is_kept(

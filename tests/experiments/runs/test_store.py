@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CannotWrite, CorruptFile, StaleTable
+from experiments.runs.claims import claim
 from experiments.runs.encoding import canonical, digest, plain
 from experiments.runs.files import atomic_write
 from experiments.runs.fingerprint import points_to
@@ -194,10 +195,10 @@ def test_another_environment_is_added_not_hidden(run: Run, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("config", "seed", "field", "value"),
     [
-        (Config(horizon=5), 3, "config.horizon", 5),
-        (Config(inner=Inner(level=0.2)), 3, "config.inner.level", 0.2),
-        (Config(names=("a",)), 3, "config.names", ["a"]),
-        (Inner(), 3, "config.horizon", None),
+        (Config(horizon=5), 3, "horizon", 5),
+        (Config(inner=Inner(level=0.2)), 3, "inner.level", 0.2),
+        (Config(names=("a",)), 3, "names", ["a"]),
+        (Inner(), 3, "horizon", None),
         (Config(), 4, "seed", 4),
     ],
 )
@@ -208,12 +209,38 @@ def test_another_configuration_is_refused(
     with pytest.raises(InvalidInput, match="was made with") as caught:
         Run.open(tmp_path, "one", config, seed=seed)
     assert (caught.value.field, caught.value.value) == (field, value)
-    assert "choose another --output" in caught.value.remedy
+    assert "choose another --name or --output" in caught.value.remedy
+
+
+def test_settings_in_a_list_of_tables_are_told_by_its_names(tmp_path: Path) -> None:
+    """Not the whole list, in which the setting that differs would be lost."""
+
+    def config(*worlds: dict[str, object]) -> dict[str, object]:
+        return {"type": "T", "more": list(worlds)}
+
+    def world(name: str, **settings: object) -> dict[str, object]:
+        return {"name": name, "writing": {"max_tokens": 64} | settings}
+
+    Run.open(tmp_path, "one", config(world("a"), world("b")), seed=3).write("t", [{"a": 1}])
+    other = config(world("a"), world("b", max_tokens=48, chat=True))
+    with pytest.raises(InvalidInput) as caught:
+        Run.open(tmp_path, "one", other, seed=3)
+    assert str(caught.value).startswith(
+        f"more[b].writing.chat = True: the run in {tmp_path / 'one'} was made with None, and "
+        "more[b].writing.max_tokens differs; choose another --name"
+    )
+    with pytest.raises(InvalidInput, match="and 6 more settings differ"):
+        Run.open(tmp_path, "one", config(world("a", chat=1), world("c", x=1, y=2)), seed=3)
+    for worlds in ((world("a"),), (world("a"), world("a", x=1)), (world("a"), world("b"), {})):
+        with pytest.raises(InvalidInput, match=r"^more\["):
+            Run.open(tmp_path, "one", config(*worlds), seed=3)
+    with pytest.raises(InvalidInput, match=r"^more"):
+        Run.open(tmp_path, "one", config(), seed=3)
 
 
 @pytest.mark.parametrize(
     ("free", "refused"),
-    [(("inner", "names"), "config.horizon"), (("horizon", "names"), "config.inner.level")],
+    [(("inner", "names"), "horizon"), (("horizon", "names"), "inner.level")],
 )
 @pytest.mark.usefixtures("run")
 def test_free_settings_may_be_others(tmp_path: Path, free: tuple[str, ...], refused: str) -> None:
@@ -498,6 +525,12 @@ def test_a_command_that_fails_before_it_stores_leaves_no_folder(tmp_path: Path) 
     run = Run.open(tmp_path, "one", Config(), seed=0)
     with pytest.raises(ZeroDivisionError), run.lock(), run.lock():
         1 / 0  # noqa: B018 - whatever goes wrong
+    assert not list(tmp_path.iterdir())
+    # A folder for checkpoints that was taken and never filled is nothing, either.
+    claim(run.directory / "models" / "one", {"a": 1})
+    assert not run.has_records()
+    with pytest.raises(ZeroDivisionError), run.lock():
+        1 / 0  # noqa: B018
     assert not list(tmp_path.iterdir())
     with run.lock():
         run.write("table", [{"a": 1}])

@@ -15,7 +15,7 @@ from experiments.cli import main
 from experiments.config import load_config
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import timed_rows
-from experiments.methods import FAMILY, LANGUAGE_METHODS
+from experiments.methods import FAMILY, LANGUAGE_METHODS, MethodVariant
 from experiments.runs.store import Run
 from experiments.train.command import run
 from experiments.train.config import TrainConfig
@@ -191,6 +191,32 @@ def test_one_seed_says_that_it_knows_no_interval(tmp_path):
     assert "one seed. How far another would lie from it is unknown" in page
     assert list((tmp_path / "report").rglob("*train-curves*"))
     assert not list((tmp_path / "report").rglob("*train-differences*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"budget": TrainBudget(prompts=10**8)}, "budget.prompts"),
+        ({"budget": TrainBudget(held_out=10**9)}, "budget.held_out"),
+        ({"methods": ("wide",)}, "rollouts per prompt of wide"),
+    ],
+)
+def test_more_rollouts_than_any_memory_holds_are_refused_at_once(tmp_path, changes, field):
+    wide = MethodVariant("wide", "GRPO", rollouts=10**9)
+    absurd = dataclasses.replace(config(), more_methods=(wide,), **changes)
+    with pytest.raises(InvalidInput, match="would be held at once") as caught:
+        run(absurd, tmp_path, Execution(workers=1), Console(quiet=True))
+    assert caught.value.field == field
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_it_takes_is_said_before_it_starts(tmp_path):
+    """Two methods and seeds, three updates of two prompts; 12 held-out problems at 0, 2 and 3."""
+    console = Console(record=True, width=200)
+    assert run(config(), tmp_path, Execution(workers=1), console) == 0
+    assert console.export_text().startswith(
+        "4 trainings of 3 updates: about 192 rollouts to learn from, 144 to evaluate\n"
+    )
 
 
 def test_samples_can_be_drawn_from_the_likeliest_tokens_alone():
