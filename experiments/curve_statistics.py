@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.bootstrap import (
+    LEAST_RUNS,
     bootstrap_interval,
     interquartile_mean,
     paired_difference,
@@ -103,8 +104,9 @@ def bands(
 ) -> list[Row]:
     """Interquartile mean of J over seeds with a bootstrap band, along each axis.
 
-    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. Of a single seed
-    nobody knows how far another one would lie: `lower` and `upper` are null. The axis ends at
+    Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. Fewer than
+    :data:`~cpi_theory.statistics.bootstrap.LEAST_RUNS` seeds do not say how far another one would
+    lie: `lower` and `upper` are null. The axis ends at
     `until`, where curves that stopped before keep their last value (nothing changes the policy
     any more), or by default where the first seed ends.
     """
@@ -124,9 +126,9 @@ def bands(
 
 def _band(values: Floats, resamples: int, key: Key) -> tuple[Sequence[float | None], ...]:
     """Estimate, lower and upper end at each point, from values of shape (seeds, points)."""
-    if len(values) < 2:
+    if len(values) < LEAST_RUNS:
         unknown = [None] * values.shape[1]
-        return values[0].tolist(), unknown, unknown
+        return interquartile_mean(values), unknown, unknown
     band = bootstrap_interval(values, interquartile_mean, _LEVEL, resamples, key)
     return band.estimate, band.lower, band.upper
 

@@ -25,6 +25,12 @@ Statistic = Callable[..., Any]
 _BATCH = 4_000_000
 
 
+LEAST_RUNS = 5
+"""Fewest runs that are resampled for an interval. Means of n resampled runs lie within these, and
+the lowest and the highest of n hold the median with probability 1 - 2^(1 - n): 50 % of two, which
+may even be equal, and 94 % of five."""
+
+
 def interquartile_mean(values: ArrayLike, axis: int = 0) -> Any:
     """Average the middle half: the lowest and highest floor(n / 4) values are left out.
 

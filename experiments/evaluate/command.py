@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.randomness import Key
+from cpi_theory.statistics.bootstrap import LEAST_RUNS
 from experiments.console import give
 from experiments.documents.document import shown
-from experiments.documents.numbers import interval_text, number, with_ends
+from experiments.documents.numbers import interval_text, number
 from experiments.documents.words import counted
 from experiments.evaluate import correction_summary, summary
 from experiments.evaluate.chains import chain_rows
@@ -125,8 +126,12 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
     ):
         console.print(f"- {sentence}", markup=False)
     for row in tables["aggregates"]:
-        value = with_ends(row["value"], row["lower"], row["upper"], ".3f")
         scope = f"{counted(row['benchmarks'], 'benchmark')} x {counted(row['seeds'], 'seed')}"
+        if row["lower"] is None:
+            value = number(row["value"], ".3f")
+            scope += f" (too few for an interval, which takes {LEAST_RUNS} seeds)"
+        else:
+            value = interval_text(row, "value", ".3f")
         line = f"{row['method']}, {row['measure']}: interquartile mean {value} over {scope}"
         console.print(line, markup=False)
     if "corrections" in tables:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.attempts import majority_accuracy, pass_at_k
-from cpi_theory.statistics.bootstrap import stratified_interquartile_mean
+from cpi_theory.statistics.bootstrap import LEAST_RUNS, stratified_interquartile_mean
 from cpi_theory.statistics.intervals import Interval
 from cpi_theory.statistics.paired import PairedComparison, compare_paired, holm, mean_score
 from experiments.runs.files import Row
@@ -232,8 +232,9 @@ def aggregates(scores: Scores, resamples: int, key: Key) -> list[Row]:
     """The interquartile mean of each method's scores over benchmarks and seeds.
 
     Rows: `method`, `measure`, `value` with `lower` and `upper` (seeds resampled within each
-    benchmark), `benchmarks` and `seeds`. Methods with fewer than two seeds, or seeds missing in
-    some benchmark, have none.
+    benchmark; null of fewer than :data:`~cpi_theory.statistics.bootstrap.LEAST_RUNS`),
+    `benchmarks` and `seeds`. Methods with fewer than two seeds, or seeds missing in some benchmark,
+    have none.
 
     Source: Agarwal et al. (2021), arXiv 2108.13264.
     """
@@ -244,6 +245,7 @@ def aggregates(scores: Scores, resamples: int, key: Key) -> list[Row]:
         cells = [[scores.get((b, method, s)) for b in benchmarks] for s in seeds]
         if len(seeds) < 2 or any(cell is None for row in cells for cell in row):
             continue
+        enough = len(seeds) >= LEAST_RUNS
         for measure in MEASURES:
             known = [[cell for cell in row if cell is not None] for row in cells]
             if not all(measure in s for row in known for cell in row for s in cell.values()):
@@ -259,8 +261,8 @@ def aggregates(scores: Scores, resamples: int, key: Key) -> list[Row]:
                     "method": method,
                     "measure": measure,
                     "value": found.estimate,
-                    "lower": found.lower,
-                    "upper": found.upper,
+                    "lower": found.lower if enough else None,
+                    "upper": found.upper if enough else None,
                     "benchmarks": len(benchmarks),
                     "seeds": len(seeds),
                 }

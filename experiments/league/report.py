@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+from cpi_theory.statistics.bootstrap import LEAST_RUNS
 from experiments.documents.document import (
     Answer,
     Block,
@@ -109,8 +110,11 @@ def verdicts(
 def over_all_sentence(rows: Sequence[Row]) -> str:
     """Who has the lowest mean rank over worlds, and whether anyone else may have it."""
     best = min(rows, key=lambda row: float(row["rank"]))
-    rivals = [row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]]
     text = f"Over {counted(best['worlds'], 'world')} {best['method']} has the best mean rank, "
+    if best["lower"] is None:
+        text += f"{best['rank']:.1f} of {len(rows)}"
+        return f"{text}; ranks have no interval over fewer than {LEAST_RUNS} seeds."
+    rivals = [row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]]
     text += interval_text(best, "rank", ".1f")
     text += f" of {len(rows)}, and is first in {best['first']:.0%} of resamples"
     if rivals:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cpi_theory.randomness import Key
-from cpi_theory.statistics.bootstrap import paired_difference, paired_p_value
+from cpi_theory.statistics.bootstrap import LEAST_RUNS, paired_difference, paired_p_value
 from cpi_theory.statistics.paired import holm
-from cpi_theory.statistics.ranks import bootstrap_ranks
+from cpi_theory.statistics.ranks import Ranks, bootstrap_ranks
 from experiments.curve_statistics import informative_share
 from experiments.runs.files import Row
 
@@ -79,9 +79,10 @@ def places(
 
     Rows: `world`, `method`, `mean` score with `lower` and `upper` over seeds (Student), `rank` with
     `rank_lower` and `rank_upper` and `first`, see
-    :func:`cpi_theory.statistics.ranks.bootstrap_ranks`; `behind` and `ahead`, how many methods are
-    shown to be above and below it, so that its rank lies between 1 + `behind` and the number of
-    methods less `ahead`; `base` and `final` J; what a curve took: `updates`, `generated`,
+    :func:`cpi_theory.statistics.ranks.bootstrap_ranks` (null of fewer than
+    :data:`~cpi_theory.statistics.bootstrap.LEAST_RUNS` seeds); `behind` and `ahead`, how many
+    methods are shown to be above and below it, so that its rank lies between 1 + `behind` and the
+    number of methods less `ahead`; `base` and `final` J; what a curve took: `updates`, `generated`,
     `rollouts`, `localizations`, means over seeds; `informative` share of groups with
     `informative_lower` and `informative_upper` (seeds as clusters); `rate` and `seeds`.
     """
@@ -93,14 +94,22 @@ def places(
         found = bootstrap_ranks([table], LEVEL, resamples, key.child("ranks", world))
         for i, (method, of) in enumerate(methods.items()):
             here = {"world": world, "method": method}
-            ranks = {
-                "rank": found.rank[i],
-                "rank_lower": found.lower[i],
-                "rank_upper": found.upper[i],
-                "first": found.first[i],
-            }
+            resampled = _resampled(found, i, len(of))
+            ranks = {"rank": found.rank[i], "first": resampled["first"]}
+            ranks |= {f"rank_{end}": resampled[end] for end in ("lower", "upper")}
             rows.append(here | _score(of) | ranks | _shown(compared, world, method) | _taken(of))
     return rows
+
+
+def _resampled(found: Ranks, method: int, seeds: int) -> Row:
+    """What resampled seeds say of a method's rank; null of too few."""
+    if seeds < LEAST_RUNS:
+        return dict.fromkeys(("lower", "upper", "first"))
+    return {
+        "lower": found.lower[method],
+        "upper": found.upper[method],
+        "first": found.first[method],
+    }
 
 
 def _score(rows: Sequence[Row]) -> Row:
@@ -138,8 +147,8 @@ def overall(
 ) -> list[Row]:
     """The mean rank over worlds of the methods that are ranked in all of them, best first.
 
-    Rows: `method`, `rank` with `lower` and `upper` (for other seeds in these worlds), `first`,
-    `worlds`, and in how many of these nobody is shown ahead of it, `level`.
+    Rows: `method`, `rank` with `lower`, `upper` and `first` (for other seeds in these worlds; null
+    of too few), `worlds`, and in how many of these nobody is shown ahead of it, `level`.
     """
     everywhere = [m for m in _names(league) if all(m in methods for methods in league.values())]
     if not everywhere:
@@ -152,9 +161,7 @@ def overall(
         {
             "method": method,
             "rank": found.rank[i],
-            "lower": found.lower[i],
-            "upper": found.upper[i],
-            "first": found.first[i],
+            **_resampled(found, i, min(len(table) for table in tables)),
             "worlds": len(league),
             "level": sum(r["behind"] == 0 for r in standing if r["method"] == method),
         }

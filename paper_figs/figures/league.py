@@ -48,9 +48,12 @@ def _world(ax: Axes, rows: Sequence[Row], methods: Sequence[str]) -> None:
         _line(ax, methods.index(row["method"]), ends, GOOD if first else INK, first)
 
 
-def _line(ax: Axes, y: int, ends: tuple[float, float, float], color: str, full: bool) -> None:
+def _line(
+    ax: Axes, y: int, ends: tuple[float, float | None, float | None], color: str, full: bool
+) -> None:
     middle, low, high = ends
-    ax.plot([low, high], [y, y], color=color, lw=1.2)
+    if low is not None and high is not None:  # else so few seeds do not say
+        ax.plot([low, high], [y, y], color=color, lw=1.2)
     ax.plot([middle], [y], "o", color=color, mfc=color if full else "white", ms=4)
 
 
