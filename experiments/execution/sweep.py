@@ -124,6 +124,8 @@ def sweep(
     with run.lock():
         missing = [i for i, shard in enumerate(shards) if not shard.path.exists()]
         if missing:
+            if console is not None and len(missing) == len(specs) and run.has(table):
+                console.print(f"{table}: what is stored is of other code or data; it is made again")
             jobs = [(i, specs[i]) for i in missing]
             work = _Work(task, code_digest(), patience.seconds if patience else None)
             results = _results(work, jobs, len(specs), execution or Execution())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.errors import CorruptFile, WorkerLost
@@ -500,11 +502,14 @@ def test_workers_that_are_left_alone_end_on_every_system(tmp_path: Path) -> None
 
 def test_data_behind_a_specification_decide(tasks: ModuleType, run: Run, tmp_path: Path) -> None:
     data = tmp_path / "data.txt"
-    for content, square in ((b"3", 9), (b"3", 9), (b"4", 16)):
+    for content, square, anew in ((b"3", 9, False), (b"3", 9, False), (b"4", 16, True)):
         data.write_bytes(content)
         specs = [tasks.FromFile(str(data)), tasks.FromFile(str(data), add=1)]
-        rows = sweep(tasks.square_of_file, specs, run, "squares", Execution(workers=1))
+        console = Console(record=True, file=io.StringIO())
+        rows = sweep(tasks.square_of_file, specs, run, "squares", Execution(workers=1), console)
         assert [row["square"] for row in rows] == [square, square + 1]
+        # That numbers which were looked at before are gone is said.
+        assert ("squares: what is stored is of other code or data" in console.export_text()) == anew
     assert len(list((run.directory / "shards" / "squares").iterdir())) == 4
 
 
