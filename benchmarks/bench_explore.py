@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from experiments.rollouts.files import write_visits
 from experiments.runs.encoding import canonical, plain
 from experiments.runs.store import Run
 from experiments.train.config import TrainConfig
+from tools.browsers import chromium
 
 ALLOWED = 100.0
 """Milliseconds of an interaction."""
@@ -166,11 +166,9 @@ def rows(quick: bool = False, as_folder: bool = False) -> Iterator[dict[str, Any
     """The table; `quick` makes up a tenth."""
     from playwright.sync_api import sync_playwright
 
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next(filter(None, map(shutil.which, names)), None)
     rollouts = 1_000 if quick else 10_000
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         for each in (16, 2):
             yield from rows_of(browser, rollouts, each, as_folder)
         browser.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,10 +21,6 @@ from experiments.cli import main
 from experiments.export.stored import read_written, sort_written, text_of
 from experiments.export.traces import write_traces
 from experiments.runs.store import Run
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 SETTINGS = """
 texts = true
@@ -266,17 +261,14 @@ def test_every_reset_is_a_branch_of_its_chain(run: Run, log: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-def test_the_viewer_shows_resets_as_branches(run: Run, log: Any) -> None:
+def test_the_viewer_shows_resets_as_branches(run: Run, log: Any, browser: Any) -> None:
     """In ``inspect view`` itself: scores, a span per attempt, and what each reset led to."""
-    sync_api = pytest.importorskip("playwright.sync_api")
     problem, name, rounds = next(
         (problem, f"checker, oracle {number}", rows)
         for (problem, number), rows in chains_of(run).items()
         if len(rows) > 2
     )
-    with viewer(Path(log.location).parent) as address, sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with viewer(Path(log.location).parent) as address:
         page = browser.new_page(viewport={"width": 1400, "height": 1400})
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -288,7 +280,7 @@ def test_the_viewer_shows_resets_as_branches(run: Run, log: Any) -> None:
         last = rounds[-1]
         page.get_by_text(f"round {last['round']}, keeps {last['step']}", exact=True).last.click()
         page.get_by_text(last["thoughts"][-1]["text"].strip()).first.wait_for()
-        browser.close()
+        page.close()
     assert not errors
 
 

@@ -1,11 +1,10 @@
 """The page in a browser: interactions, keys, addresses, hostile texts, accessibility.
 
-They run in the Chromium of the system, and are skipped where there is none.
+They run in headless Chromium, and are skipped where there is none.
 """
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,20 +23,6 @@ from tests.experiments.explore.pages import (
     visit,
     with_reset,
 )
-
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-sync_api = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

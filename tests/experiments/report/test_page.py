@@ -7,9 +7,9 @@ import io
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -226,75 +226,50 @@ def test_the_data_of_the_page_are_the_stored_tables(results: Path, text: str) ->
     assert [float(row["value"]) for row in rows] == [row["value"] for row in stored]
 
 
-def chromium() -> str:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    if found is None:
-        pytest.skip("there is no Chromium here")
-    return found
-
-
-PROBE = """<script>
-document.title = JSON.stringify({
+LOOKED_AT = """() => ({
   wide: document.documentElement.scrollWidth, width: document.documentElement.clientWidth,
   theme: document.getElementById("theme").hidden,
   paper: getComputedStyle(document.body).backgroundColor,
   here: document.querySelectorAll("aside a.here").length,
   cards: document.querySelectorAll(".card").length,
   ran: typeof window.ran,
-});
-</script>"""
+})"""
 
 
-def probed(page: Path, tmp_path: Path, *options: str) -> dict[str, object]:
-    """What a browser makes of the page, without a network."""
-    copy = tmp_path / "probe.html"
-    copy.write_text(page.read_text().replace("alert(", "window.ran=(").replace(
-        "</body>", f"{PROBE}</body>"
-    ))  # fmt: skip
-    done = subprocess.run(
-        [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--incognito",
-         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000",
-         "--host-resolver-rules=MAP * ~NOTFOUND", *options, copy.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )  # fmt: skip
-    title = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert title, done.stderr
-    found: dict[str, object] = json.loads(title[1])
-    return found
-
-
-def test_a_browser_shows_it_wide_and_narrow(results: Path, tmp_path: Path) -> None:
-    for size in ("1280,860", "500,900"):
-        page = results / "report" / "report.html"
-        found = probed(page, tmp_path, f"--window-size={size}")
-        assert found["cards"] == len(Question)
-        assert found["theme"] is False  # its button is shown once the script has run to there
-        assert found["here"] == 1
-        assert found["wide"] == found["width"]
-        assert found["ran"] == "undefined"
-        assert found["paper"] == "rgb(255, 255, 255)"
+@pytest.mark.parametrize(("width", "height"), [(1280, 860), (500, 900)])
+def test_a_browser_shows_it_wide_and_narrow(
+    results: Path, tmp_path: Path, browser: Any, width: int, height: int
+) -> None:
+    copy = tmp_path / "page.html"
+    text = (results / "report" / "report.html").read_text()
+    copy.write_text(text.replace("alert(", "window.ran=("))
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(copy.as_uri())
+    found = page.evaluate(LOOKED_AT)
+    page.close()
+    assert found["cards"] == len(Question)
+    assert found["theme"] is False  # its button is shown once the script has run to there
+    assert found["here"] == 1
+    assert found["wide"] == found["width"]
+    assert found["ran"] == "undefined"
+    assert found["paper"] == "rgb(255, 255, 255)"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_is_found_by_axe(results: Path, scheme: str, width: int) -> None:
+def test_nothing_is_found_by_axe(results: Path, browser: Any, scheme: str, width: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    sync_api = pytest.importorskip("playwright.sync_api")
     complaints: list[str] = []
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page(
-            color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
-        )
-        page.on("console", lambda said: complaints.append(said.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto((results / "report" / "report.html").as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        found = axe.Axe().run(page)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        browser.close()
+    page = browser.new_page(
+        color_scheme=scheme, viewport={"width": width, "height": 844}, reduced_motion="reduce"
+    )
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((results / "report" / "report.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    found = axe.Axe().run(page)
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    page.close()
     assert found.violations_count == 0, found.generate_report()
     assert wide <= width
     assert complaints == []
