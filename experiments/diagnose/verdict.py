@@ -204,7 +204,8 @@ def _localiser(found: Diagnosis) -> str:
     q, r = found.localizer.precision, found.random.precision
     if math.isnan(q.estimate):
         why = why_unknown("localiser", "precision", found)
-        return f"How often the localiser names an improvable state is unknown, as {why}."
+        said = f"How often the localiser names an improvable state is unknown, as {why}."
+        return f"{said}{_depth(found)}"
     said = f"The localiser names an improvable state in {percent(q)} of its answers"
     if math.isnan(r.estimate):
         return f"{said}; of random steps that is unknown."

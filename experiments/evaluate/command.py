@@ -115,7 +115,10 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         tokens = number(sum(r["tokens"] for r in own) / len(own), ".0f")
         labels = (benchmark, method, str(len(own)), tokens)
         for row in select(tables["methods"], benchmark=benchmark, method=method):
-            table.add_row(*labels, row["measure"], interval_text(row, "estimate", ".3f"))
+            if row["measure"] == "pass@1":  # the mean of the samples again
+                continue
+            measure = "sampled (pass@1)" if row["measure"] == "sampled" else row["measure"]
+            table.add_row(*labels, measure, interval_text(row, "estimate", ".3f"))
             labels = ("", "", "", "")
     console.print(table)
     console.print("(intervals: for other problems and, where there are several, other seeds)")

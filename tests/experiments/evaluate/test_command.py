@@ -93,7 +93,8 @@ def test_a_trained_run_is_evaluated_and_compared(
     (srpo,) = select(
         record.read("methods"), benchmark="short", method="SRPO", measure="sampled", seeds=2
     )
-    assert "sampled {estimate:.3f} [{lower:.3f}, {upper:.3f}]".format(**srpo) in text
+    assert "sampled (pass@1) {estimate:.3f} [{lower:.3f}, {upper:.3f}]".format(**srpo) in text
+    assert " pass@1 " not in text  # the mean of the samples again
     assert len(record.read("attempts")) == 2 * 5 * 6 * 3
     # Again: nothing is attempted anew.
     before = (tmp_path / "evaluate" / "attempts.jsonl").read_bytes()
