@@ -21,7 +21,7 @@ PAGES = (
     "tutorials/write_and_race.html",
     "methods/srpo.html",
     "commands/train.html",
-    "reference/index.html",
+    "reference/experiments.evaluate.html",
 )
 
 

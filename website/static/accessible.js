@@ -2,13 +2,11 @@
 (() => {
   const mend = () => {
     document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
-    // Where a section has a page of its own, the element that its list is named by is empty.
-    for (const list of document.querySelectorAll("nav[aria-labelledby]")) {
-      const title = list.querySelector(":scope > .md-nav__title");
-      if (title) {
-        list.removeAttribute("aria-labelledby");
-        list.setAttribute("aria-label", title.textContent.trim());
-      }
+    // A list within a list is part of one landmark: many have the same name, and some have none.
+    for (const list of document.querySelectorAll("nav nav")) {
+      list.removeAttribute("aria-labelledby");
+      list.removeAttribute("aria-label");
+      list.setAttribute("role", "none");
     }
     // A button to copy is no place to navigate to, of which a page would have dozens.
     for (const bar of document.querySelectorAll(".md-code__nav")) bar.setAttribute("role", "none");
