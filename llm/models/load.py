@@ -41,7 +41,7 @@ def load_model(
 
     Source: Wolf et al. (2020), arXiv 1910.03771 (the format and the library).
     """
-    device = find_device(settings.device)
+    device = find_device(settings.device, "model.device")
     if settings.path == SMOLLM2_NAME and not recover(SMOLLM2_FOLDER):
         remedy = "run make real-model, or cpi-resets model smollm2"
         raise InvalidInput("model.path", settings.path, "has not been written yet", remedy)
@@ -211,8 +211,12 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
             raise InvalidInput("lora.targets", lora.targets, str(error), remedy) from error
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, field: str = "device") -> torch.device:
     """Return the device of that name.
+
+    Args:
+        name: cpu, cuda, cuda:1, ..., or auto: a GPU if there is one.
+        field: the setting that holds it, for messages.
 
     Raises:
         InvalidInput: if it is no device, or a GPU that is not there.
@@ -222,12 +226,12 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InvalidInput("device", name, "not a device", "choose cpu, cuda or auto") from error
+        raise InvalidInput(field, name, "not a device", "choose cpu, cuda or auto") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise InvalidInput(
-            "device", name, f"{found} GPUs are visible to torch", "choose cpu, or auto"
-        )
+        visible = f"{found} GPU{'s' * (found != 1)}"
+        problem = f"{visible} {'is' if found == 1 else 'are'} visible to torch"
+        raise InvalidInput(field, name, problem, "choose cpu, or auto")
     return device
 
 
