@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,12 +67,25 @@ def _check_folder(path: str) -> None:
     # Names on a hub have one slash at most: "owner/name".
     local = path[:1] in ("/", ".", "~") or path.count("/") > 1
     remedy = "give a folder that a model was saved in, or the name of a model on the hub"
+    if folder.is_file():
+        problem = "is a file, where the folder of a model in Hugging Face format is needed"
+        raise InvalidInput("model.path", path, problem, _instead_of(folder, remedy))
     if local:
         recover(folder)
     if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", CONFIG)):
         raise InvalidInput("model.path", path, "holds no config.json", remedy)
     if local and not folder.is_dir():
         raise InvalidInput("model.path", path, "no such folder", remedy)
+
+
+def _instead_of(file: Path, remedy: str) -> str:
+    """What to do with a file that is no model: one of another format may be made into a folder."""
+    if file.suffix.lower() != ".gguf":
+        return remedy
+    return (
+        f"{remedy}; of the file of SmolLM2-135M-Instruct, `cpi-resets model smollm2 --gguf FILE` "
+        "writes that folder"
+    )
 
 
 def _load(settings: ModelSettings) -> tuple[Any, Any]:
@@ -114,8 +128,7 @@ def _load_whole(settings: ModelSettings) -> tuple[Any, Any]:
             ignore_mismatched_sizes=True,  # found out below, with a name
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise _unusable(settings, f"cannot be loaded ({reason.strip()})") from error
+        raise _unusable(settings, f"cannot be loaded ({_reason(error)})") from error
     model, found = loaded
     if (folder := Path(settings.path).expanduser()).is_dir():
         # Adapters name the model that they stand on by this, from wherever they are opened.
@@ -128,6 +141,20 @@ def _load_whole(settings: ModelSettings) -> tuple[Any, Any]:
         problem = f"holds {name} of shape {tuple(stored)}, its config.json says {tuple(wanted)}"
         raise _unusable(settings, problem)
     return tokenizer, model
+
+
+def _reason(error: Exception) -> str:
+    """What a library says first, on one line: advice on its own options is left out."""
+    said = []
+    for line in filter(None, map(str.strip, str(error).splitlines())):
+        said.append(line)
+        if not _GOES_ON.search(line):
+            break
+    return " ".join(said) or repr(error)
+
+
+_GOES_ON = re.compile(r"(:|,|\bor|\band)$")
+"""How a line ends that the next one goes on with, as a list does."""
 
 
 def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:

@@ -176,6 +176,30 @@ def test_a_folder_that_cannot_be_used(folder, kind):
     assert str(folder) in str(caught.value)
 
 
+def test_what_a_library_says_is_whole(folder):
+    """What it lists stands on further lines than the one that announces the list."""
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(
+        InvalidInput, match=r"cannot be loaded \(.*one of: \(1\) .* \(3\) .*\.\); give"
+    ):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.gguf", "is a file, where the folder .* `cpi-resets model smollm2 --gguf FILE`"),
+        ("README.md", r"is a file, where the folder .*; give a folder that .* on the hub$"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder(name, message, tmp_path, monkeypatch):
+    (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for path in (name, tmp_path / name):
+        with pytest.raises(InvalidInput, match=message):
+            load(path)
+
+
 def test_weights_that_are_missing_are_not_made_up(folder):
     file = folder / "model.safetensors"
     stored = load_file(file)
