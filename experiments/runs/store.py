@@ -354,7 +354,9 @@ class Run:
         unlinked, upon which filelock opens it anew.
         """
         with contextlib.suppress(OSError):  # the command's own error is the one to tell
-            if {path.name for path in self._files()} <= {_LOCK, STAMP}:
+            # A description and a manifest remain of a table that was stored and taken back. What
+            # git is to ignore may be the user's own word.
+            if {path.name for path in self._files()} <= _ABOUT - {_IGNORE}:
                 shutil.rmtree(self.directory)
 
     def _remove_leftovers(self) -> None:
