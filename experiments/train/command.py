@@ -40,6 +40,7 @@ from experiments.train.spec import (
     check_size,
     training_set,
 )
+from experiments.worlds.counts import check_enough
 from experiments.worlds.language import choose
 
 _CHECKPOINT_EVERY = 10
@@ -124,6 +125,8 @@ def check_tasks(config: TrainConfig) -> None:
         check_demonstrations(spec, tasks[spec.world])
         if spec.budget.order == "epochs":
             training_set(spec.budget, tasks[spec.world])
+        check_enough("budget.prompts", tasks[spec.world], "train", spec.budget.prompts)
+        check_enough("budget.held_out", tasks[spec.world], "test", spec.budget.held_out)
 
 
 def summaries(rows: Sequence[Row], config: TrainConfig, key: Key) -> dict[str, Compute]:
