@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 from cpi_theory.checks import InvalidInput
@@ -12,19 +14,48 @@ _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class CorruptFile(InvalidInput):
-    """A stored file does not hold what was written to it."""
+    """A stored file does not hold what was written to it.
 
-    def __init__(self, path: Path, problem: str, line: int | None = None) -> None:
+    Attributes:
+        path: the file.
+        line: of it; None: all of it.
+        read_only: whether the run is another command's, which this one only reads.
+    """
+
+    def __init__(
+        self, path: Path, problem: str, line: int | None = None, read_only: bool = False
+    ) -> None:
         super().__init__(
             "file" if line is None else f"line {line} of file",
             path,
             problem,
-            "delete it and run the command again; whatever else is finished is kept",
+            _MAKE_AGAIN
+            if read_only
+            else "delete it and run the command again; whatever else is finished is kept",
         )
-        self.path, self.line = path, line
+        self.path, self.line, self.read_only = path, line, read_only
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.path, self.problem, self.line))
+        return (type(self), (self.path, self.problem, self.line, self.read_only))
+
+    def for_reader(self) -> CorruptFile:
+        """The same of a file that the command has not made and would not make anew."""
+        return CorruptFile(self.path, self.problem, self.line, read_only=True)
+
+
+_MAKE_AGAIN = (
+    "leave that run out, put the file back from a copy, or delete it and run the command that made "
+    "the run again"
+)
+
+
+@contextlib.contextmanager
+def only_read() -> Iterator[None]:
+    """Say of damaged files in this block what to do about those of another command."""
+    try:
+        yield
+    except CorruptFile as error:
+        raise error.for_reader() from error
 
 
 class StaleTable(InvalidInput):

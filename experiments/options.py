@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
 import itertools
 import sys
+import types
 import typing
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 import tyro
 from rich.text import Text
@@ -148,57 +150,101 @@ def _about(cls: type[Any]) -> str:
 
 
 def _choices() -> tyro.constructors.ConstructorRegistry:
-    """How options are read: what is no number or no choice is refused in words of this program."""
+    """How options are read: what is no number or no choice is refused in words of this program.
+
+    So it is where a value may be left out (``int | None``) and where there are several, whose
+    mistakes the parser would answer with the names of its own types, or with no word at fault.
+    """
     registry = tyro.constructors.ConstructorRegistry()
-
-    @registry.primitive_rule
-    def numbers(
-        info: tyro.constructors.PrimitiveTypeInfo,
-    ) -> tyro.constructors.PrimitiveConstructorSpec[float] | None:
-        kind = info.type
-        if kind not in (int, float):
-            return None
-
-        def read(words: list[str]) -> float:
-            (text,) = words
-            try:
-                return float(text) if kind is float else int(text)
-            except ValueError:
-                expected, such = _NUMBERS[kind]
-                raise ValueError(f"{text!r}: not {expected}; give one, such as {such}") from None
-
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs=1,
-            metavar=kind.__name__.upper(),
-            instance_from_str=read,
-            is_instance=lambda value: isinstance(value, kind),
-            str_from_instance=lambda value: [str(value)],
-        )
 
     @registry.primitive_rule
     def rule(
         info: tyro.constructors.PrimitiveTypeInfo,
-    ) -> tyro.constructors.PrimitiveConstructorSpec[str] | None:
-        choices = typing.get_args(info.type)
-        texts = all(isinstance(choice, str) for choice in choices)
-        if typing.get_origin(info.type) is not typing.Literal or not texts:
-            return None
-
-        def read(words: list[str]) -> str:
-            (text,) = words
-            if text not in choices:
-                raise ValueError(f"{text!r}: not a choice; {choose_among(text, choices)}")
-            return text
-
-        return tyro.constructors.PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="{" + ",".join(choices) + "}",
-            instance_from_str=read,
-            is_instance=lambda value: value in choices,
-            str_from_instance=lambda value: [value],
-        )
+    ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+        word = _word(info.type)
+        if word is not None:
+            return _read_by(word, 1, word.shown, lambda texts: word.read(texts[0]))
+        origin, inner = typing.get_origin(info.type), typing.get_args(info.type)
+        if origin is tuple and inner[1:] == (Ellipsis,) and (each := _word(inner[0])) is not None:
+            shown = f"[{each.shown} [{each.shown} ...]]"
+            return _read_by(each, "*", shown, lambda texts: tuple(map(each.read, texts)))
+        if origin in (Union, types.UnionType) and len(inner) == 2 and type(None) in inner:
+            given = _word(inner[inner[0] is type(None)])
+            if given is not None:
+                shown = f"{{None}}|{given.shown}"
+                return _read_by(
+                    given, 1, shown, lambda t: None if t == ["None"] else given.read(t[0])
+                )
+        return None
 
     return registry
+
+
+@dataclasses.dataclass(frozen=True)
+class _Word:
+    """How one word of the command line is read as a number or a choice.
+
+    Attributes:
+        shown: what stands for it in help texts.
+        read: the value of a word, or a ValueError in plain words.
+        fits: whether something is such a value.
+    """
+
+    shown: str
+    read: Callable[[str], Any]
+    fits: Callable[[Any], bool]
+
+
+def _word(kind: Any) -> _Word | None:
+    """How words of a type are read; None: as the parser itself does."""
+    choices = typing.get_args(kind)
+    if kind in (int, float):
+        return _Word(
+            kind.__name__.upper(),
+            functools.partial(_number, kind),
+            lambda value: isinstance(value, kind),
+        )
+    if typing.get_origin(kind) is Literal and all(isinstance(one, str) for one in choices):
+        return _Word(
+            "{" + ",".join(choices) + "}",
+            functools.partial(_choice, choices),
+            lambda value: value in choices,
+        )
+    return None
+
+
+def _number(kind: type[float], text: str) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        expected, such = _NUMBERS[kind]
+        raise ValueError(f"{text!r}: not {expected}; give one, such as {such}") from None
+
+
+def _choice(choices: Sequence[str], text: str) -> str:
+    if text not in choices:
+        raise ValueError(f"{text!r}: not a choice; {choose_among(text, choices)}")
+    return text
+
+
+def _read_by(
+    word: _Word, nargs: int | Literal["*"], shown: str, read: Callable[[list[str]], Any]
+) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
+    """How the parser reads one such word, several of them, or one that may be left out."""
+    several = nargs == "*"
+
+    def fits(value: Any) -> bool:
+        if several:
+            return isinstance(value, tuple) and all(map(word.fits, value))
+        return word.fits(value) or (value is None and shown.startswith("{None}"))
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=nargs,
+        metavar=shown,
+        instance_from_str=read,
+        is_instance=fits,
+        str_from_instance=lambda value: [str(one) for one in (value if several else [value])],
+    )
 
 
 def _config_file(arguments: Sequence[str]) -> Path | None:

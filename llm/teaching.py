@@ -158,7 +158,7 @@ def read_examples(source: str, vocabulary: Vocabulary, chat: Chat) -> list[Examp
 
 
 def _examples(source: str, vocabulary: Vocabulary, chat: Chat) -> Iterator[Example]:
-    for record in read_records(source):
+    for record in read_records(source, "data"):
         prompt, reply = _conversation(record)
         if isinstance(prompt, str):
             ids = chat.ids(vocabulary, prompt)

@@ -14,6 +14,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.seam import Draw, Localization, Reason, Refusal
 from experiments.anatomy.spec import AnatomySpec
 from experiments.runs.files import Row
+from experiments.worlds.counts import asked_by
 from experiments.worlds.open_world import open_world
 from llm.localizers.oracle import OracleLocalizer
 from llm.simulator import LanguageModelSimulator
@@ -48,7 +49,8 @@ class PreparedLanguageWorld:
             InvalidInput: whatever model, task or problems refuse.
         """
         opened = open_world(spec.world, spec.model, spec.temperature)
-        problems = opened.problems("test", spec.prompts, spec.key.child("problems"))
+        with asked_by("prompts"):
+            problems = opened.problems("test", spec.prompts, spec.key.child("problems"))
         return cls(opened.simulator, opened.simulator.start_states(problems), opened.oracle)
 
     def first_errors(self, rollouts: Sequence[TextRollout], key: Key) -> list[int | None]:

@@ -35,18 +35,45 @@ from experiments.compare.plan import lines
 from experiments.compare.report import lowest_levels
 from experiments.compare.settings import Line, Setting
 from experiments.compare.summary import bounds_against_facts, imperfect_oracles
+from experiments.compare.worlds import transition_numbers
 from experiments.console import give
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
+from experiments.execution.memory import check_held, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import Task, sweep
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 
+_BYTES = 8
+"""Of a probability."""
+
+
+def check_sizes(config: CompareConfig, memory: float | None) -> None:
+    """Refuse worlds whose transitions this machine cannot hold.
+
+    Args:
+        config: with what `quick` stands for spelled out.
+        memory: of the machine, GiB; None: unknown.
+
+    Raises:
+        InvalidInput: naming the number of actions or the horizon that is too large.
+    """
+    least = {"actions": min(config.horizons), "horizons": min(config.actions)}
+    for name, other in least.items():
+        for i, value in enumerate(getattr(config, name)):
+            held = _BYTES * transition_numbers(value, other)
+            check_held(f"{name}[{i}]", value, held, "transitions of such a world", memory)
+    largest = max(config.actions), max(config.horizons)
+    held = _BYTES * transition_numbers(*largest)
+    what = f"transitions of a world of {largest[0]} actions and horizon {largest[1]}"
+    check_held("actions", config.actions, held, what, memory)
+
 
 def run(config: CompareConfig, output: Path, execution: Execution, console: Console) -> int:
     """Measure everything, store the tables and print the exponents; 0 when done."""
     full = config.effective()
+    check_sizes(full, machine_memory())
     result = Run.open(output, config.name, config, config.seed)
     with result.lock():
         tables = {

@@ -58,7 +58,7 @@ def one_decision(setting: Setting) -> PolicyUpdate:
     """
     horizon, actions, tau = setting.horizon, setting.actions, setting.tau
     per_step = setting.coverage * horizon / (horizon - 1)
-    transitions = np.zeros((horizon, 4, actions, 4))
+    transitions = np.zeros((horizon, _STATES, actions, _STATES))
     transitions[:, 2, :, 2] = transitions[:, 3, :, 3] = 1
     right = np.full(actions, 0.5 - tau / (actions - 1))
     right[0] = 0.5 + tau
@@ -78,6 +78,14 @@ def one_decision(setting: Setting) -> PolicyUpdate:
         name=f"{setting.learner} p={setting.coverage:g} tau={tau:g} H={horizon} A={actions}",
     )
     return PolicyUpdate(mdp, np.full((4, actions), 1 / actions), np.eye(actions)[np.zeros(4, int)])
+
+
+def transition_numbers(actions: int, horizon: int) -> int:
+    """Probabilities that the transitions of :func:`one_decision` hold, step by step."""
+    return horizon * _STATES * actions * _STATES
+
+
+_STATES = 4
 
 
 def _hazard(per_step: float, step: int) -> float:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from cpi_theory.checks import check_in_range
+from cpi_theory.checks import InvalidInput, check_in_range
 from experiments.execution.threads import Kind
 
 
@@ -35,6 +35,15 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_in_range("similarity", self.similarity, 0.5, 1)
+        if self.action == "list" and self.name:
+            remedy = f"leave it out, or see cpi-resets data show {self.name}"
+            raise InvalidInput("name", self.name, "list shows every benchmark", remedy)
+        for option, field in (("from", "path"), ("to", "to"), ("revision", "revision")):
+            value = getattr(self, field)
+            if self.action != "prepare" and value is not None:
+                problem = f"{self.action} prepares nothing"
+                remedy = f"leave --{option} out, or use cpi-resets data prepare NAME"
+                raise InvalidInput(option, value, problem, remedy)
 
     @property
     def computes(self) -> Kind:

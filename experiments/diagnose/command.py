@@ -45,6 +45,7 @@ from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.documents.words import counted
 from experiments.execution.derived import Compute
+from experiments.execution.memory import check_held, machine_memory
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -56,6 +57,10 @@ from experiments.worlds.prepared import PreparedWorld
 Tables = Mapping[str, Sequence[Row]]
 
 
+_ROLLOUT_BYTES = 200
+"""What a rollout takes at the very least: an object with its fields and no step."""
+
+
 def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
     """Diagnose, validate or compare orders, and print what came out; 0 when done.
 
@@ -65,6 +70,9 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
         return validate(config, output, execution, console)
     if config.order:
         return compare_orders(config, output, execution, console)
+    rollouts = config.prompts * config.sampling.settings().rollouts
+    held = f"{rollouts:,} rollouts of {config.prompts:,} prompts"
+    check_held("prompts", config.prompts, _ROLLOUT_BYTES * rollouts, held, machine_memory())
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("diagnose"):
         tables = diagnosed(config, record, console)

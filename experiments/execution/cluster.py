@@ -132,10 +132,17 @@ def _connect(address: str, timeout: float) -> Any:
     try:
         _reach(address, timeout)
         return distributed.Client(address, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
+    except OSError as error:
         raise InvalidInput(
             "cluster",
             address,
-            f"no Dask scheduler answers there ({type(error).__name__})",
+            f"no Dask scheduler answers there ({error.strerror or error})",
             "start one with `dask scheduler` and workers with `dask worker ADDRESS`",
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise InvalidInput(
+            "cluster",
+            address,
+            "not the address of a Dask scheduler",
+            "give the one that `dask scheduler` prints, such as tcp://10.0.0.1:8786",
         ) from error

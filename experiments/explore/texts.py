@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cpi_theory.checks import InvalidInput
-from experiments.errors import CorruptFile
+from experiments.errors import CorruptFile, only_read
 from experiments.explore import absent
 from experiments.explore.series import Series, Source
 from experiments.export.stored import Chain, Problem, Written, read_written
@@ -55,12 +55,15 @@ def _which(run: Run, kept: Sequence[Path], stamps: Sequence[Path]) -> tuple[str,
 
 
 def _training(stamp: Path, damaged: Callable[[InvalidInput], None]) -> Series:
-    made = read_object(stamp)
+    with only_read():
+        made = read_object(stamp)
     try:
         spec = made["spec"]
         labels = spec["world"]["name"], spec["method"]["name"], spec["seed"]
     except (KeyError, TypeError) as error:
-        raise CorruptFile(stamp, f"does not say what was trained ({error})") from error
+        raise CorruptFile(
+            stamp, f"does not say what was trained ({error})", read_only=True
+        ) from error
     return Series(*labels, read_visits(stamp.parent, damaged))
 
 

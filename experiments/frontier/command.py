@@ -21,6 +21,7 @@ from cpi_theory.statistics.bootstrap import paired_difference
 from experiments.console import give
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
+from experiments.execution.memory import check_runs, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.frontier.cells import frontier_cell
@@ -33,6 +34,8 @@ from experiments.runs.store import Run
 
 def run(config: FrontierConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
+    runs = len(config.worlds) * len(config.methods)
+    check_runs(config.seeds, runs, machine_memory())
     taken = taken_from(config, output)  # before there is a folder: that run may be another one
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("frontier"):

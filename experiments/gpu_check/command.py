@@ -19,6 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cpi_theory.checks import InvalidInput
 from experiments.console import give
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
@@ -43,7 +44,7 @@ def run(config: GpuCheckConfig, _output: Path, _execution: Execution, console: C
     Raises:
         InvalidInput: if the device is not there.
     """
-    device = describe(config.device)
+    device = _device(config)
     console.print(f"device: {device['name']}")
     found: Row = {
         "date": datetime.now(UTC).date().isoformat(),
@@ -68,6 +69,16 @@ def run(config: GpuCheckConfig, _output: Path, _execution: Execution, console: C
     give(console, {"measured": found})
     console.print(f"written: {_write(config, found)}")
     return 0
+
+
+def _device(config: GpuCheckConfig) -> Row:
+    """What the device is."""
+    try:
+        return describe(config.device)
+    except InvalidInput as error:
+        # A CPU, which is named as the way out elsewhere, is refused here without --smoke.
+        remedy = "run it where torch sees that GPU, or choose --device cpu with --smoke"
+        raise InvalidInput(error.field, error.value, error.problem, remedy) from error
 
 
 def _train(config: GpuCheckConfig, console: Console) -> Row:

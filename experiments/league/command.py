@@ -22,6 +22,7 @@ from cpi_theory.randomness import Key
 from experiments.console import give
 from experiments.documents.numbers import interval_text, with_ends
 from experiments.execution.derived import Compute, derive
+from experiments.execution.memory import check_runs, machine_memory
 from experiments.execution.patience import Patience
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -61,6 +62,8 @@ def run(config: LeagueConfig, output: Path, execution: Execution, console: Conso
     Returns: 0 when all are done, 3 if some curve took longer than it may: the same command tries
         these again and keeps all others.
     """
+    runs = len(config.worlds) * len(config.methods)
+    check_runs(config.seeds, runs, machine_memory())
     _check_worlds(config)
     record = Run.open(output, config.name, config, config.seed, free=("seeds",))
     patience = None if config.limit is None else Patience(config.limit)

@@ -20,6 +20,7 @@ from experiments import curve_statistics as summary
 from experiments.console import give
 from experiments.curve_statistics import Curves
 from experiments.execution.derived import Compute, derive
+from experiments.execution.memory import check_runs, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.learn.config import _EXACT, LearnConfig
@@ -27,11 +28,13 @@ from experiments.learn.curves import learning_curve
 from experiments.methods import FAMILY, TABULAR_METHODS, ConservativeMethod, GroupMethod
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.worlds.tabular import build_world
+from experiments.worlds.tabular import build_world, choose
 
 
 def run(config: LearnConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all curves, summarise them and print who is ahead of whom; 0 when done."""
+    cells = sum(len(config.methods_in(w)) for w in choose("worlds", config.worlds, config.more))
+    check_runs(config.seeds, cells, machine_memory())
     for world in config.more:  # what is wrong with one is refused before anything is stored
         build_world(world, Key.of(config.seed))
     record = Run.open(output, config.name, config, config.seed, free=("seeds",))

@@ -12,6 +12,7 @@ from cpi_theory.randomness import Key, Keys
 from cpi_theory.seam import FailedLocalization, Localization, Reason
 from experiments.localize.spec import LocalizeSpec, MarkedTraces, chosen_traces
 from experiments.runs.files import Row
+from experiments.worlds.counts import asked_by
 from experiments.worlds.language import DatasetWorld, LanguageWorld
 from experiments.worlds.named_localizers import NamedLocalizer
 from experiments.worlds.open_world import open_world
@@ -141,7 +142,8 @@ def own_traces(spec: LocalizeSpec, world: LanguageWorld) -> tuple[OpenModel, lis
     key = own_key(spec, world)
     opened = open_world(world, spec.model, spec.temperature, engine=spec.sampler)
     ours = opened.simulator
-    problems = opened.problems("test", spec.problems, key.child("problems"))
+    with asked_by("problems"):
+        problems = opened.problems("test", spec.problems, key.child("problems"))
     problems = problems[spec.first : spec.first + spec.count]
     starts = [state for state in ours.start_states(problems) for _ in range(spec.rollouts)]
     keys = np.concatenate([key.child("base", p.id).integers(spec.rollouts) for p in problems])

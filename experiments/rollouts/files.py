@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cpi_theory.checks import InvalidInput
-from experiments.errors import CorruptFile
+from experiments.errors import CorruptFile, only_read
 from experiments.runs.files import Row, atomic_write, parse_rows, read_bytes, rows_as_bytes
 
 FOLDER = "rollouts"
@@ -67,7 +67,11 @@ def read_visits(
 
 
 def _rows(path: Path) -> list[Row]:
-    packed = read_bytes(path)
+    with only_read():  # training goes on without them, and whoever reads them has not made them
+        return _inflated(path, read_bytes(path))
+
+
+def _inflated(path: Path, packed: bytes) -> list[Row]:
     if not packed:  # which gzip takes for nothing packed
         raise CorruptFile(path, "is empty")
     try:

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from cpi_theory.checks import InvalidInput
 from cpi_theory.files import TEMPORARY
-from experiments.errors import CannotWrite, CorruptFile, MissingTable
+from experiments.errors import CannotWrite, CorruptFile, MissingTable, only_read
 from experiments.runs import manifest
 from experiments.runs.claims import STAMP
 from experiments.runs.encoding import canonical, digest, plain
@@ -67,6 +67,7 @@ class Run:
     _replace: bool = field(default=False, compare=False, repr=False)
     _free: tuple[str, ...] = field(default=(), compare=False, repr=False)
     _described: bool = field(default=False, compare=False, repr=False)
+    _only_read: bool = field(default=False, compare=False, repr=False)
 
     @classmethod
     def open(
@@ -112,8 +113,9 @@ class Run:
             CorruptFile: if its description is damaged.
         """
         directory = Path(root) / name
-        stored = _stored_description(directory / _DESCRIPTION)
-        return cls(directory, stored["config"], stored["seed"])
+        with only_read():
+            stored = _stored_description(directory / _DESCRIPTION)
+        return cls(directory, stored["config"], stored["seed"], _only_read=True)
 
     def path(self, table: str) -> Path:
         """File of a table.
@@ -155,8 +157,9 @@ class Run:
             problem = "cannot be read (No such file or directory)"
             raise MissingTable("file", path, problem, "run what makes it first")
         data = read_bytes(path)
-        self.manifest.check(path.name, data)
-        return parse_rows(path, data)
+        with only_read() if self._only_read else contextlib.nullcontext():
+            self.manifest.check(path.name, data)
+            return parse_rows(path, data)
 
     def environments(self) -> list[Row]:
         """Where it was made: versions, commit and hardware, those of the last writer last."""
@@ -354,7 +357,9 @@ class Run:
         unlinked, upon which filelock opens it anew.
         """
         with contextlib.suppress(OSError):  # the command's own error is the one to tell
-            if {path.name for path in self._files()} <= {_LOCK, STAMP}:
+            # A description and a manifest remain of a table that was stored and taken back. What
+            # git is to ignore may be the user's own word.
+            if {path.name for path in self._files()} <= _ABOUT - {_IGNORE}:
                 shutil.rmtree(self.directory)
 
     def _remove_leftovers(self) -> None:

@@ -23,10 +23,10 @@ from experiments.console import give
 from experiments.documents.numbers import interval_text
 from experiments.documents.words import counted
 from experiments.execution.derived import Compute, derive
+from experiments.execution.memory import check_runs, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
-from experiments.runs.provenance import environment
 from experiments.runs.store import Run
 from experiments.train import summary
 from experiments.train.config import TrainConfig
@@ -40,6 +40,7 @@ from experiments.train.spec import (
     check_size,
     training_set,
 )
+from experiments.worlds.counts import check_enough
 from experiments.worlds.language import choose
 
 _CHECKPOINT_EVERY = 10
@@ -48,9 +49,12 @@ _CHECKPOINT_EVERY = 10
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
     free = ("seeds", "seeds_by_world")
+    by_world = {f"seeds_by_world.{world}": n for world, n in config.seeds_by_world.items()}
+    for name, seeds in {"seeds": config.seeds, **by_world}.items():
+        check_runs(seeds, len(config.methods), machine_memory(), name)
     check_tasks(config)
     if execution.cluster is None:
-        memory = environment()["hardware"].get("memory_gib")
+        memory = machine_memory()
         for spec in config.specs():
             check_size(spec, memory)
     record = Run.open(output, config.name, config, config.seed, free=free)
@@ -121,6 +125,8 @@ def check_tasks(config: TrainConfig) -> None:
         check_demonstrations(spec, tasks[spec.world])
         if spec.budget.order == "epochs":
             training_set(spec.budget, tasks[spec.world])
+        check_enough("budget.prompts", tasks[spec.world], "train", spec.budget.prompts)
+        check_enough("budget.held_out", tasks[spec.world], "test", spec.budget.held_out)
 
 
 def summaries(rows: Sequence[Row], config: TrainConfig, key: Key) -> dict[str, Compute]:

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 
 from cpi_theory.randomness import Key
+from experiments.worlds.counts import asked_by
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.localizing import make_localizer
 from experiments.worlds.prepared import PreparedWorld
@@ -77,7 +78,8 @@ def prepare_model(
         InvalidInput: whatever model and task refuse.
     """
     opened = open_world(world, settings, temperature, wrap=wrap)
-    starts = opened.start_states("test", prompts, key.child("problems"))
+    with asked_by("prompts"):
+        starts = opened.start_states("test", prompts, key.child("problems"))
     reference = None if opened.oracle is None else opened.with_localizer(opened.oracle)
     form, usage = opened.simulator.form, opened.simulator.usage
     return PreparedWorld(

@@ -82,7 +82,7 @@ def read_marked(path: str) -> MarkedFile:
     if Path(path).suffix not in READABLE:
         remedy = f"give a file that ends in {' or '.join(sorted(READABLE))}"
         raise InvalidInput("traces", path, "not a kind of file that is read", remedy)
-    records = list(read_records(path))
+    records = list(read_records(path, "traces"))
     if not records:
         raise InvalidInput("traces", path, "holds no trace", "give a file with records")
     schema = _schema(records[0])

@@ -97,7 +97,10 @@ class Fields:
 
 
 def read_problems(
-    source: str, fields: Fields | None = None, duplicates: Duplicates = "refuse"
+    source: str,
+    fields: Fields | None = None,
+    duplicates: Duplicates = "refuse",
+    field: str = "source",
 ) -> list[Problem]:
     """Read the problems of a source, in its order.
 
@@ -105,6 +108,7 @@ def read_problems(
         source: see :func:`llm.data.records.read_records`.
         fields: where records hold what.
         duplicates: what to do with a question that comes twice.
+        field: the setting that names the source, for messages.
 
     Raises:
         InvalidInput: if the source is missing, unreadable or empty, or a record is unusable.
@@ -112,10 +116,11 @@ def read_problems(
     fields = fields or Fields()
     check_choice("duplicates", duplicates, get_args(Duplicates))
     problems = _distinct(
-        ((record.place, fields.problem(record)) for record in read_records(source)), duplicates
+        ((record.place, fields.problem(record)) for record in read_records(source, field)),
+        duplicates,
     )
     if not problems:
-        raise InvalidInput("source", source, "holds no problem", "give one with records")
+        raise InvalidInput(field, source, "holds no problem", "give one with records")
     return problems
 
 

@@ -105,13 +105,14 @@ class Record:
         )
 
 
-def read_records(source: str) -> Iterator[Record]:
+def read_records(source: str, field: str = "source") -> Iterator[Record]:
     """Yield the records of a source in their order.
 
     Args:
         source: a file ending in ".jsonl", ".parquet" or ".arrow"; or, read by the `datasets`
             library, a directory or the name of a data set, such as "openai/gsm8k:main@train", where
             the configuration and the split may be left out.
+        field: the setting that names it, for messages.
 
     Raises:
         InvalidInput: if it is not there or cannot be read, with the line where there is one.
@@ -119,15 +120,15 @@ def read_records(source: str) -> Iterator[Record]:
     path = Path(source)
     if path.suffix in _FILES:
         if not path.is_file():
-            raise InvalidInput("source", path, "no such file", "give the path of one that exists")
-        yield from _FILES[path.suffix](path)
+            raise InvalidInput(field, path, "no such file", "give the path of one that exists")
+        yield from _FILES[path.suffix](path, field)
     elif path.is_file():
-        raise InvalidInput("source", path, "not a kind of file that is read", f"use {set(_FILES)}")
+        raise InvalidInput(field, path, "not a kind of file that is read", f"use {set(_FILES)}")
     else:
-        yield from _read_dataset(source)
+        yield from _read_dataset(source, field)
 
 
-def _read_jsonl(path: Path) -> Iterator[Record]:
+def _read_jsonl(path: Path, _field: str) -> Iterator[Record]:
     # As bytes: lines of a text would also end at U+2028 and the like, which JSON may hold.
     for position, raw in enumerate(path.read_bytes().splitlines(), 1):
         if not raw.strip():
@@ -145,7 +146,7 @@ def _read_jsonl(path: Path) -> Iterator[Record]:
         yield Record(str(path), "line", position, values)
 
 
-def _read_parquet(path: Path) -> Iterator[Record]:
+def _read_parquet(path: Path, field: str) -> Iterator[Record]:
     import pyarrow
     from pyarrow import parquet
 
@@ -153,13 +154,13 @@ def _read_parquet(path: Path) -> Iterator[Record]:
         table = parquet.read_table(path)
     except pyarrow.ArrowException as error:
         raise InvalidInput(
-            "source", path, f"not a parquet file: {error}", "write the file again"
+            field, path, f"not a parquet file: {error}", "write the file again"
         ) from error
     for position, values in enumerate(table.to_pylist(), 1):
         yield Record(str(path), "row", position, values)
 
 
-def _read_arrow(path: Path) -> Iterator[Record]:
+def _read_arrow(path: Path, field: str) -> Iterator[Record]:
     """Records of an Arrow file, of either format: `datasets` writes streams."""
     import pyarrow
     from pyarrow import ipc
@@ -174,7 +175,7 @@ def _read_arrow(path: Path) -> Iterator[Record]:
             rows = table.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         raise InvalidInput(
-            "source", path, f"not an Arrow file: {error}", "write the file again"
+            field, path, f"not an Arrow file: {error}", "write the file again"
         ) from error
     for position, values in enumerate(rows, 1):
         yield Record(str(path), "row", position, values)
@@ -185,7 +186,7 @@ READABLE = frozenset(_FILES)
 """Endings of the files that are read."""
 
 
-def _read_dataset(source: str) -> Iterator[Record]:
+def _read_dataset(source: str, field: str) -> Iterator[Record]:
     """Rows of a directory or a data set of the hub, by the `datasets` library."""
     import datasets
 
@@ -196,7 +197,7 @@ def _read_dataset(source: str) -> Iterator[Record]:
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         # There is no network, data set, configuration or split, or a file is broken.
         raise InvalidInput(
-            "source",
+            field,
             source,
             f"cannot be loaded as a data set: {error}",
             "give a .jsonl, .parquet or .arrow file, or name[:configuration][@split] of a data set",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def load_model(
 
     Source: Wolf et al. (2020), arXiv 1910.03771 (the format and the library).
     """
-    device = find_device(settings.device)
+    device = find_device(settings.device, "model.device")
     if settings.path == SMOLLM2_NAME and not recover(SMOLLM2_FOLDER):
         remedy = "run make real-model, or cpi-resets model smollm2"
         raise InvalidInput("model.path", settings.path, "has not been written yet", remedy)
@@ -66,12 +67,25 @@ def _check_folder(path: str) -> None:
     # Names on a hub have one slash at most: "owner/name".
     local = path[:1] in ("/", ".", "~") or path.count("/") > 1
     remedy = "give a folder that a model was saved in, or the name of a model on the hub"
+    if folder.is_file():
+        problem = "is a file, where the folder of a model in Hugging Face format is needed"
+        raise InvalidInput("model.path", path, problem, _instead_of(folder, remedy))
     if local:
         recover(folder)
     if folder.is_dir() and not any((folder / name).is_file() for name in ("config.json", CONFIG)):
         raise InvalidInput("model.path", path, "holds no config.json", remedy)
     if local and not folder.is_dir():
         raise InvalidInput("model.path", path, "no such folder", remedy)
+
+
+def _instead_of(file: Path, remedy: str) -> str:
+    """What to do with a file that is no model: one of another format may be made into a folder."""
+    if file.suffix.lower() != ".gguf":
+        return remedy
+    return (
+        f"{remedy}; of the file of SmolLM2-135M-Instruct, `cpi-resets model smollm2 --gguf FILE` "
+        "writes that folder"
+    )
 
 
 def _load(settings: ModelSettings) -> tuple[Any, Any]:
@@ -114,8 +128,7 @@ def _load_whole(settings: ModelSettings) -> tuple[Any, Any]:
             ignore_mismatched_sizes=True,  # found out below, with a name
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise _unusable(settings, f"cannot be loaded ({reason.strip()})") from error
+        raise _unusable(settings, f"cannot be loaded ({_reason(error)})") from error
     model, found = loaded
     if (folder := Path(settings.path).expanduser()).is_dir():
         # Adapters name the model that they stand on by this, from wherever they are opened.
@@ -128,6 +141,20 @@ def _load_whole(settings: ModelSettings) -> tuple[Any, Any]:
         problem = f"holds {name} of shape {tuple(stored)}, its config.json says {tuple(wanted)}"
         raise _unusable(settings, problem)
     return tokenizer, model
+
+
+def _reason(error: Exception) -> str:
+    """What a library says first, on one line: advice on its own options is left out."""
+    said = []
+    for line in filter(None, map(str.strip, str(error).splitlines())):
+        said.append(line)
+        if not _GOES_ON.search(line):
+            break
+    return " ".join(said) or repr(error)
+
+
+_GOES_ON = re.compile(r"(:|,|\bor|\band)$")
+"""How a line ends that the next one goes on with, as a list does."""
 
 
 def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:
@@ -211,8 +238,12 @@ def prepare(model: Any, settings: ModelSettings, seed: int = 0) -> Any:
             raise InvalidInput("lora.targets", lora.targets, str(error), remedy) from error
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, field: str = "device") -> torch.device:
     """Return the device of that name.
+
+    Args:
+        name: cpu, cuda, cuda:1, ..., or auto: a GPU if there is one.
+        field: the setting that holds it, for messages.
 
     Raises:
         InvalidInput: if it is no device, or a GPU that is not there.
@@ -222,12 +253,12 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise InvalidInput("device", name, "not a device", "choose cpu, cuda or auto") from error
+        raise InvalidInput(field, name, "not a device", "choose cpu, cuda or auto") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise InvalidInput(
-            "device", name, f"{found} GPUs are visible to torch", "choose cpu, or auto"
-        )
+        visible = f"{found} GPU{'s' * (found != 1)}"
+        problem = f"{visible} {'is' if found == 1 else 'are'} visible to torch"
+        raise InvalidInput(field, name, problem, "choose cpu, or auto")
     return device
 
 

@@ -152,5 +152,5 @@ def load_task(
     if test_source is None:
         train, test = split_problems(problems, test_share, seed)
     else:
-        train, test = problems, read_problems(test_source, fields, duplicates)
+        train, test = problems, read_problems(test_source, fields, duplicates, "test_source")
     return DatasetTask(tuple(train), tuple(test), scorer=scorer, **wording)

@@ -15,13 +15,22 @@ def test_without_a_gpu_it_says_so_and_measures_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["gpu-check", "--folder", str(tmp_path)]) == 2
-    assert "0 GPUs are visible to torch" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "0 GPUs are visible to torch; run it where torch sees that GPU, or choose" in said
+    assert "--device cpu with --smoke" in said  # cpu alone is refused
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_large_model_is_not_measured_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gpu-check", "--device", "cpu"]) == 2
     assert "add --smoke" in capsys.readouterr().err
+
+
+def test_a_device_that_is_none_is_not_answered_with_what_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["gpu-check", "--device", "cudax"]) == 2
+    assert "choose --device cpu with --smoke" in capsys.readouterr().err
 
 
 def test_the_check_itself_works_on_a_cpu(tmp_path: Path) -> None:

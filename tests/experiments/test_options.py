@@ -61,6 +61,39 @@ def test_a_text_that_is_no_number_is_refused_in_plain_words(words: list[str], me
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--tokens", "x"], "Error parsing --tokens: 'x': not an integer; give one, such as 10"),
+        (["--tokens", ""], "Error parsing --tokens: '': not an integer; give one, such as 10"),
+    ],
+)
+def test_a_number_that_may_be_left_out_is_refused_in_the_same_words(
+    words: list[str], message: str
+) -> None:
+    from experiments.diagnose.config import DiagnoseConfig
+
+    with pytest.raises(Misread) as caught:
+        parse_options("x", DiagnoseConfig, words)
+    assert caught.value.message == message
+    assert parse_options("x", DiagnoseConfig, ["--tokens", "9"])[0].tokens == 9
+    assert parse_options("x", DiagnoseConfig, ["--tokens", "None"])[0].tokens is None
+
+
+@pytest.mark.parametrize("given", [["0.5", "x"], ["x"], ["x", "0.5"], ["0.1", "x", "0.2"]])
+def test_of_several_numbers_the_one_that_is_none_is_named(given: list[str]) -> None:
+    from experiments.compare.config import CompareConfig
+
+    with pytest.raises(Misread) as caught:
+        parse_options("x", CompareConfig, ["--taus", *given])
+    expected = "Error parsing --taus: 'x': not a number; give one, such as 0.5 or 1e-4"
+    assert caught.value.message == expected
+    config, _, _ = parse_options(
+        "x", CompareConfig, ["--taus", "0.1", "0.2", "--actions", "3", "4"]
+    )
+    assert (config.taus, config.actions) == ((0.1, 0.2), (3, 4))
+
+
 def test_what_a_table_of_options_refuses_is_named_with_its_path(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -173,7 +173,7 @@ def _ending(path: Path) -> str:
 
 def _of_file(path: Path, inside: str) -> Iterator[Record]:
     if _ending(path) in READABLE:
-        return read_records(str(path))
+        return read_records(str(path), "from")
     if _ending(path) in ENDINGS:
         return _of_json(path, inside)
     endings = ", ".join(sorted(ENDINGS))

@@ -44,6 +44,20 @@ def test_list_names_every_recipe(capsys):
     assert [line.split()[0] for line in said] == list(CATALOGUE)
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["list", "gsm8k"], "name = 'gsm8k': list shows every benchmark; leave it out, or see"),
+        (["list", "--to", "x"], "to = x: list prepares nothing; leave --to out, or use"),
+        (["show", "gsm8k", "--from", "x"], "from = x: show prepares nothing; leave --from out"),
+        (["show", "gsm8k", "--revision", "1"], "revision = '1': show prepares nothing"),
+    ],
+)
+def test_what_an_action_does_not_use_is_refused(words, message, capsys):
+    assert main(["data", *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
 def test_show_says_source_licence_split_and_rules(name, capsys):
     assert main(["data", "show", name]) == 0

@@ -86,7 +86,7 @@ def test_a_limit_that_was_too_low_does_not_stand_in_the_way_of_another(
     quiet = Console(quiet=True)
     with pytest.raises(InvalidInput, match="allow"):
         run(config, tmp_path, ONE, quiet)
-    assert not Run.existing(tmp_path, "diagnose").has_records()
+    assert not (tmp_path / "diagnose").exists()
     # What was refused is another configuration than this one, which goes on to the same refusal.
     with pytest.raises(InvalidInput, match="tokens = 101"):
         run(dataclasses.replace(config, tokens=101), tmp_path, ONE, quiet)

@@ -149,7 +149,7 @@ def test_probabilities_of_marked_steps(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ([], "traces = (): nothing is looked at; name files of marked traces"),
-        (["--traces", "nowhere.jsonl"], "no such file"),
+        (["--traces", "nowhere.jsonl"], "traces = nowhere.jsonl: no such file"),
         (["--worlds", "nowhere"], "worlds[0] = 'nowhere'"),
         (["--traces", MISTAKES, "--localizers", "oracle"], "localizers[0] = 'oracle': unknown"),
         (

@@ -8,6 +8,7 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -293,6 +294,21 @@ def test_a_corrupt_table_is_named_with_its_line(
     assert caught.value.line == line
     assert str(run.path("table")) in str(caught.value)
     assert "delete it and run the command again" in str(caught.value)
+
+
+def test_a_run_that_is_only_read_is_not_advised_to_be_deleted(run: Run) -> None:
+    run.write("table", [{"a": 1}])
+    root, name = run.directory.parent, run.directory.name
+    read = Run.existing(root, name)
+    run.path("table").write_text("{}\n")
+    for look in (lambda: read.read("table"), lambda: Run.existing(root, name)):
+        with pytest.raises(CorruptFile, match="leave that run out, put the file back") as caught:
+            look()
+        copy = pickle.loads(pickle.dumps(caught.value))
+        assert str(copy) == str(caught.value)
+        (run.directory / "run.json").write_text("{")
+    with pytest.raises(CorruptFile, match="delete it and run the command again"):
+        Run.open(root, name, run.config, run.seed)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from cpi_theory.checks import InvalidInput
 from experiments.cli import main
 from experiments.train.spec import TrainBudget
 from experiments.train.training import Training
+from experiments.worlds.counts import asked_by
 from experiments.worlds.language import DatasetWorld
 from tests.experiments.train.test_command import spec
 from tests.llm.data.test_recipes import jsonl
@@ -46,9 +47,14 @@ def test_an_epoch_brings_no_problem_twice_and_its_order_is_its_own(world):
     [
         (["--budget.order", "epochs"], "without end"),
         (["--budget.order", "epochs", "--worlds", "mine"], "there are 7 training problems"),
+        (["--worlds", "mine"], "budget.prompts = 8: the train split holds 7 problems; ask for"),
+        (
+            ["--worlds", "mine", "--budget.prompts", "2", "--budget.held-out", "8"],
+            "budget.held_out = 8: the test split holds 7 problems; ask for fewer",
+        ),
     ],
 )
-def test_what_has_no_epochs_is_refused(options, message, world, tmp_path, capsys):
+def test_what_the_problems_are_too_few_for_is_refused(options, message, world, tmp_path, capsys):
     file = tmp_path / "run.toml"
     file.write_text(
         f'[[more]]\ntype = "DatasetWorld"\nname = "mine"\nsource = "{world.source}"\n'
@@ -58,6 +64,14 @@ def test_what_has_no_epochs_is_refused(options, message, world, tmp_path, capsys
     assert main(asked) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "train" / "curves.jsonl").exists()
+
+
+def test_a_task_that_runs_short_is_told_by_the_option(world):
+    said = r"^prompts = 9: the test split holds 7 problems"
+    with pytest.raises(InvalidInput, match=said), asked_by("prompts"):
+        world.task().problems("test", 9, seed=0)
+    with pytest.raises(InvalidInput, match=r"^split = 'dev'"), asked_by("prompts"):
+        world.task().problems("dev", 1, seed=0)
 
 
 def test_an_order_that_is_none():

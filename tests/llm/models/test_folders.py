@@ -176,6 +176,30 @@ def test_a_folder_that_cannot_be_used(folder, kind):
     assert str(folder) in str(caught.value)
 
 
+def test_what_a_library_says_is_whole(folder):
+    """What it lists stands on further lines than the one that announces the list."""
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(
+        InvalidInput, match=r"cannot be loaded \(.*one of: \(1\) .* \(3\) .*\.\); give"
+    ):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.gguf", "is a file, where the folder .* `cpi-resets model smollm2 --gguf FILE`"),
+        ("README.md", r"is a file, where the folder .*; give a folder that .* on the hub$"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder(name, message, tmp_path, monkeypatch):
+    (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for path in (name, tmp_path / name):
+        with pytest.raises(InvalidInput, match=message):
+            load(path)
+
+
 def test_weights_that_are_missing_are_not_made_up(folder):
     file = folder / "model.safetensors"
     stored = load_file(file)
@@ -240,7 +264,7 @@ def test_adapters_are_saved_as_adapters(folder):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_that_is_not_there(folder):
     assert find_device("auto") == torch.device("cpu")
-    with pytest.raises(InvalidInput, match=r"device = 'cuda'.*0 GPUs.*choose cpu"):
+    with pytest.raises(InvalidInput, match=r"model\.device = 'cuda'.*0 GPUs are.*choose cpu"):
         load(folder, device="cuda")
     with pytest.raises(InvalidInput, match="not a device"):
         find_device("abacus")

@@ -168,6 +168,9 @@ def test_duplicated_questions_and_ids(tmp_path):
 def test_missing_empty_and_broken_sources(tmp_path):
     with pytest.raises(InvalidInput, match=r"none.jsonl: no such file"):
         read_problems(str(tmp_path / "none.jsonl"))
+    problems = jsonl(tmp_path / "problems.jsonl", RECORDS)
+    with pytest.raises(InvalidInput, match=r"test_source = .*none.jsonl: no such file"):
+        load_task(problems, str(tmp_path / "none.jsonl"))
     with pytest.raises(InvalidInput, match="holds no problem"):
         read_problems(jsonl(tmp_path / "empty.jsonl", ["\n"]))
     (tmp_path / "bad.parquet").write_bytes(b"not parquet")
