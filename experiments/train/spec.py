@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 from cpi_theory.algorithms.prefix_starts import PrefixStarts
 from cpi_theory.checks import InvalidInput, Unable, check_choice, check_count, check_in_range
+from experiments.execution.memory import check_held
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
@@ -293,20 +294,14 @@ def check_size(spec: TrainSpec, memory: float | None) -> None:
         InvalidInput: naming the setting with the larger part in it.
     """
     budget, rows = spec.budget, spec.method.algorithm.rows_per_prompt
-    least = rollouts_at_once(spec) * _LEAST_BYTES / 2**30
-    if memory is None or least <= memory:
-        return
     if budget.held_out > budget.prompts * rows:
         name, value = "budget.held_out", budget.held_out
     elif budget.prompts > rows:
         name, value = "budget.prompts", budget.prompts
     else:
         name, value = f"rollouts per prompt of {spec.method.name}", rows
-    problem = (
-        f"{rollouts_at_once(spec):,} rollouts would be held at once: {least:,.0f} GiB at the very "
-        f"least, of {memory:g} here"
-    )
-    raise InvalidInput(name, value, problem, "choose fewer")
+    held = rollouts_at_once(spec)
+    check_held(name, value, held * _LEAST_BYTES, f"{held:,} rollouts held at once", memory)
 
 
 _LEAST_BYTES = 1500

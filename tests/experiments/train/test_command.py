@@ -204,7 +204,7 @@ def test_one_seed_says_that_it_knows_no_interval(tmp_path):
 def test_more_rollouts_than_any_memory_holds_are_refused_at_once(tmp_path, changes, field):
     wide = MethodVariant("wide", "GRPO", rollouts=10**9)
     absurd = dataclasses.replace(config(), more_methods=(wide,), **changes)
-    with pytest.raises(InvalidInput, match="would be held at once") as caught:
+    with pytest.raises(InvalidInput, match="rollouts held at once") as caught:
         run(absurd, tmp_path, Execution(workers=1), Console(quiet=True))
     assert caught.value.field == field
     assert not list(tmp_path.iterdir())
