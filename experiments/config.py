@@ -153,7 +153,9 @@ def _one_of(options: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in options:
         return None
     classes: dict[str, Any] = {_name(o): o for o in options if dataclasses.is_dataclass(o)}
+    words = [w for o in options if typing.get_origin(o) is Literal for w in typing.get_args(o)]
     if isinstance(value, dict) and classes:
+        _refuse_word(words, value, where)
         return _tagged(classes, value, where)
     if isinstance(value, str) and str not in options:
         for option in classes.values():
@@ -168,8 +170,28 @@ def _one_of(options: tuple[Any, ...], value: Any, where: str) -> Any:
         except InvalidInput:
             if option is others[-1] and not classes:
                 raise
+    raise _unfit(words, others, classes, value, where)
+
+
+def _refuse_word(words: Sequence[Any], table: dict[str, Any], where: str) -> None:
+    """Refuse a table that is tagged by a word, which has none."""
+    if (tag := table.get(_TAG)) in words:
+        remedy = f"write {where.rpartition('.')[2]} = {tag!r}"
+        raise InvalidInput(_join(where, _TAG), tag, "a word, which no table stands for", remedy)
+
+
+def _unfit(
+    words: Sequence[Any], others: Sequence[Any], classes: dict[str, Any], value: Any, where: str
+) -> InvalidInput:
+    """The error for a value that is none of the words, other types and tables that there are."""
+    if isinstance(value, str) and value in classes:
+        remedy = f'write {where.rpartition(".")[2]} = {{ {_TAG} = "{value}" }}'
+        return InvalidInput(where, value, "the name of a table", remedy)
+    if isinstance(value, str) and words:
+        remedy = choose_among(value, [*words, *classes])
+        return InvalidInput(where, value, "neither a choice nor a table", remedy)
     expected = " or ".join([*map(_name, others), *(f"a table of {c}" for c in classes)])
-    raise _mismatch(where, value, expected)
+    return InvalidInput(where, value, "of no kind that fits", f"give {expected}")
 
 
 def _tagged(classes: dict[str, Any], value: dict[str, Any], where: str) -> Any:

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
@@ -177,6 +177,30 @@ def test_a_table_that_names_itself_is_not_named_twice() -> None:
     assert error.field == "more[0].sampler.engine"
     error = below("models[1]", InvalidInput("models.method", "", "empty", "name it"))
     assert error.field == "models[1].method"
+
+
+@dataclass(frozen=True)
+class Mixed:
+    how: Literal["all", "none"] | Oracle | Uniform = "all"
+
+
+@pytest.mark.parametrize(
+    ("value", "place", "remedy"),
+    [
+        ("alll", "how", "did you mean 'all'?"),
+        ("Oracel", "how", "did you mean 'Oracle'?"),
+        ("Oracle", "how", 'write how = { type = "Oracle" }'),
+        ({"type": "all"}, "how.type", "write how = 'all'"),
+        ({"type": "Oracel"}, "how.type", "did you mean 'Oracle'?"),
+        (3, "how", "give 'all' or 'none' or a table of Oracle or a table of Uniform"),
+    ],
+)
+def test_a_word_is_no_table_and_a_table_is_no_word(value: Any, place: str, remedy: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        build(Mixed, {"how": value})
+    assert caught.value.field == place
+    assert caught.value.remedy.startswith(remedy)
+    assert build(Mixed, {"how": "none"}) == Mixed("none")
 
 
 def test_a_missing_value_is_named() -> None:
