@@ -45,7 +45,7 @@ from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.documents.words import counted
 from experiments.execution.derived import Compute
-from experiments.execution.memory import check_held, machine_memory
+from experiments.execution.memory import ROW_BYTES, check_held, machine_memory
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -55,10 +55,6 @@ from experiments.runs.store import Run
 from experiments.worlds.prepared import PreparedWorld
 
 Tables = Mapping[str, Sequence[Row]]
-
-
-_ROLLOUT_BYTES = 200
-"""What a rollout takes at the very least: an object with its fields and no step."""
 
 
 def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -72,7 +68,7 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
         return compare_orders(config, output, execution, console)
     rollouts = config.prompts * config.sampling.settings().rollouts
     held = f"{rollouts:,} rollouts of {config.prompts:,} prompts"
-    check_held("prompts", config.prompts, _ROLLOUT_BYTES * rollouts, held, machine_memory())
+    check_held("prompts", config.prompts, ROW_BYTES * rollouts, held, machine_memory())
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("diagnose"):
         tables = diagnosed(config, record, console)

@@ -7,6 +7,9 @@ from experiments.runs.provenance import environment
 
 _GIB = 2**30
 
+ROW_BYTES = 200
+"""What a record, or an object with some fields, takes at the very least."""
+
 
 def machine_memory() -> float | None:
     """The memory of this machine in GiB; None: unknown."""
@@ -46,8 +49,4 @@ def check_runs(seeds: int, runs: int, memory: float | None, field: str = "seeds"
     Raises:
         InvalidInput: naming that setting.
     """
-    check_held(field, seeds, _RUN_BYTES * seeds * runs, f"a list of {seeds * runs:,} runs", memory)
-
-
-_RUN_BYTES = 200
-"""What the settings of one run among many take: an object with its fields, most of them shared."""
+    check_held(field, seeds, ROW_BYTES * seeds * runs, f"a list of {seeds * runs:,} runs", memory)

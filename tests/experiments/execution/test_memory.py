@@ -21,6 +21,7 @@ HUGE = "1000000000000"
         (["compare", "--actions", "2", HUGE], "actions[1] = 1000000000000: transitions of such a"),
         (["diagnose", "--prompts", HUGE], "prompts = 1000000000000: "),
         (["diagnose", "--model", "tiny", "--prompts", HUGE], "prompts = 1000000000000: "),
+        (["evaluate", "--problems", HUGE], "problems = 1000000000000: 5,000,000,000,000 rows"),
         (["learn", "--seeds", HUGE], "seeds = 1000000000000: a list of "),
         (["train", "--seeds", HUGE], "seeds = 1000000000000: a list of "),
         (["frontier", "--seeds", HUGE], "seeds = 1000000000000: a list of "),
