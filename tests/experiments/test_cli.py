@@ -177,7 +177,7 @@ def test_a_command_runs_and_stores(tmp_path: Path) -> None:
         (["--workers", "1000000"], ["workers = 1000000: more than 8 for each core"]),
         (["--negative"], ["number = -1: negative; choose one >= 0"]),
         (["--config", "none.toml"], ["config = none.toml: cannot be read"]),
-        (["--cluster", "here"], ["cluster = 'here': no Dask scheduler answers there"]),
+        (["--cluster", "here"], ["cluster = 'here': not the address of a Dask scheduler"]),
     ],
 )
 def test_mistakes_exit_with_2_and_no_traceback(
