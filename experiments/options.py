@@ -163,18 +163,14 @@ def _choices() -> tyro.constructors.ConstructorRegistry:
     ) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
         word = _word(info.type)
         if word is not None:
-            return _read_by(word, 1, word.shown, lambda texts: word.read(texts[0]))
+            return _read_by(word)
         origin, inner = typing.get_origin(info.type), typing.get_args(info.type)
         if origin is tuple and inner[1:] == (Ellipsis,) and (each := _word(inner[0])) is not None:
-            shown = f"[{each.shown} [{each.shown} ...]]"
-            return _read_by(each, "*", shown, lambda texts: tuple(map(each.read, texts)))
+            return _read_several(each)
         if origin in (Union, types.UnionType) and len(inner) == 2 and type(None) in inner:
             given = _word(inner[inner[0] is type(None)])
             if given is not None:
-                shown = f"{{None}}|{given.shown}"
-                return _read_by(
-                    given, 1, shown, lambda t: None if t == ["None"] else given.read(t[0])
-                )
+                return _read_by(_or_none(given))
         return None
 
     return registry
@@ -227,23 +223,33 @@ def _choice(choices: Sequence[str], text: str) -> str:
     return text
 
 
-def _read_by(
-    word: _Word, nargs: int | Literal["*"], shown: str, read: Callable[[list[str]], Any]
-) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
-    """How the parser reads one such word, several of them, or one that may be left out."""
-    several = nargs == "*"
+def _or_none(word: _Word) -> _Word:
+    return _Word(
+        f"{{None}}|{word.shown}",
+        lambda text: None if text == "None" else word.read(text),
+        lambda value: value is None or word.fits(value),
+    )
 
-    def fits(value: Any) -> bool:
-        if several:
-            return isinstance(value, tuple) and all(map(word.fits, value))
-        return word.fits(value) or (value is None and shown.startswith("{None}"))
 
+def _read_by(word: _Word) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
+    """How the parser reads one such word."""
     return tyro.constructors.PrimitiveConstructorSpec(
-        nargs=nargs,
-        metavar=shown,
-        instance_from_str=read,
-        is_instance=fits,
-        str_from_instance=lambda value: [str(one) for one in (value if several else [value])],
+        nargs=1,
+        metavar=word.shown,
+        instance_from_str=lambda texts: word.read(texts[0]),
+        is_instance=word.fits,
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+def _read_several(word: _Word) -> tyro.constructors.PrimitiveConstructorSpec[Any]:
+    """How it reads any number of them."""
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"[{word.shown} [{word.shown} ...]]",
+        instance_from_str=lambda texts: tuple(map(word.read, texts)),
+        is_instance=lambda value: isinstance(value, tuple) and all(map(word.fits, value)),
+        str_from_instance=lambda value: [str(one) for one in value],
     )
 
 

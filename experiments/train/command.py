@@ -49,14 +49,8 @@ _CHECKPOINT_EVERY = 10
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
     free = ("seeds", "seeds_by_world")
-    by_world = {f"seeds_by_world.{world}": n for world, n in config.seeds_by_world.items()}
-    for name, seeds in {"seeds": config.seeds, **by_world}.items():
-        check_runs(seeds, len(config.methods), machine_memory(), name)
+    check_sizes(config, None if execution.cluster else machine_memory())
     check_tasks(config)
-    if execution.cluster is None:
-        memory = machine_memory()
-        for spec in config.specs():
-            check_size(spec, memory)
     record = Run.open(output, config.name, config, config.seed, free=free)
     console.print(_announcement(config.specs()), markup=False)
     with record.lock(), record.timed("train"):
@@ -110,6 +104,23 @@ def _checkpoints(config: TrainConfig, record: Run, execution: Execution) -> Chec
         raise InvalidInput("checkpoint_every", every, problem, remedy)
     folder = (record.directory / "models").resolve()
     return Checkpoints(folder, every or _CHECKPOINT_EVERY, replace=every is None)
+
+
+def check_sizes(config: TrainConfig, memory: float | None) -> None:
+    """Refuse more runs, or rollouts at a time, than a machine can hold.
+
+    Args:
+        config: the settings.
+        memory: of the machine that trains, GiB; None: unknown.
+
+    Raises:
+        InvalidInput: naming the setting.
+    """
+    by_world = {f"seeds_by_world.{world}": n for world, n in config.seeds_by_world.items()}
+    for name, seeds in {"seeds": config.seeds, **by_world}.items():
+        check_runs(seeds, len(config.methods), memory, name)
+    for spec in config.specs():
+        check_size(spec, memory)
 
 
 def check_tasks(config: TrainConfig) -> None:
