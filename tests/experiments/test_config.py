@@ -187,7 +187,7 @@ class Mixed:
 @pytest.mark.parametrize(
     ("value", "place", "remedy"),
     [
-        ("alll", "how", "did you mean 'all'?"),
+        ("al1", "how", "did you mean 'all'?"),
         ("Oracel", "how", "did you mean 'Oracle'?"),
         ("Oracle", "how", 'write how = { type = "Oracle" }'),
         ({"type": "all"}, "how.type", "write how = 'all'"),
