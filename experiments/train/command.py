@@ -136,8 +136,9 @@ def check_tasks(config: TrainConfig) -> None:
         check_demonstrations(spec, tasks[spec.world])
         if spec.budget.order == "epochs":
             training_set(spec.budget, tasks[spec.world])
-        check_enough("budget.prompts", tasks[spec.world], "train", spec.budget.prompts)
-        check_enough("budget.held_out", tasks[spec.world], "test", spec.budget.held_out)
+    for task in tasks.values():
+        check_enough("budget.prompts", task, "train", config.budget.prompts)
+        check_enough("budget.held_out", task, "test", config.budget.held_out)
 
 
 def summaries(rows: Sequence[Row], config: TrainConfig, key: Key) -> dict[str, Compute]:

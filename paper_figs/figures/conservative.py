@@ -47,6 +47,7 @@ def _curves(ax: Axes, bands: Sequence[Row]) -> None:
     for index, method in enumerate(distinct(bands, "method")):
         rows = sorted_by(select(bands, method=method), "x")
         style, x = look(method.removesuffix(", exact"), index), [r["x"] for r in rows]
-        low, high = [r["lower"] for r in rows], [r["upper"] for r in rows]
-        ax.fill_between(x, low, high, color=style.color, alpha=0.16, lw=0)
+        if all(r["lower"] is not None for r in rows):  # else so few seeds do not say
+            low, high = [r["lower"] for r in rows], [r["upper"] for r in rows]
+            ax.fill_between(x, low, high, color=style.color, alpha=0.16, lw=0)
         ax.plot(x, [r["value"] for r in rows], color=style.color, ls=style.dash, label=style.label)

@@ -178,7 +178,7 @@ def test_code_of_a_class_is_what_its_entry_runs():
 
 def test_style_and_search_of_the_site_are_among_its_sources(site):
     named = re.findall(r"static/[\w.-]+", (ROOT / "mkdocs.yml").read_text())
-    assert len(named) == 2
+    assert len(named) == 3
     assert all((site[0] / path).stat().st_size for path in named)
     assert "Permission is hereby granted" in (site[0] / "static/iframe-worker.js").read_text()
 

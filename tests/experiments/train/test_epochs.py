@@ -60,8 +60,8 @@ def test_what_the_problems_are_too_few_for_is_refused(options, message, world, t
         f'[[more]]\ntype = "DatasetWorld"\nname = "mine"\nsource = "{world.source}"\n'
         f'test_source = "{world.test_source}"\n[budget]\nprompts = 8\n'
     )
-    asked = ["train", "--config", str(file), "--output", str(tmp_path / "out"), *options]
-    assert main(asked) == 2
+    asked = ["train", "--config", str(file), "--methods", "GRPO", "--output", str(tmp_path / "out")]
+    assert main([*asked, *options]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out" / "train" / "curves.jsonl").exists()
 

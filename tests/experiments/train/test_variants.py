@@ -124,7 +124,7 @@ def test_a_table_names_a_class_of_the_family(tmp_path):
         LanguageMethod("back", PrefixStarts(schedule=Adaptive(probes=2))),
     ]
     for algorithm, message in (
-        ('"VinePO"', r"algorithm = 'VinePO'.*'GRPO' or 'RRPO'.*a table of VinePPO"),
+        ('"VinePO"', r"algorithm = 'VinePO': .*did you mean 'VinePPO'"),
         ('{ type = "VinePO" }', r"\[0\]\.algorithm\.type = 'VinePO'.*'VinePPO'"),
         ('{ type = "VinePPO", k = 3 }', r"algorithm\.k = 3: unknown key"),
         ('{ type = "VinePPO", rollouts = 0 }', r"rollouts = 0"),
