@@ -192,7 +192,8 @@ def _unknown_command(name: str) -> ValueError:
 def _console(stderr: bool = False) -> Console:
     from experiments.console import CommandConsole
 
-    return CommandConsole(stderr=stderr, highlight=False)
+    # Names of a user's own may look like codes of emoji: "rewards.py:zero: ...".
+    return CommandConsole(stderr=stderr, highlight=False, emoji=False)
 
 
 def _overview() -> None:

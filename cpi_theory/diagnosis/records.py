@@ -125,6 +125,11 @@ class Seen:
         return self.rollouts - self.successes
 
     @property
+    def short_of_success(self) -> bool:
+        """Whether rewards were given and none of them counts as a success."""
+        return self.highest_reward > 0 and not self.successes
+
+    @property
     def refused(self) -> int:
         """Failures in which no step was named."""
         return sum(self.refusals.values())

@@ -47,6 +47,9 @@ _WHAT: Mapping[Outcome | Reason, str] = {
     Reason.NOT_FAILED: "count as no failure when they are to be localised",
     Reason.NO_SUCCESS: "are of prompts without a success to start from",
 }
+_JUDGED = (Outcome.WRONG, Outcome.NO_ANSWER)
+"""Failures that the verifier's reward tells."""
+
 _SINGLE = "have one step only, so there is nothing to reset to"
 
 _ASK = (
@@ -108,9 +111,11 @@ def causes(found: Diagnosis, language: bool) -> list[Cause]:
 
 def _never_enough(seen: Seen, language: bool) -> Iterator[Cause]:
     """Rewards that are given and never count as success: a verifier and a level that do not fit."""
-    highest = seen.highest_reward
-    if highest > 0 and not seen.successes:
-        what = f"fail, though their rewards reach {highest:.3g}: that is below the level of success"
+    if seen.short_of_success:
+        what = (
+            f"fail, though their rewards reach {seen.highest_reward:.3g}: that is below the level "
+            "of success"
+        )
         remedy = (
             "have the verifier give right answers a reward of the world's `success`, or lower that"
             if language
@@ -121,7 +126,8 @@ def _never_enough(seen: Seen, language: bool) -> Iterator[Cause]:
 
 def _failures(seen: Seen) -> Iterator[tuple[Outcome | Reason, int]]:
     for outcome, count in seen.outcomes.items():
-        if outcome in _WHAT:
+        # Where no reward is enough, a right answer counts as a wrong one, too.
+        if outcome in _WHAT and not (seen.short_of_success and outcome in _JUDGED):
             yield outcome, count
     for reason, count in seen.refusals.items():
         # Those of one step are counted among all rollouts of one step, failures or not.

@@ -83,6 +83,8 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
     """The tables of a diagnosis, as stored or made now; an interrupted one goes on."""
     drawn = record.directory / "drawn"
     journal = drawn / digest(dataclasses.asdict(record.origin()))[:32]
+    if record.outdated("verdict"):
+        console.print("What is stored is of other code or data; the diagnosis is made again.")
     label = "diagnosis" if config.model is None else "diagnosis, completions"
     with progress(console, label) as advance:
         opened = functools.cache(lambda: config.prepared(_key(config), journal, advance))

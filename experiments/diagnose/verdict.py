@@ -9,6 +9,7 @@ from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.diagnosis.signals import LEAST_PROMPTS
 from cpi_theory.statistics.by_prompt import product
+from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.causes import WRONG_ANSWERS, Cause, causes
 from experiments.diagnose.unknown import why_no_name, why_unknown
 from experiments.documents.numbers import factor, percent, points
@@ -17,9 +18,6 @@ from experiments.runs.files import Row
 _PLAIN, _LOCALISED = "GRPO", "SRPO"
 
 _SURE, _LIKELY = 0.975, 0.8
-
-# Share of GRPO's steps from which on a method is not called cheaper.
-_NO_CHEAPER = 0.95
 
 # Rarer causes are listed in the tables alone.
 _LEAST_SHARE = 0.05
@@ -75,6 +73,11 @@ def _reservation(found: Diagnosis) -> str:
     seen = found.seen
     if not seen.taught:
         return f"Nothing can be learned here as it is: {_nothing(found)}"
+    if seen.short_of_success:
+        return (
+            f"No rollout counts as a success, though rewards reach {seen.highest_reward:.3g}: what "
+            "follows is about failures that differ in their rewards."
+        )
     if not _judged(found):
         return f"Too little was seen to judge whether resets are worth it: {_too_little(found)}"
     few = seen.named_prompts < LEAST_PROMPTS
@@ -148,43 +151,31 @@ def _answer(found: Diagnosis) -> str:
     worse = min(order.confidence(_PLAIN, method) for method in judged)
     if better >= worse:
         differing = order.comparison(best, _PLAIN).differing
-        return _said(best, _PLAIN, better, "Resets are", differing, _cost(found))
+        return _said(best, _PLAIN, better, "Resets are", differing)
     rival = min(judged, key=lambda method: order.confidence(_PLAIN, method))
     differing = order.comparison(_PLAIN, rival).differing
-    return _said(_PLAIN, rival, worse, "Resets are not", differing, _cost(found)).replace(
+    return _said(_PLAIN, rival, worse, "Resets are not", differing).replace(
         "are not probably", "are probably not"
     )
 
 
-def _said(first: str, second: str, sure: float, resets: str, differing: int, cost: str) -> str:
+def _said(first: str, second: str, sure: float, resets: str, differing: int) -> str:
     # Rounded down, and never to certainty.
     stated = min(math.floor(100 * max(sure, 0.0)), 99)
-    ground = f"confidence {stated} %, from {differing} prompts on which they differ"
+    sureness = f"{stated} %, from {differing} prompts on which they differ"
     if sure >= _SURE:
         return (
             f"{resets} worth it here: {first} should learn faster than {second} per rollout "
-            f"({ground})."
+            f"(confidence {sureness})."
         )
     if sure >= _LIKELY:
         return (
             f"{resets} probably worth it here: {first} is predicted ahead of {second} per rollout "
-            f"({ground})."
+            f"(confidence {sureness})."
         )
     return (
-        f"These rollouts do not decide it: {first} is predicted ahead of {second} ({ground}). Take "
-        f"more prompts, or choose by cost: {cost}."
-    )
-
-
-def _cost(found: Diagnosis) -> str:
-    """Which method generates least. What localisers write is not among the steps."""
-    steps = {report.method: report.steps for report in found.methods}
-    plain, least = steps[_PLAIN], min(steps, key=lambda method: steps[method])
-    if steps[least] > _NO_CHEAPER * plain:
-        return f"resets save hardly any steps here ({_PLAIN} generates {plain:.0f} per prompt)"
-    return (
-        f"{least} generates the fewest steps, {steps[least]:.0f} per prompt beside {plain:.0f} of "
-        f"{_PLAIN}"
+        f"These rollouts do not decide between {first} and {second}: that {first} should learn "
+        f"faster per rollout has a confidence of {sureness}. Take more prompts."
     )
 
 
@@ -266,8 +257,8 @@ def _per_step(found: Diagnosis) -> str:
     gains = {r.method: r.signal.estimate / r.steps for r in found.methods if r.steps > 0}
     order = tuple(sorted(gains, key=lambda method: -gains[method]))
     if order == found.order.methods:
-        return f"per step, too, the predicted order is {', '.join(order)}"
-    return f"per step the predicted order is {', '.join(order)}"
+        return f"per step, too, the drawn prompts put {', '.join(order)} in this order"
+    return f"per step the drawn prompts put {', '.join(order)} in this order"
 
 
 def _theory(found: Diagnosis) -> str:
@@ -276,10 +267,16 @@ def _theory(found: Diagnosis) -> str:
         why = why_unknown("theory", "localiser, samples", found)
         return f"What the theory (T5, T6) promises of the localiser is unknown, as {why}."
     return (
-        f"Against random resets the theory (T5, T6) promises that the localiser saves a factor of "
-        f"{factor(row.samples)} in samples and gains a factor of {factor(row.gain)} in guaranteed "
-        "improvement per step."
+        "Against random resets the theory (T5, T6) puts what the localiser saves in samples at a "
+        f"factor of {factor(row.samples)}, {_beside_one(row.samples)}, and what it gains in "
+        f"guaranteed improvement per step at {factor(row.gain)}, {_beside_one(row.gain)}."
     )
+
+
+def _beside_one(ratio: Interval) -> str:
+    if ratio.lower > 1:
+        return "above 1"
+    return "below 1" if ratio.upper < 1 else "not shown to differ from 1"
 
 
 def coverage_sentence(rows: Sequence[Row]) -> str:

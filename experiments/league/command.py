@@ -65,7 +65,7 @@ def run(config: LeagueConfig, output: Path, execution: Execution, console: Conso
     runs = len(config.worlds) * len(config.methods)
     check_runs(config.seeds, runs, machine_memory())
     _check_worlds(config)
-    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
+    record = Run.open(output, config.name, config, config.seed, free=("seeds", "resamples"))
     patience = None if config.limit is None else Patience(config.limit)
     with record.lock(), record.timed("league"):
         swept = functools.partial(_sweep, record, execution, console, patience)

@@ -144,7 +144,7 @@ def agreement_sentence(row: Row) -> str:
     text += f"{counted(row['methods'], 'method')} in {counted(row['worlds'], 'world')} "
     text += f"(p = {number(row['p'], '.2g')} against random orders): "
     if row["lower"] > 0 and row["p"] < 0.05:
-        return text + "it predicts the order, if not all of it."
+        return text + "it predicts part of the order."
     if row["upper"] < 0:
         return text + "the order is the other way round."
     return text + "that it predicts the order is not shown."

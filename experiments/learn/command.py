@@ -37,7 +37,7 @@ def run(config: LearnConfig, output: Path, execution: Execution, console: Consol
     check_runs(config.seeds, cells, machine_memory())
     for world in config.more:  # what is wrong with one is refused before anything is stored
         build_world(world, Key.of(config.seed))
-    record = Run.open(output, config.name, config, config.seed, free=("seeds",))
+    record = Run.open(output, config.name, config, config.seed, free=("seeds", "resamples"))
     with record.lock(), record.timed("learn"):
         rows = sweep(learning_curve, config.specs(), record, "curves", execution, console)
         parts = summaries(rows, config.resamples, Key.of(config.seed), config.budget.exact_updates)

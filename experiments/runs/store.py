@@ -91,7 +91,8 @@ class Run:
             replace: whether a run with other values of the same configuration is no obstacle, as
                 all in it is made anew.
             free: settings that may be others than those of the stored run, as they decide how many
-                parts it has and nothing in any of them: what is there of these is kept.
+                parts it has, or what is made of these, and nothing in any of them: what is there of
+                them is kept.
 
         Raises:
             InvalidInput: a name that is not one, or a run of that name that was made with another
@@ -236,6 +237,10 @@ class Run:
         if self.manifest.holds(self.path(table).name, self.origin(tables, inputs)):
             return self.read(table)
         return self.write(table, compute(), tables, inputs)
+
+    def outdated(self, table: str) -> bool:
+        """Whether the table is stored, and of another configuration, code or data than now."""
+        return self.has(table) and not self.manifest.holds(self.path(table).name, self.origin())
 
     def write_file(self, name: str, data: bytes, origin: Origin | None = None) -> Path:
         """Store any file (a figure, a report) atomically, and what it is made of.

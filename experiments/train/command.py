@@ -48,7 +48,7 @@ _CHECKPOINT_EVERY = 10
 
 def run(config: TrainConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all trainings, summarise them and print who is ahead of whom; 0 when done."""
-    free = ("seeds", "seeds_by_world")
+    free = ("seeds", "seeds_by_world", "resamples")
     check_sizes(config, None if execution.cluster else machine_memory())
     check_tasks(config)
     record = Run.open(output, config.name, config, config.seed, free=free)

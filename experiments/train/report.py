@@ -269,9 +269,9 @@ def _says_something(row: Row) -> bool:
     return bool(row["upper"] - row["lower"] < _VAGUE)
 
 
-_VAGUE = 0.5
-"""Width of an interval of a share from which on the share is no headline: half of all that it could
-be is left."""
+_VAGUE = 0.3
+"""Width of an interval of a share from which on the share is no headline: ten failures that all
+speak for the localiser leave as much."""
 
 
 def _unknown(rows: Sequence[Row]) -> str:

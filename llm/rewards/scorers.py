@@ -82,11 +82,12 @@ class Scorer:
 
     def _refusal(self, problem: Problem, text: str, what: str) -> InvalidInput:
         return InvalidInput(
-            f"reward {self.function} of problem {problem.id!r}",
+            f"reward {self.function} of an answer to problem {problem.id!r}",
             text,
             what,
             f"have it return a number from 0 to 1 for every text within {self.seconds:g} seconds "
-            "(reward_seconds); what is stored stays, and the same command goes on",
+            "(reward_seconds); once it is mended the same command starts anew, as other rewards "
+            "may differ, too",
         )
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.seam import Outcome, Reason
+from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.causes import causes
 from experiments.diagnose.command import correction_row, estimate_rows, show, summary_row
 from experiments.diagnose.report import diagnose_section
@@ -94,8 +95,11 @@ def test_rewards_that_never_count_as_success_are_what_is_wrong() -> None:
     assert half.failures == half.rollouts == 64
     for language, setting in ((True, "`success`"), (False, "level of success")):
         sentences = verdict(dataclasses.replace(found, seen=half), language)
+        assert sentences[0].startswith("No rollout counts as a success, though rewards reach 0.5")
         assert sentences[1].startswith("What is wrong, 1: 64 of 64 rollouts (100%) fail, though ")
         assert "their rewards reach 0.5" in sentences[1]
+        # A right answer counts as a wrong one here: that is no cause of its own.
+        assert "wrong answer" not in " ".join(sentences)
         assert setting in sentences[1]
     for seen in (found.seen, dataclasses.replace(half, highest_reward=0.0)):
         said = " ".join(verdict(dataclasses.replace(found, seen=seen), True))
@@ -103,21 +107,33 @@ def test_rewards_that_never_count_as_success_are_what_is_wrong() -> None:
     assert found.seen.highest_reward == 1
 
 
-def test_what_is_undecided_is_to_be_chosen_by_what_the_methods_generate() -> None:
-    """Whether suffixes save steps is counted, not taken for granted."""
+def test_what_is_undecided_advises_nothing_but_more_prompts() -> None:
+    """Half a confidence is no prediction, and fewer steps alone are no reason."""
     found = found_in(Chain(right=(0.9, 0.6, 0.9, 0.6), actions=2), 24)
     torn = [dataclasses.replace(pair, ahead=0.5, behind=0.4) for pair in found.order.comparisons]
     order = dataclasses.replace(found.order, comparisons=tuple(torn))
-    methods = {report.method: report for report in found.methods}
+    first = verdict(dataclasses.replace(found, order=order))[0]
+    assert first.startswith("These rollouts do not decide between ")
+    assert re.search(r"has a confidence of \d+ %, from \d+ prompts on which they differ", first)
+    assert "Take more prompts." in first
+    assert "predicted ahead" not in first
 
-    def first(**steps: float) -> str:
-        reports = tuple(dataclasses.replace(methods[m], steps=n) for m, n in steps.items())
-        return verdict(dataclasses.replace(found, order=order, methods=reports))[0]
 
-    cheap = first(GRPO=80, RRPO=60, SRPO=70)
-    assert "RRPO generates the fewest steps, 60 per prompt beside 80 of GRPO" in cheap
-    same = first(GRPO=80, RRPO=79, SRPO=82)
-    assert "resets save hardly any steps here (GRPO generates 80 per prompt)" in same
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [((2.0, 9.0), "above 1"), ((0.1, 0.9), "below 1"), ((0.04, 403.0), "not shown to differ")],
+)
+def test_what_the_theory_promises_is_no_more_than_its_interval(
+    ends: tuple[float, float], said: str
+) -> None:
+    found = found_in(Chain(right=(0.6, 0.5, 0.6), actions=2), 24)
+    theory = tuple(
+        dataclasses.replace(one, samples=Interval(0.5, *ends), gain=Interval(2.0, 1.5, 3.0))
+        for one in found.theory
+    )
+    (sentence,) = [s for s in verdict(dataclasses.replace(found, theory=theory)) if "T5, T6" in s]
+    assert f"[{ends[0]:.3g}, {ends[1]:.3g}], {said}" in sentence
+    assert "[1.5, 3], above 1" in sentence
 
 
 def test_every_outcome_and_refusal_has_its_words_and_its_cure() -> None:
@@ -125,10 +141,10 @@ def test_every_outcome_and_refusal_has_its_words_and_its_cure() -> None:
     outcomes = {o: 1 for o in Outcome if o not in (Outcome.SUCCESS, Outcome.UNFINISHED)}
     refusals = dict.fromkeys(Reason, 1)
     seen = dataclasses.replace(found.seen, outcomes=outcomes, refusals=refusals, single=1)
+    seen = dataclasses.replace(seen, highest_reward=0.0)
     for language in (True, False):
-        # One more: no success among them, and a reward of one.
         listed = causes(dataclasses.replace(found, seen=seen), language)
-        assert len(listed) == len(outcomes) + len(Reason) + 1
+        assert len(listed) == len(outcomes) + len(Reason)
         assert all(cause.what and cause.remedy for cause in listed)
 
 

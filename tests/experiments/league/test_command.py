@@ -346,7 +346,7 @@ def test_sentences_say_when_nothing_is_shown() -> None:
     row |= {"p": 0.1, "methods": 16, "worlds": 6}
     assert agreement_sentence(row).endswith("that it predicts the order is not shown.")
     sure = row | {"lower": 0.1, "p": 0.01}
-    assert agreement_sentence(sure).endswith("it predicts the order, if not all of it.")
+    assert agreement_sentence(sure).endswith("it predicts part of the order.")
     # An interval alone is not enough: with few methods it is too narrow.
     assert agreement_sentence(sure | {"p": 0.2}).endswith("is not shown.")
     assert "the other way round" in agreement_sentence(row | {"lower": -0.9, "upper": -0.2})
