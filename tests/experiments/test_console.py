@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.cli import _console
 from experiments.console import CommandConsole, JsonConsole, give, part
 
 NAMES = [f"measure {i}" for i in range(8)]
@@ -28,6 +29,11 @@ def wide() -> Table:
     table.add_row("GRPO", *(f"0.{i}00 [0.1, 0.2]".replace("[", r"\[") for i in range(8)))
     table.add_row(Text("SRPO"), "0.5", *[""] * 6, "[bold]0.9[/bold]")
     return table
+
+
+def test_names_that_look_like_codes_of_emoji_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    _console().print("rewards.py:zero: learns nothing")
+    assert capsys.readouterr().out == "rewards.py:zero: learns nothing\n"
 
 
 def test_a_table_that_fits_is_a_table() -> None:

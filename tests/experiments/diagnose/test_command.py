@@ -231,6 +231,18 @@ def test_a_diagnosis_is_stored_printed_drawn_and_reported(tmp_path: Path) -> Non
     assert record.path("estimates").read_bytes() == once
 
 
+def test_a_diagnosis_of_other_code_is_said_to_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DiagnoseConfig(world="tree-early", prompts=16)
+    for code, again in (("before", False), ("before", False), ("after", True)):
+        monkeypatch.setattr("experiments.runs.store.code_digest", lambda code=code: code)
+        console = quiet()
+        run(config, tmp_path, ONE, console)
+        said = console.file.getvalue()  # type: ignore[attr-defined]
+        assert said.startswith("What is stored is of other code or data;") == again
+
+
 def test_a_finished_diagnosis_is_not_made_again_but_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

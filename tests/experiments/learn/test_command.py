@@ -439,6 +439,9 @@ def test_a_run_goes_on_with_more_seeds_or_with_fewer(tmp_path: Path) -> None:
     few = ran("one", 2)
     assert ran("one", 3) == ran("whole", 3)
     assert ran("one", 2) == few
+    # Resamples are of what is made of the curves.
+    resampled = ran("one", 2, resamples=TINY.resamples + 1)
+    assert resampled["curves"] == few["curves"]
     labels = [row["label"] for row in Run.existing(tmp_path / "one", "learn").timings()]
     curves = [label for label in labels if label.startswith("curves/")]
     assert len(curves) == len(set(curves)) == 3 * len(TINY.worlds)  # none was made twice
