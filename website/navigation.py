@@ -45,7 +45,9 @@ def entries() -> list[Entry]:
             "Measured": [
                 *("measurements/README.md", "measurements/training.md", "measurements/smollm2.md"),
                 *("measurements/frontier.md", "league.md", "measurements/localization.md"),
-                *("measurements/diagnose.md", "measurements/tabular.md", "measurements/llm.md"),
+                "measurements/diagnose.md",
+                {"Measured speed, tabular worlds": "measurements/tabular.md"},
+                {"Measured speed, language models": "measurements/llm.md"},
                 *("measurements/mutation.md", "records/README.md", "limits.md"),
             ]
         },
