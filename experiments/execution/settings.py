@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from cpi_theory.checks import InvalidInput, check_count
 from experiments.execution.threads import Kind
 
-# More processes than this many per core only take memory from each other.
+# More processes or threads than this many per core only take memory and time from each other.
 _PER_CORE = 8
 
 
@@ -30,12 +30,12 @@ class Execution:
     cluster: str | None = None
 
     def __post_init__(self) -> None:
-        check_count("workers", self.workers, minimum=0)
-        check_count("threads", self.threads, minimum=0)
         most = _PER_CORE * (os.cpu_count() or 1)
-        if self.workers > most:
-            problem = f"more than {_PER_CORE} for each core of this machine"
-            raise InvalidInput("workers", self.workers, problem, f"choose at most {most}")
+        for name, count in (("workers", self.workers), ("threads", self.threads)):
+            check_count(name, count, minimum=0)
+            if count > most:
+                problem = f"more than {_PER_CORE} for each core of this machine"
+                raise InvalidInput(name, count, problem, f"choose at most {most}")
 
     def settled(self, kind: Kind, own: int) -> Execution:
         """Fill in the threads that a command of this kind takes; 0: by the number of processes.

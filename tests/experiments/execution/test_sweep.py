@@ -247,11 +247,12 @@ def test_a_killed_local_worker_is_explained_and_the_rest_kept(
     assert executions(log) == dict.fromkeys(range(4), 1)
 
 
-def test_workers_must_be_a_count() -> None:
-    with pytest.raises(InvalidInput, match="workers = -1"):
-        Execution(workers=-1)
-    with pytest.raises(InvalidInput, match="workers = 1000000: more than 8 for each core"):
-        Execution(workers=1_000_000)
+@pytest.mark.parametrize("name", ["workers", "threads"])
+def test_workers_and_threads_must_be_a_count(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{name} = -1"):
+        Execution(**{name: -1})
+    with pytest.raises(InvalidInput, match=f"{name} = 1000000: more than 8 for each core"):
+        Execution(**{name: 1_000_000})
 
 
 def test_workers_may_grow(tasks: ModuleType, tmp_path: Path) -> None:
