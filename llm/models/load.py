@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import InvalidInput, nearest
 from cpi_theory.randomness import Key
 from llm.models.adapters import CONFIG, base_of, merge, with_adapters
 from llm.models.folders import recover
 from llm.models.law import check_right_padding
 from llm.models.memory import explain_out_of_memory
 from llm.models.randomness import drawing
-from llm.models.settings import SMOLLM2_FOLDER, SMOLLM2_NAME, ModelSettings
+from llm.models.settings import SMOLLM2_FOLDER, SMOLLM2_NAME, TINY_NAME, ModelSettings
 from llm.text.vocabulary import Vocabulary
 
 _UNLIMITED = 1 << 20
@@ -159,6 +159,9 @@ _GOES_ON = re.compile(r"(:|,|\bor|\band)$")
 
 def _unusable(settings: ModelSettings, problem: str) -> InvalidInput:
     remedy = "give a whole causal language model in Hugging Face format, with its tokenizer"
+    near = nearest(settings.path, (SMOLLM2_NAME, TINY_NAME))
+    if near is not None:
+        remedy = f"did you mean {near!r}? {remedy}"
     return InvalidInput("model.path", settings.path, problem, remedy)
 
 

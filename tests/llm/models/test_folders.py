@@ -185,6 +185,14 @@ def test_what_a_library_says_is_whole(folder):
         load(folder)
 
 
+@pytest.mark.parametrize(("name", "hint"), [("smolm2", True), ("nothing-like-it", False)])
+def test_a_mistyped_name_of_a_known_model(name, hint, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InvalidInput, match="cannot be loaded") as caught:
+        load(name)
+    assert caught.value.remedy.startswith("did you mean 'smollm2'?") == hint
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
