@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from experiments.diagnose.labels import number_label
 from experiments.diagnose.ranking import ranking_sentences
 from experiments.diagnose.unknown import unknown_sentences
-from experiments.diagnose.verdict import coverage_sentence, order_sentences
+from experiments.diagnose.verdict import LIKELY, coverage_sentence, order_sentences
 from experiments.documents.document import (
     Answer,
     Block,
@@ -75,8 +75,9 @@ def diagnose_answers(run: Run) -> tuple[Answer, ...]:
     if ahead:
         row = ahead[0]
         # Records from before there was one hold the share of resamples alone, which overrates.
-        sure = row.get("confidence", row["ahead"])
-        number = f"{row['first']} before {row['second']}: {sure:.0%} sure"
+        sure = float(row["confidence"] if "confidence" in row else row["ahead"])
+        if sure >= LIKELY:
+            number = f"{row['first']} before {row['second']}: {sure:.0%} sure"
     return (
         Answer(
             Question.WORTH, str(summary["world"]), number, said[0]["sentence"], run.directory.name

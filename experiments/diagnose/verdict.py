@@ -17,7 +17,10 @@ from experiments.runs.files import Row
 
 _PLAIN, _LOCALISED = "GRPO", "SRPO"
 
-_SURE, _LIKELY = 0.975, 0.8
+LIKELY = 0.8
+"""The least confidence at which an order of two methods is predicted."""
+
+_SURE = 0.975
 
 # Rarer causes are listed in the tables alone.
 _LEAST_SHARE = 0.05
@@ -168,7 +171,7 @@ def _said(first: str, second: str, sure: float, resets: str, differing: int) -> 
             f"{resets} worth it here: {first} should learn faster than {second} per rollout "
             f"(confidence {sureness})."
         )
-    if sure >= _LIKELY:
+    if sure >= LIKELY:
         return (
             f"{resets} probably worth it here: {first} is predicted ahead of {second} per rollout "
             f"(confidence {sureness})."

@@ -121,7 +121,7 @@ def results(tmp_path: Path) -> Path:
             {
                 "summary": [{"world": "lock"}],
                 "verdict": [{"sentence": "Resets are probably not worth it here."}],
-                "order": [{"first": "GRPO", "second": "SRPO", "ahead": 0.92, "confidence": 0.71}],
+                "order": [{"first": "GRPO", "second": "SRPO", "ahead": 0.92, "confidence": 0.81}],
             },
         ),
     }
@@ -194,7 +194,7 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     assert "45% [1%, 99%] of 100 failures at last" in vague
     assert "1 of 1 pair of localiser and task is ahead" in localizer
     assert said(results, Question.WORTH, "lock") == (
-        "lock: GRPO before SRPO: 71% sure. Resets are probably not worth it here."
+        "lock: GRPO before SRPO: 81% sure. Resets are probably not worth it here."
     )
     assert said(results, Question.CREDIT).startswith(
         "advantage estimators of verl 0.9.1: 4 of 15. Judged: 15 advantage estimators in groups of "
@@ -234,7 +234,8 @@ CHANGES: list[tuple[str, Question, str, Callable[[Row], Row]]] = [
     ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"reversed": 0}),
     ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"worlds": 3}),
     ("audit-verl/summary", Question.CREDIT, "verl", lambda r: r | {"version": "verl 9.9"}),
-    ("diagnose/order", Question.WORTH, "lock", lambda r: r | {"confidence": 0.61}),
+    ("diagnose/order", Question.WORTH, "lock", lambda r: r | {"confidence": 0.91}),
+    ("diagnose/order", Question.WORTH, "lock", lambda r: r | {"confidence": 0.79}),
     ("diagnose/verdict", Question.WORTH, "lock", lambda r: r | {"sentence": "Nobody knows."}),
     ("diagnose-order/agreement", Question.WORTH, "predictions", lambda r: r | {"kendall": -0.3}),
     ("train/pairs", Question.UNSEEN, "fewest", lambda r: r | {"seeds": 2}),
