@@ -106,9 +106,9 @@ def bands(
 
     Rows: `world`, `method`, `axis`, `x`, `value`, `lower`, `upper`, `seeds`. Fewer than
     :data:`~cpi_theory.statistics.bootstrap.LEAST_RUNS` seeds do not say how far another one would
-    lie: `lower` and `upper` are null. The axis ends at
-    `until`, where curves that stopped before keep their last value (nothing changes the policy
-    any more), or by default where the first seed ends.
+    lie: `lower` and `upper` are null. The axis ends at `until`, where curves that stopped before
+    keep their last value (nothing changes the policy any more), or by default where the first seed
+    ends.
     """
     rows = []
     for one in curves:
@@ -161,8 +161,8 @@ def pairs(
 
 def _pair(first: Curves, second: Curves, axis: str, limit: float) -> Row:
     budget = min(first.shared_budget(axis), second.shared_budget(axis))
-    means = [one.mean_until(axis, budget) for one in (first, second)]
-    gap = paired_difference(means[0], means[1], _LEVEL, limit)
+    ours, theirs = first.mean_until(axis, budget), second.mean_until(axis, budget)
+    gap = paired_difference(ours, theirs, _LEVEL, limit)
     row = {
         "world": first.world,
         "first": first.method,

@@ -23,7 +23,7 @@ from experiments.console import give
 from experiments.curve_statistics import difference_text
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
-from experiments.execution.memory import ROW_BYTES, check_held, machine_memory
+from experiments.execution.memory import check_rows, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
@@ -32,8 +32,7 @@ from experiments.runs.store import Run
 
 def run(config: AnatomyConfig, output: Path, execution: Execution, console: Console) -> int:
     """Draw and reset failures, summarise them and print what came out; 0 when done."""
-    asked = f"{config.prompts:,} prompts"
-    check_held("prompts", config.prompts, ROW_BYTES * config.prompts, asked, machine_memory())
+    check_rows("prompts", config.prompts, config.prompts, "prompts", machine_memory())
     record = Run.open(output, config.name, config, config.seed)
     specs = config.specs()
     for spec in specs:

@@ -13,6 +13,9 @@ from tabular.worlds.calibration import calibrated_tree
 
 Array = NDArray[np.float64]
 
+_STATES = 4
+"""Of :func:`one_decision`."""
+
 
 @dataclass(frozen=True, eq=False)
 class PolicyUpdate:
@@ -67,7 +70,7 @@ def one_decision(setting: Setting) -> PolicyUpdate:
         now = _hazard(per_step, h + 1)
         transitions[h, 0, :, 1], transitions[h, 0, :, 0] = now, 1 - now
     transitions[horizon - 2 :, 0, :, 2:] = 0.5
-    rewards = np.zeros((horizon, 4, actions))
+    rewards = np.zeros((horizon, _STATES, actions))
     rewards[-1, 2] = 1.0
     mdp = FiniteHorizonMDP(
         transitions,
@@ -83,9 +86,6 @@ def one_decision(setting: Setting) -> PolicyUpdate:
 def transition_numbers(actions: int, horizon: int) -> int:
     """Probabilities that the transitions of :func:`one_decision` hold, step by step."""
     return horizon * _STATES * actions * _STATES
-
-
-_STATES = 4
 
 
 def _hazard(per_step: float, step: int) -> float:

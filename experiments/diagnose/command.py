@@ -45,7 +45,7 @@ from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.documents.words import counted
 from experiments.execution.derived import Compute
-from experiments.execution.memory import ROW_BYTES, check_held, machine_memory
+from experiments.execution.memory import check_rows, machine_memory
 from experiments.execution.progress import progress
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
@@ -67,8 +67,7 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
     if config.order:
         return compare_orders(config, output, execution, console)
     rollouts = config.prompts * config.sampling.settings().rollouts
-    held = f"{rollouts:,} rollouts of {config.prompts:,} prompts"
-    check_held("prompts", config.prompts, ROW_BYTES * rollouts, held, machine_memory())
+    check_rows("prompts", config.prompts, rollouts, "rollouts", machine_memory())
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("diagnose"):
         tables = diagnosed(config, record, console)
@@ -278,8 +277,10 @@ def _show_corrections(rows: Sequence[Row], console: Console) -> None:
     if not any(row["resets"] for row in rows):
         return
     console.print(
-        "\nSuffixes that succeed, in percent. The control is the same step of another failure of "
-        "the same prompt;\nthe difference is that of the resets that have one."
+        "\nSuffixes that succeed, in percent: of all resets, by the part of the rollout that they "
+        "go back to,\nand by where that is beside the reference's step. The control is the same "
+        "step of another failure of\nthe same prompt; the difference is that of the resets that "
+        "have one."
     )
     table = Table("", "resets", "all", "with a control", "control", "difference", box=None)
     for row in rows:

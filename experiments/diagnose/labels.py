@@ -15,6 +15,10 @@ _NUMBERS = {
     "suffix": "suffix groups that teach",
     "used": "rollouts in such groups",
     "corrected": "suffixes that succeed",
+    "own": "suffixes that succeed",
+    "matched": "those with a control",
+    "control": "their controls",
+    "difference": "those less their controls",
     "signal": "signal per rollout",
     "samples": "samples saved, factor",
     "gain": "guaranteed gain, factor",
@@ -35,5 +39,5 @@ def correction_label(kind: str, label: str) -> str:
     if kind == "depth":
         return f"part {label}"
     if kind == "deviation":
-        return "at the reference" if label == "0" else f"{label} of the reference"
+        return "at the reference" if label == "0" else f"{label} from the reference"
     return label

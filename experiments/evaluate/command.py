@@ -34,7 +34,7 @@ from experiments.evaluate.report import (
 )
 from experiments.evaluate.samples import attempt_rows
 from experiments.execution.derived import Compute, derive
-from experiments.execution.memory import ROW_BYTES, check_held, machine_memory
+from experiments.execution.memory import check_rows, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.files import Row
@@ -47,7 +47,7 @@ _RESAMPLES = 2000
 def run(config: EvaluateConfig, output: Path, execution: Execution, console: Console) -> int:
     """Attempt all problems, compare the methods and print what is shown and what is not."""
     rows = config.problems * (config.attempts.samples + config.attempts.greedy)
-    check_held("problems", config.problems, ROW_BYTES * rows, f"{rows:,} rows", machine_memory())
+    check_rows("problems", config.problems, rows, "attempts", machine_memory())
     specs, corrected = config.specs(), config.correction_specs()
     check_held_out(config)
     record = Run.open(output, config.name, config, config.seed)

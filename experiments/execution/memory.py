@@ -8,7 +8,8 @@ from experiments.runs.provenance import environment
 _GIB = 2**30
 
 ROW_BYTES = 200
-"""What a record, or an object with some fields, takes at the very least."""
+"""What a record, or an object with some fields, takes at the very least: a low guess, so that
+nothing is refused that fits."""
 
 
 def machine_memory() -> float | None:
@@ -37,6 +38,22 @@ def check_held(field: str, value: object, least: float, what: str, memory: float
     raise InvalidInput(field, value, problem, "choose fewer")
 
 
+def check_rows(field: str, value: int, rows: int, what: str, memory: float | None) -> None:
+    """Refuse a setting for which so many records or objects would be held; see :func:`check_held`.
+
+    Args:
+        field: the setting, for messages.
+        value: its value.
+        rows: how many it asks for.
+        what: what they are, in the plural.
+        memory: of the machine, GiB; None: unknown.
+
+    Raises:
+        InvalidInput: naming the setting.
+    """
+    check_held(field, value, ROW_BYTES * rows, f"{rows:,} {what}", memory)
+
+
 def check_runs(seeds: int, runs: int, memory: float | None, field: str = "seeds") -> None:
     """Refuse so many seeds that not even the list of their runs can be held.
 
@@ -49,4 +66,4 @@ def check_runs(seeds: int, runs: int, memory: float | None, field: str = "seeds"
     Raises:
         InvalidInput: naming that setting.
     """
-    check_held(field, seeds, ROW_BYTES * seeds * runs, f"a list of {seeds * runs:,} runs", memory)
+    check_rows(field, seeds, seeds * runs, "runs in a list", memory)

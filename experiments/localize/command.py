@@ -18,7 +18,7 @@ from rich.table import Table
 from experiments.console import give
 from experiments.documents.words import counted
 from experiments.execution.derived import Compute, derive
-from experiments.execution.memory import ROW_BYTES, check_held, machine_memory
+from experiments.execution.memory import check_rows, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.localize import summary
@@ -39,8 +39,7 @@ _BARE = ("within one", "clean")
 
 def run(config: LocalizeConfig, output: Path, execution: Execution, console: Console) -> int:
     """Ask about all traces, and print how often everybody is right; 0 when done."""
-    asked = f"{config.problems:,} problems"
-    check_held("problems", config.problems, ROW_BYTES * config.problems, asked, machine_memory())
+    check_rows("problems", config.problems, config.problems, "problems", machine_memory())
     # Refuses what cannot be asked before anything is stored.
     specs, value_specs = config.specs(), config.value_specs()
     record = Run.open(output, config.name, config, config.seed)

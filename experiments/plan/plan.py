@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from cpi_theory.diagnosis.budget import Amount
+from experiments.execution.memory import machine_memory
 from experiments.plan.config import Assumptions, PlanConfig
 from experiments.plan.costs import Cost, Costing, Seconds, asks_elsewhere
 from experiments.plan.lengths import Lengths, as_in, lengths_of
-from experiments.runs.provenance import environment
 from experiments.train.config import TrainConfig
 from experiments.train.spec import TrainSpec, rollouts_at_once
 from experiments.worlds.code import CodeWorld
@@ -179,8 +179,7 @@ def _device(train: TrainConfig, config: PlanConfig, threads: int) -> tuple[Devic
     if device.name == "cpu":
         threads = threads or (1 if train.computes == "tiny" else os.cpu_count() or 1)
         device = device.with_threads(threads)
-        memory = environment()["hardware"].get("memory_gib")
-        device = replace(device, memory=memory or device.memory)
+        device = replace(device, memory=machine_memory() or device.memory)
         told.append(f"{threads} thread{'s' * (threads > 1)}, one run at a time")
     return config.rates.on(device), tuple(told)
 

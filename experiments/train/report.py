@@ -266,7 +266,8 @@ def _rate(row: Row) -> str:
 
 def _says_something(row: Row) -> bool:
     """Whether the interval of a share leaves much out; that of a few failures does not."""
-    return bool(row["upper"] - row["lower"] < _VAGUE)
+    # Records of earlier versions have no interval where one seed alone was left with failures.
+    return row["lower"] is not None and bool(row["upper"] - row["lower"] < _VAGUE)
 
 
 _VAGUE = 0.3
