@@ -61,7 +61,7 @@ def test_sizes_are_the_defaults():
         f"at least {meters.LEAST_COVERAGE:.0%} of the visits".replace("%", " %"),
         f"are sampled: {meters.UNKNOWN_THRESHOLD} of the reward bound",
         f"differ on fewer than {signals.LEAST_PROMPTS} prompts",
-        f"*Probably* from c = {verdict._LIKELY:.0%}".replace("%", " %"),
+        f"*Probably* from c = {verdict.LIKELY:.0%}".replace("%", " %"),
         f"plainly from {verdict._SURE:.1%}".replace("%", " %"),
     ):
         assert said in page, said
