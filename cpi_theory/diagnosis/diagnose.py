@@ -50,6 +50,7 @@ from cpi_theory.diagnosis.samples import (
 from cpi_theory.diagnosis.signals import Signals, group_signals, order_methods
 from cpi_theory.randomness import Key
 from cpi_theory.seam import Algorithm, Ending, Outcome, Rollout, Simulator, State
+from cpi_theory.statistics.bootstrap import check_resamples
 from cpi_theory.statistics.by_prompt import Array, Counts, Resampling, product
 from cpi_theory.statistics.intervals import Interval
 
@@ -114,8 +115,9 @@ class DiagnosisSettings:
         check_count("rollouts", self.rollouts, minimum=4)
         check_count("audited", self.audited, minimum=0)
         check_count("traced", self.traced, minimum=0)
-        for name in ("parents", "suffixes", "bins", "reach", "resamples"):
+        for name in ("parents", "suffixes", "bins", "reach"):
             check_count(name, getattr(self, name))
+        check_resamples("resamples", self.resamples)
         check_positive("reward_bound", self.reward_bound)
         check_in_range("level", self.level, 0.5, 0.9999)
 

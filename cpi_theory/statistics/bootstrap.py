@@ -24,11 +24,22 @@ Statistic = Callable[..., Any]
 # Resampled numbers in memory at a time: 32 MB. Larger data are resampled in several rounds.
 _BATCH = 4_000_000
 
+MOST_RESAMPLES = 1_000_000
+"""Most resamples that may be asked for: 2.5 % quantiles then err by less than .1 % of the spread,
+and memory still holds those of a few dozen runs."""
 
 LEAST_RUNS = 5
 """Fewest runs that are resampled for an interval. Means of n resampled runs lie within these, and
 the lowest and the highest of n hold the median with probability 1 - 2^(1 - n): 50 % of two, which
 may even be equal, and 94 % of five."""
+
+
+def check_resamples(field: str, value: int) -> None:
+    """Refuse a number of resamples that is not an integer from 1 to :data:`MOST_RESAMPLES`."""
+    check_count(field, value)
+    if value > MOST_RESAMPLES:
+        problem = f"more than {MOST_RESAMPLES:,}, which no interval needs"
+        raise InvalidInput(field, value, problem, "choose some thousands")
 
 
 def interquartile_mean(values: ArrayLike, axis: int = 0) -> Any:
@@ -66,7 +77,7 @@ def bootstrap_interval(
     data = np.asarray(values, dtype=np.float64)
     if data.ndim == 0 or len(data) < 2:
         raise InvalidInput("values", data.shape, "fewer than two to resample", "run more seeds")
-    check_count("resamples", resamples)
+    check_resamples("resamples", resamples)
     rng = Key.of(key).child("bootstrap").generator()
     chunk = max(1, _BATCH // data.size)
     drawn = []
@@ -96,7 +107,7 @@ def stratified_interquartile_mean(
     if data.ndim != 2 or len(data) < 2 or not data.shape[1]:
         problem = "not (seeds, benchmarks) with two seeds or more"
         raise InvalidInput("values", data.shape, problem, "run more seeds")
-    check_count("resamples", resamples)
+    check_resamples("resamples", resamples)
     rng = Key.of(key).child("stratified bootstrap").generator()
     picks = rng.integers(len(data), size=(resamples, *data.shape))
     drawn = np.take_along_axis(data[None], picks, axis=1).reshape(resamples, -1)
@@ -171,6 +182,7 @@ def log_log_slope(
     data, logs = np.asarray(y, dtype=np.float64), _positive_logs("x", np.asarray(x))
     if data.ndim != 2 or len(data) != len(logs) or data.shape[1] < 2:
         raise InvalidInput("y", data.shape, f"not ({len(logs)}, r >= 2)", "give replicates per x")
+    check_resamples("resamples", resamples)
     centred = logs - logs.mean()
     if not (centred**2).sum() > 0:
         raise InvalidInput("x", x, "has no two different values", "measure at more points")

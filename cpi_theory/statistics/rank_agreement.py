@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from cpi_theory.statistics.bootstrap import check_resamples
 from cpi_theory.statistics.intervals import Interval
 from cpi_theory.statistics.quantiles import tail_probability
 
@@ -50,7 +51,7 @@ def rank_agreement(
         InvalidInput: if the tables do not match or are too small.
     """
     scores, truth = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
-    check_count("permutations", permutations)
+    check_resamples("permutations", permutations)
     if scores.ndim != 2 or scores.shape != truth.shape or min(scores.shape) < 2:
         raise InvalidInput(
             "predicted", scores.shape, f"measured has {truth.shape}", "give two (n >= 2, k >= 2)"
@@ -90,7 +91,7 @@ def rank_correlation(
     from scipy.stats import rankdata  # imported late: `import cpi_theory` stays quick
 
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    check_count("permutations", permutations)
+    check_resamples("permutations", permutations)
     if x.ndim != 1 or x.shape != y.shape or len(x) < 3:
         raise InvalidInput("first", x.shape, f"second has {y.shape}", "give two (n >= 3,) arrays")
     # Centred at the mean rank (n + 1) / 2: the correlation is then a scalar product.
@@ -146,7 +147,7 @@ def order_agreement(
             scores.
     """
     scores, truth = np.asarray(predicted, np.float64), np.asarray(measured, np.float64)
-    check_count("resamples", resamples)
+    check_resamples("resamples", resamples)
     tail = tail_probability(level)
     if scores.ndim != 2 or scores.shape != truth.shape or scores.shape[1] < 4 or not len(scores):
         problem = f"measured has {truth.shape}"

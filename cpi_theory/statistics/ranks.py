@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cpi_theory.checks import InvalidInput, check_count
+from cpi_theory.checks import InvalidInput
 from cpi_theory.randomness import Key
+from cpi_theory.statistics.bootstrap import check_resamples
 from cpi_theory.statistics.intervals import Array
 from cpi_theory.statistics.quantiles import tail_probability
 
@@ -54,7 +55,7 @@ def bootstrap_ranks(
     who show what the bootstrap of ranks can and cannot do.
     """
     tables = [np.asarray(table, np.float64) for table in settings]
-    check_count("resamples", resamples)
+    check_resamples("resamples", resamples)
     tail = tail_probability(level)
     shapes = [table.shape for table in tables]
     if not tables or any(len(s) != 2 or s[0] < 2 or s[1] != shapes[0][1] for s in shapes):

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from cpi_theory.checks import check_count
+from cpi_theory.statistics.bootstrap import check_resamples
 from experiments.anatomy.spec import AnatomySpec
 from experiments.execution.threads import Kind
 from experiments.worlds.language import LanguageWorld, choose
@@ -50,7 +51,7 @@ class AnatomyConfig:
 
     def __post_init__(self) -> None:
         check_count("seed", self.seed, minimum=0)
-        check_count("resamples", self.resamples)
+        check_resamples("resamples", self.resamples)
         self.specs()
 
     @property

@@ -21,7 +21,7 @@ from cpi_theory.statistics.bootstrap import paired_difference
 from experiments.console import give
 from experiments.documents.numbers import interval_text
 from experiments.execution.derived import Compute, derive
-from experiments.execution.memory import check_runs, machine_memory
+from experiments.execution.memory import check_rows, check_runs, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.frontier.cells import frontier_cell
@@ -36,6 +36,7 @@ def run(config: FrontierConfig, output: Path, execution: Execution, console: Con
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
     runs = len(config.worlds) * len(config.methods)
     check_runs(config.seeds, runs, machine_memory())
+    check_rows("prompts", config.prompts, 8 * config.prompts, "rollouts", machine_memory())
     taken = taken_from(config, output)  # before there is a folder: that run may be another one
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("frontier"):

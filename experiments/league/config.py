@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from cpi_theory.checks import InvalidInput, check_count, check_positive, choose_among
+from cpi_theory.statistics.bootstrap import check_resamples
 from experiments.config import check_given_once, check_new_names, named_values
 from experiments.execution.threads import Kind
 from experiments.methods import LANGUAGE_METHODS, TABULAR_METHODS, GroupMethod, LanguageMethod
@@ -95,6 +96,7 @@ class LeagueConfig:
     def __post_init__(self) -> None:
         for name, least in _COUNTS.items():
             check_count(name, getattr(self, name), least)
+        check_resamples("resamples", self.resamples)
         self._check_rates()
         if self.limit is not None:
             check_positive("limit", self.limit)
@@ -162,6 +164,5 @@ _COUNTS: Mapping[str, int] = {
     "held_out": 1,
     "checkpoint_every": 0,
     "draws": 0,
-    "resamples": 1,
 }
 """Settings that are whole numbers, and the least that each may be."""

@@ -20,7 +20,7 @@ from experiments import curve_statistics as summary
 from experiments.console import give
 from experiments.curve_statistics import Curves
 from experiments.execution.derived import Compute, derive
-from experiments.execution.memory import check_runs, machine_memory
+from experiments.execution.memory import check_rows, check_runs, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.learn.config import _EXACT, LearnConfig
@@ -33,8 +33,7 @@ from experiments.worlds.tabular import build_world, choose
 
 def run(config: LearnConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run all curves, summarise them and print who is ahead of whom; 0 when done."""
-    cells = sum(len(config.methods_in(w)) for w in choose("worlds", config.worlds, config.more))
-    check_runs(config.seeds, cells, machine_memory())
+    check_sizes(config, machine_memory())
     for world in config.more:  # what is wrong with one is refused before anything is stored
         build_world(world, Key.of(config.seed))
     record = Run.open(output, config.name, config, config.seed, free=("seeds", "resamples"))
@@ -46,6 +45,29 @@ def run(config: LearnConfig, output: Path, execution: Execution, console: Consol
     _print(tables, console)
     console.print(f"records: {record.directory}")
     return 0
+
+
+def check_sizes(config: LearnConfig, memory: float | None) -> None:
+    """Refuse more runs, rollouts at a time, or records of a run, than a machine can hold.
+
+    Args:
+        config: the settings.
+        memory: of the machine, GiB; None: unknown.
+
+    Raises:
+        InvalidInput: naming the setting.
+    """
+    cells = sum(len(config.methods_in(w)) for w in choose("worlds", config.worlds, config.more))
+    check_runs(config.seeds, cells, memory)
+    budget = config.budget
+    asked = {
+        "prompts": (8 * budget.prompts, "rollouts of an update"),
+        "updates": (budget.updates // budget.every, "records of a curve"),
+        "trials": (budget.trials, "trials of an iteration"),
+        "exact_updates": (budget.exact_updates // budget.exact_every, "records of a curve"),
+    }
+    for name, (rows, what) in asked.items():
+        check_rows(f"budget.{name}", getattr(budget, name), rows, what, memory)
 
 
 def summaries(

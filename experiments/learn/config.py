@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from cpi_theory.checks import check_count
+from cpi_theory.statistics.bootstrap import check_resamples
 from experiments.config import check_new_names, named_values
 from experiments.learn.curves import Budget, CurveSpec
 from experiments.methods import TABULAR_METHODS, TabularMethod
@@ -59,7 +60,7 @@ class LearnConfig:
 
     def __post_init__(self) -> None:
         check_count("seeds", self.seeds, minimum=2)
-        check_count("resamples", self.resamples)
+        check_resamples("resamples", self.resamples)
         named_values("methods", self.methods, TABULAR_METHODS)
         check_new_names("more", [world.name for world in self.more], WORLDS)
         choose("worlds", self.worlds, self.more)

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from cpi_theory.checks import check_count
+from cpi_theory.statistics.bootstrap import check_resamples
 from experiments.config import named_value
 from experiments.execution.threads import Kind
 from experiments.methods import TRAINED, MethodVariant, choose_methods
@@ -90,7 +91,7 @@ class TrainConfig:
             named_value("seeds_by_world", name, dict.fromkeys(self.worlds))
             check_count(f"seeds_by_world.{name}", count)
         check_count("seed", self.seed, minimum=0)
-        check_count("resamples", self.resamples)
+        check_resamples("resamples", self.resamples)
         if self.checkpoint_every is not None:
             check_count("checkpoint_every", self.checkpoint_every, minimum=0)
         choose_methods("methods", self.methods, self.more_methods)

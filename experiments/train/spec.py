@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from cpi_theory.algorithms.prefix_starts import PrefixStarts
 from cpi_theory.checks import InvalidInput, Unable, check_choice, check_count, check_in_range
-from experiments.execution.memory import check_held
+from experiments.execution.memory import check_held, check_rows
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
 from experiments.worlds.language import LanguageWorld
@@ -284,7 +284,7 @@ def rollouts_at_once(spec: TrainSpec) -> int:
 
 
 def check_size(spec: TrainSpec, memory: float | None) -> None:
-    """Refuse a run whose rollouts cannot be held by this machine, whatever the model.
+    """Refuse a run whose rollouts or records this machine cannot hold, whatever the model.
 
     Args:
         spec: the run.
@@ -302,6 +302,8 @@ def check_size(spec: TrainSpec, memory: float | None) -> None:
         name, value = f"rollouts per prompt of {spec.method.name}", rows
     held = rollouts_at_once(spec)
     check_held(name, value, held * _LEAST_BYTES, f"{held:,} rollouts held at once", memory)
+    records = budget.updates // budget.every
+    check_rows("budget.updates", budget.updates, records, "records of a curve", memory)
 
 
 _LEAST_BYTES = 1500

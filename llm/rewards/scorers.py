@@ -29,6 +29,10 @@ class TextScorer(Protocol):
         ...
 
 
+ONCE_MENDED = "once it is mended the same command starts anew, as other rewards may differ, too"
+"""What happens to a run whose function judged wrongly, for remedies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """A function that judges texts, called in a process of its own.
@@ -48,10 +52,7 @@ class Scorer:
 
     def __post_init__(self) -> None:
         check_positive("reward_seconds", self.seconds)
-        source = scorer_source(self.function)
-        stat = source.stat()
-        version = f"{Path.cwd()}\n{source}\n{stat.st_mtime_ns} {stat.st_size}"
-        object.__setattr__(self, "_version", version)
+        object.__setattr__(self, "_version", scorer_version(self.function))
 
     def check(self) -> None:
         """Load the function, so that what is wrong with it is known before anything is sampled.
@@ -86,8 +87,7 @@ class Scorer:
             text,
             what,
             f"have it return a number from 0 to 1 for every text within {self.seconds:g} seconds "
-            "(reward_seconds); once it is mended the same command starts anew, as other rewards "
-            "may differ, too",
+            f"(reward_seconds); {ONCE_MENDED}",
         )
 
 
@@ -122,3 +122,14 @@ def scorer_source(function: str) -> Path:
             f"{hint}start the command where {parts[0]}.py is, or install it",
         )
     return Path(spec.origin)
+
+
+def scorer_version(function: str) -> str:
+    """Which file a function's name means from here, and its state.
+
+    Raises:
+        InvalidInput: as :func:`scorer_source`.
+    """
+    source = scorer_source(function)
+    stat = source.stat()
+    return f"{Path.cwd()}\n{source}\n{stat.st_mtime_ns} {stat.st_size}"

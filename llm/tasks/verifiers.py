@@ -15,7 +15,7 @@ from typing import Any
 from cpi_theory.checks import InvalidInput, check_positive
 from llm.data.problems import split_problems
 from llm.rewards.function_process import CallFailed, shared_process
-from llm.rewards.scorers import scorer_source
+from llm.rewards.scorers import ONCE_MENDED, scorer_version
 from llm.task import NO_REFERENCE, SCORED, Problem, Verdict
 from llm.tasks.dataset import DatasetTask
 
@@ -35,10 +35,12 @@ class TaskSet:
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
     seconds: float = 60.0
+    # As of a scorer: a process that holds another state of the file is not shared.
+    _version: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_positive("seconds", self.seconds)
-        scorer_source(self.name)
+        object.__setattr__(self, "_version", scorer_version(self.name))
 
     def check(self) -> None:
         """Load the task set.
@@ -92,12 +94,12 @@ class TaskSet:
             value,
             problem,
             "have its rewards sum to a number from 0 to 1 for every text within "
-            f"{self.seconds:g} seconds (reward_seconds); what is stored stays, and the same "
-            "command goes on",
+            f"{self.seconds:g} seconds (reward_seconds); {ONCE_MENDED}",
         )
 
     def _ask(self, request: str, **more: Any) -> Any:
-        call = shared_process("llm.tasks.verifiers_worker:answer", self.seconds)
+        worker = "llm.tasks.verifiers_worker:answer"
+        call = shared_process(worker, self.seconds, version=self._version)
         settings = json.dumps(dict(self.arguments), sort_keys=True)
         return call(request=request, taskset=self.name, settings=settings, **more)
 

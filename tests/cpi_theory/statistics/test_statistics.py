@@ -222,6 +222,8 @@ def test_an_interval_knows_what_it_holds():
         (lambda: clustered_proportion([1, 2], [1, 2, 3]), "successes"),
         (lambda: bootstrap_interval([1.0]), "values"),
         (lambda: bootstrap_interval([1.0, 2], resamples=0), "resamples"),
+        (lambda: bootstrap_interval([1.0, 2], resamples=10**9), "resamples"),
+        (lambda: log_log_slope([1, 2], [[1, 1], [2, 2]], resamples=10**9), "resamples"),
         (lambda: paired_difference([1, 2], [1, 2, 3]), "second"),
         (lambda: paired_difference([1], [2]), "second"),
         (lambda: log_log_slope([1, 2], [[1, 1], [0, 0]]), "y"),

@@ -458,6 +458,7 @@ def test_a_run_goes_on_with_more_seeds_or_with_fewer(tmp_path: Path) -> None:
         ({"sampled_worlds": ("tre",)}, r"sampled_worlds\[0\] = 'tre': unknown"),
         ({"rate": 0.0}, "rate = 0.0: not a positive number"),
         ({"resamples": 0}, "resamples = 0"),
+        ({"resamples": 10**9}, "resamples = 1000000000: more than 1,000,000"),
     ],
 )
 def test_bad_settings_are_refused(changes: dict[str, object], message: str) -> None:

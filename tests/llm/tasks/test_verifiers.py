@@ -84,6 +84,17 @@ def test_rewards_that_fail_are_errors_that_name_the_task(name, problem):
     with pytest.raises(InvalidInput, match=problem) as caught:
         taskset.judge(taskset.problems[0], None, "text")
     assert taskset.problems[0].id in str(caught.value)
+    assert "starts anew" in caught.value.remedy
+
+
+def test_an_edited_file_is_another_task_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "edited_task_set.py"
+    path.write_text(f"from {HERE} import Sums as Kept\n")
+    with pytest.raises(InvalidInput, match="has no Sums; "):
+        TaskSet("edited_task_set:Sums").check()
+    path.write_text(f"from {HERE} import Sums\n")
+    TaskSet("edited_task_set:Sums").check()
 
 
 def test_rewards_that_take_too_long_are_errors():
