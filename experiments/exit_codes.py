@@ -17,7 +17,7 @@ TERMINATED = 143
 EXIT_CODES: Mapping[int, str] = {
     DONE: "done",
     REFUTED: "done, but a claim did not hold: a bound was violated, an interval covers too seldom, "
-    "something that commands need is missing",
+    "something that commands need is missing, a report had to leave out a damaged record",
     MISTAKE: "could not run as asked; the message says what to change",
     LOST: "a worker, the cluster or a task past its time limit was lost; run the command again",
     DEFECT: "a defect of this program, with its traceback",

@@ -24,12 +24,14 @@ from experiments.documents.document import (
     Heading,
     Paragraph,
     Picture,
+    Question,
     Report,
     Section,
     as_markdown,
 )
 from experiments.documents.words import counted
 from experiments.execution.progress import Advance, progress
+from experiments.exit_codes import DONE, REFUTED
 from experiments.explore.page import PAGE
 from experiments.report.config import ReportConfig
 from experiments.report.figures import (
@@ -58,7 +60,9 @@ _PREFACE = (
 
 
 def write(config: ReportConfig, output: Path, console: Console) -> int:
-    """Write figures and page once; 0 when done.
+    """Write figures and page once.
+
+    Returns: 0 when done, 1 if something was left out because a stored file is damaged.
 
     Raises:
         InvalidInput: if there is no run to show.
@@ -85,7 +89,7 @@ def write(config: ReportConfig, output: Path, console: Console) -> int:
         console.print(f"left out for want of a run: {', '.join(missing)}", soft_wrap=True)
     drawn = counted(len(page.pictures), "figure")
     console.print(f"{drawn} and the report: {path}", soft_wrap=True)
-    return 0
+    return REFUTED if any(lost.damaged for lost in page.left_out) else DONE
 
 
 def watch(config: ReportConfig, output: Path, console: Console) -> int:
@@ -181,15 +185,18 @@ class Page:
         """Draw every figure that can be drawn; what cannot is said and passed over."""
         for job in self.todo:
             missing = job.missing()
-            try:
-                if missing is None:
-                    self.pictures.append((job, draw(job)))
-            except INCOMPLETE as incomplete:
-                missing = str(incomplete)
             if missing is not None:
-                self.left_out.append(LeftOut(job.name, missing))
-                self.said(f"left out {self.left_out[-1]}")
+                self._leave_out(LeftOut(job.name, missing))
+            else:
+                try:
+                    self.pictures.append((job, draw(job)))
+                except INCOMPLETE as incomplete:
+                    self._leave_out(LeftOut.of(job.name, incomplete))
             advance(1)
+
+    def _leave_out(self, lost: LeftOut) -> None:
+        self.left_out.append(lost)
+        self.said(f"left out {lost}")
 
     def checksums(self) -> dict[str, str]:
         """Of every table of the runs that are shown, by names such as "train/bands"."""
@@ -242,23 +249,26 @@ class Page:
     def answers(self) -> tuple[Answer, ...]:
         """What the first screen says."""
         found = [answer for one in self.shown for answer in self._answers_of(one)]
-        if any(one.family.kind == "train" for one in self.shown):
+        compared = {answer.run for answer in found if answer.question is Question.LEARNING}
+        if any(one.family.kind == "train" and one.name in compared for one in self.shown):
             found.append(published_answer())
         return (*found, *(unseen(self.shown, self.left_out) if self.shown else ()))
 
     def _answers_of(self, one: Shown) -> Sequence[Answer]:
+        # What its section cannot show, as a file is damaged, no headline may claim.
+        if any(lost.damaged and lost.what == _section_of(one) for lost in self.left_out):
+            return ()
         try:
             return one.family.answers(one.run)
         except INCOMPLETE as incomplete:
-            self.left_out.append(LeftOut(f"the answer of {one.name}", str(incomplete)))
+            self.left_out.append(LeftOut.of(f"the answer of {one.name}", incomplete))
             return ()
 
     def _section(self, one: Shown) -> Section:
         try:
             blocks: list[Block] = one.family.section(one.run)
         except INCOMPLETE as incomplete:
-            self.left_out.append(LeftOut(f"the section on {one.name}", str(incomplete)))
-            self.said(f"left out {self.left_out[-1]}")
+            self._leave_out(LeftOut.of(_section_of(one), incomplete))
             title = f"A run of {one.family.kind}: {one.name}"
             blocks = [Heading(title), Paragraph(f"Left out: {incomplete}.")]
         pictures = [picture for job, picture in self.pictures if job.of == one.name]
@@ -281,6 +291,10 @@ class Page:
             text = f"{text} {note}"
         caption = "The runs of this page; the whole configuration and all versions of each are in "
         return (Paragraph(text), DataTable.of(rows, columns, f"{caption}its run.json."))
+
+
+def _section_of(one: Shown) -> str:
+    return f"the section on {one.name}"
 
 
 def _told_apart(sections: Iterable[Section]) -> tuple[Section, ...]:

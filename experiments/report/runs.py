@@ -46,10 +46,17 @@ class LeftOut:
     Attributes:
         what: a figure, a section, an answer or a run.
         why: what is missing or damaged.
+        damaged: whether a stored file is not what was written.
     """
 
     what: str
     why: str
+    damaged: bool = False
+
+    @classmethod
+    def of(cls, what: str, error: InvalidInput) -> LeftOut:
+        """What an error keeps from being shown."""
+        return cls(what, str(error), isinstance(error, CorruptFile))
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}"
@@ -77,7 +84,7 @@ def shown_runs(
             if config.runs:
                 raise
             damaged.append(error)
-            told(LeftOut(name, f"{error.field} {error.path} {error.problem}"))
+            told(LeftOut(name, f"{error.field} {error.path} {error.problem}", damaged=True))
     if damaged and not found:
         raise damaged[0]
     known = [Shown(family, run) for run in found if (family := family_of(run.config))]

@@ -8,6 +8,7 @@ from pathlib import Path
 from experiments.documents.document import Answer, Question
 from experiments.documents.words import counted
 from experiments.report.families import FAMILIES
+from experiments.report.figures import INCOMPLETE
 from experiments.report.runs import LeftOut, Shown
 from experiments.runs.files import Row
 
@@ -25,8 +26,7 @@ def unseen(shown: Sequence[Shown], left_out: Sequence[LeftOut]) -> tuple[Answer,
     pairs = [
         {**row, "run": one.name}
         for one in shown
-        if one.run.has("pairs")
-        for row in one.run.read("pairs")
+        for row in _rows(one, "pairs")
         if row.get("axis") == "rollouts"  # those of a league are at equal steps alone
     ]
     found = [*_undecided(pairs), *_few_seeds(pairs), *_models(shown), *_without(shown)]
@@ -35,6 +35,14 @@ def unseen(shown: Sequence[Shown], left_out: Sequence[LeftOut]) -> tuple[Answer,
         details = tuple(f"{one}." for one in left_out)
         found.append(_answer("left out", counted(len(left_out), "part"), text, details))
     return tuple(found)
+
+
+def _rows(one: Shown, table: str) -> Sequence[Row]:
+    """A table as far as there is one; what is damaged is told by what shows it."""
+    try:
+        return one.run.read(table)
+    except INCOMPLETE:
+        return ()
 
 
 def _answer(about: str, number: str, sentence: str, details: tuple[str, ...] = ()) -> Answer:
@@ -80,7 +88,7 @@ def _asked(one: Shown) -> bool:
     """Whether the model of a run's settings, there by default, had anything to do in it."""
     if one.family.kind == "league":
         # Signals are drawn in tabular worlds alone.
-        return not (one.run.has("signals") and one.run.read("signals"))
+        return not _rows(one, "signals")
     if one.family.kind == "localize":
         return bool(one.run.config.get("localizers") or one.run.config.get("worlds"))
     return True

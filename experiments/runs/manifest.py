@@ -117,7 +117,8 @@ class Manifest:
         """Refuse content that is not what was written, or that was made of what has changed since.
 
         Raises:
-            CorruptFile: another checksum than when it was written.
+            CorruptFile: it, or a table that it was made of, has another checksum than when it was
+                written.
             StaleTable: a table that it was made of is another one now.
         """
         entry = self._known(name, data)
@@ -125,7 +126,9 @@ class Manifest:
             raise CorruptFile(self.folder / name, "does not match its checksum")
         for table, before in entry["tables"].items():
             path = self.folder / f"{table}.jsonl"
-            if path.exists() and checksum(read_bytes(path)) != before:
+            if path.exists() and checksum(source := read_bytes(path)) != before:
+                if self._known(path.name, source) is None:
+                    raise CorruptFile(path, "does not match its checksum")
                 problem = f"was made of another {table}.jsonl than is there now"
                 remedy = f"run the command that made {self.folder.name} again"
                 raise StaleTable("file", self.folder / name, problem, remedy)

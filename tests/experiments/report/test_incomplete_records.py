@@ -22,6 +22,7 @@ from experiments.evaluate.command import run as evaluate
 from experiments.evaluate.config import EvaluateConfig
 from experiments.evaluate.spec import Attempts, EvaluatedModel
 from experiments.execution.settings import Execution
+from experiments.exit_codes import DONE, REFUTED
 from experiments.learn.command import run as learn
 from experiments.learn.config import LearnConfig
 from experiments.learn.curves import Budget
@@ -208,3 +209,42 @@ def test_the_report_is_written_of_what_is_there(
     left = {"learn-conservative", "compare-gain", "train-localization", "diagnose"}
     assert {entry.name for entry in FIGURES} - drawn == left
     assert "Left out: " in (root / "report" / "report.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of `learn`, with its checksums."""
+    root = tmp_path_factory.mktemp("learned")
+    config = LearnConfig(
+        worlds=("tree-natural",),
+        methods=("GRPO", "SRPO"),
+        sampled_worlds=(),
+        seeds=2,
+        budget=Budget(updates=4, every=2),
+        resamples=20,
+    )
+    learn(config, root, ONE, QUIET)
+    return root
+
+
+@pytest.mark.parametrize("table", ["pairs", "curves"])
+def test_a_damaged_record_costs_its_run_alone_and_makes_no_claim(
+    learned: Path, tmp_path: Path, table: str
+) -> None:
+    """Others are shown; no headline is drawn from what is left; the exit code says so."""
+    root = tmp_path / "results"
+    shutil.copytree(learned, root)
+    verify(VerifyConfig(instances=2, search=0), root, ONE, QUIET)
+    assert run(ReportConfig(), root, ONE, QUIET) == DONE
+    whole = (root / "report" / "report.md").read_text()
+    path = root / "learn" / f"{table}.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    with (tmp_path / "log").open("w") as log:
+        assert run(ReportConfig(), root, ONE, Console(file=log, width=300)) == REFUTED
+    damaged = f"the section on learn: file = {path}: does not match its checksum; "
+    assert f"left out {damaged}" in (tmp_path / "log").read_text()
+    page = (root / "report" / "report.md").read_text()
+    headline = "SRPO - GRPO per rollout in mean J"
+    assert headline in whole
+    assert headline not in page
+    assert "## Do the bounds hold?" in page

@@ -424,6 +424,14 @@ def test_a_table_of_other_tables_than_are_there_is_not_read(run: Run) -> None:
         run.read("table")
 
 
+def test_a_damaged_source_is_named_and_not_what_was_made_of_it(run: Run) -> None:
+    run.write("source", [{"a": 1}])
+    run.write("table", [{"b": 1}], ("source",))
+    run.path("source").write_text('{"a": 2}\n')
+    with pytest.raises(CorruptFile, match=r"source\.jsonl: does not match its checksum"):
+        run.read("table")
+
+
 def test_a_damaged_manifest_is_named(run: Run) -> None:
     for content in ("null", "{", '{"first.jsonl": 3}'):
         (run.directory / "manifest.json").write_text(content)
