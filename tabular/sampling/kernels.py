@@ -238,6 +238,15 @@ def build(
 
 
 @njit(cache=True, nogil=True)
+def _look_ahead(words: Words, column: Any, far: Any) -> None:
+    """Have a column read from memory before it is needed; `far` as in `roll`."""
+    if far is None:
+        prefetch(words, column << _2)
+    else:
+        prefetch_far(words, column << _2)
+
+
+@njit(cache=True, nogil=True)
 def roll(
     table: Words,
     gains: Any,
@@ -334,15 +343,9 @@ def roll(
         for j in range(foresight):
             column[lanes + j] = column[0]
         for j in range(foresight):
-            if far is None:
-                prefetch(words, column[j] << _2)
-            else:
-                prefetch_far(words, column[j] << _2)
+            _look_ahead(words, column[j], far)
         for j in range(lanes):
-            if far is None:
-                prefetch(words, column[j + foresight] << _2)
-            else:
-                prefetch_far(words, column[j + foresight] << _2)
+            _look_ahead(words, column[j + foresight], far)
             q = column[j]
             word = table[q, 0]
             side = U(coin[j] >= word)
