@@ -60,15 +60,19 @@ def run(config: AuditConfig, output: Path, execution: Execution, console: Consol
 
 
 def _check_refused(rows: Sequence[Row], console: Console) -> None:
-    """Name every estimator that could not be judged; the first one is the error."""
+    """Name every estimator that could not be judged; the first one is the error raised."""
     first: dict[str, Row] = {}
     for row in rows:
         if row["kind"] == REFUSED:
             first.setdefault(row["estimator"], row)
-    for name, row in first.items():
-        console.print(f"not judged, {name}: {row['problem']}", markup=False)
-    for row in first.values():
-        raise InvalidInput(row["field"], row["value"], row["problem"], row["remedy"])
+    errors = {
+        name: InvalidInput(f"{name}: {row['field']}", row["value"], row["problem"], row["remedy"])
+        for name, row in first.items()
+    }
+    for error in list(errors.values())[1:]:
+        console.print(f"not judged: {error}", markup=False)
+    for error in errors.values():
+        raise error
 
 
 def trials(config: AuditConfig) -> list[Trial]:
@@ -127,6 +131,8 @@ def _stored(config: AuditConfig, record: Run, summary: Sequence[Row]) -> list[Pa
 
 def show(summary: Sequence[Row], files: Sequence[Path], console: Console) -> None:
     """Print a table of verdicts, what the failed ones say, and where their tests are."""
+    if not summary:
+        return
     table = Table(*_COLUMNS, box=SIMPLE_HEAD)
     for row in summary:
         table.add_row(

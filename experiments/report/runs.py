@@ -54,7 +54,7 @@ class LeftOut:
     damaged: bool = False
 
     @classmethod
-    def of(cls, what: str, error: InvalidInput) -> LeftOut:
+    def of(cls, what: str, error: Exception) -> LeftOut:
         """What an error keeps from being shown."""
         return cls(what, str(error), isinstance(error, CorruptFile))
 

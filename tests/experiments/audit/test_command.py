@@ -137,16 +137,20 @@ def test_one_that_fails_on_the_way_is_named_and_the_others_are_judged(tmp_path, 
     (tmp_path / "mine.py").write_text(
         "import numpy as np\n\n\ndef f(batch):\n"
         "    long = batch.mask.shape[1] > 1\n"
-        "    return np.full(len(batch.rewards), np.nan if long else 1.0)\n"
+        "    return np.full(len(batch.rewards), np.nan if long else 1.0)\n\n\ng = f\n"
     )
     mine, alone = f"{tmp_path / 'mine.py'}:f", ("--no-counterexamples",)
-    assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo") == MISTAKE
+    other = f"{tmp_path / 'mine.py'}:g"
+    assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo", other) == MISTAKE
     told = capsys.readouterr()
-    assert f"not judged, {mine}: ".replace(" ", "") in "".join(told.out.split())
+    assert f"error: {mine}: advantages = " in told.err
     assert "finite" in told.err
+    said = "".join(told.out.split())
+    assert f"notjudged:{other}:advantages=" in said
+    assert f"notjudged:{mine}" not in said  # it is told once
     assert set(summary(tmp_path)) == {"rloo", "dr-grpo"}
-    (tmp_path / "mine.py").write_text("def f(batch):\n    return batch.rewards\n")
-    assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo") == DONE
+    (tmp_path / "mine.py").write_text("def f(batch):\n    return batch.rewards\n\n\ng = f\n")
+    assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo", other) == DONE
     assert summary(tmp_path)[mine]["verdict"] == "unbiased"
 
 
