@@ -59,7 +59,7 @@ def compare_paired(
 
     With the mean squares of seeds A (times the number of problems), of problems B (times that of
     seeds) and of what is left E, the variance of the mean difference over S seeds and P problems is
-    estimated by :math:`\max(A + B - E, A, B) / (S P)`, with
+    estimated by :math:`\max(A + B - E, A, B, E) / (S P)`, with
     :math:`(A + B)^2 / (A^2 / (S - 1) + B^2 / (P - 1))` degrees of freedom. Where the seeds alone
     vary this is Student's interval over seeds. With one seed the interval is over problems, and
     speaks of the two evaluated models rather than of the methods.
@@ -147,8 +147,8 @@ def _standard_error(gaps: Array) -> tuple[float, float]:
     of_seeds = problems * float(gaps.mean(axis=1).var(ddof=1))
     rest = gaps - gaps.mean(axis=0) - gaps.mean(axis=1, keepdims=True) + gaps.mean()
     left = float((rest**2).sum()) / ((seeds - 1) * (problems - 1))
-    # The unbiased estimate may fall below either part, which it cannot be in truth.
-    variance = max(of_seeds + of_problems - left, of_seeds, of_problems) / gaps.size
+    # The unbiased estimate may fall below each of them, which it cannot be in truth.
+    variance = max(of_seeds + of_problems - left, of_seeds, of_problems, left) / gaps.size
     total = of_seeds**2 / (seeds - 1) + of_problems**2 / (problems - 1)
     freedom = (of_seeds + of_problems) ** 2 / total if total > 0 else seeds - 1.0
     return float(np.sqrt(variance)), freedom

@@ -55,6 +55,29 @@ def test_where_seeds_alone_vary_it_is_students_interval_over_seeds() -> None:
     assert found.freedom == 2
 
 
+def test_a_table_worked_by_hand() -> None:
+    """Seeds -1, 1, problems -1, 0, 1 and a rest of .1, -.2, .1 of alternating signs.
+
+    A = 3 * 2, B = 2 * 1 and E = .12 / 2: the variance is (6 + 2 - .06) / 6 and there are
+    8^2 / (6^2 / 1 + 2^2 / 2) = 32 / 19 degrees of freedom.
+    """
+    rest = 0.1 * np.array([[1, -2, 1], [-1, 2, -1]])
+    gaps = 0.5 + np.array([[-1.0], [1.0]]) + np.array([-1.0, 0.0, 1.0]) + rest
+    found = compare_paired(gaps, np.zeros_like(gaps))
+    assert found.freedom == pytest.approx(32 / 19)
+    half = stats.t.ppf(0.975, 32 / 19) * np.sqrt(7.94 / 6)
+    assert found.difference.upper - found.difference.estimate == pytest.approx(half)
+
+
+def test_means_that_agree_by_chance_do_not_make_sure() -> None:
+    """Nothing but a rest: A = B = 0 and E = 4, so that the variance is that of four numbers."""
+    gaps = 0.5 + np.array([[1.0, -1.0], [-1.0, 1.0]])
+    found = compare_paired(gaps, np.zeros_like(gaps))
+    assert not found.shown
+    half = stats.t.ppf(0.975, 1) * 1.0
+    assert found.difference.upper == pytest.approx(0.5 + half)
+
+
 def test_one_seed_speaks_of_problems() -> None:
     gaps = np.array([[0.0, 1.0, 1.0, 0.0, 1.0]])
     found = compare_paired(gaps, np.zeros_like(gaps))
@@ -133,6 +156,7 @@ def test_sign_flips_are_scipys_exact_permutation_test(units: list[int]) -> None:
 
 
 def test_many_units_are_drawn_and_never_give_zero() -> None:
+    assert sign_flip_p_value(np.ones(12), draws=1) == 2 / 2**12  # the last that are gone through
     assert sign_flip_p_value(np.ones(40), draws=1000) == pytest.approx(1 / 1001)
     rng = np.random.default_rng(0)
     found = [sign_flip_p_value(rng.standard_normal(30), draws=400, key=i) for i in range(400)]
