@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,12 @@ from cpi_theory.statistics.bootstrap import (
     interquartile_mean,
     paired_difference,
 )
-from cpi_theory.statistics.intervals import clustered_proportion
+from cpi_theory.statistics.intervals import (
+    Interval,
+    clustered_proportion,
+    difference,
+    wilson_interval,
+)
 from cpi_theory.statistics.medians import median_interval
 from experiments.documents.numbers import interval_text
 from experiments.documents.words import counted
@@ -137,7 +141,7 @@ def pairs(
     curves: dict[tuple[str, str], Curves],
     axes: Sequence[str] = AXES,
     contrasts: Sequence[tuple[str, str]] = CONTRASTS,
-    limit: float = math.inf,
+    problems: int | None = None,
 ) -> list[Row]:
     """Difference of the mean J over the curve between two methods, paired by seed.
 
@@ -146,7 +150,12 @@ def pairs(
     who is ahead, or that no difference is shown. Each interval holds with 95 % for itself: of many
     comparisons without a difference, one in twenty shows one. A world with one seed has no rows.
 
-    No difference is larger than `limit` in magnitude: 1 for pass rates.
+    Args:
+        curves: by world and method.
+        axes: what is matched.
+        contrasts: (first, second).
+        problems: if J is a pass rate, of so many held-out problems with a text each, the intervals
+            are those of :func:`rate_difference`.
     """
     worlds = dict.fromkeys(world for world, _ in curves)
     rows = []
@@ -155,14 +164,17 @@ def pairs(
             if (world, first) in curves and (world, second) in curves:
                 a, b = curves[world, first], curves[world, second]
                 if len(a.seeds) > 1:
-                    rows += [_pair(a, b, axis, limit) for axis in axes]
+                    rows += [_pair(a, b, axis, problems) for axis in axes]
     return rows
 
 
-def _pair(first: Curves, second: Curves, axis: str, limit: float) -> Row:
+def _pair(first: Curves, second: Curves, axis: str, problems: int | None) -> Row:
     budget = min(first.shared_budget(axis), second.shared_budget(axis))
     ours, theirs = first.mean_until(axis, budget), second.mean_until(axis, budget)
-    gap = paired_difference(ours, theirs, _LEVEL, limit)
+    if problems is None:
+        gap = paired_difference(ours, theirs, _LEVEL)
+    else:
+        gap = rate_difference(ours, theirs, problems)
     row = {
         "world": first.world,
         "first": first.method,
@@ -175,6 +187,31 @@ def _pair(first: Curves, second: Curves, axis: str, limit: float) -> Row:
         "seeds": len(first.seeds),
     }
     return row | {"verdict": _verdict(row)}
+
+
+def rate_difference(first: Floats, second: Floats, problems: int) -> Interval:
+    """The mean of first - second of two pass rates, paired by seed: Student's interval in [-1, 1].
+
+    One seed, or seeds that all differ by the same, show nothing of how far another would lie from
+    them. Their interval is that of the drawn problems and texts alone, as if each rate were of
+    texts of its own for problems of its own: rates of the same problems rise and fall together and
+    differ by less, and a mean of several evaluations is of more texts, so it is conservative.
+
+    Args:
+        first: of each seed, shape (seeds,).
+        second: the same.
+        problems: of an evaluation, with one text each.
+    """
+    if len(first) > 1:
+        gap = paired_difference(first, second, _LEVEL, limit=1.0)
+        if gap.lower < gap.upper:
+            return gap
+    texts = problems * len(first)
+    ours, theirs = (
+        wilson_interval(min(float(rates.sum()) * problems, texts), texts)
+        for rates in (first, second)
+    )
+    return difference(ours, theirs)
 
 
 def difference_text(row: Row) -> str:

@@ -143,7 +143,8 @@ def paired_difference(
 def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:
     """Return the two-sided p-value of Student's test that belongs to :func:`paired_difference`.
 
-    Pairs that all differ by the same give 0, or 1 where that is nothing.
+    Pairs that all differ by the same have no spread to test by, though it may be luck that they do:
+    they give 2 / 2^n, as where n signs are tossed, or 1 where the difference is nothing.
 
     Raises:
         InvalidInput: if the arrays do not pair up.
@@ -151,7 +152,7 @@ def paired_p_value(first: ArrayLike, second: ArrayLike) -> float:
     gap = paired_difference(first, second, 0.95)
     half, freedom = float(gap.upper - gap.estimate), len(np.asarray(first)) - 1
     if half == 0:
-        return float(gap.estimate == 0)
+        return 1.0 if gap.estimate == 0 else 2.0**-freedom
     return student_p_value(gap.estimate / half * student_quantile(0.95, freedom), freedom)
 
 

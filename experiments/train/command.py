@@ -148,7 +148,10 @@ def summaries(rows: Sequence[Row], config: TrainConfig, key: Key) -> dict[str, C
     return {
         "bands": lambda: shared.bands(each, summary.AXES, config.resamples, key),
         "pairs": lambda: shared.pairs(
-            curves, summary.AXES, summary.contrasts(one.method for one in each), limit=1.0
+            curves,
+            summary.AXES,
+            summary.contrasts(one.method for one in each),
+            config.budget.held_out,
         ),
         "groups": lambda: shared.groups(each),
         "collections": lambda: shared.collections(each, summary.TOTALS),

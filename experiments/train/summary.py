@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cpi_theory.statistics.bootstrap import paired_difference
 from cpi_theory.statistics.intervals import (
-    Interval,
     clustered_proportion,
-    difference,
     wilson_interval,
 )
-from experiments.curve_statistics import Curves
+from experiments.curve_statistics import Curves, rate_difference
 from experiments.runs.files import Row
 
 AXES = ("rollouts", "tokens")
@@ -93,10 +89,9 @@ def known(tally: Row) -> int:
 
 
 def finals(curves: dict[tuple[str, str], Curves], problems: int) -> list[Row]:
-    """Pass rates after the last update: mean over seeds, the gain with a Student interval.
+    """Pass rates after the last update: mean over seeds, the gain with its interval.
 
-    One seed, or seeds that all gained the same, show nothing of how far another would lie from
-    them. Their interval is that of the drawn problems and texts alone (see :func:`_drawn`).
+    The interval is that of :func:`~experiments.curve_statistics.rate_difference`.
 
     Args:
         curves: of the trainings.
@@ -111,7 +106,7 @@ def finals(curves: dict[tuple[str, str], Curves], problems: int) -> list[Row]:
             first, last = (
                 np.array([seed[point][column] for seed in one.rows], float) for point in (0, -1)
             )
-            gain = _gain(first, last, problems)
+            gain = rate_difference(last, first, problems)
             rows.append(
                 {
                     "world": one.world,
@@ -126,24 +121,3 @@ def finals(curves: dict[tuple[str, str], Curves], problems: int) -> list[Row]:
                 }
             )
     return rows
-
-
-def _gain(first: NDArray[np.float64], last: NDArray[np.float64], problems: int) -> Interval:
-    if len(first) > 1:
-        gain = paired_difference(last, first, limit=1.0)
-        if gain.lower < gain.upper:
-            return gain
-    return _drawn(first, last, problems)
-
-
-def _drawn(first: NDArray[np.float64], last: NDArray[np.float64], problems: int) -> Interval:
-    """The difference of two pass rates as if each were of texts of its own for its own problems.
-
-    The problems are the same before and after, and rates that rise and fall together differ by
-    less: the interval is conservative.
-    """
-    texts = problems * len(first)
-    before, after = (
-        wilson_interval(min(float(rates.sum()) * problems, texts), texts) for rates in (first, last)
-    )
-    return difference(after, before)

@@ -93,4 +93,4 @@ def test_the_p_value_of_pairs_is_that_of_the_paired_test() -> None:
     a, b = np.random.default_rng(5).normal(size=(2, 12))
     assert paired_p_value(a, b) == pytest.approx(ttest_rel(a, b).pvalue)
     assert paired_p_value([1.0, 2.0], [1.0, 2.0]) == 1
-    assert paired_p_value([1.0, 2.0], [0.0, 1.0]) == 0
+    assert paired_p_value([1.0, 2.0, 3.0], [0.0, 1.0, 2.0]) == 0.25  # three of a sign: 2 / 2^3

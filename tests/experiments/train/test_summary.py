@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from experiments.curve_statistics import Curves
+from experiments.curve_statistics import Curves, pairs
 from experiments.train.localization_meter import LocalizationTally
 from experiments.train.report import localizer_answer, taught_verdict, unlearned_verdicts
 from experiments.train.summary import finals, localization
@@ -59,6 +59,25 @@ def test_seeds_that_gained_the_same_are_no_certainty():
     (row, _) = finals(trained((0.0, 0.0), (0.0, 0.0)), 8)
     end = 3.8415 / (16 + 3.8415)
     assert (row["gain"], row["lower"], row["upper"]) == pytest.approx((0, -end, end), abs=1e-4)
+
+
+def test_seeds_that_differ_by_the_same_show_no_difference():
+    """The same holds of two methods: 2 and 0 of 16 texts, once more by Newcombe's formula."""
+    ours, theirs = (
+        Curves("w", method, (0, 1), tuple(points(rate) for _ in range(2)))
+        for method, rate in (("SRPO", 0.125), ("GRPO", 0.0))
+    )
+    both = {("w", "SRPO"): ours, ("w", "GRPO"): theirs}
+    (row,) = pairs(both, ("rollouts",), (("SRPO", "GRPO"),), 8)
+    low = 0.125 - math.hypot(0.125 - 0.0350, 0.1936)
+    assert (row["difference"], row["lower"]) == pytest.approx((0.125, low), abs=1e-4)
+    assert row["lower"] < 0 < row["upper"]
+    assert "no difference" in row["verdict"]
+
+
+def points(rate):
+    """A curve that stays at a pass rate."""
+    return tuple({"value": rate, "rollouts": at} for at in (0, 8))
 
 
 def test_no_gain_is_larger_than_one():
