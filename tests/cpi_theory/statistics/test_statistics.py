@@ -14,6 +14,7 @@ from cpi_theory.statistics.bootstrap import (
     interquartile_mean,
     log_log_slope,
     paired_difference,
+    stratified_interquartile_mean,
 )
 from cpi_theory.statistics.intervals import (
     Interval,
@@ -137,6 +138,27 @@ def test_bootstrap_of_the_mean_has_the_standard_errors_width():
     assert interval.upper - interval.lower == pytest.approx(2 * half, rel=0.07)
     narrow = bootstrap_interval(values, level=0.5, resamples=4000)
     assert narrow.upper - narrow.lower == pytest.approx(2 * half * 0.6745 / 1.96, rel=0.07)
+
+
+def test_seeds_are_resampled_within_each_benchmark():
+    """Benchmarks that are apart widen nothing; each keeps its place in every resample."""
+    same = stratified_interquartile_mean([[0.0, 0.2, 0.4, 0.9]] * 2, resamples=50)
+    # Of 0, 0, .2, .2, .4, .4, .9, .9 the middle half is .2, .2, .4, .4.
+    assert (same.estimate, same.lower, same.upper) == pytest.approx((0.3, 0.3, 0.3))
+    # One benchmark that was 0 or 1: of two resampled seeds a quarter are both 0, a quarter both 1.
+    one = [stratified_interquartile_mean([[0.0], [1.0]], level, 4000) for level in (0.4, 0.6)]
+    assert [(found.lower, found.upper) for found in one] == [(0.5, 0.5), (0, 1)]
+    # Seeds of two benchmarks are drawn apart: 5 / 16 of resamples hold at most one 1 among four
+    # scores, whose middle half is 0; drawn together it would be 1 / 4.
+    both = [[0.0, 0.0], [1.0, 1.0]]
+    two = [stratified_interquartile_mean(both, level, 4000) for level in (0.34, 0.44)]
+    assert [found.lower for found in two] == [0.5, 0]
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2], [[0.1, 0.2]], np.zeros((2, 0))])
+def test_scores_without_two_seeds_of_a_benchmark_are_refused(values):
+    with pytest.raises(InvalidInput, match=r"^values = .*two seeds or more"):
+        stratified_interquartile_mean(values)
 
 
 def test_bands_over_seeds_are_pointwise():
