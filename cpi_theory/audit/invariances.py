@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from cpi_theory.audit.batch import Batch, Estimator, advantages_of
 from cpi_theory.audit.forest import Forest
 from cpi_theory.audit.judgement import ROUNDING
 from cpi_theory.audit.subject import Subject, groups_of
+from cpi_theory.audit.worlds import by_size
 from cpi_theory.checks import check_count
 from cpi_theory.randomness import Key
 
@@ -36,25 +37,58 @@ class Invariance:
     change: float
 
 
-def _order(estimator: Estimator, batch: Batch) -> _Advantages:
+@dataclass(frozen=True, eq=False)
+class Altered:
+    """A batch that says the same in another way.
+
+    Attributes:
+        batch: it.
+        rows: where in it the rollouts of the original are, shape (n,).
+        columns: where their tokens are, shape (T,).
+    """
+
+    batch: Batch
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, batch: Batch, original: Batch) -> Altered:
+        """One whose rollouts and tokens are where they were."""
+        rows, columns = original.mask.shape
+        return cls(batch, np.arange(rows), np.arange(columns))
+
+    def advantages(self, estimator: Estimator) -> _Advantages:
+        """Those of the original's tokens, shape (n, T)."""
+        return _floats(estimator, self.batch)[np.ix_(self.rows, self.columns)]
+
+
+def _order(batch: Batch) -> Altered:
     """Rollouts in reverse order."""
     rows = np.arange(len(batch))[::-1]
-    return _floats(estimator, batch.pick(rows))[rows]
+    return replace(Altered.of(batch.pick(rows), batch), rows=rows)
 
 
-def _names(estimator: Estimator, batch: Batch) -> _Advantages:
+def _names(batch: Batch) -> Altered:
     """Groups by other ids, in another order."""
-    return _floats(estimator, batch.regrouped(_OTHER_IDS - 7 * batch.groups))
+    return Altered.of(batch.regrouped(_OTHER_IDS - 7 * batch.groups), batch)
 
 
-def _padding(estimator: Estimator, batch: Batch) -> _Advantages:
+def _padding(batch: Batch) -> Altered:
     """Two more columns of padding."""
-    return _floats(estimator, batch.padded(2))[:, : batch.mask.shape[1]]
+    return Altered.of(batch.padded(2), batch)
 
 
-def _length(estimator: Estimator, batch: Batch) -> _Advantages:
+def _length(batch: Batch) -> Altered:
     """Steps of three tokens, of which two are certain and teach nothing."""
-    return _floats(estimator, batch.stretched(_STRETCH))[:, ::_STRETCH]
+    altered = Altered.of(batch.stretched(_STRETCH), batch)
+    return replace(altered, columns=_STRETCH * altered.columns)
+
+
+def _copies(batch: Batch) -> Altered:
+    """Each group twice, the second time as a group of its own."""
+    twice = batch.pick(np.concatenate([np.arange(len(batch))] * 2))
+    second = np.repeat([0, _OTHER_IDS], len(batch))
+    return Altered.of(twice.regrouped(twice.groups + second), batch)
 
 
 def _split(estimator: Estimator, batch: Batch) -> _Advantages:
@@ -66,23 +100,24 @@ def _split(estimator: Estimator, batch: Batch) -> _Advantages:
     return out
 
 
-def _copies(estimator: Estimator, batch: Batch) -> _Advantages:
-    """Each group twice, the second time as a group of its own."""
-    rows = np.concatenate([np.arange(len(batch))] * 2)
-    twice = batch.pick(rows)
-    second = np.repeat([0, _OTHER_IDS], len(batch))
-    return _floats(estimator, twice.regrouped(twice.groups + second))[: len(batch)]
-
-
-INVARIANCES: dict[str, Callable[[Estimator, Batch], _Advantages]] = {
+ALTERATIONS: dict[str, Callable[[Batch], Altered]] = {
     "order": _order,
     "names": _names,
     "padding": _padding,
     "length": _length,
-    "split": _split,
     "copies": _copies,
 }
-"""By name: what is done to a batch, and the advantages of its own rollouts after that.
+"""By name: how a batch is said in another way."""
+
+INVARIANCES: dict[str, Callable[[Estimator, Batch], _Advantages]] = {
+    "order": lambda estimator, batch: _order(batch).advantages(estimator),
+    "names": lambda estimator, batch: _names(batch).advantages(estimator),
+    "padding": lambda estimator, batch: _padding(batch).advantages(estimator),
+    "length": lambda estimator, batch: _length(batch).advantages(estimator),
+    "split": _split,
+    "copies": lambda estimator, batch: _copies(batch).advantages(estimator),
+}
+"""By name: the advantages of a batch's own rollouts once it is said in another way.
 
 The first three change nothing that could matter, so that an estimator which notices them is wrong.
 Who weighs tokens by the length of their rollout notices "length", and who normalises over a whole
@@ -120,14 +155,53 @@ def _batches(
             yield Batch.of(groups_of(subject, world, key), world)
 
 
+def smallest_change(
+    subject_of: Callable[[int], Subject],
+    name: str,
+    worlds: Sequence[Forest],
+    sizes: Sequence[int],
+    batches: int = 4,
+    seed: int = 0,
+) -> Batch | None:
+    """Find a small batch whose advantages an alteration changes; None if none of these does.
+
+    Args:
+        subject_of: the subject, one with `credit`, with groups of that size.
+        name: key of :data:`ALTERATIONS`.
+        worlds: from which `batches` are drawn each, from the smallest on.
+        sizes: of groups, ascending.
+        batches: per world.
+        seed: of the draws.
+    """
+    for world in by_size(worlds):
+        for rollouts in sizes:
+            subject = subject_of(rollouts)
+            assert subject.credit is not None
+            for batch in _batches(subject, [world], batches, seed):
+                groups = (batch.groups == group for group in np.unique(batch.groups))
+                # What a single group shows needs no other.
+                for part in (*(batch.pick(np.flatnonzero(own)) for own in groups), batch):
+                    if not _kept(*_before_and_after(name, subject.credit, part)):
+                        return part
+    return None
+
+
+def _before_and_after(
+    name: str, estimator: Estimator, batch: Batch
+) -> tuple[_Advantages, _Advantages]:
+    return _floats(estimator, batch), INVARIANCES[name](estimator, batch)
+
+
+def _kept(before: _Advantages, after: _Advantages) -> bool:
+    """Whether two answers are the same but for rounding."""
+    largest = max(1.0, float(np.abs(before).max()))
+    return bool(np.abs(before - after).max() <= ROUNDING * largest)
+
+
 def _tried(name: str, estimator: Estimator, batches: Sequence[Batch]) -> Invariance:
-    changes, holds = [], True
-    for batch in batches:
-        before = _floats(estimator, batch)
-        gap = np.abs(before - INVARIANCES[name](estimator, batch)).max()
-        changes.append(float(gap))
-        holds = holds and bool(gap <= ROUNDING * max(1.0, float(np.abs(before).max())))
-    return Invariance(name, holds, max(changes))
+    answers = [_before_and_after(name, estimator, batch) for batch in batches]
+    change = max(float(np.abs(before - after).max()) for before, after in answers)
+    return Invariance(name, all(_kept(*pair) for pair in answers), change)
 
 
 def _floats(estimator: Estimator, batch: Batch) -> _Advantages:

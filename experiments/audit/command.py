@@ -4,7 +4,7 @@ Tables of the run: ``trials`` (one row per estimator and world: the expected upd
 gradient, by start, parameter, and state and action; one per invariance; and one where an estimator
 was refused, with the reason) and ``summary`` (one row per estimator that was not).
 ``counterexamples/`` holds a test for each estimator that does not follow what it should, on the
-smallest world that shows it.
+smallest world that shows it, and one for each change of a batch that a function must not notice.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cpi_theory.audit.invariances import smallest_change
 from cpi_theory.audit.shrinking import smallest
 from cpi_theory.checks import InvalidInput
 from experiments.audit.config import AuditConfig
 from experiments.audit.counterexample import as_test, file_name
-from experiments.audit.subjects import expanded, own_source, subject
+from experiments.audit.noticed import as_notice_test
+from experiments.audit.subjects import expanded, function_of, own_source, subject
 from experiments.audit.summary import MEANING, summarise
-from experiments.audit.trial import REFUSED, Trial, tried, world_of
+from experiments.audit.trial import REFUSED, Trial, noticing_worlds, tried, world_of
 from experiments.console import give
 from experiments.documents.numbers import number
 from experiments.execution.settings import Execution
@@ -107,20 +109,21 @@ def _version(name: str) -> str | None:
 
 
 def _stored(config: AuditConfig, record: Run, summary: Sequence[Row]) -> list[Path]:
-    """Write the test of each estimator that failed; earlier ones go."""
+    """Write the tests of each estimator that failed; earlier ones go."""
     texts = {}
+    worlds = [world_of(world) for world in config.chosen_worlds()]
     for row in summary:
-        if not row["failed"]:
-            continue
         name = row["estimator"]
-        found = smallest(
-            functools.partial(subject, name, layout=config.layout, exact=config.exact),
-            config.follows,
-            [world_of(world) for world in config.chosen_worlds()],
-            _EXHIBIT_SIZES,
-        )
-        if found is not None:
-            texts[file_name(name)] = as_test(name, config.follows, found, config.layout)
+        tested = functools.partial(subject, name, layout=config.layout, exact=config.exact)
+        if row["failed"]:
+            found = smallest(tested, config.follows, worlds, _EXHIBIT_SIZES)
+            if found is not None:
+                texts[file_name(name)] = as_test(name, config.follows, found, config.layout)
+        for noticed in row["must_not_notice"]:
+            batch = smallest_change(tested, noticed, noticing_worlds(), _EXHIBIT_SIZES)
+            if batch is not None and function_of(name) is not None:
+                file = file_name(name, f" notices {noticed}")
+                texts[file] = as_notice_test(name, noticed, batch)
     record.keep_only("counterexamples", texts)
     origin = record.origin(("summary",))
     return [
@@ -153,7 +156,7 @@ def show(summary: Sequence[Row], files: Sequence[Path], console: Console) -> Non
         for name in row["must_not_notice"]:
             console.print(f"  its advantages change with: {name}", markup=False)
     for file in files:
-        console.print(f"smallest counterexample, as a test: {file}", markup=False)
+        console.print(f"counterexample, as a test: {file}", markup=False)
 
 
 def _factor(row: Row) -> str:

@@ -69,11 +69,11 @@ def _alone(name: str, claim: Claim, found: Counterexample) -> str:
         f"TOGETHER = {claim == 'J'}  # else each prompt's update may have a factor of its own\n\n"
     )
     imports = head.split("# --- stand-ins ---\n")[0]
-    return f'"""{_about(name, found)}\n"""{imports}{_bound(name)}\n\n{world}{core}'
+    return f'"""{_about(name, found)}\n"""{imports}{bound(name)}\n\n{world}{core}'
 
 
-def _bound(name: str) -> str:
-    """Lines that bind `estimator`."""
+def bound(name: str) -> str:
+    """Lines of a test file that bind `estimator` to a function of that name."""
     where, _, attribute = name.rpartition(":")
     if where in ("trl", "verl"):
         # Adapters need the library alone, so that the test is of its code and of nothing else.
@@ -157,6 +157,6 @@ def test_the_expected_update_follows_what_it_should():
 '''
 
 
-def file_name(name: str) -> str:
-    """Name of the test file of an estimator."""
-    return "test_" + "".join(c if c.isalnum() else "_" for c in name) + ".py"
+def file_name(name: str, about: str = "") -> str:
+    """Name of the test file of an estimator, or of another one that is about something of it."""
+    return "test_" + "".join(c if c.isalnum() else "_" for c in name + about) + ".py"

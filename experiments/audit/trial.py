@@ -58,6 +58,11 @@ def world_of(name: str) -> Forest:
     return next(world for world in small_worlds() if world.name == name)
 
 
+def noticing_worlds() -> list[Forest]:
+    """The worlds from which invariances are tried."""
+    return [world_of(name) for name in _TRIED_ON]
+
+
 REFUSED = "refused"
 """Kind of the row of an estimator that does what none may, or asks what the world lacks."""
 
@@ -76,7 +81,6 @@ def _tried(trial: Trial) -> list[dict[str, Any]]:
     if trial.world is not None:
         found = law(tested, world_of(trial.world), trial.most, trial.draws, trial.seed)
         return [{**_about(trial), **world_row(found, judge(found), trial.claim)}]
-    worlds = [world_of(name) for name in _TRIED_ON]
     return [
         {
             **_about(trial),
@@ -86,7 +90,7 @@ def _tried(trial: Trial) -> list[dict[str, Any]]:
             "change": row.change,
             "must": row.name in MUST_HOLD,
         }
-        for row in invariances(tested, worlds, seed=trial.seed)
+        for row in invariances(tested, noticing_worlds(), seed=trial.seed)
     ]
 
 

@@ -14,7 +14,7 @@ from cpi_theory.algorithms.step_credit import VinePPO
 from cpi_theory.audit.batch import Batch, advantages_of
 from cpi_theory.audit.branching import Branch, TooMany, every_run
 from cpi_theory.audit.forest import Edge, Forest, Node
-from cpi_theory.audit.invariances import invariances
+from cpi_theory.audit.invariances import invariances, smallest_change
 from cpi_theory.audit.judgement import exact_scale, judge, sentence
 from cpi_theory.audit.law import drawn, law, listed
 from cpi_theory.audit.shrinking import complexity, smallest
@@ -271,6 +271,20 @@ def test_invariances_tell_a_choice_from_a_fault():
     assert "order" in noticed(by_place)
     assert noticed(ESTIMATORS.per_token) == {"length"}
     assert noticed(whitened) == {"split"}
+
+
+def test_the_smallest_change_needs_no_more_than_a_group():
+    """The order shows in two rollouts of one prompt; the ids of groups need one whose is not 0."""
+    subjects = {
+        "order": lambda n: Subject("x", GRPO(n), lambda b: b.rewards * np.arange(len(b))),
+        "names": lambda n: Subject("x", GRPO(n), lambda b: b.rewards * b.groups),
+        "padding": lambda n: Subject("x", GRPO(n), lambda b: b.rewards),
+    }
+    worlds = [NAMED["two difficulties"], NAMED["lock beside choice"]]
+    found = {name: smallest_change(of, name, worlds, (2, 3)) for name, of in subjects.items()}
+    assert len(found["order"]) == len(found["names"]) == 2
+    assert len(set(found["order"].groups)) == 1
+    assert found["padding"] is None
 
 
 def stateful(batch, seen=[]):  # noqa: B006 - that is the fault

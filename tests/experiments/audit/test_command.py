@@ -67,6 +67,51 @@ def test_a_counterexample_fails_on_the_faulty_estimator_and_passes_on_a_right_on
     assert passed.returncode == 0, passed.stdout
 
 
+NOTICING = """
+import numpy as np
+
+
+def right(batch):
+    return np.asarray(batch.rewards, float)
+
+
+def order(batch):
+    return right(batch) - np.concatenate([[0.0], right(batch)[:-1]])
+
+
+def padding(batch):
+    return right(batch) / batch.mask.shape[1]
+
+
+def names(batch):
+    return right(batch) * (1 + batch.groups)
+
+
+def per_token(batch):
+    return right(batch) / batch.lengths  # a choice
+"""
+
+
+@pytest.mark.parametrize("layout", ["group", "resets"])
+def test_what_must_not_be_noticed_is_handed_out_as_a_test(tmp_path, layout):
+    """Each fails on its own estimator, and passes on one that does not notice the change."""
+    (tmp_path / "mine.py").write_text(NOTICING)
+    faults = ("order", "padding", "names")
+    mine = [f"{tmp_path / 'mine.py'}:{name}" for name in (*faults, "per_token")]
+    assert audit(tmp_path, "--layout", layout, "--estimators", *mine) == REFUTED
+    found = tmp_path / "audit" / "counterexamples"
+    files = {name: list(found.glob(f"*mine_py_{name}_notices_{name}.py")) for name in faults}
+    assert all(len(one) == 1 for one in files.values())
+    assert len(list(found.glob("*_notices_*.py"))) == 3
+    for name, (file,) in files.items():
+        assert str(tmp_path) not in file.read_text()
+        failed = run_test(file, tmp_path)
+        assert f"test_advantages_do_not_change_with_{name}" in failed.stdout, failed.stdout
+        assert "AssertionError" in failed.stdout
+        file.write_text(file.read_text().replace(f"import {name} as", "import right as"))
+        assert run_test(file, tmp_path).returncode == 0
+
+
 def test_a_reweighting_is_refuted_for_J_and_allowed_where_it_is_meant(tmp_path):
     name = f"{EXAMPLES}:group_spread"
     common = ("--worlds", "two difficulties", "--output", str(tmp_path), "--workers", "1")
