@@ -38,7 +38,7 @@ from cpi_theory import (
     collect,
 )
 from cpi_theory.algorithms.relabelling import shared_by
-from cpi_theory.algorithms.step_credit import segment_begins
+from cpi_theory.algorithms.step_credit import segment_begins, unlikely
 from cpi_theory.seam import Ending, Refusal, needs_start, scheduled
 from tabular import TabularSimulator, evaluate, reasoning_tree
 
@@ -318,6 +318,12 @@ def test_gigpo_by_hand():
 
 
 # --- reset policies ------------------------------------------------------------------------------
+
+
+def test_unlikely_is_below_the_level_and_nothing_is_below_none():
+    steps = [np.log([0.5, 0.25, 0.2]), np.log([0.9])]
+    assert [each.tolist() for each in unlikely(0.25, steps)] == [[False, False, True], [False]]
+    assert not any(each.any() for each in unlikely(0.0, steps))
 
 
 def test_unsure_resets_prefer_unlikely_steps():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 from math import comb
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from cpi_theory.algorithms.localizer_accuracy import (
     ACCURACIES,
+    PASS_RATES,
     AccuracyBelief,
     AccuracyBound,
 )
@@ -225,6 +227,43 @@ def test_before_anything_is_seen_it_trusts() -> None:
     """Mean of .8 (7 c^6) + .2 on the grid of 21, worked out from its weights."""
     weights = 0.8 * 7 * ACCURACIES**6 + 0.2
     assert AccuracyBelief().accuracy == pytest.approx(weights @ ACCURACIES / weights.sum())
+
+
+def test_three_prompts_by_the_formula_term_by_term() -> None:
+    """A prompt that tells of pass rates alone, and two whose deepest named step was reset.
+
+    With three steps S(k) = v^(k / 3): the first error is at k with (S(k) - S(k + 1)) / (1 - v),
+    and a guess falls no later than it with (S(k) - v) / (3 (1 - v)).
+    """
+    memory, depths = 0.9, 0.25
+    prior = [math.log(0.8 * 7 * c**6 + 0.2) for c in ACCURACIES]
+    told, rates = list(prior), [1 / 40] * 40
+    belief = AccuracyBelief(memory=memory, depths=depths)
+    named = ((1, 3), (2, 3))
+    for solved, missed, successes in ((3, 5, None), (0, 2, 1), (0, 2, 0)):
+        reset = None if successes is None else Suffixes(2, 3, 4, successes)
+        if reset is None:
+            belief = belief.after(PromptRecord(4, 1, 4, 2))
+        else:
+            belief = belief.after(PromptRecord(2, 0, 0, 0, reset, named))
+            for i, c in enumerate(ACCURACIES):
+                likelihood = 0.0
+                for v, rate in zip(PASS_RATES, rates, strict=True):
+                    first = [(v ** (k / 3) - v ** ((k + 1) / 3)) / (1 - v) for k in range(3)]
+                    law = [c * first[k] + (1 - c) / 3 for k in range(3)]
+                    no_later = (v ** (2 / 3) - v) / (1 - v)
+                    clean = (c * first[2] + (1 - c) / 3 * no_later) / law[2]
+                    value = v ** (1 / 3)
+                    found = math.comb(4, successes) * value**successes
+                    found *= (1 - value) ** (4 - successes)
+                    outcome = clean * found + (1 - clean) * (successes == 0)
+                    likelihood += rate * (1 - v) ** 2 * (law[1] * law[2]) ** depths * outcome
+                told[i] = memory * told[i] + (1 - memory) * prior[i] + math.log(likelihood)
+        seen = [r * v**solved * (1 - v) ** missed for r, v in zip(rates, PASS_RATES, strict=True)]
+        kept = [memory * r + (1 - memory) * s / sum(seen) for r, s in zip(rates, seen, strict=True)]
+        rates = [0.999 * r + 0.001 / 40 for r in kept]
+    assert belief.rates == pytest.approx(rates)
+    assert belief.log_weights == pytest.approx([one - max(told) for one in told])
 
 
 @pytest.mark.parametrize(
