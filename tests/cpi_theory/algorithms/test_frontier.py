@@ -216,6 +216,24 @@ def test_the_posterior_takes_the_largest_signal() -> None:
     assert len(set(chosen)) == 3
 
 
+def test_the_uniform_rule_draws_a_parent_and_resets_where_that_beats_fresh_rollouts() -> None:
+    """Of four named steps one in four each; what is worth less than fresh is not reset."""
+    answers = (2, 5, 0, 3)
+    for accuracy, keep in ((0.7, False), (0.3, False), (0.05, True)):
+        model = FirstErrorModel(accuracy)
+        algorithm = FrontierGRPO(model, parent="uniform", keep_parent=keep)
+        named = tuple((step, 6) for step in answers)
+        signals = parent_signals(model, named, 4, 4, keep)
+        worth = [s for s, own in zip(answers, signals[1:], strict=True) if own > signals[0]]
+        drawn = [
+            collect(algorithm, FixedAnswers(answers), [0], seed).groups[-1].step
+            for seed in range(400)
+        ]
+        assert {step for step in drawn if step is not None} == set(worth)
+        for step in worth:
+            assert 65 <= drawn.count(step) <= 135  # 100 expected, four standard errors
+
+
 def test_the_rank_rule_follows_the_accuracy() -> None:
     steps = []
     for accuracy in (1.0, 0.7, 0.4, 0.1):
