@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from cpi_theory.checks import InvalidInput, check_count, check_probability
 from cpi_theory.randomness import Key
-from cpi_theory.statistics.intervals import Array, Interval, wilson_ends
+from cpi_theory.statistics.intervals import Array, Interval, difference, wilson_ends
 from cpi_theory.statistics.quantiles import student_p_value, student_quantile
 
 _EXACT = 12
@@ -62,7 +62,9 @@ def compare_paired(
     estimated by :math:`\max(A + B - E, A, B, E) / (S P)`, with
     :math:`(A + B)^2 / (A^2 / (S - 1) + B^2 / (P - 1))` degrees of freedom. Where the seeds alone
     vary this is Student's interval over seeds. With one seed the interval is over problems, and
-    speaks of the two evaluated models rather than of the methods.
+    speaks of the two evaluated models rather than of the methods. Where all differences are the
+    same, as of methods that solve nothing, the interval is the difference of those of the
+    two :func:`mean_score`, if scores are in [0, 1], and the p-value that of a sign per problem.
 
     Args:
         first: scores of a method, such as pass rates, shape (S, P); P >= 2.
@@ -83,20 +85,21 @@ def compare_paired(
     gaps = a - b
     seeds, problems = gaps.shape
     error, freedom = _standard_error(gaps)
-    mean = float(gaps.mean())
-    half = student_quantile(level, freedom) * error
+    mean, quantile = float(gaps.mean()), student_quantile(level, freedom)
+    found = Interval(mean, mean - quantile * error, mean + quantile * error)
+    p_value = student_p_value(mean / error, freedom) if error else 1.0
+    if not error:
+        # Differences that are all the same have no spread to judge by.
+        if mean:
+            p_value = 2.0 ** (1 - problems)
+        if all(0 <= end <= 1 for table in (a, b) for end in (table.min(), table.max())):
+            found = difference(mean_score(a, level), mean_score(b, level))
+            error = max(found.upper - mean, mean - found.lower) / quantile
     # The one-sided quantile of 80 % is the two-sided one of 60 %.
-    detectable = (student_quantile(level, freedom) + student_quantile(0.6, freedom)) * error
+    detectable = (quantile + student_quantile(0.6, freedom)) * error
     units = gaps.mean(axis=1) if seeds > 1 else gaps[0]
-    return PairedComparison(
-        Interval(mean, mean - half, mean + half),
-        student_p_value(mean / error, freedom) if error else float(mean == 0),
-        sign_flip_p_value(units, key=key),
-        detectable,
-        seeds,
-        problems,
-        freedom,
-    )
+    flips = sign_flip_p_value(units, key=key)
+    return PairedComparison(found, p_value, flips, detectable, seeds, problems, freedom)
 
 
 def mean_score(scores: ArrayLike, level: float = 0.95, trials: int = 1) -> Interval:

@@ -78,6 +78,25 @@ def test_means_that_agree_by_chance_do_not_make_sure() -> None:
     assert found.difference.upper == pytest.approx(0.5 + half)
 
 
+def test_scores_that_differ_by_the_same_everywhere_are_no_certainty() -> None:
+    """Of two methods that solve none of 20 problems either may solve up to z^2 / (20 + z^2)."""
+    none = np.zeros((1, 20))
+    found = compare_paired(none, none)
+    z2 = stats.t.ppf(0.975, 19) ** 2
+    end = z2 / (20 + z2)
+    assert (found.difference.lower, found.difference.upper) == pytest.approx((-end, end))
+    assert found.p_value == 1
+    assert found.detectable == pytest.approx(end * (1 + stats.t.ppf(0.8, 19) / np.sqrt(z2)))
+    # One that solves both of two problems, and one that solves neither: nothing is shown.
+    two = compare_paired(np.ones((1, 2)), np.zeros((1, 2)))
+    assert not two.shown
+    assert two.p_value == 0.5
+    assert compare_paired(np.ones((1, 20)), none).shown
+    # Nothing is known of the scale of other scores.
+    other = compare_paired(np.full((2, 3), 9.0), np.full((2, 3), 7.0))
+    assert (other.difference.lower, other.difference.upper, other.p_value) == (2, 2, 0.25)
+
+
 def test_one_seed_speaks_of_problems() -> None:
     gaps = np.array([[0.0, 1.0, 1.0, 0.0, 1.0]])
     found = compare_paired(gaps, np.zeros_like(gaps))
