@@ -238,6 +238,20 @@ def test_forks_before_the_first_step_of_a_fork_come_from_where_it_came_from():
     assert first == second == pytest.approx([(1 - root) + (1 - above)])
 
 
+def test_a_fork_s_parent_is_the_segment_that_it_leaves():
+    """Forks behind a and behind ab: that of ab comes from b, which the fork behind a is not below.
+
+    Of the leaves abc (0), ad (1), abe (0) the root is worth 1/3, as is a; b is worth 0.
+    """
+    given = {"": [("abc", 0)], "a": [("d", 1)], "ab": [("e", 0)]}
+    world = Script(given, surprise={"b": 2.0, "c": 3.0})
+    chain, behind_ab, behind_a = only(TreeRL(1, 2, 1, 1, power=0), world)
+    root, a, b = 1 / 3, 1 / 3, 0
+    assert chain == pytest.approx([0, (b - root) + (b - a), (0 - root) + (0 - b)])
+    assert behind_a == pytest.approx([(1 - root) + (1 - a)])
+    assert behind_ab == pytest.approx([(0 - root) + (0 - b)])
+
+
 # --- relabelling ---------------------------------------------------------------------------------
 
 
