@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.audit.law import Law
+from cpi_theory.audit.law import Law, Spread
 from cpi_theory.checks import Exact
 
 Verdict = Literal["unbiased", "scaled", "mixture", "reweighted", "biased", "silent"]
@@ -46,8 +46,9 @@ class StartShare:
         samples: expected number of them.
         reward: their mean reward, to be compared with V(start).
         value: V(start).
-        scale: c with the least squares distance of E U_s to c samples g(s); NaN where g(s) is 0.
-        error: standard error of `scale`.
+        scale: c with the least squares distance of E U_s to c samples g(s), a fraction where the
+            law is of fractions; NaN where g(s) is 0.
+        slack: how far from `scale` c may be, by rounding or by chance.
         residual: |E U_s - c samples g(s)| / |E U_s|; 0 for a zero update.
         off: whether the residual is more than rounding or chance.
     """
@@ -56,10 +57,15 @@ class StartShare:
     samples: float
     reward: float
     value: float
-    scale: float
-    error: float
+    scale: Exact
+    slack: Exact
     residual: float
     off: bool
+
+    @property
+    def factors(self) -> tuple[Exact, Exact]:
+        """The least and the largest c that are not ruled out."""
+        return self.scale - self.slack, self.scale + self.slack
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ class Judgement:
         verdict: see :data:`Verdict`.
         cosine: of E U and the gradient of J; NaN where one is zero.
         norm_ratio: |E U| / (n |gradient of J|), n the expected number of samples.
+        draws: updates that this was seen in; 0: all that there are were listed.
         exact: whether E U is c n times the gradient of J in fractions, without any rounding.
         shares: by start.
         pushes: by parameter.
@@ -101,6 +108,7 @@ class Judgement:
     verdict: Verdict
     cosine: float
     norm_ratio: float
+    draws: int
     exact: bool
     shares: tuple[StartShare, ...]
     pushes: tuple[Push, ...]
@@ -111,7 +119,13 @@ class Judgement:
     @property
     def scales(self) -> tuple[float, ...]:
         """c(s) of each start where there is anything to learn."""
-        return tuple(share.scale for share in self.shares if not math.isnan(share.scale))
+        return tuple(float(s.scale) for s in self.shares if not math.isnan(s.scale))
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """The least and the largest c > 0 of all starts alike that are not ruled out."""
+        lows, highs = zip(*(s.factors for s in self.shares if not math.isnan(s.scale)), strict=True)
+        return max(0.0, float(max(lows))), float(min(highs))
 
     @property
     def reversed_pushes(self) -> tuple[Push, ...]:
@@ -130,6 +144,7 @@ def judge(law: Law) -> Judgement:
         _verdict(law, shares, update, chance),
         float(update @ gradient * samples / (sizes[0] * sizes[1])) if all(sizes) else math.nan,
         sizes[0] / sizes[1] if sizes[1] else math.nan,
+        law.branches if law.how == "draws" else 0,
         _exactly_parallel(law),
         shares,
         tuple(_pushes(law, update / samples, gradient, chance / samples)),
@@ -143,34 +158,37 @@ def _floats(array: NDArray[Any]) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def _rounding(law: Law) -> float:
+    return 0.0 if law.how == "fractions" else ROUNDING
+
+
 def _share(law: Law, start: int) -> StartShare:
-    samples = float(law.samples[start])
-    mine, own = _floats(law.update_from(start)), samples * _floats(law.forest.gradient_at(start))
-    size = float(own @ own)
-    scale = float(mine @ own) / size if size else math.nan
-    left = mine - (scale * own if size else 0)
-    residual = float(np.linalg.norm(left))
-    norm = float(np.linalg.norm(mine))
-    errors = law.errors.get(start, np.zeros_like(mine))
-    slack = max(ROUNDING * max(norm, ROUNDING * samples), _ERRORS * float(np.linalg.norm(errors)))
+    samples: Any = law.samples[start]
+    mine, own = law.update_from(start), samples * law.forest.gradient_at(start)
+    if law.how != "fractions":
+        mine, own = _floats(mine), _floats(own)
+    size = own @ own
+    scale: Exact = mine @ own / size if size else math.nan
+    left = mine - scale * own if size else mine
+    residual, norm = (float(np.linalg.norm(_floats(part))) for part in (left, mine))
+    rounding, spread = _rounding(law), law.spreads.get(start, Spread())
+    chance = max(rounding * max(norm, rounding * float(samples)), _ERRORS * spread.residual)
     return StartShare(
         start,
-        samples,
-        float(law.rewards[start]) / samples,
+        float(samples),
+        float(law.rewards[start]) / float(samples),
         float(law.forest.value(start)),
         scale,
-        float(np.linalg.norm(errors * own)) / size if size else 0.0,
+        # A float would make a fraction one.
+        _ERRORS * spread.scale + rounding * abs(float(scale)) if rounding and size else 0,
         residual / norm if norm else 0.0,
-        residual > slack,
+        residual > chance,
     )
 
 
 def _chance(law: Law, update: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far each entry of the update may be from its expectation, shape (parameters,)."""
-    squares: NDArray[np.float64] = np.zeros_like(update)
-    for errors in law.errors.values():
-        squares = squares + errors**2
-    return _ERRORS * np.sqrt(squares) + ROUNDING * np.linalg.norm(update)
+    return np.asarray(_ERRORS * law.errors + _rounding(law) * np.linalg.norm(update))
 
 
 def _verdict(
@@ -180,18 +198,15 @@ def _verdict(
     chance: NDArray[np.float64],
 ) -> Verdict:
     norm, noise = float(np.linalg.norm(update)), float(np.linalg.norm(chance))
-    if norm <= max(noise, ROUNDING**2) and law.forest.gradient.any():
+    if norm <= max(noise, _rounding(law) ** 2) and law.forest.gradient.any():
         return "silent"
     known = [share for share in shares if not math.isnan(share.scale)]
     if not known:  # there is nothing to learn
         return "biased" if any(share.off for share in shares) else "unbiased"
-    slacks = [_ERRORS * share.error + ROUNDING * abs(share.scale) for share in known]
-    if any(s.off for s in shares) or any(
-        s.scale < -slack for s, slack in zip(known, slacks, strict=True)
-    ):
+    if any(share.off or share.factors[1] < 0 for share in shares):
         return "biased"
-    lowest = max(share.scale - slack for share, slack in zip(known, slacks, strict=True))
-    highest = min(share.scale + slack for share, slack in zip(known, slacks, strict=True))
+    lowest = max(share.factors[0] for share in known)
+    highest = min(share.factors[1] for share in known)
     if lowest > highest:
         return "reweighted"
     if not _at_the_prompts(law):
@@ -204,7 +219,7 @@ def _at_the_prompts(law: Law) -> bool:
     if set(law.starts) != set(law.forest.starts):
         return False
     counts = [float(law.samples[start]) for start in law.starts]
-    return max(counts) - min(counts) <= ROUNDING * max(counts)
+    return max(counts) - min(counts) <= _rounding(law) * max(counts)
 
 
 def _exactly_parallel(law: Law) -> bool:
@@ -235,31 +250,61 @@ def _pushes(
 
 
 def sentence(judgement: Judgement) -> str:
-    """The verdict in words."""
+    """The verdict in words, with what it was drawn from if it was."""
     found = judgement
-    scales = found.scales
-    if found.verdict == "unbiased":
-        how = "exactly" if found.exact else "up to rounding"
-        return f"follows the gradient of J, without bias: {how}"
-    if found.verdict == "scaled":
-        how = " exactly" if found.exact else ""
-        aim = f"follows the gradient of J{how}, times {scales[0]:.4g}"
-        return f"{aim}: the step is another, not the aim"
+    seen = f", as far as {found.draws:,} drawn updates show" if found.draws else ""
+    if found.verdict in ("unbiased", "scaled"):
+        return _along(found, seen)
     if found.verdict == "mixture":
-        return f"follows another objective than J: {_mixture(found)}, as methods with resets do"
-    if found.verdict == "reweighted":
-        low, high = min(scales), max(scales)
         return (
-            "follows another objective than J: values of starts weighted by "
+            f"follows another objective than J{seen}: {_mixture(found)}, as methods with resets do"
+        )
+    if found.verdict == "reweighted":
+        low, high = min(found.scales), max(found.scales)
+        return (
+            f"follows another objective than J{seen}: values of starts weighted by "
             f"{_weights(found)}; a sample counts between {low:.3g} and {high:.3g} times"
         )
     if found.verdict == "silent":
-        return "learns nothing in expectation, though the gradient of J is not zero"
-    worst = max(found.shares, key=lambda share: share.residual)
-    text = (
-        f"biased: {worst.residual:.1%} of the expected update from state {worst.start} is no "
-        "multiple of the gradient of its value"
-    )
+        none = f"nothing that {found.draws:,} drawn updates show" if found.draws else "nothing"
+        return f"learns {none} in expectation, though the gradient of J is not zero"
+    return f"biased{seen}: {_bias(found)}"
+
+
+def _along(found: Judgement, seen: str) -> str:
+    if found.verdict == "unbiased" and not found.draws:
+        how = "exactly" if found.exact else "up to rounding"
+        return f"follows the gradient of J, without bias: {how}"
+    if found.draws:
+        low, high = found.factors if found.scales else (1.0, 1.0)
+        what = f"times {low:.3g} to {high:.3g}"
+        bias = ", without a bias" if found.verdict == "unbiased" else ""
+        return f"follows the gradient of J{bias}{seen}: {what}"
+    how = " exactly" if found.exact else ""
+    aim = f"follows the gradient of J{how}, times {_factor(found.scales[0])}"
+    return f"{aim}: the step is another, not the aim"
+
+
+def _factor(scale: float) -> str:
+    """A factor that is not 1, with as many digits as that takes."""
+    return next(text for n in range(4, 18) if float(text := f"{scale:.{n}g}") != 1 or n == 17)
+
+
+def _bias(found: Judgement) -> str:
+    off = [share for share in found.shares if share.off]
+    if off:
+        worst = max(off, key=lambda share: share.residual)
+        text = (
+            f"{worst.residual:.1%} of the expected update from state {worst.start} is no "
+            "multiple of the gradient of its value"
+        )
+    else:
+        known = [share for share in found.shares if not math.isnan(share.scale)]
+        against = min(known, key=lambda share: share.scale)
+        text = (
+            f"the expected update from state {against.start} points against the gradient of its "
+            f"value, {float(against.scale):.3g} times"
+        )
     if found.reversed_pushes:
         push = max(found.reversed_pushes, key=lambda p: abs(p.expected))
         worse = "worse" if push.gradient < 0 else "better"
@@ -279,10 +324,10 @@ def _mixture(found: Judgement) -> str:
 
 def _weights(found: Judgement) -> str:
     known = [share for share in found.shares if not math.isnan(share.scale)]
-    total = sum(share.scale * share.samples for share in known)
+    weights = [float(share.scale) * share.samples for share in known]
     parts = (
-        f"{share.scale * share.samples / total:.3g} for state {share.start} (V = {share.value:.3g})"
-        for share in known
+        f"{weight / sum(weights):.3g} for state {share.start} (V = {share.value:.3g})"
+        for share, weight in zip(known, weights, strict=True)
     )
     return ", ".join(parts)
 

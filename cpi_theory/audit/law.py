@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -51,6 +51,50 @@ class Credit:
     wrong: float
 
 
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far from its expectation the drawn update from one start may be.
+
+    With n samples from start s in an update, g(s) the gradient of V(s) and c the factor with the
+    least distance of E U_s to c E[n] g(s), both are standard errors of U_s - c n g(s): entries of
+    an update and its number of samples vary together, and what they share does not blur c.
+
+    Attributes:
+        scale: of c; 0 where g(s) is.
+        residual: of the length of E U_s - c E[n] g(s), root of the sum over its entries.
+    """
+
+    scale: float = 0.0
+    residual: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        updates: NDArray[np.float64],
+        samples: NDArray[np.float64],
+        gradient: NDArray[np.float64],
+        draws: int,
+    ) -> Spread:
+        """The spread of drawn updates.
+
+        Args:
+            updates: from the start, those with samples from it, shape (k, parameters).
+            samples: of each, shape (k,).
+            gradient: of the start's value, shape (parameters,).
+            draws: all of them, k or more.
+        """
+        size = float(gradient @ gradient)
+        error, left = 0.0, updates
+        if size:
+            along = updates @ gradient / size
+            scale = along.sum() / samples.sum()
+            error = float(np.linalg.norm(along - scale * samples) / samples.sum())
+            left = updates - scale * samples[:, None] * gradient
+        # Updates without samples from the start are zeros there.
+        square = float((left**2).sum() - (left.sum(axis=0) ** 2).sum() / draws)
+        return cls(error, math.sqrt(max(square, 0.0)) / draws)
+
+
 @dataclass(frozen=True, eq=False)
 class Law:
     """Moments of the update of a subject on a world; an update is a sum over all samples.
@@ -66,8 +110,9 @@ class Law:
         square: E |U|^2 of the update U.
         wrong: of each parameter, the probability that an update moves it against the gradient of J.
         credits: of each (state, action).
-        errors: standard errors of the update from each start, shape (parameters,); zeros where
-            everything was listed.
+        errors: standard errors of the update, shape (parameters,); zeros where everything was
+            listed.
+        spreads: by start, where updates were drawn.
     """
 
     forest: Forest
@@ -81,7 +126,8 @@ class Law:
     square: float
     wrong: NDArray[np.float64]
     credits: Mapping[tuple[int, int], Credit]
-    errors: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    errors: NDArray[np.float64]
+    spreads: Mapping[int, Spread] = field(default_factory=dict)
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -178,7 +224,9 @@ class _Moments:
         self.gradient = forest.gradient.astype(np.float64)
         self.wrong = np.zeros(len(self.gradient))
         self.squares: list[float] = []
+        self.wholes: list[NDArray[np.float64]] = []
         self.parts: defaultdict[int, list[NDArray[np.float64]]] = defaultdict(list)
+        self.numbers: defaultdict[int, list[int]] = defaultdict(list)
         self.credits: defaultdict[tuple[int, int], tuple[list[float], ...]]
         self.credits = defaultdict(lambda: ([], [], [], []))
         self._scores: dict[Any, Any] = {}
@@ -204,7 +252,8 @@ class _Moments:
         self.squares.append(weight * float(whole @ whole))
         self.wrong += weight * (whole * self.gradient < 0)
         if self.keep:
-            self._keep_parts(sums)
+            self.wholes.append(whole)
+            self._keep_parts(sums, Counter(start for start, _ in update.samples))
 
     def _add_credit(self, p: float, state: int, action: int, advantage: float) -> None:
         truth = self._truth.get((state, action))
@@ -216,10 +265,13 @@ class _Moments:
         terms[2].append(p * advantage * advantage)
         terms[3].append(p if truth * advantage < 0 else 0.0)
 
-    def _keep_parts(self, sums: Mapping[tuple[int, int, int], Exact]) -> None:
-        for start in {place[0] for place in sums}:
+    def _keep_parts(
+        self, sums: Mapping[tuple[int, int, int], Exact], samples: Mapping[int, int]
+    ) -> None:
+        for start, number in samples.items():
             mine = {place: a for place, a in sums.items() if place[0] == start}
             self.parts[start].append(vector(mine, self.forest, self._scores))
+            self.numbers[start].append(number)
 
     def law(self, how: How) -> Law:
         """The law once all branches are added."""
@@ -241,15 +293,19 @@ class _Moments:
             math.fsum(self.squares),
             self.wrong,
             {place: _credit(terms) for place, terms in self.credits.items()},
-            {start: self._errors(parts) for start, parts in self.parts.items()},
+            self._errors(),
+            {start: self._spread(start) for start in self.parts},
         )
 
-    def _errors(self, parts: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-        # Updates without samples from a start are zeros there.
-        table = np.array(parts)
-        mean = table.sum(axis=0) / self.count
-        spread = np.maximum((table**2).sum(axis=0) / self.count - mean**2, 0)
-        return np.asarray(np.sqrt(spread / self.count))
+    def _errors(self) -> NDArray[np.float64]:
+        if not self.wholes:
+            return np.zeros_like(self.gradient)
+        return np.asarray(np.std(self.wholes, axis=0) / math.sqrt(self.count))
+
+    def _spread(self, start: int) -> Spread:
+        gradient = self.forest.gradient_at(start).astype(np.float64)
+        samples = np.array(self.numbers[start], np.float64)
+        return Spread.of(np.array(self.parts[start]), samples, gradient, self.count)
 
 
 def _credit(terms: Sequence[Sequence[float]]) -> Credit:

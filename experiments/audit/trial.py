@@ -124,7 +124,7 @@ def world_row(found: Law, judged: Judgement, claim: Claim) -> dict[str, Any]:
                 "samples": share.samples,
                 "reward": share.reward,
                 "value": share.value,
-                "scale": _known(share.scale),
+                "scale": _known(float(share.scale)),
                 "residual": share.residual,
             }
             for share in judged.shares

@@ -1,7 +1,9 @@
 """What the audit must find: known biases, known unbiasedness, and the exact numbers of both."""
 
 import importlib.util
+import math
 import sys
+from dataclasses import replace
 from fractions import Fraction as F
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from cpi_theory.audit.branching import Branch, TooMany, every_run
 from cpi_theory.audit.forest import Edge, Forest, Node
 from cpi_theory.audit.invariances import invariances, smallest_change
 from cpi_theory.audit.judgement import exact_scale, judge, sentence
-from cpi_theory.audit.law import drawn, law, listed
+from cpi_theory.audit.law import Spread, drawn, law, listed
 from cpi_theory.audit.shrinking import complexity, smallest
 from cpi_theory.audit.subject import Subject, groups_of
 from cpi_theory.audit.worlds import choice, lock, size, small_worlds
@@ -240,9 +242,82 @@ def test_drawn_laws_agree_with_listed_ones_within_their_errors():
     exact, sampled = listed(plan, world, 1_000), drawn(plan, world, 3_000)
     assert sampled.how == "draws"
     assert judge(sampled).verdict in ("reweighted", "scaled")
-    for start in world.starts:
-        gap = (exact.update_from(start) - sampled.update_from(start)).astype(float)
-        assert (np.abs(gap) <= 4.5 * sampled.errors[start]).all()
+    gap = (exact.update - sampled.update).astype(float)
+    assert (np.abs(gap) <= 4.5 * sampled.errors).all()
+    assert sampled.errors.all()
+    assert not exact.errors.any()
+    for one, other in zip(judge(exact).shares, judge(sampled).shares, strict=True):
+        assert abs(one.scale - other.scale) <= other.slack
+
+
+def test_the_spread_of_drawn_updates_by_hand():
+    """Two of four draws start there, with 1 and 2 samples, g = (1, 0); c = (3 + 3) / 3.
+
+    The updates less c n g are (1, 1) and (-1, 3): along g the error is sqrt(2) / 3, and what is
+    left has squares 2 and 10 about a mean of (0, 1) over four. Without g all of it is left.
+    """
+    updates = np.array([[3.0, 1.0], [3.0, 3.0]])
+    found = Spread.of(updates, np.array([1.0, 2.0]), np.array([1.0, 0.0]), 4)
+    assert found.scale == pytest.approx(np.sqrt(2) / 3)
+    assert found.residual == pytest.approx(np.sqrt(2 + 10 - 4 * 1) / 4)
+    nothing = Spread.of(updates, np.array([1.0, 2.0]), np.zeros(2), 4)
+    assert (nothing.scale, nothing.residual) == (0, pytest.approx(np.sqrt(10 + 18 - 4 * 3.25) / 4))
+
+
+@pytest.mark.parametrize("name", ["three steps", "two difficulties", "lock beside choice"])
+def test_standard_errors_of_drawn_factors_are_what_factors_spread_by(name):
+    """Leave-one-out is unbiased, so that each drawn factor should be 1 within its error."""
+    plan = Subject("rloo", GRPO(4), ESTIMATORS.leave_one_out)
+    judged = [judge(drawn(plan, NAMED[name], 300, seed)) for seed in range(40)]
+    errors = [
+        (float(share.scale) - 1) / (share.slack / 4)
+        for one in judged
+        for share in one.shares
+        if not math.isnan(share.scale)
+    ]
+    assert 0.75 < np.std(errors) < 1.3
+    assert {one.verdict for one in judged} == {"unbiased"}
+
+
+def test_what_was_drawn_is_said_to_be():
+    world = NAMED["two difficulties"]
+    plan = Subject("rloo", GRPO(4), ESTIMATORS.leave_one_out)
+    found = judge(drawn(plan, world, 100))
+    low, high = found.factors
+    assert 0.5 < low < 1 < high < 2
+    assert sentence(found) == (
+        "follows the gradient of J, without a bias, as far as 100 drawn updates show: "
+        f"times {low:.3g} to {high:.3g}"
+    )
+    assert found.draws == 100
+    assert "drawn" not in sentence(judge(listed(plan, world, 1_000)))
+    spread = judge(drawn(Subject("grpo", GRPO(4)), world, 3_000))
+    assert sentence(spread).startswith(
+        "follows the gradient of J, as far as 3,000 drawn updates show: times 1."
+    )
+
+
+def test_fractions_are_judged_without_any_rounding():
+    """A success is praised 1 + 1e-6 times: another step in one state, another aim in several."""
+
+    def praising(batch):
+        found = np.asarray(ESTIMATORS.leave_one_out(batch), object)
+        return np.array([a * (1 + F(1, 10**6)) if a > 0 else a for a in found], object)
+
+    plan = Subject("praising", GRPO(2), praising, exact=True)
+    coin = judge(law(plan, Forest("coin", (choice(F(1, 4)),))))
+    assert coin.verdict == "scaled"
+    assert sentence(coin).startswith("follows the gradient of J exactly, times 1.000001: ")
+    assert judge(law(replace(plan, exact=False), Forest("coin", (choice(F(1, 4)),)))).verdict == (
+        "unbiased"
+    )
+
+
+def test_what_points_against_the_gradient_is_called_so():
+    plan = Subject("against", GRPO(3), lambda batch: -ESTIMATORS.leave_one_out(batch))
+    found = judge(law(plan, NAMED["choice"]))
+    assert found.verdict == "biased"
+    assert "points against the gradient of its value, -1 times" in sentence(found)
 
 
 def test_noise_of_one_update_is_that_of_a_coin():
