@@ -15,6 +15,9 @@ from typing import Any
 Exact = float | Fraction
 """A number that may be exact: every improvement bound computes on either."""
 
+ANYBODYS = (Exception, SystemExit)
+"""What anybody's code may raise: sys.exit, too, which would end a command with the code's own."""
+
 _FEW = 12
 """Names that a message lists although one of them is near to what was given."""
 
@@ -119,12 +122,12 @@ def import_named(field: str, target: str) -> Any:
     where, _, name = target.partition(":")
     try:
         module = importlib.import_module(where)
-    except Exception as error:  # anybody's code may run
+    except ANYBODYS as error:
         raise not_importable(field, target, error) from error
     return attribute_of(field, target, module, name)
 
 
-def not_importable(field: str, target: str, error: Exception) -> InvalidInput:
+def not_importable(field: str, target: str, error: BaseException) -> InvalidInput:
     """That the module of "module:name" raises `error` when it is imported."""
     problem = f"cannot be imported: {type(error).__name__}: {error}"
     return InvalidInput(field, target, problem, "mend it, or install what it needs")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cpi_theory.audit.forest import Forest
-from cpi_theory.checks import InvalidInput
+from cpi_theory.checks import ANYBODYS, InvalidInput
 from cpi_theory.seam import Ending, Group, Rollout
 
 
@@ -178,10 +178,17 @@ def advantages_of(estimator: Estimator, batch: Batch, twice: bool = True) -> NDA
     return found
 
 
+def remembers(estimator: Estimator) -> InvalidInput:
+    """That an estimator answers a batch in another way once it has seen others."""
+    problem = "two calls on one batch differ, with other batches between them"
+    remedy = "make it a function of its batch alone, without state or random numbers"
+    return InvalidInput("estimator", _name(estimator), problem, remedy)
+
+
 def _answer(estimator: Estimator, batch: Batch) -> NDArray[Any]:
     try:
         answer = np.asarray(estimator(batch))
-    except Exception as error:
+    except ANYBODYS as error:
         problem = f"raised {type(error).__name__}: {error}"
         remedy = "call it by hand on a cpi_theory.audit.batch.Batch to see where"
         raise InvalidInput("estimator", _name(estimator), problem, remedy) from error
@@ -199,11 +206,17 @@ def _checked(estimator: Estimator, batch: Batch, answer: NDArray[Any]) -> NDArra
         remedy = f"return one advantage per rollout, or one per token, shape {allowed[1]}"
         raise InvalidInput("shape of the advantages", answer.shape, problem, remedy)
     tokens = np.where(batch.mask, answer[:, None] if answer.ndim == 1 else answer, 0)
-    if not np.isfinite(tokens.astype(np.float64)).all():
-        problem = f"of the estimator {_name(estimator)}: not finite"
+    sizes = np.abs(tokens).astype(np.float64)
+    if not (sizes <= _LARGEST).all():  # NaN is in no order
+        what = "not finite" if not np.isfinite(sizes).all() else f"beyond {_LARGEST:g}"
+        problem = f"of the estimator {_name(estimator)}: {what}"
         remedy = f"guard its divisions; the rewards were {batch.rewards.tolist()}"
         raise InvalidInput("advantages", answer.tolist(), problem, remedy)
     return tokens
+
+
+# Squares of sums of such are floats still.
+_LARGEST = 1e100
 
 
 def _name(estimator: Estimator) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cpi_theory.audit.branching import TooMany, every_run
+from cpi_theory.audit.batch import remembers
+from cpi_theory.audit.branching import Branch, TooMany, every_run
 from cpi_theory.audit.forest import Forest
 from cpi_theory.audit.subject import (
     Subject,
@@ -193,16 +194,20 @@ def listed(subject: Subject, forest: Forest, most: int, seed: int = 0) -> Law:
     Raises:
         TooMany: if there are more than `most`.
     """
-    count = 0
+    paths: list[Sequence[int]] = []
 
-    def run(branch: Any) -> Update:
-        nonlocal count
-        count += 1
-        return listed_update(subject, forest, branch, seed, twice=count <= _ASKED_TWICE)
+    def run(branch: Branch) -> Update:
+        update = listed_update(subject, forest, branch, seed, twice=len(paths) < _ASKED_TWICE)
+        paths.append(tuple(branch.path))
+        return update
 
-    moments = _Moments(forest)
+    moments, updates = _Moments(forest), []
     for probability, update in every_run(run, most):
+        updates.append(update)
         moments.add(probability, update)
+    _check_forgetful(
+        subject, updates, lambda i: listed_update(subject, forest, Branch(paths[i]), seed)
+    )
     return moments.law("sums")
 
 
@@ -210,9 +215,24 @@ def drawn(subject: Subject, forest: Forest, draws: int, seed: int = 0) -> Law:
     """The law from so many drawn updates, with standard errors."""
     moments = _Moments(forest, keep=True)
     key = Key.of(seed).child("audit", subject.name, forest.name)
+    updates = []
     for i in range(draws):
-        moments.add(1 / draws, drawn_update(subject, forest, key.child(i)))
+        updates.append(drawn_update(subject, forest, key.child(i)))
+        moments.add(1 / draws, updates[-1])
+    _check_forgetful(
+        subject, updates, lambda i: drawn_update(subject, forest, key.child(i % draws))
+    )
     return moments.law("draws")
+
+
+def _check_forgetful(
+    subject: Subject, updates: Sequence[Update], again: Callable[[int], Update]
+) -> None:
+    """Refuse a function that answers the first or the last batch otherwise after others."""
+    if subject.credit is not None:
+        for i in (0, -1):
+            if again(i).pushes != updates[i].pushes:
+                raise remembers(subject.credit)
 
 
 class _Moments:

@@ -19,6 +19,7 @@ from cpi_theory.algorithms.reset_grpo import RRPO, SRPO
 from cpi_theory.audit.batch import Estimator
 from cpi_theory.audit.subject import Subject
 from cpi_theory.checks import (
+    ANYBODYS,
     InvalidInput,
     attribute_of,
     check_choice,
@@ -161,7 +162,7 @@ def module_of(where: str) -> ModuleType:
         raise InvalidInput("estimators", where, "there is no such module", remedy)
     try:
         return _loaded(where, file)
-    except Exception as error:
+    except ANYBODYS as error:
         raise not_importable("estimators", where, error) from error
 
 

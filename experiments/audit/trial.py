@@ -17,6 +17,7 @@ from cpi_theory.audit.worlds import small_worlds
 from cpi_theory.checks import InvalidInput
 from experiments.audit.subjects import Layout, subject
 from experiments.runs.fingerprint import points_to
+from experiments.runs.imported import named_sources
 
 _TRIED_ON = ("two difficulties", "go on or stop", "lock beside choice", "three paid steps")
 """Worlds from which invariances are tried: with several prompts, and of different lengths."""
@@ -50,7 +51,7 @@ class Trial:
 
 @points_to.register
 def _(trial: Trial) -> Mapping[str, Path]:
-    return {} if trial.source is None else {str(trial.source): trial.source}
+    return {} if trial.source is None else named_sources(str(trial.source), trial.source)
 
 
 def world_of(name: str) -> Forest:

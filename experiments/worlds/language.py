@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from cpi_theory.checks import InvalidInput, check_positive, check_probability
 from experiments.config import check_new_names, named_value, named_values
 from experiments.runs.fingerprint import points_to
+from experiments.runs.imported import named_sources
 from experiments.worlds.code import CodeWorld
 from experiments.worlds.reasoning_gym import ReasoningGymWorld
 from experiments.worlds.sums import SUMS, SumsWorld
@@ -126,7 +127,7 @@ def _(world: DatasetWorld) -> Mapping[str, Path]:
     sources = (world.source, world.test_source)
     found = {source: Path(source) for source in sources if source is not None}
     if world.reward is not None:
-        found[world.reward] = scorer_source(world.reward)
+        found |= named_sources(world.reward, scorer_source(world.reward))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpi_theory.checks import check_positive, check_probability
 from experiments.runs.fingerprint import points_to
+from experiments.runs.imported import named_sources
 from experiments.worlds.writing import LATER, Writing, check_success
 from llm.rewards.scorers import scorer_source
 
@@ -65,4 +66,4 @@ class VerifiersWorld:
 
 @points_to.register
 def _(world: VerifiersWorld) -> Mapping[str, Path]:
-    return {world.taskset: scorer_source(world.taskset)}
+    return named_sources(world.taskset, scorer_source(world.taskset))

@@ -367,6 +367,22 @@ def stateful(batch, seen=[]):  # noqa: B006 - that is the fault
     return batch.rewards * len(seen)
 
 
+class Remembering:
+    """Compares with the mean of the last other batch, so that a call that is repeated agrees."""
+
+    def __init__(self):
+        self.now, self.before = (None, 0.0), (None, 0.0)
+
+    def __call__(self, batch):
+        if self.now[0] != batch.rewards.tolist():
+            self.before, self.now = self.now, (batch.rewards.tolist(), batch.rewards.mean())
+        return batch.rewards - self.before[1]
+
+
+def leaving(batch):
+    raise SystemExit(0)
+
+
 def mutating(batch):
     batch.rewards[:] -= 1
     return batch.rewards
@@ -379,6 +395,9 @@ def mutating(batch):
         (lambda b: b.rewards / 0 * 0, "not finite"),
         (stateful, "differ"),
         (mutating, "changes its input rewards"),
+        (Remembering(), "differ, with other batches between them"),
+        (leaving, "raised SystemExit: 0"),
+        (lambda b: 1e200 * b.rewards, "beyond 1e"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -386,6 +405,12 @@ def mutating(batch):
 def test_estimators_that_are_none_are_named(function, match):
     with pytest.raises(InvalidInput, match=match):
         law(Subject("x", GRPO(2), function), NAMED["choice"])
+
+
+def test_a_memory_shows_in_drawn_updates_too():
+    plan = Subject("x", GRPO(4), Remembering())
+    with pytest.raises(InvalidInput, match="with other batches between them"):
+        drawn(plan, NAMED["two difficulties"], 50)
 
 
 def test_batches_hold_what_the_world_knows():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -169,6 +170,8 @@ def test_what_is_no_estimator_is_named(tmp_path, capsys, estimator, says):
         ("def f(batch):\n    return ['a'] * len(batch.rewards)\n", "not real numbers"),
         ("def f(batch):\n    return batch.rewards * 1j\n", "not real numbers"),
         ("def f(batch:\n", "cannot be imported: SyntaxError"),
+        ("import sys\n\nsys.exit(0)\n", "cannot be imported: SystemExit: 0"),
+        ("import sys\n\n\ndef f(batch):\n    sys.exit(0)\n", "raised SystemExit: 0"),
         ("import no_such_package\n", "cannot be imported: ModuleNotFoundError"),
     ],
 )
@@ -197,6 +200,21 @@ def test_one_that_fails_on_the_way_is_named_and_the_others_are_judged(tmp_path, 
     (tmp_path / "mine.py").write_text("def f(batch):\n    return batch.rewards\n\n\ng = f\n")
     assert audit(tmp_path, *alone, "--estimators", "rloo", mine, "dr-grpo", other) == DONE
     assert summary(tmp_path)[mine]["verdict"] == "unbiased"
+
+
+def test_what_an_estimator_imports_from_beside_it_is_a_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "mine.py").write_text(
+        "from scaling import SCALE\n\n\ndef f(batch):\n"
+        "    return SCALE * (batch.rewards - batch.rewards.mean())\n"
+    )
+    mine = ("--no-counterexamples", "--estimators", f"{tmp_path / 'mine.py'}:f")
+    for scale, code in ((1, DONE), (-1, REFUTED)):
+        (tmp_path / "scaling.py").write_text(f"SCALE = {scale}\n")
+        sys.modules.pop("scaling", None)
+        importlib.invalidate_caches()
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        assert audit(tmp_path, *mine) == code
 
 
 def test_methods_are_audited_by_their_names(tmp_path, capsys):
