@@ -69,15 +69,35 @@ def _as_json(arguments: list[str], own_threads: int) -> int:
     from experiments.console import JsonConsole
 
     console, error = JsonConsole(), None
+    helps = arguments[0] == "help" or bool(set(_HELP) & set(arguments))
     try:
-        code = _dispatch(arguments, own_threads, console)
+        with contextlib.nullcontext() if helps else _nothing_else_on_stdout():
+            code = _dispatch(arguments, own_threads, console)
     except SystemExit as end:
         code, error = _code(end), _described(end) if hasattr(end, "message") else None
     except (Exception, KeyboardInterrupt) as caught:  # noqa: BLE001 - the last one to know of it
         code, error = _explain(caught), _described(caught)
-    if arguments[0] != "help" and not set(_HELP) & set(arguments):
+    if not helps:
         print(console.document(arguments[0], code, error), flush=True)  # noqa: T201 - no markup
     return code
+
+
+@contextlib.contextmanager
+def _nothing_else_on_stdout() -> Iterator[None]:
+    """Have whatever is printed meanwhile, by anybody's code and other processes, on stderr."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed: nothing can get there
+        kept = None
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 def _described(error: BaseException) -> dict[str, object]:

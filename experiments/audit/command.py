@@ -145,7 +145,7 @@ def show(summary: Sequence[Row], files: Sequence[Path], console: Console) -> Non
             _factor(row),
             f"{row['reversed']} of {row['worlds']} worlds" if row["reversed"] else "",
             ", ".join(row["notices"]),
-            "" if row["holds"] else "[red]not as claimed[/red]",
+            ", ".join(_remarks(row)),
         )
     console.print(table)
     for row in summary:
@@ -157,6 +157,11 @@ def show(summary: Sequence[Row], files: Sequence[Path], console: Console) -> Non
             console.print(f"  its advantages change with: {name}", markup=False)
     for file in files:
         console.print(f"counterexample, as a test: {file}", markup=False)
+
+
+def _remarks(row: Row) -> list[str]:
+    drawn = [] if row["listed"] else ["drawn"]
+    return drawn if row["holds"] else [*drawn, "[red]not as claimed[/red]"]
 
 
 def _factor(row: Row) -> str:

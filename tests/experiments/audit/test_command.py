@@ -217,6 +217,20 @@ def test_what_an_estimator_imports_from_beside_it_is_a_part_of_it(tmp_path, monk
         assert audit(tmp_path, *mine) == code
 
 
+def test_what_an_estimator_prints_is_not_in_the_json(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import os\n\n\ndef f(batch):\n    print('said')\n    os.system('echo cried')\n"
+        "    return batch.rewards\n"
+    )
+    words = ["audit", "--json", "--estimators", f"{tmp_path / 'mine.py'}:f", "--worlds", "choice"]
+    words += ["--output", str(tmp_path), "--workers", "1", "--rollouts", "2", "--most", "20"]
+    command = [sys.executable, "-m", "experiments.cli", *words]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)["data"]["summary"][0]["verdict"] == "unbiased"
+    assert "said" in ran.stderr
+    assert "cried" in ran.stderr
+
+
 def test_methods_are_audited_by_their_names(tmp_path, capsys):
     small = ("--worlds", "choice", "--draws", "200", "--most", "100", "--workers", "1")
     named = ("--estimators", "VinePPO", "own prefixes", "--output", str(tmp_path))
