@@ -168,13 +168,13 @@ def _said(first: str, second: str, sure: float, resets: str, differing: int) -> 
     sureness = f"{stated} %, from {differing} prompts on which they differ"
     if sure >= _SURE:
         return (
-            f"{resets} worth it here: {first} should learn faster than {second} per rollout "
+            f"{resets} worth it here at equal rollouts: {first} should learn faster than {second} "
             f"(confidence {sureness})."
         )
     if sure >= LIKELY:
         return (
-            f"{resets} probably worth it here: {first} is predicted ahead of {second} per rollout "
-            f"(confidence {sureness})."
+            f"{resets} probably worth it here at equal rollouts: {first} is predicted ahead of "
+            f"{second} (confidence {sureness})."
         )
     return (
         f"These rollouts do not decide between {first} and {second}: that {first} should learn "
@@ -252,16 +252,12 @@ def _groups(found: Diagnosis) -> str:
         f"Groups that teach anything: {', '.join(shares)}. Steps generated per prompt: "
         f"{', '.join(steps)}"
     )
-    return f"{said}; {_per_step(found)}." if _judged(found) else f"{said}."
-
-
-def _per_step(found: Diagnosis) -> str:
-    """The order by signal per generated step, where it differs from that per rollout."""
-    gains = {r.method: r.signal.estimate / r.steps for r in found.methods if r.steps > 0}
-    order = tuple(sorted(gains, key=lambda method: -gains[method]))
-    if order == found.order.methods:
-        return f"per step, too, the drawn prompts put {', '.join(order)} in this order"
-    return f"per step the drawn prompts put {', '.join(order)} in this order"
+    # Signal over steps put methods in orders that measured curves turned around.
+    return (
+        f"{said}; who learns faster at equal steps is not predicted."
+        if _judged(found)
+        else f"{said}."
+    )
 
 
 def _theory(found: Diagnosis) -> str:
