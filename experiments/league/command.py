@@ -174,7 +174,8 @@ def show(tables: Mapping[str, Sequence[Row]], open_ends: Sequence[Row], console:
         table = Table("method", "mean J", "rank", "shown", "at the end", "informative", box=None)
         for row in sorted(rows, key=lambda row: float(row["rank"])):
             shown = f"{1 + row['behind']} to {len(rows) - row['ahead']}"
-            rank = with_ends(row["rank"], row["rank_lower"], row["rank_upper"], ".0f")
+            form = ".0f" if float(row["rank"]).is_integer() else ".1f"  # shared ones are halves
+            rank = with_ends(row["rank"], row["rank_lower"], row["rank_upper"], form)
             mean, last = interval_text(row, "mean", ".3f"), f"{row['final']:.3f}"
             table.add_row(row["method"], mean, rank, shown, last, f"{row['informative']:.0%}")
         console.print(table)

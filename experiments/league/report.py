@@ -28,11 +28,11 @@ def league_answers(run: Run) -> tuple[Answer, ...]:
     """Who has the best mean rank; or, in a single world, the best mean."""
     over_all, standing = run.read("overall"), run.read("places")
     if over_all and over_all[0]["worlds"] > 1:
-        best, sentence = over_all[0], over_all_sentence(over_all)
-        number = f"{best['method']}, mean rank {interval_text(best, 'rank', '.1f')}"
+        best, sentence = _first(over_all), over_all_sentence(over_all)
+        number = f"{_names(best)}, mean rank {interval_text(best[0], 'rank', '.1f')}"
     elif standing:
         best, sentence = _first(standing), world_sentences(standing)[0]
-        number = f"{best['method']}, {interval_text(best, 'mean', '.3f')}"
+        number = f"{_names(best)}, {interval_text(best[0], 'mean', '.3f')}"
     else:
         return ()
     about = f"a league, {model_name(run) if _of_models(run) else 'tabular'}"
@@ -47,9 +47,14 @@ def _of_models(run: Run) -> bool:
     return name not in tabular.WORLDS and own.get(name) not in tables
 
 
-def _first(standing: Sequence[Row]) -> Row:
-    """The row of the best rank in a world."""
-    return min(standing, key=lambda row: float(row["rank"]))
+def _first(rows: Sequence[Row]) -> list[Row]:
+    """The row of the best rank; several, if that is shared."""
+    best = min(float(row["rank"]) for row in rows)
+    return [row for row in rows if row["rank"] == best]
+
+
+def _names(rows: Sequence[Row]) -> str:
+    return listed([row["method"] for row in rows])
 
 
 def league_section(run: Run) -> list[Block]:
@@ -109,16 +114,20 @@ def verdicts(
 
 def over_all_sentence(rows: Sequence[Row]) -> str:
     """Who has the lowest mean rank over worlds, and whether anyone else may have it."""
-    best = min(rows, key=lambda row: float(row["rank"]))
-    text = f"Over {counted(best['worlds'], 'world')} {best['method']} has the best mean rank, "
+    first = _first(rows)
+    best, verb = first[0], "has" if len(first) == 1 else "share"
+    text = f"Over {counted(best['worlds'], 'world')} {_names(first)} {verb} the best mean rank, "
     if best["lower"] is None:
         text += f"{best['rank']:.1f} of {len(rows)}"
         return f"{text}; ranks have no interval over fewer than {LEAST_RUNS} seeds."
-    rivals = [row["method"] for row in rows if row is not best and row["lower"] <= best["upper"]]
+    rivals = [row for row in rows if row not in first and row["lower"] <= best["upper"]]
     text += interval_text(best, "rank", ".1f")
-    text += f" of {len(rows)}, and is first in {best['first']:.0%} of resamples"
+    shares = " and ".join(f"{row['first']:.0%}" for row in first)
+    text += (
+        f" of {len(rows)}, and {'is' if len(first) == 1 else 'are'} first in {shares} of resamples"
+    )
     if rivals:
-        return f"{text}; the intervals of {listed(rivals)} reach it."
+        return f"{text}; the intervals of {_names(rivals)} reach it."
     return f"{text}; no other interval reaches it."
 
 
@@ -127,11 +136,12 @@ def world_sentences(rows: Sequence[Row]) -> list[str]:
     sentences = []
     for world in dict.fromkeys(row["world"] for row in rows):
         here = [row for row in rows if row["world"] == world]
-        best = _first(here)
-        level = [r["method"] for r in here if r is not best and r["behind"] == 0]
-        text = f"{world}: {best['method']} is first with {interval_text(best, 'mean', '.3f')}"
-        text += f", shown ahead of {best['ahead']} of {len(here) - 1}"
-        text += f"; not shown behind anyone: {listed(level)}, too." if level else "."
+        first = _first(here)
+        level = [row for row in here if row not in first and row["behind"] == 0]
+        text = f"{world}: {_names(first)} {'is' if len(first) == 1 else 'are'} first with "
+        text += f"{interval_text(first[0], 'mean', '.3f')}, shown ahead of "
+        text += " and ".join(f"{row['ahead']}" for row in first) + f" of {len(here) - 1}"
+        text += f"; not shown behind anyone: {_names(level)}, too." if level else "."
         sentences.append(text)
     return sentences
 

@@ -341,6 +341,29 @@ def test_a_changed_record_changes_the_sentences() -> None:
     assert often[0].startswith("Over 2 worlds C has the best mean rank, 1.0 [1.0, 1.0] of 3")
 
 
+def test_who_shares_the_first_rank_is_named_with_it() -> None:
+    """C and A change places between the worlds; then A has what C has in both."""
+
+    def said(rows: list[Row]) -> list[str]:
+        league = ranked(rows, 5)
+        standing = places(league, pairs(league), 200, Key.of(0))
+        return verdicts(overall(league, standing, 200, Key.of(0)), standing, [], [])
+
+    over_all, *_ = said(with_a_fifth(hand_made()))
+    assert over_all.startswith("Over 2 worlds A and C share the best mean rank, 1.5 [")
+    assert ", and are first in " in over_all
+    means = {(r["world"], r["seed"]): r["mean"] for r in hand_made() if r["method"] == "C"}
+    rows = with_a_fifth(
+        [
+            r | {"mean": means[r["world"], r["seed"]]} if r["method"] == "A" else r
+            for r in hand_made()
+        ]
+    )
+    _, first, _ = said(rows)
+    assert first.startswith("w: A and C are first with 0.584 [")
+    assert ", shown ahead of 1 and 1 of 2" in first
+
+
 def test_sentences_say_when_nothing_is_shown() -> None:
     row = {"predictor": "audit", "world": None, "correlation": 0.4, "lower": -0.1, "upper": 0.8}
     row |= {"p": 0.1, "methods": 16, "worlds": 6}
