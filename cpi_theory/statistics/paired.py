@@ -8,6 +8,7 @@ little, and so do many problems under three seeds. The scores of one method are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -29,7 +30,8 @@ class PairedComparison:
     """How far one method is ahead of another.
 
     Attributes:
-        difference: of the mean scores, with its interval for other seeds and problems.
+        difference: of the mean scores, with its interval for other seeds and problems; within
+            [-1, 1] where scores are in [0, 1].
         p_value: two-sided, of the test that belongs to the interval.
         sign_flips: p-value of the sign-flip test over seeds (over problems, if there is one seed),
             which assumes nothing of how they are distributed, and with few seeds cannot be small.
@@ -53,7 +55,11 @@ class PairedComparison:
 
 
 def compare_paired(
-    first: ArrayLike, second: ArrayLike, level: float = 0.95, key: Key | int = 0
+    first: ArrayLike,
+    second: ArrayLike,
+    level: float = 0.95,
+    key: Key | int = 0,
+    comparisons: int = 1,
 ) -> PairedComparison:
     r"""Compare two methods by their scores on the same problems under the same seeds.
 
@@ -71,6 +77,8 @@ def compare_paired(
         second: of the other, of the same shape; entry [s, p] is of the same seed and problem.
         level: probability with which the interval covers.
         key: of the sign changes, where there are too many to go through.
+        comparisons: over which p-values are adjusted; what is detectable is so at its share of the
+            error (Bonferroni's, and the first that :func:`holm` asks for).
 
     Raises:
         InvalidInput: the shapes do not pair, or there are fewer than two problems.
@@ -82,21 +90,25 @@ def compare_paired(
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] < 1 or a.shape[1] < 2:
         remedy = "give two (seeds, problems) arrays, of two problems or more"
         raise InvalidInput("second", b.shape, f"does not pair with {a.shape}", remedy)
+    check_count("comparisons", comparisons)
     gaps = a - b
     seeds, problems = gaps.shape
     error, freedom = _standard_error(gaps)
     mean, quantile = float(gaps.mean()), student_quantile(level, freedom)
-    found = Interval(mean, mean - quantile * error, mean + quantile * error)
+    shares = all(0 <= end <= 1 for table in (a, b) for end in (table.min(), table.max()))
+    most = 1.0 if shares else math.inf  # no two shares are further apart
+    found = Interval(mean, max(mean - quantile * error, -most), min(mean + quantile * error, most))
     p_value = student_p_value(mean / error, freedom) if error else 1.0
     if not error:
         # Differences that are all the same have no spread to judge by.
         if mean:
             p_value = 2.0 ** (1 - problems)
-        if all(0 <= end <= 1 for table in (a, b) for end in (table.min(), table.max())):
+        if shares:
             found = difference(mean_score(a, level), mean_score(b, level))
             error = max(found.upper - mean, mean - found.lower) / quantile
     # The one-sided quantile of 80 % is the two-sided one of 60 %.
-    detectable = (quantile + student_quantile(0.6, freedom)) * error
+    strict = student_quantile(1 - (1 - level) / comparisons, freedom)
+    detectable = (strict + student_quantile(0.6, freedom)) * error
     units = gaps.mean(axis=1) if seeds > 1 else gaps[0]
     flips = sign_flip_p_value(units, key=key)
     return PairedComparison(found, p_value, flips, detectable, seeds, problems, freedom)

@@ -9,7 +9,7 @@ their cost says how hard a problem is, which the rivals do not know.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -201,24 +201,30 @@ def rivals(table: Table, rounds: int, key: Key) -> list[Row]:
     many rounds), `detectable`, `seeds` and `problems`. A rival for which too few attempts were
     sampled has null for all but `samples`.
     """
-    rows: list[Row] = []
+    rows: list[tuple[Row, Array, Array | None]] = []
     for name, by_seed in table.items():
         for number in range(1, rounds + 1):
             ours = np.stack([chains.mean(partial(is_right, number)) for chains in by_seed.values()])
             for rival in (FIRST, MAJORITY, BEST):
                 samples, theirs = _scores(list(by_seed.values()), rival, number)
-                rows.append(
-                    {
-                        **dict(zip(_CHAINS, name, strict=True)),
-                        "round": number,
-                        "rival": rival,
-                        "samples": samples,
-                        "equal_tokens": rival != FIRST,
-                        "like": rival == _LIKE[name[-1]],
-                        **_compared(ours, theirs, key),
-                    }
-                )
-    return _adjusted(rows)
+                row = {
+                    **dict(zip(_CHAINS, name, strict=True)),
+                    "round": number,
+                    "rival": rival,
+                    "samples": samples,
+                    "equal_tokens": rival != FIRST,
+                    "like": rival == _LIKE[name[-1]],
+                }
+                rows.append((row, ours, theirs))
+    sizes = Counter(_family(row) for row, _, theirs in rows if theirs is not None)
+    return _adjusted(
+        [row | _compared(ours, theirs, key, sizes[_family(row)]) for row, ours, theirs in rows]
+    )
+
+
+def _family(row: Row) -> tuple[Any, ...]:
+    """What p-values are adjusted over."""
+    return row["rival"], row["stop"], row["round"]
 
 
 def _scores(some: Sequence[Chains], rival: str, number: int) -> tuple[float | None, Array | None]:
@@ -236,12 +242,12 @@ def _scores(some: Sequence[Chains], rival: str, number: int) -> tuple[float | No
     return float(np.mean(known)), np.stack(scores) if len(scores) == len(some) else None
 
 
-def _compared(ours: Array, theirs: Array | None, key: Key) -> Row:
+def _compared(ours: Array, theirs: Array | None, key: Key, comparisons: int) -> Row:
     scope: Row = {"seeds": ours.shape[0], "problems": ours.shape[1]}
     names = ("score", "difference", "lower", "upper", "p", "detectable")
     if theirs is None:
         return scope | dict.fromkeys(names)
-    found = compare_paired(ours, theirs, key=key)
+    found = compare_paired(ours, theirs, key=key, comparisons=comparisons)
     gap = found.difference
     values = (float(theirs.mean()), gap.estimate, gap.lower, gap.upper)
     return scope | dict(zip(names, (*values, found.p_value, found.detectable), strict=True))
@@ -253,7 +259,7 @@ def _adjusted(rows: list[Row]) -> list[Row]:
     for row in rows:
         row["holm"] = None
         if row["p"] is not None:
-            families[row["rival"], row["stop"], row["round"]].append(row)
+            families[_family(row)].append(row)
     for family in families.values():
         for row, p in zip(family, holm([one["p"] for one in family]), strict=True):
             row["holm"] = p

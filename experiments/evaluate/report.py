@@ -17,6 +17,7 @@ from experiments.documents.document import (
 )
 from experiments.documents.numbers import number, with_ends
 from experiments.documents.words import counted
+from experiments.evaluate.config import START
 from experiments.evaluate.summary import MEASURES, uncompared
 from experiments.runs.files import Row
 from experiments.runs.store import Run
@@ -25,11 +26,15 @@ from experiments.runs.store import Run
 def evaluate_answers(run: Run) -> tuple[Answer, ...]:
     """Which method is ahead on held-out problems, where two differ most."""
     rows = _compared(run.read("comparisons"))
+    # That training did something is not what methods are compared for.
+    rows = [row for row in rows if START not in (row["first"], row["second"])] or rows
     if not rows:
         return ()
     widest = max(rows, key=lambda row: (bool(row["shown"]), abs(row["difference"])))
     number = with_ends(widest["difference"], widest["lower"], widest["upper"], "+.3f")
-    sentence = f"{_sentence(widest)} Of {len(rows)} comparisons {_shown(rows)}."
+    sentence = _sentence(widest)
+    if len(rows) > 1:
+        sentence += f" Of {len(rows)} comparisons {_shown(rows)}."
     return (Answer(Question.LEARNING, "held out", number, sentence, run.directory.name),)
 
 

@@ -14,7 +14,7 @@ from cpi_theory.randomness import Key
 from cpi_theory.statistics.attempts import majority_accuracy, pass_at_k
 from cpi_theory.statistics.bootstrap import LEAST_RUNS, stratified_interquartile_mean
 from cpi_theory.statistics.intervals import Interval
-from cpi_theory.statistics.paired import PairedComparison, compare_paired, holm, mean_score
+from cpi_theory.statistics.paired import compare_paired, holm, mean_score
 from experiments.runs.files import Row
 
 MEASURES = {"sampled": "mean of the samples", "greedy": "greedy attempt", "majority": "majority"}
@@ -145,11 +145,12 @@ def comparisons(scores: Scores, key: Key | int = 0) -> list[Row]:
     # The later one is usually the one that is to be ahead: the start model and GRPO come first.
     for second, first in itertools.combinations(methods, 2):
         for measure in MEASURES:
-            found: dict[str, PairedComparison] = {}
-            for benchmark in benchmarks:
-                pair = _paired(scores, benchmark, first, second, measure)
-                if pair is not None:
-                    found[benchmark] = compare_paired(*pair, key=key)
+            tables = {b: _paired(scores, b, first, second, measure) for b in benchmarks}
+            known = {benchmark: pair for benchmark, pair in tables.items() if pair is not None}
+            found = {
+                benchmark: compare_paired(*pair, key=key, comparisons=len(known))
+                for benchmark, pair in known.items()
+            }
             adjusted = holm([one.p_value for one in found.values()])
             for (benchmark, one), p in zip(found.items(), adjusted, strict=True):
                 rows.append(

@@ -14,7 +14,6 @@ from experiments.documents.document import (
     Verdicts,
 )
 from experiments.documents.numbers import ends, number, share_text
-from experiments.documents.words import counted
 from experiments.localize.summary import BLIND
 from experiments.localize.value_summary import MEASURED
 from experiments.runs.files import Row
@@ -28,16 +27,22 @@ def localize_answers(run: Run) -> tuple[Answer, ...]:
     if not gains:
         return ()
     traces = {id(gain): _own(gain, scores)["traces"] for gain in gains}
-    largest = max(gains, key=lambda gain: int(traces[id(gain)]))
+    # The model's own word comes before those of others, the damaged ones last.
+    largest = max(gains, key=lambda gain: (int(traces[id(gain)]), _interest(gain["localizer"])))
     own = _own(largest, scores)
-    ahead = sum(gain["lower"] > 0 for gain in gains)
-    verb = "is" if len(gains) == 1 else "are"
-    sentence = (
-        f"{gain_verdicts(scores, [largest])[0]} {ahead} of {counted(len(gains), 'pair')} of "
-        f"localiser and task {verb} ahead of the best that reads nothing."
-    )
+    sentence = gain_verdicts(scores, [largest])[0]
+    if len(gains) > 1:
+        ahead = sum(gain["lower"] > 0 for gain in gains)
+        sentence += (
+            f" Of {len(gains)} comparisons of a localiser with the best that reads nothing, by "
+            f"task and measure, {ahead} show{'s' * (ahead == 1)} it ahead."
+        )
     about = f"{own['dataset']}, {own['localizer']}"
     return (Answer(Question.LOCALIZER, about, share_text(own), sentence, run.directory.name),)
+
+
+def _interest(localizer: str) -> int:
+    return {"self": 1, "blurred": -1}.get(localizer, 0)
 
 
 def _own(gain: Row, scores: Sequence[Row]) -> Row:

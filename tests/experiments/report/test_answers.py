@@ -192,7 +192,7 @@ def test_the_sentences_of_known_records(results: Path) -> None:
     vague = said(results, Question.LOCALIZER, "tiny")
     assert vague.startswith("tiny model, while it learns: not known yet. ")
     assert "45% [1%, 99%] of 100 failures at last" in vague
-    assert "1 of 1 pair of localiser and task is ahead" in localizer
+    assert "self is ahead." in localizer
     assert said(results, Question.WORTH, "lock") == (
         "lock: GRPO before SRPO: 81% sure. Resets are probably not worth it here."
     )
