@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # paper_figs sees to the backend before matplotlib is loaded
 INCOMPLETE = (MissingRows, MissingTable, StaleTable, CorruptFile)
 """Why records cannot be shown: rows or tables are not there or damaged, or do not fit together."""
 
+UNFIT = (*INCOMPLETE, LookupError, TypeError, ValueError)
+"""What records that other code has written may raise, too."""
+
 
 @dataclass(frozen=True)
 class Job:

@@ -36,6 +36,7 @@ from experiments.explore.page import PAGE
 from experiments.report.config import ReportConfig
 from experiments.report.figures import (
     INCOMPLETE,
+    UNFIT,
     Job,
     drawn,
     jobs,
@@ -43,7 +44,7 @@ from experiments.report.figures import (
     store_figure,
 )
 from experiments.report.page import Link, Progress, as_html
-from experiments.report.runs import LeftOut, Shown, shown_runs
+from experiments.report.runs import LeftOut, Shown, shown_runs, without_section
 from experiments.report.under_way import progress_lines, state_of, with_partial_tables
 from experiments.report.unseen import unseen, without_run
 from experiments.runs.files import Row, atomic_write
@@ -81,9 +82,12 @@ def write(config: ReportConfig, output: Path, console: Console) -> int:
         report = page.report()
         target.write_file("report.md", as_markdown(report).encode(), origin)
         path = target.write_file("report.html", page.html(report).encode(), origin)
-        give(console, page.told(report, path, config.formats()))
+        told = page.told(report, path, config.formats())
+        give(console, told | {"without_section": without_section(config, output)})
         files = [f"{job.name}.{end}" for job, _ in page.pictures for end in config.formats()]
         target.keep_only("figures", files)
+    if others := without_section(config, output):
+        console.print(f"there is no section for: {', '.join(others)}", soft_wrap=True)
     missing = without_run(page.shown)
     if missing:
         console.print(f"left out for want of a run: {', '.join(missing)}", soft_wrap=True)
@@ -190,8 +194,8 @@ class Page:
             else:
                 try:
                     self.pictures.append((job, draw(job)))
-                except INCOMPLETE as incomplete:
-                    self._leave_out(LeftOut.of(job.name, incomplete))
+                except UNFIT as error:
+                    self._leave_out(_lost(job.name, error, job.runs.values()))
             advance(1)
 
     def _leave_out(self, lost: LeftOut) -> None:
@@ -260,17 +264,18 @@ class Page:
             return ()
         try:
             return one.family.answers(one.run)
-        except INCOMPLETE as incomplete:
-            self.left_out.append(LeftOut.of(f"the answer of {one.name}", incomplete))
+        except UNFIT as error:
+            self.left_out.append(_lost(f"the answer of {one.name}", error, [one.run]))
             return ()
 
     def _section(self, one: Shown) -> Section:
         try:
             blocks: list[Block] = one.family.section(one.run)
-        except INCOMPLETE as incomplete:
-            self._leave_out(LeftOut.of(_section_of(one), incomplete))
+        except UNFIT as error:
+            lost = _lost(_section_of(one), error, [one.run])
+            self._leave_out(lost)
             title = f"A run of {one.family.kind}: {one.name}"
-            blocks = [Heading(title), Paragraph(f"Left out: {incomplete}.")]
+            blocks = [Heading(title), Paragraph(f"Left out: {lost.why}.")]
         pictures = [picture for job, picture in self.pictures if job.of == one.name]
         place = _before_tables(blocks)
         blocks[place:place] = pictures
@@ -291,6 +296,16 @@ class Page:
             text = f"{text} {note}"
         caption = "The runs of this page; the whole configuration and all versions of each are in "
         return (Paragraph(text), DataTable.of(rows, columns, f"{caption}its run.json."))
+
+
+def _lost(what: str, error: Exception, runs: Iterable[Run]) -> LeftOut:
+    """What an error keeps from being shown; a defect of ours is none of that, and raised again."""
+    if isinstance(error, INCOMPLETE):
+        return LeftOut.of(what, error)
+    if all(run.made_by_this_code() for run in runs):
+        raise error
+    why = f"its records are not as this version writes them ({type(error).__name__}: {error})"
+    return LeftOut(what, why)
 
 
 def _section_of(one: Shown) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,21 +71,23 @@ def shown_runs(
     Args:
         config: which runs.
         output: the folder.
-        told: of each run whose description is damaged, or half written; it is left out.
+        told: of each run whose description cannot be read: damaged, half written, or of another
+            version; it is left out.
 
     Raises:
         InvalidInput: if there is none, or one that is asked for is not there or has no section.
         CorruptFile: the description of a run that is asked for is damaged, or that of all runs.
     """
-    found, damaged = [], []
+    found: list[Run] = []
+    damaged: list[InvalidInput] = []
     for name in _names(config, output):
         try:
             found.append(Run.existing(output, name))
-        except CorruptFile as error:
+        except InvalidInput as error:  # damaged, half written, or of another version
             if config.runs:
                 raise
             damaged.append(error)
-            told(LeftOut(name, f"{error.field} {error.path} {error.problem}", damaged=True))
+            told(LeftOut.of(name, error))
     if damaged and not found:
         raise damaged[0]
     known = [Shown(family, run) for run in found if (family := family_of(run.config))]
@@ -95,6 +98,22 @@ def shown_runs(
             "output", str(output), "holds no run that a report shows", _remedy(output)
         )
     return _ordered(known)
+
+
+def without_section(config: ReportConfig, output: Path) -> list[str]:
+    """Runs below a folder of which a report shows nothing, as it has no section for their command.
+
+    Args:
+        config: which runs.
+        output: the folder.
+    """
+    found = []
+    for name in _names(config, output):
+        with contextlib.suppress(InvalidInput):
+            made = Run.existing(output, name).config
+            if family_of(made) is None and made.get("type") != ReportConfig.__name__:
+                found.append(name)
+    return found
 
 
 def first_of(shown: Iterable[Shown]) -> dict[str, Run]:

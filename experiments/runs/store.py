@@ -174,6 +174,11 @@ class Run:
         known = {entries[name]["code"] for name in names & entries.keys()} - {None}
         return bool(known - {code_digest()})
 
+    def made_by_this_code(self) -> bool:
+        """Whether all of its tables are known to come from this very code."""
+        names, entries = {self.path(table).name for table in self.tables()}, self.manifest.entries()
+        return names <= entries.keys() and {entries[n]["code"] for n in names} <= {code_digest()}
+
     @property
     def manifest(self) -> Manifest:
         """What its files were made of."""

@@ -16,6 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from rich.console import Console
 
+from cpi_theory.checks import InvalidInput
+from experiments.audit.command import run as audit
+from experiments.audit.config import AuditConfig
 from experiments.diagnose.command import run as diagnose
 from experiments.diagnose.config import DiagnoseConfig
 from experiments.evaluate.command import run as evaluate
@@ -209,6 +212,62 @@ def test_the_report_is_written_of_what_is_there(
     left = {"learn-conservative", "compare-gain", "train-localization", "diagnose"}
     assert {entry.name for entry in FIGURES} - drawn == left
     assert "Left out: " in (root / "report" / "report.md").read_text()
+
+
+def written(root: Path) -> tuple[int, str, str]:
+    """Exit code, output and page of a report on what is in a folder."""
+    log = root / "log"
+    with log.open("w") as file:
+        code = run(ReportConfig(), root, ONE, Console(file=file, width=300))
+    return code, log.read_text(), (root / "report" / "report.md").read_text()
+
+
+def test_an_estimator_that_was_not_judged_has_the_reason_in_the_report(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("def f(batch):\n    return batch.rewards[1:]\n")
+    config = AuditConfig(estimators=(f"{mine}:f",), worlds=("choice",), counterexamples=False)
+    with pytest.raises(InvalidInput, match="neither"):
+        audit(config, tmp_path / "results", ONE, QUIET)
+    code, said, page = written(tmp_path / "results")
+    assert code == DONE
+    assert "left out the" not in said
+    assert f"{mine}:f was not judged: of the estimator f: neither" in page
+
+
+def test_runs_that_cannot_be_read_or_have_no_section_do_not_cost_the_page(tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    verify(VerifyConfig(instances=2, search=0), root, ONE, QUIET)
+    for name in ("verify-mutants", "nonsense", "future"):
+        shutil.copytree(root / "verify", root / name)
+    description = json.loads((root / "verify" / "run.json").read_text())
+    (root / "verify-mutants" / "run.json").write_text(
+        json.dumps(description | {"config": {"instances": 2, "most": 1, "seed": 0}})
+    )
+    (root / "nonsense" / "run.json").write_text("[]")
+    (root / "future" / "run.json").write_text(json.dumps(description | {"format": 99}))
+    code, said, page = written(root)
+    assert code == REFUTED
+    assert "left out nonsense: " in said
+    assert "left out future: format = 99: " in said
+    assert "there is no section for: verify-mutants" in said
+    assert "## Do the bounds hold?" in page
+
+
+def test_records_of_other_code_that_do_not_fit_are_left_out(learned: Path, tmp_path: Path) -> None:
+    root = tmp_path / "results"
+    shutil.copytree(learned, root)
+    verify(VerifyConfig(instances=2, search=0), root, ONE, QUIET)
+    here = Run.existing(root, "learn")
+    path = here.path("pairs")
+    rows = [{k: v for k, v in row.items() if k != "axis"} for row in here.read("pairs")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (root / "learn" / "manifest.json").unlink()
+    code, said, page = written(root)
+    assert code == DONE
+    why = "its records are not as this version writes them (KeyError: 'axis')"
+    assert f"left out the section on learn: {why}" in said
+    assert why in page
+    assert "## Do the bounds hold?" in page
 
 
 @pytest.fixture(scope="module")
