@@ -12,7 +12,7 @@ REFUSED, CONSTANT, CUT, MISLOCATED, RESET = FLAGS = (1, 2, 4, 8, 16)
 """Bits of :attr:`Summary.flags`.
 
 A step was refused or a parent missing, all advantages of a group are 0, a rollout was cut off, a
-localiser named another step than the first wrong one, a group starts at a reset.
+localiser named another step than the first wrong one, a group (of attempts, one) starts at a reset.
 """
 
 LIMITED = ("out of steps", "out of tokens", "unfinished")
@@ -75,7 +75,8 @@ class Summary:
     Attributes:
         title: what was asked.
         rollouts: how many there are.
-        reward: their mean reward; None: none has ended.
+        reward: mean reward of those from the prompt itself, as what goes on from others tells of
+            these; None: none of them has ended.
         largest: the largest absolute advantage of a step; None: nothing was learned from.
         flags: see :data:`FLAGS`.
         reasons: why steps were refused or parents missing.
@@ -92,7 +93,8 @@ class Summary:
     def of(cls, visit: Row, cut_off: Sequence[str] = LIMITED) -> Summary:
         """Sum up the record of a prompt; `cut_off` are the endings that count as such."""
         rollouts, groups = visit["rollouts"], visit["groups"]
-        rewards = [r["reward"] for r in rollouts if r["reward"] is not None]
+        fresh = [r for r in rollouts if not r.get("from")]
+        rewards = [r["reward"] for r in fresh if r["reward"] is not None]
         largest = [_largest(one) for group in groups for one in group["advantages"]]
         said = [named.get("reason") for r in rollouts for named in r["named"]]
         reasons = tuple(dict.fromkeys(filter(None, [*visit["refused"], *said])))
@@ -101,7 +103,7 @@ class Summary:
             | CONSTANT * any(_constant(group) for group in groups)
             | CUT * any(r["ended"] in cut_off for r in rollouts)
             | MISLOCATED * any(map(mislocated, rollouts))
-            | RESET * any(group["parent"] is not None for group in groups)
+            | RESET * _reset(rollouts, groups)
         )
         return cls(
             " ".join(visit["question"].split())[:160],
@@ -111,6 +113,13 @@ class Summary:
             flags,
             reasons,
         )
+
+
+def _reset(rollouts: Sequence[Row], groups: Sequence[Row]) -> bool:
+    """Whether a group starts at a reset; where nothing is learned in groups, whether a rollout."""
+    if groups:
+        return any(group["parent"] is not None for group in groups)
+    return any(bool(rollout.get("from")) for rollout in rollouts)
 
 
 def _largest(advantages: float | Sequence[float]) -> float:

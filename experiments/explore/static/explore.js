@@ -299,7 +299,7 @@
     const move = (by, text) => make("button", { type: "button", onclick: () => go(by), disabled: place === undefined || order[place + by] === undefined, text });
     const facts = [
       chip(plural(record.rollouts.length, "rollout")),
-      columns.reward[visit] === null ? null : chip(`mean reward ${number(columns.reward[visit])}`),
+      columns.reward[visit] === null ? null : chip(`mean reward ${number(columns.reward[visit])}`, "", "of the rollouts from the prompt itself"),
       record.problem ? chip(record.problem, "", "name of the problem") : null,
       ...[...new Set(record.refused)].map((reason) => chip(`no parent: ${reason}`, "bad", "why a parent for a reset is missing")),
     ];
@@ -567,7 +567,7 @@
 
   function go(by) {
     if (!order.length) return;
-    const place = placeOf.get(state.visit), next = place === undefined ? (by > 0 ? 0 : order.length - 1) : place + by;
+    const place = placeOf.get(state.visit), next = (place ?? (by > 0 ? -1 : order.length)) + by;
     const visit = order[Math.max(0, Math.min(order.length - 1, next))];
     if (visit === state.visit) return;
     scrollTo(placeOf.get(visit));
@@ -584,8 +584,15 @@
     Object.assign(state, change);
     at("notice").textContent = "";
     if ("series" in change) fillUpdates();
-    remember();
     showList();
+    // What the address names must be what it would bring back: nothing that the filters hide.
+    if (placeOf.has(state.visit)) remember();
+    else if (order.length) open(order[0], { newEntry: false, read: document.body.classList.contains("reading") });
+    else {
+      Object.assign(state, { visit: null, group: 0, rollout: null });
+      remember();
+      showVisit();
+    }
   }
 
   function nextRollout(by) {

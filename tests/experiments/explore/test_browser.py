@@ -76,6 +76,12 @@ def count(page: Any) -> str:
     return page.inner_text("#count")
 
 
+def first(page: Any) -> str:
+    """Title of the first prompt of the list, which may have to be scrolled to."""
+    page.evaluate("document.getElementById('list').scrollTop = 0")
+    return page.inner_text(".row[aria-posinset='1'] .title")
+
+
 def until(page: Any, condition: str) -> None:
     """Wait until something holds; Playwright's own way evaluates text, which the page forbids."""
     begun = time.monotonic()
@@ -115,7 +121,7 @@ def test_a_reset_shows_its_prefix_once_and_where_suffixes_differ(show: Any, file
 
 def test_filters_narrow_and_sorts_order(show: Any, file: Path) -> None:
     page = show(file)
-    for flag, prompts, first in (
+    for flag, prompts, begins in (
         ("refusal", 80, "question 1"),
         ("constant group", 40, "question 1"),
         ("cut off", 40, HOSTILE[:40]),
@@ -125,7 +131,7 @@ def test_filters_narrow_and_sorts_order(show: Any, file: Path) -> None:
         button = page.locator(f"#flags button:text-is('{flag}')")
         button.click()
         assert count(page).startswith(f"{prompts} prompts")
-        assert page.locator(".row .title").first.inner_text().startswith(first)
+        assert first(page).startswith(begins)
         assert button.get_attribute("aria-pressed") == "true"
         button.click()
     for flag in ("refusal", "cut off"):  # both
@@ -133,9 +139,9 @@ def test_filters_narrow_and_sorts_order(show: Any, file: Path) -> None:
     assert count(page).startswith("40 prompts")
     page.keyboard.press("x")
     page.select_option("#sort", "advantage")
-    assert page.locator(".row .title").first.inner_text().startswith(HOSTILE[:40])
+    assert first(page).startswith(HOSTILE[:40])
     page.select_option("#sort", "high")
-    assert page.locator(".row .title").first.inner_text() == "question 1"
+    assert first(page) == "question 1"
     page.select_option("#update", "10")
     assert count(page).startswith("40 prompts")
     page.fill("#search", "seed 39")
@@ -267,6 +273,24 @@ def test_filters_that_hide_what_an_address_asks_for_are_switched_off(
     assert count(page).startswith("120 prompts")
     said = f"The address asks for a prompt that its filters hide; switched off: {filters}."
     assert notice(page) == f"{said} {SHOWN} 1."
+
+
+def test_a_filter_that_hides_what_is_shown_goes_to_what_it_shows(show: Any, file: Path) -> None:
+    """So that a copy of the address leads to the same prompt, list and filters."""
+    page = show(file, "#at=0.5.1")
+    page.click("#flags button:text-is('reset')")
+    until(page, "document.querySelector('#detail h2').textContent.endsWith('prompt 0')")
+    here = page.url.partition("#")[2]
+    assert "only=reset" in here
+    assert "at=0.5.0" in here
+    shown, listed = title(page), count(page)
+    again = show(file, f"#{here}")
+    assert (title(again), count(again), notice(again)) == (shown, listed, "")
+    page.fill("#search", "nothing of the kind")
+    until(page, "!document.querySelector('#detail h2')")
+    assert "at=" not in page.url
+    page.fill("#search", "")
+    assert count(page) == listed
 
 
 def test_keys_of_filters_count_those_that_are_shown(show: Any, tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ def test_prompts_are_summed_up() -> None:
     assert third.reward == 0.0  # one that was cut has none
     assert third.reasons == (HOSTILE,)
     assert Summary.of(hostile(), ()).flags == REFUSED
+    # Attempts are in no group; one that goes on from another tells of where that was.
+    tried = visit(3, [rollout(["a"]), rollout(["b"], 1.0, **{"from": [0, 0]})], [])
+    assert (Summary.of(tried).flags, Summary.of(tried).reward) == (RESET, 0.0)
     # One rollout alone compares with nothing: that its advantage is 0 says nothing of its reward.
     alone = visit(0, [rollout(["a"])], [group([0], [0.0])])
     assert Summary.of(alone).flags == 0
