@@ -26,7 +26,6 @@ from experiments.evaluate.chains import chain_rows
 from experiments.evaluate.config import EvaluateConfig
 from experiments.evaluate.held_out import check_held_out, kept_private
 from experiments.evaluate.report import (
-    CORRECTED,
     comparison_verdicts,
     correction_verdicts,
     token_verdicts,
@@ -98,13 +97,26 @@ def correction_summaries(
 
 def print_corrections(corrections: Sequence[Row], rivals: Sequence[Row], console: Console) -> None:
     """Print a row per round, and how chains compare with what knows as much as they do."""
-    names, shares = CORRECTED[:5], ("accuracy", "mended", "spoiled")
-    table = Table(*names, *shares, "tokens", "asking", box=None)
-    for row in corrections:
-        cells = [shown(row[name]) for name in names]
-        cells += [number(row[name], ".3f") for name in shares]
-        table.add_row(*cells, number(row["tokens"], ".0f"), number(row["asking"], ".0f"))
-    console.print(table)
+    shares = ("accuracy", "mended", "spoiled")
+    for who in dict.fromkeys((r["benchmark"], r["localizer"], r["stop"]) for r in corrections):
+        benchmark, localizer, stop = who
+        title = f"{benchmark}, corrected by {localizer}, stop {stop}"
+        # Narrow enough for a terminal: what all rows share stands above them.
+        table = Table(
+            "method",
+            "round",
+            *shares,
+            "tokens",
+            "asking",
+            box=None,
+            title=title,
+            title_justify="left",
+        )
+        for row in select(corrections, benchmark=benchmark, localizer=localizer, stop=stop):
+            cells = [row["method"], shown(row["round"])]
+            cells += [number(row[name], ".3f") for name in shares]
+            table.add_row(*cells, number(row["tokens"], ".0f"), number(row["asking"], ".0f"))
+        console.print(table)
     for sentence in correction_verdicts(corrections, rivals):
         console.print(f"- {sentence}", markup=False)
 
