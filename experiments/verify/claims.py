@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+
 from cpi_theory import bounds
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
@@ -172,7 +174,7 @@ def best_step(instance: BoundInstance) -> Readings:
 
 
 def sharp_best_step(instance: BoundInstance) -> Readings:
-    """Check the sharp T2, the same of the step that maximises T1s.
+    """Check the sharp T2, the same of the step that maximises T1s with the deviations of w = 1.
 
     Source: docs/theory.md, theorem 2.
     """
@@ -181,12 +183,34 @@ def sharp_best_step(instance: BoundInstance) -> Readings:
     alpha, guaranteed = bounds.sharp_best_step(step)
     slope = alpha * step.horizon * step.coverage * step.advantage
     yield Reading("T2s", GAIN, alpha, guaranteed, instance.gain(alpha), slope)
+    near = _SEARCHED * step.horizon * instance.mdp.reward_bound
     for other in instance.alphas:
         uniform = bounds.uniform_deviation_probabilities(step.horizon, other)
         there = bounds.sharp_improvement_lower_bound(step, other, uniform)
-        near = _SEARCHED * step.horizon * instance.mdp.reward_bound
         yield Reading("T2s", "best step size", other, there - near, guaranteed)
+    # The grid takes longer than all else: of worlds in floats only small ones are asked.
+    if instance.exact or instance.weight.size <= _SMALL:
+        yield from _given_deviations(instance, step, guaranteed - near, near)
 
+
+def _given_deviations(
+    instance: BoundInstance, step: ResetStep, uniform: Exact, near: Exact
+) -> Readings:
+    """The step for the update's own deviations: never below that for those of w = 1."""
+    alpha, guaranteed = bounds.sharp_best_step(step, instance.deviations_at)
+    slope = alpha * step.horizon * step.coverage * step.advantage
+    yield Reading("T2s", GAIN, alpha, guaranteed, instance.gain(alpha), slope)
+    yield Reading("T2s", "above the step for any weight", alpha, uniform, guaranteed)
+    for other in instance.alphas:
+        own, counted = instance.deviations(other), sum(instance.deviations_at(other))
+        there = bounds.sharp_improvement_lower_bound(step, other, own)
+        yield Reading("T2s", "best step size, given", other, there - near, guaranteed)
+        yield Reading("T2s", "deviations, at least", other, sum(own), counted)
+        yield Reading("T2s", "deviations, at most", other, counted, sum(own))
+
+
+# States times layers: as many as those of an adversarial search, three layers of two.
+_SMALL = 6
 
 # An irrational maximiser is given as a nearby number; its value is worse by no more than this.
 _SEARCHED = 1 / (1 << 30)
@@ -218,25 +242,42 @@ def planned_step(instance: BoundInstance) -> Readings:
     yield from _offers(instance)
     p, precision, recall = _theory_parameters(instance)
     bound = instance.mdp.reward_bound
-    plan = bounds.imperfect_oracle_plan(
-        precision,
-        recall,
-        p,
-        tau,
-        step.horizon,
-        bounds.PolicyClass(instance.mdp.actions, 0.05, policies=2, reward_bound=bound),
-        remaining=step.remaining,
-    )
+    candidates = bounds.PolicyClass(instance.mdp.actions, 0.05, policies=2, reward_bound=bound)
+    rest = (precision, recall, p, tau, step.horizon, candidates)
+    plan = bounds.imperfect_oracle_plan(*rest, remaining=step.remaining)
     alpha, gain = plan.alpha, plan.guaranteed_gain
     yield Reading("T6", "p_w = rho p / q, at least", alpha, plan.step.coverage, step.coverage)
     yield Reading("T6", "p_w = rho p / q, at most", alpha, step.coverage, plan.step.coverage)
     yield Reading("T6", GAIN, alpha, gain, instance.gain(alpha, "half"))
     if step.advantage >= plan.step.advantage:  # then the plan's step suits the candidate as well
         yield Reading("T6", "gain, any candidate", alpha, gain, instance.gain(alpha))
+    yield from _two_plans(instance, p)
     if 0 < alpha < 1:
         closed = step.horizon * recall * precision * p * tau * tau / (32 * bound * step.remaining)
         yield Reading("T6", "closed form, at least", alpha, closed, gain)
         yield Reading("T6", "closed form, at most", alpha, gain, closed)
+
+
+def _two_plans(instance: BoundInstance, p: Exact) -> Readings:
+    """T5: what random resets and the oracle guarantee, with and without knowing L_I."""
+    step, occupancy = instance.step, instance.evaluation.occupancy
+    assert isinstance(step, ResetStep)
+    rivals = bounds.PolicyClass(
+        instance.mdp.actions, 0.05, policies=2, reward_bound=instance.mdp.reward_bound
+    )
+    after = np.arange(step.horizon - 1, -1, -1)
+    remaining = (occupancy * instance.mask).sum(axis=1) @ after / occupancy[instance.mask].sum()
+    rest = (p, instance.tau, step.horizon, rivals)
+    for which, plan in (
+        ("random half", bounds.random_reset_plan(*rest)),
+        (
+            "oracle half",
+            bounds.oracle_reset_plan(*rest, remaining=min(remaining, step.horizon - 1)),
+        ),
+        ("oracle half", bounds.oracle_reset_plan(*rest)),
+    ):
+        gain = instance.gain(plan.alpha, which)
+        yield Reading("T5", GAIN, plan.alpha, plan.guaranteed_gain, gain)
 
 
 def _theory_parameters(instance: BoundInstance) -> tuple[Exact, Exact, Exact]:

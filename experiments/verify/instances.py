@@ -17,6 +17,8 @@ from cpi_theory.checks import Exact
 from tabular.evaluation.evaluate import evaluate
 from tabular.evaluation.result import Evaluation
 from tabular.mdp.mdp import DiscountedMDP, FiniteHorizonMDP
+from tabular.mdp.operators import push
+from tabular.mdp.policies import as_weight
 from tabular.resets.deviations import deviation_probabilities, discounted_deviation, visit_counts
 from tabular.resets.layers import layered_step, least_deviated_gains, undeviated_gains
 from tabular.resets.updates import greedy_on, improvable, mix, reset_step
@@ -96,14 +98,20 @@ class BoundInstance:
         """(candidate, weight) of a named update.
 
         "given" is the instance's own; "greedy" is greedy on the improvable set alone; "half" goes
-        half way to greedy at the instance's weight.
+        half way to greedy at the instance's weight, "random half" everywhere and "oracle half" on
+        the improvable set.
         """
         if which == "given":
             return self.candidate, self.weight
         if which == "greedy":
             return greedy_on(self.evaluation, self.mask), self.mask
         half = Fraction(1, 2) if self.exact else 0.5
-        return half * self.greedy + half * self.policy, self.weight
+        weights = {
+            "half": self.weight,
+            "random half": np.ones(self.policy.shape[:-1], np.int64),
+            "oracle half": self.mask,
+        }
+        return half * self.greedy + half * self.policy, weights[which]
 
     def gain(self, alpha: Exact, which: str = "given") -> Exact:
         """J(pi_alpha) - J(pi) of a named update, exact on exact instances."""
@@ -122,6 +130,40 @@ class BoundInstance:
             law = measure(self.mdp, self.policy, self.update(which)[1], alpha)
             self._laws[key] = law if self.discounted else tuple(law)
         return self._laws[key]
+
+    @cached_property
+    def switch_counts(self) -> Array:
+        """P(n of the coins of bias w before layer h came up) along rollouts of pi, shape (H, H).
+
+        A coin of bias alpha w is one of bias w and one of bias alpha, so that
+        P(D_h) = 1 - E (1 - alpha)^n for every alpha.
+        """
+        assert isinstance(self.mdp, FiniteHorizonMDP)
+        horizon, weight = (
+            self.mdp.horizon,
+            as_weight(self.weight, self.policy.shape[:-1], self.exact),
+        )
+        mass = np.zeros((horizon, self.mdp.states), dtype=self.policy.dtype)
+        mass[0] = self.mdp.start
+        counts = [mass.sum(axis=1)]
+        for h in range(horizon - 1):
+            moved = mass * (1 - weight[h])
+            moved[1:] += (mass * weight[h])[:-1]
+            mass = push(self.mdp, h, moved[:, :, None] * self.policy[h])
+            counts.append(mass.sum(axis=1))
+        return np.array(counts)
+
+    def deviations_at(self, alpha: Exact) -> Any:
+        """P(D_h) by :attr:`switch_counts`: a few products for each of many step sizes."""
+        exact = self.exact and isinstance(alpha, int | Fraction)
+        counts = self.switch_counts if exact else self._float_counts
+        # One by one: a fraction to the power of an array would be a float.
+        found = 1 - counts @ np.array([(1 - alpha) ** n for n in range(len(counts))])
+        return tuple(found) if exact else tuple(found.clip(0.0, 1.0).tolist())
+
+    @cached_property
+    def _float_counts(self) -> NDArray[np.float64]:
+        return np.asarray(self.switch_counts, np.float64)
 
     @cached_property
     def layers(self) -> LayeredStep:

@@ -11,7 +11,8 @@ from scipy.optimize import Bounds, differential_evolution
 
 from cpi_theory.bounds import pairs
 from experiments.verify.claims import Reading
-from experiments.verify.sampling import contradicted, sign_error
+from experiments.verify.sampling import contradicted
+from experiments.verify.signs import sign_error
 
 FAIR_TIES = "failures, ties drawn"
 """The statement: the chooser that draws ties fails with probability at most exp(-n e) / 2."""

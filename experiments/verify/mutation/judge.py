@@ -23,7 +23,7 @@ from experiments.verify.instances import BoundInstance
 from experiments.verify.mutation.mutants import Mutant, mutants
 from experiments.verify.mutation.targets import TARGETS, Target
 
-_ERRORS = (ArithmeticError, ValueError, TypeError, AttributeError)
+_ERRORS = (ArithmeticError, AssertionError, AttributeError, TypeError, ValueError)
 _TRIES = 400
 
 

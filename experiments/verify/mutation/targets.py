@@ -16,7 +16,7 @@ from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.bounds.discounted import DiscountedResetStep
 from cpi_theory.bounds.finite_horizon import ResetStep
 from cpi_theory.bounds.layers import LayeredStep
-from experiments.verify import claims, sampling
+from experiments.verify import claims, maps, planned, sampling
 from experiments.verify.claims import Claim
 
 
@@ -86,8 +86,18 @@ def _undeviated(draw: random.Random) -> tuple[Any, ...]:
     return _share(draw), gains, chances, [m * 2 - 1 for m in least]
 
 
+def _given_or_not(draw: random.Random) -> tuple[Any, ...]:
+    step = _step(draw)
+    if draw.random() < 0.5:
+        return (step,)
+    shares = [0, *(_share(draw) for _ in range(step.horizon - 1))]  # at layer 0 none has left
+    return step, lambda alpha: [alpha * share for share in shares]
+
+
 # A property has no name of its own in the class' module; its function has.
 _curvature: Any = LayeredStep.curvature.fget  # type: ignore[attr-defined]
+_log_size: Any = PolicyClass.log_size.fget  # type: ignore[attr-defined]
+_log_rivals: Any = PolicyClass.log_rivals.fget  # type: ignore[attr-defined]
 
 
 def _visit_law(draw: random.Random) -> tuple[Any, ...]:
@@ -106,9 +116,14 @@ def _parabola(draw: random.Random) -> tuple[Any, ...]:
 
 
 def _policies(draw: random.Random) -> PolicyClass:
-    return PolicyClass(
-        draw.randint(2, 9), draw.uniform(0.01, 0.5), policies=draw.randint(2, 9), reward_bound=3.0
+    size: Any = draw.choice(
+        [
+            {"policies": draw.randint(1, 9)},
+            {"log_policies": draw.uniform(0.1, 3)},
+            {"observations": draw.randint(1, 9)},
+        ]
     )
+    return PolicyClass(draw.randint(2, 9), draw.uniform(0.01, 0.5), **size, reward_bound=3.0)
 
 
 def _chooser(draw: random.Random) -> tuple[Any, ...]:
@@ -148,11 +163,13 @@ def _tails(draw: random.Random) -> tuple[Any, ...]:
 
 
 def _planned_maps(draw: random.Random) -> tuple[Any, ...]:
+    wide = draw.random() < 0.5
     policies = PolicyClass(
-        draw.randint(2, 5),
-        draw.uniform(0.01, 0.5),
-        observations=draw.randint(1, 9),
-        wide_gaps=draw.random() < 0.5,
+        draw.randint(1, 5),
+        0.5 * 10 ** draw.uniform(-6, 0),
+        observations=draw.choice([1, 2, 5, 60]),
+        purity=1.0 if wide else draw.uniform(0.1, 1),
+        wide_gaps=wide,
         reward_bound=3.0,
     )
     return draw.uniform(0.1, 1), draw.uniform(0.1, 1.5), policies
@@ -164,20 +181,46 @@ def _oracle(draw: random.Random) -> tuple[Any, ...]:
     return least + (1 - least) * _share(draw), recall, p
 
 
+def _planned(draw: random.Random) -> tuple[Any, ...]:
+    precision, recall, p = _oracle(draw)
+    horizon = draw.randint(1, 6)
+    remaining = None if draw.random() < 0.5 else _share(draw) * (horizon - 1)
+    tau = Fraction(draw.randint(1, 18), 6)
+    return precision, recall, p, tau, horizon, _policies(draw), remaining
+
+
 def _aliased(draw: random.Random) -> tuple[Any, ...]:
     return draw.uniform(0.01, 1), draw.uniform(0.01, 0.25), draw.uniform(0.01, 0.24), 1.0
 
 
 _TAILS = (sampling.accuracy_fails_rarely,)
-_SIZES = (sampling.sizes_invert_errors, sampling.no_chooser_needs_less)
-_PAIRS = (sampling.worse_candidates_are_rarely_chosen, sampling.random_pairs_of_candidates)
-_MAPS = (sampling.maps_lose_little,)
-_PLANS = (sampling.maps_are_planned_for,)
+_SIZES = (
+    sampling.sizes_invert_errors,
+    sampling.no_chooser_needs_less,
+    sampling.one_of_three_is_chosen,
+)
+_PAIRS = (
+    sampling.worse_candidates_are_rarely_chosen,
+    sampling.random_pairs_of_candidates,
+    sampling.other_baselines,
+)
+_MAPS = (maps.maps_lose_little, maps.maps_of_three_actions_lose_little)
+_PLANS = (
+    maps.maps_are_planned_for,
+    maps.impure_maps_are_planned_for,
+    maps.maps_of_three_actions_are_planned_for,
+    maps.plans_know_what_helps,
+    maps.no_map_needs_less,
+)
 _SIGNS = (sampling.aliased_learners_need_samples,)
 
 
 def _second(result: Any) -> Any:
     return result[1]
+
+
+def _promise(plan: plans.Plan) -> Any:
+    return plan.samples, plan.leading_samples, plan.accuracy, plan.guaranteed_gain
 
 
 def _of_steps(
@@ -216,11 +259,21 @@ TARGETS: dict[str, Target] = {
         _parabola,
         result=_second,
     ),
-    "T2s": _of_steps(bounds.sharp_best_step, claims.sharp_best_step),
+    "T2s": Target(bounds.sharp_best_step, (claims.sharp_best_step,), _given_or_not, result=_second),
     "T3": Target(bounds.greedy_improvement_lower_bound, (claims.greedy_improvement,), _visit_law),
     "T4": Target(bounds.uniform_accuracy, (), _chooser, _TAILS, pinned=False),
     "T4, terms": Target(
         chooser.bernstein_terms, (), lambda draw: (_policies(draw),), _TAILS, pinned=False
+    ),
+    "T4, size of a class": Target(
+        _log_size, (), lambda draw: (_policies(draw),), _TAILS, pinned=False
+    ),
+    "T4s, rivals": Target(
+        _log_rivals,
+        (),
+        lambda draw: (_policies(draw),),
+        (sampling.one_of_three_is_chosen, sampling.no_chooser_needs_less),
+        pinned=False,
     ),
     "T4s": Target(bounds.error_exponent, (), _gap, _PAIRS, pinned=False),
     "T4s, formula": Target(
@@ -253,6 +306,14 @@ TARGETS: dict[str, Target] = {
     ),
     "T4w, plan": Target(bounds.statewise_bound, (), _planned_maps, _PLANS, pinned=False),
     "T4w, floor": Target(bounds.statewise_lower_bound, (), _planned_maps, _PLANS, pinned=False),
+    "T6, plan": Target(
+        bounds.imperfect_oracle_plan,
+        (claims.planned_step,),
+        _planned,
+        planned.PLAN_CLAIMS,
+        pinned=False,
+        result=_promise,
+    ),
     "T6, coverage": Target(plans._reset_coverage, (claims.planned_step,), _oracle),
     "T7s": Target(bounds.aliased_samples, (), _aliased, _SIGNS),
     "T7s, closed form": Target(bounds.aliased_lower_bound, (), _aliased, _SIGNS, pinned=False),

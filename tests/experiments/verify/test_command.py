@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import io
 import json
+import sys
+from collections import defaultdict
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,12 +18,13 @@ from scipy.stats import binom
 
 from cpi_theory import bounds
 from cpi_theory.bounds import chooser, statewise
+from cpi_theory.bounds.classes import PolicyClass
 from cpi_theory.checks import InvalidInput
 from experiments.execution.settings import Execution
 from experiments.runs.files import parse_rows
 from experiments.verify import sampling
 from experiments.verify.check import Chunk, tasks
-from experiments.verify.claims import GAIN, Reading, readings, violated
+from experiments.verify.claims import GAIN, Reading, readings, sharp_best_step, violated
 from experiments.verify.command import run
 from experiments.verify.config import VerifyConfig
 from experiments.verify.families import FAMILIES, make_instance, random_laws
@@ -104,6 +109,8 @@ def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
          "T4"),
         (bounds.error_exponent, "2 * differ / actions", "2 * differ", "T4s"),
         (statewise._failure, "costs / loss", "costs", "T4w"),
+        (bounds.statewise_bound, "4 * scale * least / float(policies.purity)",
+         "4 * scale * least * float(policies.purity)", "T4w"),
         (bounds.samples_lower_bound, "2 * exponent", "exponent", "T7s"),
     ],
 )  # fmt: skip
@@ -177,6 +184,77 @@ def test_traps_attain_what_can_be_attained():
                 attained.add(reading.theorem)
     assert attained >= {"T1", "T1s", "T1h", "T1e", "T2", "T2h", "T2s", "T3", "T8s", "T8e"}
     assert attained >= {"T8s step"}
+
+
+def test_deviations_that_are_given_are_used(monkeypatch):
+    """A step that takes none of them for certain promises more than its update gains."""
+
+    def broken():
+        made = [make_instance("trap", 0, i) for i in range(12)]
+        pairs = [(i, r) for i in made if not i.discounted for r in sharp_best_step(i)]
+        return [r for i, r in pairs if violated(i, r)]
+
+    assert not broken()
+    honest = bounds.sharp_best_step
+
+    def careless(step, given=None):
+        return honest(step, given and (lambda alpha: [0 * alpha] * step.horizon))
+
+    monkeypatch.setattr(bounds, "sharp_best_step", careless)
+    assert {reading.says for reading in broken()} == {GAIN}
+
+
+def test_switches_are_counted_as_the_recursion_has_them():
+    """Two coins of bias 1/2 before layer 2: P(n) is 1/4, 1/2, 1/4."""
+    instance = dataclasses.replace(
+        make_instance("trap", 0, 4), weight=np.full((3, 2), Fraction(1, 2))
+    )
+    assert instance.mdp.horizon == 3
+    quarter = Fraction(1, 4)
+    assert instance.switch_counts[2].tolist() == [quarter, 2 * quarter, quarter]
+    assert instance.deviations_at(1) == (0, Fraction(1, 2), Fraction(3, 4))
+    assert instance.deviations_at(Fraction(1, 2)) == (0, quarter, Fraction(7, 16))
+    assert instance.deviations_at(0.5) == (0, 0.25, 0.4375)
+
+
+def test_no_argument_of_a_bound_is_left_alone_by_all_checks():
+    """Each optional one is given something else than its default, each other one two values."""
+    functions = {f.__code__: f for f in vars(bounds).values() if inspect.isfunction(f)}
+    functions[PolicyClass.__post_init__.__code__] = PolicyClass
+    seen = {function: defaultdict(set) for function in functions.values()}
+
+    def note(frame, event, _argument):
+        function = functions.get(frame.f_code)
+        if event != "call" or function is None:
+            return
+        given = frame.f_locals
+        given = vars_of(given["self"]) if function is PolicyClass else given
+        for name in inspect.signature(function).parameters:
+            seen[function][name].add(repr(given[name]))
+
+    def vars_of(one):
+        return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+
+    made = [make_instance(f, 0, i) for f in ("trap", "layered exact") for i in range(12)]
+    sys.setprofile(note)
+    try:
+        for claim in sampling.EXACT_CLAIMS:
+            list(claim())
+        for instance in made:
+            list(readings(instance))
+    finally:
+        sys.setprofile(None)
+    alone = [
+        f"{function.__name__}: {name}"
+        for function, values in seen.items()
+        for name, parameter in inspect.signature(function).parameters.items()
+        if (
+            len(values[name]) < 2
+            if parameter.default is inspect.Parameter.empty
+            else not values[name] - {repr(parameter.default)}
+        )
+    ]
+    assert alone == []
 
 
 def test_only_floats_have_a_tolerance():
