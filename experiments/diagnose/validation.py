@@ -10,15 +10,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scipy.stats import binom
+
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
 from cpi_theory.randomness import Key
 from cpi_theory.statistics.intervals import Interval, wilson_interval
+from cpi_theory.statistics.paired import holm
 from experiments.diagnose.truth import Truth
 from experiments.runs.files import Row
 from experiments.worlds.with_localizer import WorldWithLocalizer, prepare
 
 # An interval whose end misses the truth by rounding alone covers it.
 _ROUNDING = 1e-9
+# With what probability an interval is to cover, and the share that is still near enough to it.
+_NOMINAL, _LEAST = 0.95, 0.9
+
+CHANCE = 0.01
+"""Probability that any number at all is said to fall short though all cover at their level."""
 
 
 @dataclass(frozen=True)
@@ -111,3 +119,36 @@ def _covered(case: str, section: str, name: str, rows: Sequence[Row]) -> Row:
         "bias": sum(errors) / len(errors) if errors else None,
         "width": width if math.isfinite(width) else None,
     }
+
+
+def short_of_level(rows: Sequence[Row]) -> list[Row]:
+    """Numbers whose intervals cover less often than they should, and not by chance.
+
+    A number falls short if it is covered in fewer than 90 % of its repetitions, and so seldom that
+    the exact binomial test of 95 %, adjusted by Holm over all, has p at most :data:`CHANCE`.
+
+    Args:
+        rows: those of :func:`coverage_rows`.
+    """
+    adjusted = holm([_chance(round(r["covered"] * r["repetitions"]), r) for r in rows])
+    pairs = zip(rows, adjusted, strict=True)
+    return [row for row, p in pairs if row["covered"] < _LEAST and p <= CHANCE]
+
+
+def fails_at(rows: Sequence[Row]) -> int | None:
+    """The most repetitions covered at which the number seen most often would fall short alone.
+
+    Returns: None if so few repetitions show nothing, however few of them are covered.
+    """
+    most = max(rows, key=lambda row: int(row["repetitions"]))
+    failing = (
+        hits
+        for hits in range(most["repetitions"], -1, -1)
+        if hits < _LEAST * most["repetitions"] and len(rows) * _chance(hits, most) <= CHANCE
+    )
+    return next(failing, None)
+
+
+def _chance(hits: int, row: Row) -> float:
+    """P(so few repetitions are covered) of an interval that covers at its level."""
+    return float(binom.cdf(hits, row["repetitions"], _NOMINAL))

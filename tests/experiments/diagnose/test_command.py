@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from scipy.stats import binom
 
 from cpi_theory.algorithms.collecting import collect
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
@@ -35,7 +36,13 @@ from experiments.diagnose.order import (
     predicted_rows,
 )
 from experiments.diagnose.truth import Truth
-from experiments.diagnose.validation import ValidationSpec, coverage_rows, validation_rows
+from experiments.diagnose.validation import (
+    ValidationSpec,
+    coverage_rows,
+    fails_at,
+    short_of_level,
+    validation_rows,
+)
 from experiments.diagnose.verdict import order_sentences, verdict
 from experiments.documents.numbers import percent
 from experiments.execution.settings import Execution
@@ -43,6 +50,7 @@ from experiments.learn.curves import Budget
 from experiments.methods import COMPARED
 from experiments.report.command import run as report_on
 from experiments.report.config import ReportConfig
+from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
 from experiments.worlds.tabular import WORLDS, TreeWorld
@@ -279,11 +287,33 @@ def test_a_blind_world_is_measured_by_sampling(tmp_path: Path) -> None:
 
 
 def test_validation_and_order_are_stored_and_drawn(tmp_path: Path) -> None:
-    config = DiagnoseConfig(validate=True, repetitions=2, prompts=16)
-    assert run(config, tmp_path, ONE, quiet()) in (0, 1)
+    config, console = DiagnoseConfig(validate=True, repetitions=2, prompts=16), quiet()
+    assert run(config, tmp_path, ONE, console) == 0
+    assert "With 2 repetitions no number can fail" in console.file.getvalue()
     coverage = Run.existing(tmp_path, "diagnose-validate").read("coverage")
     assert {row["case"] for row in coverage} == {setting.label for setting in VALIDATION}
     assert render(diagnosis_coverage_figure(coverage), "png")
+
+
+def covered(*hits: int, of: int) -> list[Row]:
+    return [{"covered": one / of, "repetitions": of, "name": str(one)} for one in hits]
+
+
+def test_a_number_falls_short_only_if_chance_does_not_explain_it() -> None:
+    """At 95 % 12 of 20 or fewer have a chance of 2.9e-6, 13 of 3.4e-5 and 14 of 3.3e-4."""
+    rows = covered(*[17] * 298, 12, 13, of=20)
+    assert 300 * binom.cdf(12, 20, 0.95) < 0.01 < 299 * binom.cdf(13, 20, 0.95)
+    assert [row["name"] for row in short_of_level(rows)] == ["12"]
+    assert fails_at(rows) == 12
+    # Holm: each that has failed leaves more room to the others.
+    assert len(short_of_level(covered(*[0] * 270, *[14] * 30, of=20))) == 300
+    # Covered in 90 % or more is near enough, however sure it is that it is not 95 %.
+    assert short_of_level(covered(9000, of=10_000)) == []
+    assert [row["name"] for row in short_of_level(covered(8999, of=10_000))] == ["8999"]
+    # Four misses of four are beyond chance even among 300, three of three are not.
+    assert fails_at(covered(*[0] * 300, of=3)) is None
+    assert short_of_level(covered(*[0] * 300, of=3)) == []
+    assert fails_at(covered(*[0] * 300, of=4)) == 0
 
 
 def test_figures_show_the_numbers(tmp_path: Path) -> None:
