@@ -194,6 +194,10 @@ def samples_to_reach(
 
 
 _MOVES = 8
+_POWERS = np.arange(-1.25, 0.76, 0.25)
+
+GRID = len(_POWERS)
+"""Numbers of samples at which success is measured at the most."""
 
 
 def _measure(
@@ -205,7 +209,7 @@ def _measure(
     bootstraps: int,
 ) -> SamplesToReach:
     """The crossing and its interval from a grid below and around `top`."""
-    grid = np.unique(np.round(top * 2.0 ** np.arange(-1.25, 0.76, 0.25)).astype(np.int64))
+    grid = np.unique(np.round(top * 2.0**_POWERS).astype(np.int64))
     grid = grid[grid >= 1]
     shares = np.array([success(int(n), replications, key.child("grid", int(n))) for n in grid])
     rng = key.child("bootstrap").generator()

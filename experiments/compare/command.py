@@ -28,6 +28,7 @@ from experiments.compare.baselines import (
     measure_baseline,
 )
 from experiments.compare.checks import CheckSpec, check_samples
+from experiments.compare.chooser_samples import GRID
 from experiments.compare.config import CompareConfig
 from experiments.compare.illustrations import AnatomySpec, anatomy, reset_positions
 from experiments.compare.measures import GainSpec, SamplesSpec, measure_gains, measure_samples
@@ -50,14 +51,14 @@ _BYTES = 8
 
 
 def check_sizes(config: CompareConfig, memory: float | None) -> None:
-    """Refuse worlds whose transitions this machine cannot hold.
+    """Refuse worlds whose transitions, and counts of experiments that this machine cannot hold.
 
     Args:
         config: with what `quick` stands for spelled out.
         memory: of the machine, GiB; None: unknown.
 
     Raises:
-        InvalidInput: naming the number of actions or the horizon that is too large.
+        InvalidInput: naming the number of actions, the horizon or the number that is too large.
     """
     least = {"actions": min(config.horizons), "horizons": min(config.actions)}
     for name, other in least.items():
@@ -68,6 +69,13 @@ def check_sizes(config: CompareConfig, memory: float | None) -> None:
     held = _BYTES * transition_numbers(*largest)
     what = f"transitions of a world of {largest[0]} actions and horizon {largest[1]}"
     check_held("actions", config.actions, held, what, memory)
+    # Wins and losses of every action at every observation, as counts and as floats.
+    counts = 4 * max(of.law().success.size for of in CLASSES)
+    experiments = _MORE * config.replications
+    what = f"counts of {experiments:,} experiments"
+    check_held("replications", config.replications, _BYTES * counts * experiments, what, memory)
+    held = _BYTES * GRID * config.bootstraps
+    check_held("bootstraps", config.bootstraps, held, "replicates of such a grid", memory)
 
 
 def run(config: CompareConfig, output: Path, execution: Execution, console: Console) -> int:
@@ -108,8 +116,7 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
     """Task and specifications of each table."""
     every = lines(config)
     effort = (config.accuracy, config.replications, config.bootstraps, config.seed)
-    # Baselines may be a few percent apart, and these classes are small.
-    more = (config.accuracy, 4 * config.replications, config.bootstraps, config.seed)
+    more = (config.accuracy, _MORE * config.replications, config.bootstraps, config.seed)
     return {
         "samples": (
             measure_samples,
@@ -138,6 +145,9 @@ def _sweeps(config: CompareConfig) -> dict[str, tuple[Task[Any], list[Any]]]:
         ),
     }
 
+
+# Times as many experiments of baselines: they may be a few percent apart, and classes are small.
+_MORE = 4
 
 # Trials with real rollouts that one check may cost.
 _MOST_TRIALS = 1_000_000

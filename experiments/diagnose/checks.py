@@ -30,6 +30,7 @@ from experiments.diagnose.validation import (
 from experiments.diagnose.verdict import order_sentences
 from experiments.documents.numbers import interval_text
 from experiments.documents.words import counted
+from experiments.execution.memory import check_rows, check_runs, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.learn.curves import Budget
@@ -43,12 +44,17 @@ if TYPE_CHECKING:
 
 # Repetitions per piece of work: what is lost at most when a command is killed.
 _BLOCK = 10
+# Numbers of a diagnosis of one world, at the least.
+_NUMBERS = 60
 # Resamples where the order of methods is not looked at.
 _FEW = 10
 
 
 def validate(config: DiagnoseConfig, output: Path, execution: Execution, console: Console) -> int:
     """Diagnose known worlds over and over; 1 if an interval is shown to cover too seldom."""
+    held = _NUMBERS * len(VALIDATION) * config.repetitions
+    what = "numbers that are held against the truth"
+    check_rows("repetitions", config.repetitions, held, what, machine_memory())
     record = Run.open(output, f"{config.name}-validate", config, config.seed)
     settings = dataclasses.replace(config.sampling.settings(), resamples=_FEW)
     specs = [
@@ -104,6 +110,7 @@ def compare_orders(
     config: DiagnoseConfig, output: Path, execution: Execution, console: Console
 ) -> int:
     """Predict and measure the order of methods in every setting; 0 when done."""
+    check_runs(config.curves, len(COMPARED), machine_memory(), "curves")
     record = Run.open(output, f"{config.name}-order", config, config.seed)
     with record.lock(), record.timed("order"):
         predicted, measured = (_on_trees if config.model is None else _on_model)(

@@ -62,12 +62,12 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
 
     A validation returns 1 if an interval covers less often than it should.
     """
+    rollouts = config.prompts * config.sampling.settings().rollouts
+    check_rows("prompts", config.prompts, rollouts, "rollouts", machine_memory())
     if config.validate:
         return validate(config, output, execution, console)
     if config.order:
         return compare_orders(config, output, execution, console)
-    rollouts = config.prompts * config.sampling.settings().rollouts
-    check_rows("prompts", config.prompts, rollouts, "rollouts", machine_memory())
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("diagnose"):
         tables = diagnosed(config, record, console)

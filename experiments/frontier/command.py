@@ -34,9 +34,7 @@ from experiments.runs.store import Run
 
 def run(config: FrontierConfig, output: Path, execution: Execution, console: Console) -> int:
     """Run the grid, print who is ahead and whether the goals are met; 0 when done."""
-    runs = len(config.worlds) * len(config.methods)
-    check_runs(config.seeds, runs, machine_memory())
-    check_rows("prompts", config.prompts, 8 * config.prompts, "rollouts", machine_memory())
+    check_sizes(config, machine_memory())
     taken = taken_from(config, output)  # before there is a folder: that run may be another one
     record = Run.open(output, config.name, config, config.seed)
     with record.lock(), record.timed("frontier"):
@@ -54,6 +52,23 @@ def run(config: FrontierConfig, output: Path, execution: Execution, console: Con
     show(tables["cells"], tables["goals"], console)
     console.print(f"records: {record.directory}")
     return 0
+
+
+def check_sizes(config: FrontierConfig, memory: float | None) -> None:
+    """Refuse more curves, or rollouts of an update, than a machine can hold.
+
+    Args:
+        config: the settings.
+        memory: of the machine, GiB; None: unknown.
+
+    Raises:
+        InvalidInput: naming the setting.
+    """
+    check_runs(config.seeds, len(config.worlds) * len(config.methods), memory)
+    budget = config.budget()
+    records = config.seeds * (1 + budget.updates // budget.every)
+    check_rows("seeds", config.seeds, records, "records of the curves of a cell", memory)
+    check_rows("prompts", config.prompts, 8 * config.prompts, "rollouts", memory)
 
 
 def taken_from(config: FrontierConfig, output: Path) -> list[Row]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.console import give
+from experiments.execution.memory import check_held, machine_memory
 from experiments.execution.settings import Execution
 from experiments.execution.sweep import sweep
 from experiments.runs.store import Run
@@ -36,6 +37,10 @@ def run(config: VerifyConfig, output: Path, execution: Execution, console: Conso
     return _verify(_scaled(config), output, execution, console)
 
 
+# Bytes at the very least: of most instances a share of a penalty, and a row for every few.
+_HELD = 20
+
+
 def _scaled(config: VerifyConfig) -> VerifyConfig:
     if not config.quick:
         return config
@@ -43,6 +48,9 @@ def _scaled(config: VerifyConfig) -> VerifyConfig:
 
 
 def _verify(config: VerifyConfig, output: Path, execution: Execution, console: Console) -> int:
+    held = _HELD * config.instances
+    what = "what is remembered of each instance"
+    check_held("instances", config.instances, held, what, machine_memory())
     name = "verify-quick" if config.quick else "verify"
     store = Run.open(output, name, replace(config, replay=None), config.seed)
     with store.lock(), store.timed("verify"):

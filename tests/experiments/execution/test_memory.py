@@ -11,6 +11,8 @@ from experiments.cli import main
 from experiments.compare.command import check_sizes
 from experiments.compare.config import CompareConfig
 from experiments.execution.memory import check_held
+from experiments.frontier import command as frontier
+from experiments.frontier.config import FrontierConfig
 
 HUGE = "1000000000000"
 
@@ -19,8 +21,14 @@ HUGE = "1000000000000"
     ("words", "message"),
     [
         (["compare", "--actions", "2", HUGE], "actions[1] = 1000000000000: transitions of such a"),
+        (["compare", "--replications", HUGE], "replications = 1000000000000: counts of 4,000,000,"),
+        (["compare", "--bootstraps", HUGE], "bootstraps = 1000000000000: "),
+        (["verify", "--instances", HUGE], "instances = 1000000000000: "),
         (["diagnose", "--prompts", HUGE], "prompts = 1000000000000: "),
         (["diagnose", "--model", "tiny", "--prompts", HUGE], "prompts = 1000000000000: "),
+        (["diagnose", "--validate", "--repetitions", HUGE], "repetitions = 1000000000000: "),
+        (["diagnose", "--validate", "--prompts", HUGE], "prompts = 1000000000000: "),
+        (["diagnose", "--order", "--curves", HUGE], "curves = 1000000000000: "),
         (["evaluate", "--problems", HUGE], "problems = 1000000000000: 5,000,000,000,000 attempts"),
         (["localize", "--worlds", "early", "--problems", HUGE], "problems = 1000000000000: "),
         (["anatomy", "--worlds", "early", "--prompts", HUGE], "prompts = 1000000000000: "),
@@ -45,6 +53,14 @@ def test_sizes_that_no_machine_holds_are_refused(
     assert "GiB at the very least, of " in said
     assert "; choose fewer" in said
     assert not (tmp_path / "results").exists()
+
+
+def test_the_records_of_a_cell_are_counted() -> None:
+    """A million seeds leave 31 records each, at 200 bytes 5.8 GiB; updates leave no more."""
+    frontier.check_sizes(FrontierConfig(updates=10**8), 1.0)
+    frontier.check_sizes(FrontierConfig(seeds=10**6), 6.8)
+    with pytest.raises(InvalidInput, match=r"^seeds = 1000000: 31,000,000 records of the curves"):
+        frontier.check_sizes(FrontierConfig(seeds=10**6, worlds=("one hard",)), 5.7)
 
 
 def test_transitions_are_counted_per_world_and_together() -> None:
