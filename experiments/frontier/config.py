@@ -22,10 +22,11 @@ class FrontierConfig:
         name: folder of the run below the output folder.
         worlds: reasoning trees: "one hard", "two hard", "eight mild", "three early",
             "long, twelve mild", "four hard", "five hard", "long, fourteen mild", "long, ten hard".
-        methods: GRPO, SRPO and any of Frontier, "Frontier, rank" (the rank rule), "Frontier, plain"
-            (the parent's own continuation is left out), "Frontier, told 0.7" (whatever the
-            accuracy), "Adaptive Frontier" and "Adaptive SRPO" (told nothing), and "deepest",
-            "second", "third" (that depth rank, whatever the accuracy).
+        methods: GRPO, SRPO and Frontier, required unless `beside` has their curves, and any of
+            "Frontier, rank" (the rank rule), "Frontier, plain" (the parent's own continuation is
+            left out), "Frontier, told 0.7" (whatever the accuracy), "Adaptive Frontier" and
+            "Adaptive SRPO" (told nothing), and "deepest", "second", "third" (that depth rank,
+            whatever the accuracy).
         accuracies: probabilities that the localiser names the first error; else a uniform step.
         last_accuracy: to which each of them drifts, linearly in the updates; None: they stay.
             Methods that are told the accuracy are told the first one.
