@@ -53,6 +53,11 @@ def goals(means: Sequence[Row]) -> list[Row]:
     return rows
 
 
+def surely_met(goal: Row) -> bool:
+    """Whether the whole interval of a row of :func:`goals` lies within its aim."""
+    return bool(goal["lower"] >= (GAIN if goal["aim"] == "gain" else -LOSS))
+
+
 def rank_rule(pass_rate: float = 0.01, length: int = 10, failures: int = 4) -> list[Row]:
     """Expected signal of each depth rank over the accuracy, at a known pass rate.
 

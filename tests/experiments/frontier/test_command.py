@@ -12,12 +12,13 @@ from rich.console import Console
 
 from cpi_theory.checks import InvalidInput
 from experiments.config import load_config
+from experiments.documents.document import DataTable
 from experiments.execution.settings import Execution
 from experiments.frontier.cells import frontier_cell
 from experiments.frontier.command import run, show, summarise
 from experiments.frontier.config import CellSpec, FrontierConfig
-from experiments.frontier.report import frontier_answers, verdicts
-from experiments.frontier.summary import goals, rank_rule
+from experiments.frontier.report import frontier_answers, frontier_section, verdicts
+from experiments.frontier.summary import goals, rank_rule, surely_met
 from experiments.frontier.worlds import TREES
 from experiments.learn.curves import Budget, localizer_at
 from experiments.methods import ALGORITHMS, GroupMethod
@@ -89,9 +90,34 @@ def test_goals_are_judged_against_the_better_baseline() -> None:
     easy = goals([{**r, "base_pass": 0.02} for r in means])[0]
     assert (easy["aim"], easy["met"]) == ("no loss", True)
     assert verdicts([sharp | {"met": True}, blurred]) == [
-        "Frontier: within 0.01 of the better baseline in 1 of 1; 0.04 above the better baseline in "
-        "1 of 1; lowest -0.005 (w, accuracy 0.4)."
+        "Frontier: within 0.01 of the better baseline by the estimate in 1 of 1, with the whole "
+        "interval in 0; 0.04 above the better baseline by the estimate in 1 of 1, with the whole "
+        "interval in 0; lowest -0.005 (w, accuracy 0.4)."
     ]
+
+
+@pytest.mark.parametrize(
+    ("aim", "lower", "surely"),
+    [("no loss", -0.01, True), ("no loss", -0.011, False), ("gain", 0.04, True),
+     ("gain", 0.039, False)],
+)  # fmt: skip
+def test_an_aim_is_surely_met_where_the_whole_interval_lies_within_it(
+    aim: str, lower: float, surely: bool, tmp_path: Path
+) -> None:
+    goal = row("Frontier", 0.9, []) | {
+        "better": "GRPO", "difference": lower + 0.02, "lower": lower, "upper": lower + 0.04,
+        "aim": aim, "met": True,
+    }  # fmt: skip
+    assert surely_met(goal) == surely
+    assert (
+        f"by the estimate in 1 of 1, with the whole interval in {surely:d}" in verdicts([goal])[0]
+    )
+    stored = Run.open(tmp_path, "frontier", TINY, 0)
+    stored.once("goals", lambda: [goal])
+    stored.once("cells", list)
+    (table, _) = (b for b in frontier_section(stored) if isinstance(b, DataTable))
+    assert table.columns[-2:] == ("met by the estimate", "surely")
+    assert table.rows[0][-2:] == (True, surely)
 
 
 @pytest.mark.parametrize(("shift", "met"), [(0.041, True), (0.039, False)])
@@ -143,7 +169,9 @@ def test_the_command_stores_its_tables_and_resumes(tmp_path: Path) -> None:
     stored = Run.existing(tmp_path, "frontier")
     assert stored.tables() == ("cells", "goals", "means", "rule")
     assert len(stored.read("means")) == 2 * (1 + 2 * 2)
-    assert "Frontier: within 0.01 of the better baseline in" in console.export_text()
+    assert (
+        "Frontier: within 0.01 of the better baseline by the estimate in" in console.export_text()
+    )
     before = (tmp_path / "frontier" / "means.jsonl").read_bytes()
     shard = next((tmp_path / "frontier" / "shards" / "means").iterdir())
     shard.unlink()
