@@ -53,7 +53,8 @@ def lengths_of(spec: TrainSpec, assume: Assumptions, context: int) -> Lengths:
         context: longest sequence of the model, in tokens.
 
     Raises:
-        InvalidInput: a prompt is as long as the context.
+        InvalidInput: a prompt is as long as the context, or an assumed length is beyond its limit
+            or, of the longest rollout, below the average.
     """
     form, writing = spec.world.form(), spec.world.writing
     mean, most, words = _prompt(spec.world, spec.model, assume)
@@ -68,23 +69,34 @@ def lengths_of(spec: TrainSpec, assume: Assumptions, context: int) -> Lengths:
             f"rollouts end after {limit:,.0f} tokens and not {form.max_tokens:,}: a prompt of "
             f"{most:,.0f} leaves no more of the context of {context:,}"
         )
-    if assume.tokens is not None and assume.tokens > limit:
-        remedy = "lower it, or raise max_tokens of the world"
-        problem = f"more than the limit of {limit:,.0f} tokens on a rollout"
-        raise InvalidInput("assume.tokens", assume.tokens, problem, remedy)
+    replies = 8.0 * form.max_thoughts if writing is None else float(writing.localization_tokens)
+    longer = "lower it, or raise max_tokens of the world"
+    _check_limit("tokens", assume.tokens, limit, "a rollout", longer)
+    _check_limit("longest", assume.longest, limit, "a rollout", longer)
+    _check_limit("reply", assume.reply, replies, "a localisation", "lower it")
     rollout = min(assume.tokens or limit / 4, limit)
     told.append(
         f"{rollout:,.0f} tokens per rollout ({_by(assume.tokens, 'a quarter of the limit')})"
     )
-    longest = min(max(assume.longest or 2 * rollout, rollout), limit)
+    if assume.longest is not None and assume.longest < rollout:
+        problem = f"less than the average of {rollout:,.0f} tokens, a quarter of the limit"
+        remedy = "raise it, or give assume.tokens"
+        raise InvalidInput("assume.longest", assume.longest, problem, remedy)
+    longest = min(assume.longest or 2 * rollout, limit)
     how = _by(assume.longest, "twice that")
     told.append(f"{longest:,.0f} tokens in the longest rollout of a call ({how})")
-    replies = 8.0 * form.max_thoughts if writing is None else float(writing.localization_tokens)
     reply = min(assume.reply or _REPLY, replies)
     told.append(f"{reply:,.0f} tokens per localisation ({_by(assume.reply, 'the default')})")
     return Lengths(
         mean, most, rollout, longest, limit, form.max_thoughts, reply, replies, tuple(told)
     )
+
+
+def _check_limit(name: str, value: float | None, limit: float, what: str, remedy: str) -> None:
+    """Refuse an assumed length beyond the limit, which would be planned in its place."""
+    if value is not None and value > limit:
+        problem = f"more than the limit of {limit:,.0f} tokens on {what}"
+        raise InvalidInput(f"assume.{name}", value, problem, remedy)
 
 
 def _by(given: float | None, otherwise: str) -> str:

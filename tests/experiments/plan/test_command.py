@@ -142,6 +142,22 @@ def test_prompts_are_counted_where_the_problems_are(tmp_path, capsys):
             ["--assume.tokens", "50", "--assume.longest", "40"],
             "assume.longest = 40.0: less than the average of 50 tokens; raise it",
         ),
+        (
+            TINY,
+            ["--assume.longest", "1"],
+            "assume.longest = 1.0: less than the average of 15 tokens, a quarter of the limit; "
+            "raise it, or give assume.tokens",
+        ),
+        (
+            TINY,
+            ["--assume.longest", "61"],
+            "assume.longest = 61.0: more than the limit of 60 tokens on a rollout; lower it",
+        ),
+        (
+            TINY,
+            ["--assume.reply", "1e6"],
+            "assume.reply = 1000000.0: more than the limit of 80 tokens on a localisation; lower",
+        ),
         (TINY, ["--assume.prompt", "600"], "context of 512 tokens"),
         (TINY, ["--like", "nowhere/train"], "like = nowhere/train: holds no run; give the folder"),
         ('[model]\npath = "./nothing"\n', [], "model.path = './nothing': no config.json there"),
