@@ -73,8 +73,8 @@ class DiagnosisSettings:
     """What a diagnosis draws and counts.
 
     Attributes:
-        tau: threshold of improvability in reward units. None: where the world knows its advantages,
-            half of the threshold at which T5 promises the oracle most
+        tau: threshold of improvability in reward units, at most `reward_bound`. None: where the
+            world knows its advantages, half of the threshold at which T5 promises the oracle most
             (:func:`~cpi_theory.diagnosis.meters.promising_threshold`), found on a quarter of the
             prompts that is then left out of every number that depends on tau; elsewhere
             :data:`~cpi_theory.diagnosis.meters.UNKNOWN_THRESHOLD`.
@@ -119,6 +119,9 @@ class DiagnosisSettings:
             check_count(name, getattr(self, name))
         check_resamples("resamples", self.resamples)
         check_positive("reward_bound", self.reward_bound)
+        if self.tau is not None and self.tau > self.reward_bound:
+            problem = f"above the reward bound {self.reward_bound:g}, which no advantage exceeds"
+            raise InvalidInput("tau", self.tau, problem, "choose one up to the reward bound")
         check_in_range("level", self.level, 0.5, 0.9999)
 
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cpi_theory.checks import InvalidInput
-from cpi_theory.diagnosis.diagnose import diagnose
+from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose
 from cpi_theory.diagnosis.estimates import Correction
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.randomness import Key
@@ -62,8 +62,9 @@ def run(config: DiagnoseConfig, output: Path, execution: Execution, console: Con
 
     A validation returns 1 if an interval covers less often than it should.
     """
-    rollouts = config.prompts * config.sampling.settings().rollouts
+    rollouts = config.prompts * DiagnosisSettings().rollouts
     check_rows("prompts", config.prompts, rollouts, "rollouts", machine_memory())
+    config.check_tau(_key(config))
     if config.validate:
         return validate(config, output, execution, console)
     if config.order:

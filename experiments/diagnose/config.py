@@ -31,7 +31,8 @@ class Sampling:
     """What is drawn and counted; see :class:`cpi_theory.diagnosis.diagnose.DiagnosisSettings`.
 
     Attributes:
-        tau: level of improvability, in reward units; by default found from the data.
+        tau: level of improvability, in reward units, at most the world's reward bound (1 for a
+            language model); by default found from the data.
         parents: most failures of a prompt on which corrections are tried.
         suffixes: from the named step of each, and from the control's.
         audited: where advantages are sampled, visited states that are measured, and as many named
@@ -48,7 +49,7 @@ class Sampling:
     bins: int = 4
 
     def __post_init__(self) -> None:
-        self.settings()
+        self.settings(max(1.0, self.tau or 0.0))  # the world's bound is not known here
 
     def settings(self, reward_bound: float = 1.0) -> DiagnosisSettings:
         """The settings of a diagnosis."""
@@ -166,6 +167,26 @@ class DiagnoseConfig:
         more = tuple(world for world in self.more if isinstance(world, World))
         world = choose_one("world", self.world or "tree-sparse", more)
         return WorldWithLocalizer(world, self.accuracy, blind=self.blind)
+
+    def check_tau(self, key: Key) -> None:
+        """Refuse a level of improvability that no advantage of the world can reach.
+
+        Args:
+            key: of the world and its prompts.
+
+        Raises:
+            InvalidInput: naming it and the world's reward bound.
+        """
+        tau, bound = self.sampling.tau, 1.0
+        if tau is None:
+            return
+        if self.model is None and not (self.validate or self.order):
+            world = self.world_with_localizer().simulator(key.child("instance"))
+            bound = float(world.mdp.reward_bound)
+        if tau > bound:
+            problem = f"above the reward bound {bound:g}: no state is improvable by as much"
+            remedy = f"choose one up to {bound:g}, or leave it out"
+            raise InvalidInput("sampling.tau", tau, problem, remedy)
 
     def language_world(self) -> LanguageWorld:
         """The task of the language model."""

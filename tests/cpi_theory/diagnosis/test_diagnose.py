@@ -233,6 +233,9 @@ def test_too_few_prompts_are_refused():
         diagnose(WORLD, starts(3), 0)
     with pytest.raises(InvalidInput, match="tau"):
         DiagnosisSettings(tau=0.0)
+    with pytest.raises(InvalidInput, match=r"^tau = 2.5: above the reward bound 2"):
+        DiagnosisSettings(tau=2.5, reward_bound=2.0)
+    assert DiagnosisSettings(tau=2.0, reward_bound=2.0).tau == 2.0
 
 
 # --- levels and meters ----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from rich.console import Console
 from scipy.stats import binom
 
 from cpi_theory.algorithms.collecting import collect
+from cpi_theory.checks import InvalidInput
 from cpi_theory.diagnosis.diagnose import DiagnosisSettings, diagnose, standard_methods
 from cpi_theory.diagnosis.records import Diagnosis
 from cpi_theory.diagnosis.samples import Remembering
@@ -53,7 +54,7 @@ from experiments.report.config import ReportConfig
 from experiments.runs.files import Row
 from experiments.runs.store import Run
 from experiments.worlds.language import ArithmeticWorld
-from experiments.worlds.tabular import WORLDS, TreeWorld
+from experiments.worlds.tabular import WORLDS, FileWorld, TreeWorld
 from experiments.worlds.with_localizer import SETTINGS, VALIDATION, WorldWithLocalizer, prepare
 from llm.models.settings import ModelSettings
 from llm.sampling.transformers.sampler import TransformersSampler
@@ -63,6 +64,8 @@ from paper_figs.figures.diagnosis import (
     diagnosis_order_figure,
 )
 from paper_figs.style import render
+from tabular.mdp.storage import save
+from tabular.worlds.locks import combination_lock
 
 TINY = WorldWithLocalizer(
     TreeWorld("tiny", horizon=4, hard_steps=2, problems=3, facts=12), accuracy=0.6
@@ -284,6 +287,41 @@ def test_a_blind_world_is_measured_by_sampling(tmp_path: Path) -> None:
     assert not summary["exact"]
     assert summary["measuring"] > 500
     assert summary["tau"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--world", "lock"],
+        ["--world", "tree-early", "--blind"],
+        ["--model", "tiny"],
+        ["--validate"],
+    ],
+)
+def test_a_level_that_no_advantage_reaches_is_refused(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["diagnose", *words, "--prompts", "16", "--sampling.tau", "5"]
+    assert cli.main([*asked, "--output", str(tmp_path / "results")]) == 2
+    assert (
+        "sampling.tau = 5.0: above the reward bound 1: no state is improvable by as much; "
+        "choose one up to 1, or leave it out"
+    ) in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_level_is_in_the_unit_of_the_reward(tmp_path: Path) -> None:
+    lock = combination_lock(2, 2, 3)
+    mdp = dataclasses.replace(lock.mdp, rewards=20 * lock.mdp.rewards, reward_bound=20.0)
+    save(mdp, tmp_path / "mine.npz", lock.policy)
+    mine = FileWorld("mine", str(tmp_path / "mine.npz"))
+    config = DiagnoseConfig(world="mine", more=(mine,), prompts=16, sampling=Sampling(tau=5.0))
+    assert run(config, tmp_path, ONE, quiet()) == 0
+    (summary,) = Run.existing(tmp_path, "diagnose").read("summary")
+    assert summary["tau"] == 5.0
+    beyond = dataclasses.replace(config, sampling=Sampling(tau=20.5))
+    with pytest.raises(InvalidInput, match=r"^sampling.tau = 20.5: above the reward bound 20"):
+        run(beyond, tmp_path, ONE, quiet())
 
 
 def test_validation_and_order_are_stored_and_drawn(tmp_path: Path) -> None:
