@@ -12,6 +12,8 @@ from cpi_theory.checks import check_count
 class VerifyConfig:
     """Check the bounds T1 to T8 and their sharp forms, and search for instances that press them.
 
+    T9 to T11, which speak of what is seen over time, are held by the test suite alone.
+
     Attributes:
         instances: how many instances to check, all families together.
         seed: of everything that is drawn.

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import io
 import json
+import re
 import sys
 from collections import defaultdict
 from fractions import Fraction
@@ -91,6 +92,19 @@ def test_every_statement_holds_and_a_second_run_redoes_nothing(tmp_path):
     assert verify(tmp_path, instances=300, search=100)[0] == 0
     assert files == {p: p.read_bytes() for p in files}
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+
+
+def test_the_page_of_theorems_says_which_are_checked_elsewhere():
+    page = (Path(__file__).parents[3] / "docs" / "theory.md").read_text()
+    stated = {int(number) for number in re.findall(r"^\*\*T(\d+)", page, re.MULTILINE)}
+    checked = {int(re.match(r"T(\d+)", theorem)[1]) for theorem in THEOREMS}
+    assert stated - checked == {9, 10, 11}
+    (said,) = re.findall(r"it checks T1 to T8\n.*?\n\n", page, re.DOTALL)
+    files = re.findall(r"`(tests/\S+\.py)`", said)
+    assert len(files) == 4
+    assert all((Path(__file__).parents[3] / file).is_file() for file in files)
+    assert "T1 to T8" in VerifyConfig.__doc__
+    assert "T9 to T11" in VerifyConfig.__doc__
 
 
 @pytest.mark.parametrize(
