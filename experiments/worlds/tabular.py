@@ -259,6 +259,11 @@ def build_world(world: World, key: Key) -> SeededWorld:
 def _level(world: World, problem: Problem, evaluation: Evaluation) -> float:
     if world.tau is not None:
         check_positive("tau", world.tau)
+        bound = float(problem.mdp.reward_bound)
+        if world.tau > bound:
+            what = f"above {bound:g}, the reward bound of {world.name}"
+            remedy = "choose one up to it: no advantage exceeds it"
+            raise InvalidInput("tau", world.tau, what, remedy)
         return world.tau
     if isinstance(problem, ReasoningTree):
         return float(problem.tau) / 2

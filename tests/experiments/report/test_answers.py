@@ -275,9 +275,9 @@ def test_audits_that_differ_say_in_what(results: Path) -> None:
         "4,000 updates were drawn, and what four standard errors allow passes. In all of 16 worlds "
     ) in text
     assert (
-        "methods of this package: 7 of 24. Judged: 24 methods with the groups that learn gives "
+        "methods of this package: 6 of 24. Judged: 24 methods with the groups that learn gives "
         "them, resets included, on 12 of 16 worlds (without go on or stop, paid on the way, sure "
-        "or risky and three paid steps); where there is too much to list 200 updates were drawn, "
+        "or risky and three paid steps); where there is too much to list 2,000 updates were drawn, "
         "and what four standard errors allow passes. In all of 12 worlds "
     ) in text
 

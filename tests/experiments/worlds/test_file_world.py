@@ -196,6 +196,8 @@ def test_levels_by_default_and_as_given(here):
     assert plain_.success == pytest.approx(1)
     given = build_world(FileWorld("mine", "a.npz", success=0.5, tau=0.1), Key.of(0))
     assert (given.tau, given.success) == (0.1, pytest.approx(0.5))
+    with pytest.raises(InvalidInput, match=r"tau = 1000\.0: above .*, the reward bound of mine"):
+        build_world(FileWorld("mine", "a.npz", tau=1000.0), Key.of(0))
 
 
 def test_success_is_in_the_rewards_own_unit(here):
