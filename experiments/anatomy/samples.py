@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from cpi_theory.algorithms.collecting import Batcher
 from cpi_theory.randomness import Key
-from cpi_theory.seam import Draw, Localization, Reason, Refusal
+from cpi_theory.seam import Draw, Localization, Reason, Refusal, Rollout
 from experiments.anatomy.spec import AnatomySpec
 from experiments.runs.files import Row
 from experiments.worlds.counts import asked_by
@@ -173,7 +173,8 @@ def reset_rows(spec: AnatomySpec) -> list[Row]:
     Rows: `world`, `prompt`, `parent` (number of the rollout), `kind`, `source` (prompt and number
     of the failure that is reset), its `length` in thoughts and its `first_error` (null where
     it is unknown or there is none), `step` (thoughts kept; null: refused, for the `reason`), and
-    the `rewards` of the suffixes. The prefix is right if `step` <= `first_error`.
+    the `rewards` of the suffixes, and how many of them `passed`. The prefix is right if `step` <=
+    `first_error`.
     """
     prepared, key = PreparedLanguageWorld.load(spec), spec.key
     failures = Failures.draw(prepared, spec.rollouts, key)
@@ -182,8 +183,8 @@ def reset_rows(spec: AnatomySpec) -> list[Row]:
     for reset in [r for r in resets if r.kind in CONTROLLED]:
         resets.append(failures.control(reset, reset.key(key.child("control"))))
     return [
-        _row(spec.world.name, reset, rewards)
-        for reset, rewards in zip(resets, _suffixes(prepared, resets, spec), strict=True)
+        _row(spec.world.name, reset, suffixes)
+        for reset, suffixes in zip(resets, _suffixes(prepared, resets, spec), strict=True)
     ]
 
 
@@ -212,12 +213,11 @@ def _or_refusal(step: int | None, reason: Reason) -> int | Refusal:
 
 def _suffixes(
     prepared: PreparedLanguageWorld, resets: Sequence[Reset], spec: AnatomySpec
-) -> list[list[float]]:
-    """Rewards of the suffixes of each reset, all drawn in one batched call."""
+) -> list[list[Rollout]]:
+    """The suffixes of each reset, all drawn in one batched call."""
     key = spec.key.child("suffix")
     requests = [_request(reset, reset.key(key), spec.suffixes) for reset in resets]
-    drawn = Batcher(prepared.simulator).draw_all(requests)
-    return [[r.reward for r in rollouts] for rollouts in drawn]
+    return [list(rollouts) for rollouts in Batcher(prepared.simulator).draw_all(requests)]
 
 
 def _request(reset: Reset, key: Key, suffixes: int) -> Draw:
@@ -228,8 +228,9 @@ def _request(reset: Reset, key: Key, suffixes: int) -> Draw:
     return Draw(rollout.states[reset.step], key.integers(suffixes))
 
 
-def _row(world: str, reset: Reset, rewards: list[float]) -> Row:
+def _row(world: str, reset: Reset, suffixes: list[Rollout]) -> Row:
     source, step = reset.source, reset.step
+    rewards = [suffix.reward for suffix in suffixes]
     row: Row = {
         "world": world,
         "prompt": reset.parent.prompt,
@@ -240,5 +241,6 @@ def _row(world: str, reset: Reset, rewards: list[float]) -> Row:
         "first_error": source.first_error,
         "step": None if isinstance(step, Refusal) else step,
         "rewards": [int(r) if r == int(r) else r for r in rewards],
+        "passed": sum(not suffix.failed for suffix in suffixes),
     }
     return row | {"reason": step.reason.value} if isinstance(step, Refusal) else row

@@ -279,7 +279,9 @@ def _parent(row: Row) -> tuple[int, int]:
 
 
 def _won(row: Row) -> int:
-    return sum(reward >= 1 for reward in row["rewards"])
+    if "passed" in row:
+        return int(row["passed"])
+    return sum(reward >= 1 for reward in row["rewards"])  # records of earlier versions
 
 
 def _successes(rows: Iterable[Row]) -> list[Record]:

@@ -188,6 +188,8 @@ def print_tables(tables: dict[str, list[Row]], console: Console) -> None:
         sampled, certain = (f"{r['before']:.3f} -> {r['after']:.3f}" for r in (row, greedy))
         table.add_row(*labels, sampled, interval_text(row, "gain", "+.3f"), certain)
     console.print(table)
+    for sentence in summary.reward_verdicts(tables["finals"]):
+        console.print(sentence, markup=False)
 
 
 def _print_pairs(pairs: Sequence[Row], console: Console) -> None:

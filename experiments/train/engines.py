@@ -117,11 +117,13 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
     models when it has ended: what only an interrupted run needs is deleted.
 
     Each has the labels `world`, `method`, `seed` and `point`; `update`; `value`, the pass rate on
-    held-out problems sampled once each, and at the first and last point `greedy`; until then
-    `rollouts`, `tokens` (sampled, localisation included), `forward_tokens` (through the model,
-    in collecting and learning), `localizations`, `localization_tokens` and `seconds` (of
-    collecting and learning; a sweep moves it to the timings); since the point before `groups`,
-    `informative`, `refusals` by reason, and `localization` (see
+    held-out problems sampled once each (the share whose reward is `success` of the world or more),
+    and at the first and last point `greedy`; `mean_reward` and `greedy_mean_reward` of the same
+    texts, which are the same where rewards are 0 or 1 alone; until then `rollouts`, `tokens`
+    (sampled, localisation included), `forward_tokens` (through the model, in collecting and
+    learning), `localizations`, `localization_tokens` and `seconds` (of collecting and learning; a
+    sweep moves it to the timings); since the point before `groups`, `informative`, `refusals` by
+    reason, and `localization` (see
     :class:`~experiments.train.localization_meter.LocalizationTally`); `loss` and `gradient_norm` of
     the last update; of methods that find out how good the localiser is, `believed`, what
     :meth:`~cpi_theory.algorithms.adaptive.AdaptiveFrontier.believed` says.

@@ -33,7 +33,7 @@ from experiments.learn.report import (
 )
 from experiments.runs.files import Row
 from experiments.runs.store import Run
-from experiments.train.summary import contrasts, known
+from experiments.train.summary import contrasts, known, reward_verdicts
 from llm.models.settings import TINY_NAME
 from paper_figs.published import CURVES, RUNS, last_difference
 from paper_figs.rows import select
@@ -45,7 +45,9 @@ _FEW = 10
 def train_section(run: Run) -> list[Block]:
     """Whether resets helped a language model to learn."""
     pairs, collections = run.read("pairs"), run.read("collections")
-    finals = ("world", "method", "measure", "before", "after", "gain", "lower", "upper", "seeds")
+    finals = ["world", "method", "measure", "before", "after", "gain", "lower", "upper", "seeds"]
+    if any("reward_before" in row for row in run.read("finals")):
+        finals += ["reward_before", "reward_after"]
     reach = ("world", "method", "axis", "level", "median", *ENDS, "reached", "seeds")
     made = ("world", "method", "rollouts", "tokens", "forward_tokens", "localization_tokens")
     return [
@@ -59,6 +61,7 @@ def train_section(run: Run) -> list[Block]:
         Verdicts(
             (
                 *single_verdicts(run.read("finals")),
+                *reward_verdicts(run.read("finals")),
                 *unlearned_verdicts(collections),
                 *headlines(pairs),
                 *learning_summary(pairs),
@@ -75,7 +78,7 @@ def train_section(run: Run) -> list[Block]:
         Heading("Before and after", 3),
         DataTable.of(
             run.read("finals"),
-            finals,
+            tuple(finals),
             "Pass rates on held-out problems, sampled and greedy. Each evaluation draws new texts; "
             "the interval is that of the gain, over seeds. Of one seed, or where all seeds gained "
             "the same, it is that of the problems and texts drawn alone.",

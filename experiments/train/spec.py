@@ -52,9 +52,9 @@ class Checkpoints:
     """Where runs are stored, so that they can go on and their models be used.
 
     Each run has a folder of its own below `folder`, with the models `best` (where the pass rate on
-    held-out problems was highest after an update) and, once it has ended, `last` in Hugging Face
-    format; until then what the engine needs to go on; `log.jsonl`, a line per update to follow it
-    by; and `rollouts`, where some are kept.
+    held-out problems was highest after an update, of equal ones the mean reward) and, once it has
+    ended, `last` in Hugging Face format; until then what the engine needs to go on; `log.jsonl`, a
+    line per update to follow it by; and `rollouts`, where some are kept.
 
     Attributes:
         folder: of all runs.

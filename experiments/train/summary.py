@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -98,14 +99,20 @@ def finals(curves: dict[tuple[str, str], Curves], problems: int) -> list[Row]:
         problems: held out, with one text each at every evaluation.
 
     Rows: `world`, `method`, `measure` ("sampled" or "greedy"), `before`, `after`, `gain` with
-    `lower` and `upper`, `seeds`.
+    `lower` and `upper`, `seeds`; where any mean reward is no pass rate also `reward_before` and
+    `reward_after`, means over seeds (null: records of earlier versions do not say).
     """
     rows = []
+    graded = any(_graded(row) for one in curves.values() for seed in one.rows for row in seed)
     for one in curves.values():
-        for measure, column in (("sampled", "value"), ("greedy", "greedy")):
+        for measure, column, reward in _MEASURES:
             first, last = (
                 np.array([seed[point][column] for seed in one.rows], float) for point in (0, -1)
             )
+            rewards = {
+                f"reward_{name}": _mean([seed[point].get(reward) for seed in one.rows])
+                for name, point in (("before", 0), ("after", -1))
+            }
             gain = rate_difference(last, first, problems)
             rows.append(
                 {
@@ -118,6 +125,34 @@ def finals(curves: dict[tuple[str, str], Curves], problems: int) -> list[Row]:
                     "lower": gain.lower,
                     "upper": gain.upper,
                     "seeds": len(one.seeds),
+                    **(rewards if graded else {}),
                 }
             )
     return rows
+
+
+_MEASURES = (("sampled", "value", "mean_reward"), ("greedy", "greedy", "greedy_mean_reward"))
+
+
+def _graded(row: Row) -> bool:
+    """Whether rewards of an evaluation were others than 0 and 1: else their mean is the rate."""
+    return any(
+        row.get(reward) is not None and not math.isclose(row[reward], row[rate], abs_tol=1e-9)
+        for _, rate, reward in _MEASURES
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def reward_verdicts(finals: Sequence[Row]) -> tuple[str, ...]:
+    """The mean reward before and after, where it is another number than the pass rate."""
+    return tuple(
+        f"{row['world']}, {row['method']}: the mean reward of sampled texts went from "
+        f"{row['reward_before']:.3f} to {row['reward_after']:.3f}; a pass is a reward of the "
+        "world's `success` or more."
+        for row in finals
+        if row["measure"] == "sampled" and row.get("reward_before") is not None
+    )

@@ -74,7 +74,6 @@ class Curve:
         every: updates between checkpoints; 0: none.
         folder: of its checkpoints; None without them.
         rows: the records so far.
-        best: highest pass rate after an update so far.
     """
 
     def __init__(self, training: Training, checkpoints: Checkpoints | None) -> None:
@@ -82,7 +81,6 @@ class Curve:
         self.every = checkpoints.every if checkpoints else 0
         self.folder = checkpoints.of(training.spec) if checkpoints else None
         self.rows: list[Row] = []
-        self.best = -1.0
         self._began: tuple[float, int] | None = None
 
     def begin(self) -> None:
@@ -95,10 +93,9 @@ class Curve:
         self._log(collection)
         self._keep()
         if self.training.update % self.training.spec.budget.every == 0 or self.training.ended:
-            row = self.training.record()
+            row, earlier = self.training.record(), self.rows[1:]
             self.rows.append(row)
-            if row["value"] > self.best:
-                self.best = row["value"]
+            if not earlier or _merit(row) > max(map(_merit, earlier)):
                 self.save("best")
 
     def _log(self, collection: Collection) -> None:
@@ -167,13 +164,18 @@ class Curve:
 
     def state(self) -> Row:
         """All but the model that the run needs to go on."""
-        return {"training": self.training.state(), "rows": self.rows, "best": self.best}
+        return {"training": self.training.state(), "rows": self.rows}
 
     def restore(self, state: Row) -> None:
         """Go on from a :meth:`state`."""
         self.training.restore(state["training"])
-        self.rows, self.best = list(state["rows"]), state["best"]
+        self.rows = list(state["rows"])
         self._cut_log()
+
+
+def _merit(row: Row) -> tuple[float, float]:
+    """What the best model has most of: held-out problems passed, and of equal ones the reward."""
+    return row["value"], row["mean_reward"]
 
 
 _TOKENS = ("tokens", "forward_tokens", "localization_tokens")
@@ -346,10 +348,14 @@ class Training:
         believed = getattr(self.watched, "believed", None)
         if believed is not None:
             account["believed"] = believed()
+        value, reward = self._scores(problems, self.simulator.sampling)
+        greedy, greedy_reward = self._scores(problems, GREEDY) if ends else (None, None)
         return {
             "update": self.update,
-            "value": self._pass_rate(problems, self.simulator.sampling),
-            "greedy": self._pass_rate(problems, GREEDY) if ends else None,
+            "value": value,
+            "greedy": greedy,
+            "mean_reward": reward,
+            "greedy_mean_reward": greedy_reward,
             **account,
             "localization": self.meter.take().row(),
             **self.losses,
@@ -382,15 +388,22 @@ class Training:
         # Older checkpoints have none, of algorithms that remember nothing.
         self.watched = recalling(self.watched, state.get("memory"))
 
-    def _pass_rate(self, problems: list[Problem], sampling: Sampling) -> float:
-        """Return the mean reward of one rollout per problem, not counted in the budget."""
+    def _scores(self, problems: list[Problem], sampling: Sampling) -> tuple[float, float]:
+        """Pass rate and mean reward of one rollout per problem, not counted in the budget."""
         ours = self.simulator
         judge = LanguageModelSimulator(
-            ours.sampler, ours.vocabulary, ours.task, ours.form, sampling, chat=ours.chat
+            ours.sampler,
+            ours.vocabulary,
+            ours.task,
+            ours.form,
+            sampling,
+            success=ours.success,
+            chat=ours.chat,
         )
         keys = self.key.child("evaluate", self.update).integers(len(problems))
         rollouts = judge.rollout(judge.start_states(problems), keys)
-        return sum(r.reward for r in rollouts) / len(rollouts)
+        passed = sum(not r.failed for r in rollouts)
+        return passed / len(rollouts), sum(r.reward for r in rollouts) / len(rollouts)
 
 
 def _localizer(spec: TrainSpec, world: OpenModel) -> Localizer:

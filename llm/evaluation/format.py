@@ -44,8 +44,8 @@ def measure(
         "tokens": sum(len(r.tokens) for r in sampled) / len(sampled),
         "answered": _share([r.text_ending is TextEnding.ANSWERED for r in sampled]),
         "in format": _in_format(ours, problems, sampled),
-        "sampled pass": sum(r.reward for r in sampled) / len(sampled),
-        "greedy pass": sum(r.reward for r in greedy) / len(greedy),
+        "sampled pass": _share([not r.failed for r in sampled]),
+        "greedy pass": _share([not r.failed for r in greedy]),
         "localization": _localization(opened, sampled, key.child("locate")) if asked else None,
     }
 

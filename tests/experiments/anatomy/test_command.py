@@ -48,6 +48,7 @@ def test_every_parent_is_reset_in_every_way_once(rows):
     for row in rows:
         drawn = 0 if row["step"] is None else SPEC.suffixes
         assert len(row["rewards"]) == drawn
+        assert row["passed"] == sum(row["rewards"])
         assert (row["step"] is None) == ("reason" in row)
         assert row["step"] is None or 0 <= row["step"] < row["length"]
         if "control" not in row["kind"]:
@@ -179,6 +180,11 @@ def test_passk_splits_prefixes_and_their_controls():
     assert one(found, prefix="clean control", k=2)["value"] == 0
     assert one(found, prefix="erroneous", k=2)["value"] == 0
     assert not [r for r in found if r["prefix"] == "erroneous control"]
+
+
+def test_a_level_of_success_below_one_decides_what_passed():
+    rows = [made(i, "self", 3, [0.5, 0.25]) | {"passed": 1} for i in range(3)]
+    assert one(passk(rows), prefix="clean", k=1)["value"] == 0.5
 
 
 def test_a_tree_shows_one_prompt_with_its_signal():

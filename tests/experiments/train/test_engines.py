@@ -199,15 +199,16 @@ def test_a_resumed_run_logs_every_update_once(tmp_path, monkeypatch, engine, las
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_best_and_last_models_can_be_loaded(tmp_path, monkeypatch, engine):
-    # Pass rates by script: the best is that after update 2 of 4.
-    rates = {0: 0.9, 1: 0.1, 2: 0.6, 3: 0.5, 4: 0.6}
+    # Pass rates and mean rewards by script: the best is that after update 2 of 4, with as many
+    # passes as 1 and more reward; 3 has most of the reward.
+    scores = {0: (0.9, 0.9), 1: (0.6, 0.6), 2: (0.6, 0.7), 3: (0.5, 0.8), 4: (0.6, 0.7)}
     kept = {}
 
     def scripted(self, problems, sampling):
         kept[self.update] = {n: w.clone() for n, w in self.model.state_dict().items()}
-        return rates[self.update]
+        return scores[self.update]
 
-    monkeypatch.setattr(Training, "_pass_rate", scripted)
+    monkeypatch.setattr(Training, "_scores", scripted)
     one = spec(engine=engine, budget=dataclasses.replace(LONGER, every=1))
     training_curve(one, Checkpoints(tmp_path, 3))
     for name, update in (("best", 2), ("last", 4)):

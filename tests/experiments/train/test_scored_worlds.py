@@ -11,7 +11,9 @@ import pytest
 import experiments
 from experiments import cli
 from experiments.config import load_config
+from experiments.runs.store import Run
 from experiments.train.config import TrainConfig
+from experiments.train.report import train_section
 from experiments.train.training import Training
 from tests.experiments.train.test_command import BUDGET, spec
 
@@ -91,3 +93,29 @@ def test_a_scorer_that_fails_in_training_ends_the_command_and_loses_nothing(fold
     marks.write_text("def score(problem, text):\n    return 0.25\n")
     assert cli.main(arguments) == 0
     assert (folder / "out" / "train" / "curves.jsonl").read_bytes() != stored
+
+
+@pytest.mark.parametrize(("success", "share"), [(0.75, 0.0), (0.5, 1.0)])
+def test_a_pass_is_a_reward_at_the_level_and_the_mean_reward_stands_beside_it(
+    folder, capsys, success, share
+):
+    """Every text that is judged has 0.5: all pass or none, whatever the mean reward."""
+    (folder / "marks.py").write_text("def score(problem, text):\n    return 0.5\n")
+    settings = SETTINGS.replace("success = 0.5", f"success = {success}\nmax_thoughts = 1")
+    (folder / "mine.toml").write_text(settings)
+    arguments = ["train", "--config", "mine.toml", "--seeds", "1", "--output", "out"]
+    assert cli.main([*arguments, "--workers", "1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    record = Run.existing(folder / "out", "train")
+    curves = record.read("curves")
+    assert any(row["mean_reward"] for row in curves)
+    for row in curves:
+        assert row["value"] == pytest.approx(share * row["mean_reward"] / 0.5)
+        if row["greedy"] is not None:
+            assert row["greedy"] == pytest.approx(share * row["greedy_mean_reward"] / 0.5)
+    before, after = (curves[at]["mean_reward"] for at in (0, -1))
+    sentence = f"the mean reward of sampled texts went from {before:.3f} to {after:.3f}"
+    assert sentence in said
+    assert any(sentence in str(block) for block in train_section(record))
+    sampled = record.read("finals")[0]
+    assert (sampled["before"], sampled["reward_before"]) == (curves[0]["value"], before)

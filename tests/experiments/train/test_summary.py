@@ -9,7 +9,7 @@ import pytest
 from experiments.curve_statistics import Curves, pairs
 from experiments.train.localization_meter import LocalizationTally
 from experiments.train.report import localizer_answer, taught_verdict, unlearned_verdicts
-from experiments.train.summary import finals, localization
+from experiments.train.summary import finals, localization, reward_verdicts
 
 
 def curves(*seeds):
@@ -107,3 +107,18 @@ def test_results_say_whether_localisation_was_taught() -> None:
     assert "was taught" in said[0]
     assert "was not taught" in said[1]
     assert "not recorded" in said[2]
+
+
+def test_rewards_between_0_and_1_stand_beside_pass_rates_and_others_add_nothing():
+    graded = {"value": 0.0, "greedy": 0.0, "mean_reward": 0.5, "greedy_mean_reward": 0.25}
+    binary = graded | {"mean_reward": 0.0, "greedy_mean_reward": 0.0}
+    both = {("w", "SRPO"): Curves("w", "SRPO", (0,), ((binary, graded),))}
+    sampled, greedy = finals(both, 8)
+    assert (sampled["before"], sampled["after"], sampled["gain"]) == (0, 0, 0)
+    assert (sampled["reward_before"], sampled["reward_after"]) == (0, 0.5)
+    assert (greedy["reward_before"], greedy["reward_after"]) == (0, 0.25)
+    (said,) = reward_verdicts([sampled, greedy])
+    assert "from 0.000 to 0.500" in said
+    plain = finals({("w", "SRPO"): Curves("w", "SRPO", (0,), ((binary, binary),))}, 8)
+    assert plain == finals(trained((0.0, 0.0)), 8)
+    assert reward_verdicts(plain) == ()
