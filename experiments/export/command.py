@@ -120,7 +120,9 @@ def find_model(source: str, which: str) -> str:
         return source
     if _holds_model(folder / "model"):  # of a warm start
         return str(folder / "model")
-    trainings = sorted(p for p in folder.glob("models/*") if p.is_dir()) or [folder]
+    found = sorted(p for p in folder.glob("models/*") if p.is_dir())
+    # A hidden one holds what a training that is under way will replace.
+    trainings = [p for p in found if not p.name.startswith(".")] or [folder]
     if len(trainings) > 1:
         names = ", ".join(path.name for path in trainings)
         remedy = f"name one of them, such as {trainings[0]}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.runs.files import Row
+from experiments.train.predecessor import STATE
 from experiments.train.spec import Checkpoints, TrainSpec
 from experiments.train.training import Curve, Training
 
@@ -43,16 +44,16 @@ def _store(curve: Curve) -> None:
 
     assert curve.folder is not None
     state = {"curve": json.dumps(curve.state()), "trainer": curve.training.trainer.state_dict()}
-    save_state(state, curve.folder / "state.pt")
+    save_state(state, curve.folder / STATE)
 
 
 def _restore(curve: Curve) -> bool:
     """Whether there was something to go on from."""
     from llm.training.checkpoint import load_state
 
-    if curve.folder is None or not (curve.folder / "state.pt").exists():
+    if curve.folder is None or not (curve.folder / STATE).exists():
         return False
-    state = load_state(curve.folder / "state.pt", curve.training.model.device)
+    state = load_state(curve.folder / STATE, curve.training.model.device)
     curve.restore(json.loads(state["curve"]))
     curve.training.trainer.load_state_dict(state["trainer"])
     return True
@@ -133,6 +134,10 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
         spec = dataclasses.replace(spec, kept=None)  # there is no place for them
     curve = Curve(Training(spec), checkpoints)
     if not curve.finished():
-        (run_trl if spec.engine == "trl" else run_lean)(curve)
+        try:
+            (run_trl if spec.engine == "trl" else run_lean)(curve)
+        except BaseException:
+            curve.give_up()
+            raise
         curve.finish()
     return [labels | {"point": number} | point for number, point in enumerate(curve.rows)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,6 +12,7 @@ from cpi_theory.checks import InvalidInput, Unable, check_choice, check_count, c
 from experiments.execution.memory import check_held, check_rows
 from experiments.methods import LanguageMethod
 from experiments.runs.claims import claim
+from experiments.train.predecessor import set_aside, settle
 from experiments.worlds.language import LanguageWorld
 from experiments.worlds.localizing import asks_checker
 from llm.models.settings import ModelSettings
@@ -59,7 +59,9 @@ class Checkpoints:
     Attributes:
         folder: of all runs.
         every: updates between checkpoints.
-        replace: whether what other code or data have left is deleted rather than refused.
+        replace: whether what other code or data have left makes room rather than being refused: it
+            is deleted once the new run has a checkpoint or has ended, and comes back if that ends
+            before.
     """
 
     folder: Path
@@ -77,12 +79,13 @@ class Checkpoints:
                 a curve of which a part came from there would be no one's.
         """
         folder = self.folder / f"{spec.world.name}-{spec.method.name}-{spec.seed}"
+        settle(folder)
         try:
             claim(folder, spec)
         except InvalidInput:
             if not self.replace:
                 raise
-            shutil.rmtree(folder)
+            set_aside(folder)
             claim(folder, spec)
         return folder
 

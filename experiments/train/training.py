@@ -34,6 +34,7 @@ from experiments.runs.encoding import canonical
 from experiments.runs.files import Row, atomic_write, cut_log
 from experiments.train.keeping import Texts, keep_rows
 from experiments.train.localization_meter import LocalizationTally, MeteredLocalizer
+from experiments.train.predecessor import FINISHED, STATE, let_go, settle
 from experiments.train.rehearsal import rehearsing
 from experiments.train.spec import (
     Checkpoints,
@@ -56,13 +57,10 @@ from llm.training.rows import TrainingRow, training_rows
 
 _LOG = "log.jsonl"
 
-_FINISHED = "finished.json"
-"""The records of a run that has ended, for a command that was killed before it stored them."""
-
 _LOGIT_ROWS = 8
 """Rows whose logits over the whole vocabulary are held at once."""
 
-_ONLY_TO_GO_ON = ("state.pt", "checkpoint-*")
+_ONLY_TO_GO_ON = (STATE, "checkpoint-*")
 """What the engines leave beside the models: mostly the optimiser's averages, twice the weights."""
 
 
@@ -90,6 +88,8 @@ class Curve:
 
     def point(self, collection: Collection) -> None:
         """Log an update, and evaluate and record if it is time to."""
+        if self.folder is not None:
+            let_go(self.folder)  # the engine stores after the call for an update
         self._log(collection)
         self._keep()
         if self.training.update % self.training.spec.budget.every == 0 or self.training.ended:
@@ -143,24 +143,30 @@ class Curve:
         if self.folder is None:
             return
         self.save("last")
-        atomic_write(self.folder / _FINISHED, (canonical(self.state()) + "\n").encode())
+        atomic_write(self.folder / FINISHED, (canonical(self.state()) + "\n").encode())
         self._tidy()
 
     def finished(self) -> bool:
         """Whether the run has ended before; its records are then there again."""
-        if self.folder is None or not (self.folder / _FINISHED).exists():
+        if self.folder is None or not (self.folder / FINISHED).exists():
             return False
-        self.restore(json.loads((self.folder / _FINISHED).read_text()))
+        self.restore(json.loads((self.folder / FINISHED).read_text()))
         self._tidy()
         return True
 
     def _tidy(self) -> None:
         assert self.folder is not None
+        let_go(self.folder)
         for path in (path for name in _ONLY_TO_GO_ON for path in self.folder.glob(name)):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+    def give_up(self) -> None:
+        """Put back what stood in the folder before a run that ends without a checkpoint."""
+        if self.folder is not None:
+            settle(self.folder)
 
     def state(self) -> Row:
         """All but the model that the run needs to go on."""

@@ -119,3 +119,27 @@ def test_a_pass_is_a_reward_at_the_level_and_the_mean_reward_stands_beside_it(
     assert any(sentence in str(block) for block in train_section(record))
     sampled = record.read("finals")[0]
     assert (sampled["before"], sampled["reward_before"]) == (curves[0]["value"], before)
+
+
+def test_models_outlive_a_scorer_that_begins_to_raise(folder, capsys):
+    marks, models = folder / "marks.py", folder / "out" / "train" / "models"
+    marks.write_text("def score(problem, text):\n    return 0.5\n")
+    settings = SETTINGS.replace("updates = 1", "updates = 2").replace(
+        "success", "max_thoughts = 1\nsuccess"
+    )
+    (folder / "mine.toml").write_text(settings)
+    arguments = ["train", "--config", "mine.toml", "--seeds", "1", "--output", "out"]
+    arguments += ["--workers", "1"]
+    assert cli.main(arguments) == 0
+    before = {path: path.read_bytes() for path in models.rglob("*") if path.is_file()}
+    marks.write_text("def score(problem, text):\n    raise KeyError('gone')\n")
+    assert cli.main(arguments) == 2
+    assert "KeyError" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in models.rglob("*") if path.is_file()} == before
+    assert {path.name for path in before} >= {"finished.json", "log.jsonl", "model.safetensors"}
+    # What the scorer as it was had judged is there without being made again.
+    marks.write_text("def score(problem, text):\n    return 0.25\n")
+    assert cli.main(arguments) == 0
+    assert [path.name for path in models.iterdir()] == ["mine-GRPO-0"]
+    stamp = models / "mine-GRPO-0" / "made-by.json"
+    assert stamp.read_bytes() != before[stamp]
