@@ -30,8 +30,10 @@ def measure_drop_in(work: Workload, device: str, steps: int = 2) -> dict[str, An
         steps: updates.
 
     Returns:
-        `vllm` (whether it sampled), `steps`, `seconds_per_step`, `tokens` and the last `reward`;
-        or `left_out`, why nothing was measured.
+        `vllm` (whether it sampled), `steps`, `seconds_per_step`; of all steps `tokens`,
+        `localizations` (failures whose first error was asked for) and `refusals` (resets that were
+        not made, for whatever reason); and the last `reward`; or `left_out`, why nothing was
+        measured.
     """
     if importlib.util.find_spec("trl") is None:
         return {"left_out": "TRL is not installed"}
@@ -83,7 +85,11 @@ def _train(
     return {
         "steps": steps,
         "seconds_per_step": round(seconds / steps, 4),
-        "tokens": trainer.simulator.usage.generated,
+        "tokens": round(sum(line["generated_tokens"] for line in logs)),
+        "localizations": round(sum(line["localizations"] for line in logs)),
+        "refusals": round(
+            sum(n for line in logs for name, n in line.items() if name.startswith("refusals/"))
+        ),
         "reward": logs[-1]["reward"],
     }
 

@@ -33,7 +33,9 @@ def test_a_device_that_is_none_is_not_answered_with_what_is_refused(
     assert "choose --device cpu with --smoke" in capsys.readouterr().err
 
 
-def test_the_check_itself_works_on_a_cpu(tmp_path: Path) -> None:
+def test_the_check_itself_works_on_a_cpu(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["gpu-check", "--device", "cpu", "--smoke", "--folder", str(tmp_path)]) == 0
     (file,) = tmp_path.iterdir()
     found = json.loads(file.read_text())
@@ -56,3 +58,6 @@ def test_the_check_itself_works_on_a_cpu(tmp_path: Path) -> None:
     assert (drop_in["vllm"], drop_in["steps"]) == (False, 2)
     assert drop_in["tokens"] > 2 * 16
     assert 0 <= drop_in["reward"] <= 1
+    assert drop_in["localizations"] >= 0 <= drop_in["refusals"]
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"localizations {drop_in['localizations']}, refusals {drop_in['refusals']}" in said

@@ -72,6 +72,11 @@ Outputs = dict[str, Tensor]
 _MEMORY = "algorithm.json"
 """What an algorithm has concluded, in a checkpoint."""
 
+_GENERATED = "generated.json"
+"""What has been generated until a checkpoint, there."""
+
+_COUNTS = ("generated_rollouts", "generated_tokens", "localizations")
+
 _OF_COMPLETIONS = {
     "completion_ids",
     "completion_mask",
@@ -111,6 +116,10 @@ class CollectingTrainer(GRPOTrainer):
     # No update has this number, so the first collection synchronises.
     _synced: int = -1
     _start: StartWeights | None = None
+    # Of the simulator before the collection that is counted next.
+    _used: tuple[int, ...] = (0, 0, 0)
+    # Over all updates and processes, those before a checkpoint included.
+    _generated: tuple[int, ...] = (0, 0, 0)
 
     def begin(self) -> None:
         """Set up what needs the model as TRL has prepared it; once, before anything is trained.
@@ -161,11 +170,17 @@ class CollectingTrainer(GRPOTrainer):
         Which prompts is not left to TRL's sampler: its order is lost when a run is resumed in a
         later epoch.
         """
+        self._used = self._usage()
         collection = self._collect(self._places(len(inputs) // self.args.num_generations))
         self.algorithm = learned(self.algorithm, collection)
         rows = training_rows(collection)
         self._count(collection, rows)
         return self._outputs(pad_batch(rows, len(inputs)), len(rows))
+
+    def _usage(self) -> tuple[int, ...]:
+        """What the simulator has generated so far, in the order of :data:`_COUNTS`."""
+        usage = self.simulator.usage
+        return usage.rollouts, usage.generated, usage.localizations
 
     def _places(self, own: int) -> list[int]:
         """This process's share of the prompts whose turn it is, as many as `own`."""
@@ -198,14 +213,19 @@ class CollectingTrainer(GRPOTrainer):
         file = Path(checkpoint) / _MEMORY
         if file.is_file():
             self.algorithm = recalling(self.algorithm, json.loads(file.read_text()))
+        file = Path(checkpoint) / _GENERATED
+        if file.is_file():  # checkpoints of earlier versions have none
+            self._generated = tuple(json.loads(file.read_text()))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """The memory first: the trainer's own state comes last and makes a checkpoint whole."""
         memory = memory_of(self.algorithm)
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        folder.mkdir(parents=True, exist_ok=True)
         if memory is not None:
-            folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-            folder.mkdir(parents=True, exist_ok=True)
             (folder / _MEMORY).write_text(json.dumps(memory))
+        if self.args.should_save:
+            (folder / _GENERATED).write_text(json.dumps(self._generated))
         save: Callable[[Any, Any], None] = super()._save_checkpoint
         save(model, trial)
 
@@ -383,11 +403,13 @@ class CollectingTrainer(GRPOTrainer):
             )
 
     def _count(self, collection: Collection, rows: Sequence[TrainingRow]) -> None:
-        """Add to what is logged at the next logging step, over all processes."""
+        """Add to what is logged at the next logging step, over all processes.
+
+        Counts are of one update, and their means over updates if not each of them is logged.
+        """
         rewards = [r.reward for group in collection for r in group.rollouts]
-        usage = self.simulator.usage
         own = [sum(rewards), len(rewards), sum(g.informative for g in collection), len(collection)]
-        own += [usage.rollouts, usage.generated, usage.localizations]
+        own += [now - before for now, before in zip(self._usage(), self._used, strict=True)]
         own += [sum(row.informative for row in rows)]
         own += [collection.refusals[reason] for reason in Reason]
         tensor = torch.tensor(own, dtype=torch.float32, device=self.accelerator.device)
@@ -395,9 +417,7 @@ class CollectingTrainer(GRPOTrainer):
         metrics = {
             "reward": total[0] / max(total[1], 1),
             "informative_groups": total[2] / max(total[3], 1),
-            "generated_rollouts": total[4],
-            "generated_tokens": total[5],
-            "localizations": total[6],
+            **dict(zip(_COUNTS, total[4:7], strict=True)),
             "informative_rows": total[7],
         }
         refused = zip(Reason, total[8:], strict=True)
@@ -405,6 +425,11 @@ class CollectingTrainer(GRPOTrainer):
         metrics |= self._shared.gap.take()  # of what was learned since the last collection
         for name, value in metrics.items():
             self._metrics["train"][name].append(value)
+        self._generated = tuple(
+            before + round(new) for before, new in zip(self._generated, total[4:7], strict=True)
+        )
+        for name, number in zip(_COUNTS, self._generated, strict=True):
+            self._metrics["train"][f"total/{name}"] = [number]  # no mean of several
         self.notes = {}
 
 

@@ -430,7 +430,32 @@ def test_a_killed_run_goes_on_to_the_digit(tmp_path):
     again = trainer(tmp_path / "cut", **options)
     again.train(resume_from_checkpoint=True)
     assert torch.equal(weights(again.model), weights(whole.model))
+    for count in ("generated_rollouts", "generated_tokens", "localizations"):
+        assert curve(again, count) == curve(whole, count)
+        assert curve(again, f"total/{count}") == curve(whole, f"total/{count}")
     assert not (tmp_path / "cut" / "README.md").exists()  # no card of a method that was not used
+
+
+def test_counts_are_of_an_update_and_totals_of_the_run(tmp_path):
+    """Every failure that is asked about is named or refused in the same update."""
+    ours = trainer(tmp_path / "each", algorithm=SRPO(on_refusal="fresh"), max_steps=3)
+    ours.train()
+    usage = ours.simulator.usage
+    for count, whole in (
+        ("generated_rollouts", usage.rollouts),
+        ("generated_tokens", usage.generated),
+        ("localizations", usage.localizations),
+    ):
+        each = curve(ours, count)
+        assert len(each) == 3
+        assert curve(ours, f"total/{count}") == list(np.cumsum(each))
+        assert sum(each) == whole > 0
+    assert curve(ours, "generated_rollouts") != curve(ours, "total/generated_rollouts")
+    logged = {"max_steps": 3, "logging_steps": 3}
+    seldom = trainer(tmp_path / "seldom", algorithm=SRPO(on_refusal="fresh"), **logged)
+    seldom.train()
+    assert curve(seldom, "localizations") == [pytest.approx(usage.localizations / 3)]
+    assert curve(seldom, "total/localizations") == [usage.localizations]
 
 
 def test_evaluation_reports_rewards_under_names_that_trl_gives(tmp_path):
