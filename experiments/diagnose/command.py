@@ -40,7 +40,12 @@ from experiments.diagnose.ranking import (
     ranking_sentences,
     signal_rows,
 )
-from experiments.diagnose.unknown import unknown_sentences, why_unknown
+from experiments.diagnose.unknown import (
+    NOT_ASKED,
+    unknown_sentences,
+    why_unknown,
+    why_unmeasured,
+)
 from experiments.diagnose.verdict import verdict
 from experiments.documents.numbers import ends, number, with_ends
 from experiments.documents.words import counted
@@ -97,13 +102,16 @@ def diagnosed(config: DiagnoseConfig, record: Run, console: Console) -> dict[str
         for table, compute in before.items():
             for row in record.once(table, compute):
                 console.print(row["sentence"], markup=False)
+        asked = config.sampling
+        unmeasured = why_unmeasured(asked.audited, asked.traced, config.tokens)
         parts: dict[str, Compute] = {
-            "estimates": lambda: estimate_rows(*found()[:2]),
+            "estimates": lambda: estimate_rows(*found()[:2], unmeasured),
             "summary": lambda: [{**summary_row(*found()[:2]), "tokens": found()[2]}],
             "order": lambda: [_ahead(found()[1], *pair) for pair in found()[1].order.ahead],
             "corrections": lambda: [correction_row(row) for row in found()[1].corrections],
             "verdict": lambda: [
-                {"sentence": sentence} for sentence in verdict(found()[1], config.model is not None)
+                {"sentence": sentence}
+                for sentence in verdict(found()[1], config.model is not None, unmeasured)
             ],
         }
         tables = {table: record.once(table, compute) for table, compute in parts.items()}
@@ -170,16 +178,16 @@ def _address(config: DiagnoseConfig) -> tuple[str, ...]:
     return "diagnose", config.world or ""
 
 
-def estimate_rows(world: str, found: Diagnosis) -> list[Row]:
+def estimate_rows(world: str, found: Diagnosis, unmeasured: str = NOT_ASKED) -> list[Row]:
     """One row per number: `world`, `section`, `name`, `estimate` (null: unknown) and its ends.
 
-    Where it is unknown, `why` says why.
+    Where it is unknown, `why` says why; `unmeasured` why no advantages were measured, if none were.
     """
     rows: list[Row] = []
     for section, name, interval in found.estimates():
         row = {"world": world, "section": section, "name": name, **_ends(interval)}
         if row["estimate"] is None:
-            row["why"] = why_unknown(section, name, found)
+            row["why"] = why_unknown(section, name, found, unmeasured)
         rows.append(row)
     return rows
 

@@ -194,7 +194,7 @@ def _costs(
     stop = "" if tokens is None or cost.most <= tokens else ", where it stops"
     measuring = found.measuring
     measured = (
-        f", {measuring.expected:,.0f} to {measuring.most:,.0f} to measure advantages"
+        f", about {measuring.expected:,.0f} and at most {measuring.most:,.0f} to measure advantages"
         if measuring.most
         else ""
     )
@@ -203,7 +203,8 @@ def _costs(
         f"at most {drawn.most:,.0f} rollouts and {most:,.0f} {unit}{stop} "
         f"({lengths.rollout.expected:,.0f} {unit} each in {TRIALS} trial rollouts; "
         f"{found.groups.most:,.0f} rollouts for the groups of the methods, "
-        f"{found.corrections.most:,.0f} for corrections{measured})."
+        f"{found.corrections.most:,.0f} for corrections{measured}; fewer where rollouts seldom "
+        "fail or the localiser names no step: then less is tried and measured)."
     )
 
 

@@ -12,6 +12,23 @@ from experiments.runs.files import Row
 
 _FEW = "fewer than two prompts had any"
 
+NOT_ASKED = "no advantages were measured (sampling.audited = 0)"
+
+
+def why_unmeasured(audited: int, traced: int, tokens: int | None) -> str:
+    """Why no advantages were measured, where none were.
+
+    Args:
+        audited: states that were to be measured.
+        traced: rollouts of which every step was to be measured.
+        tokens: the limit of tokens, or steps, if there is one: what it leaves is measured.
+    """
+    if not audited and not traced:
+        return NOT_ASKED
+    if tokens is None:
+        return "no advantages were measured: no visited state was there to be measured"
+    return f"no advantages were measured: the limit (tokens = {tokens:,}) left nothing for them"
+
 
 def why_no_name(seen: Seen) -> str:
     """Why the localiser named so little."""
@@ -20,14 +37,21 @@ def why_no_name(seen: Seen) -> str:
     return "the localiser named no step" if not seen.named else _FEW
 
 
-def why_unknown(section: str, name: str, found: Diagnosis) -> str:
-    """Why the number of this section and name has no finite estimate."""
+def why_unknown(section: str, name: str, found: Diagnosis, unmeasured: str = NOT_ASKED) -> str:
+    """Why the number of this section and name has no finite estimate.
+
+    Args:
+        section: of the number.
+        name: of the number.
+        found: the diagnosis.
+        unmeasured: why no advantages were measured, if none were; see :func:`why_unmeasured`.
+    """
     if section == "theory":
         return _of_ratio(found)
     # The localiser's steps are measured with the others, and lengths are known without measuring.
     measured = section == "states" or name in ("precision", "recall") or section.startswith("first")
     if measured and not found.cost.measured:
-        return "no advantages were measured (sampling.audited = 0)"
+        return unmeasured
     if section in ("localiser", "correction"):
         return why_no_name(found.seen)
     if section in ("random", "refusals"):

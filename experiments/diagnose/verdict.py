@@ -11,7 +11,7 @@ from cpi_theory.diagnosis.signals import LEAST_PROMPTS
 from cpi_theory.statistics.by_prompt import product
 from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.causes import WRONG_ANSWERS, Cause, causes
-from experiments.diagnose.unknown import why_no_name, why_unknown
+from experiments.diagnose.unknown import NOT_ASKED, why_no_name, why_unknown
 from experiments.documents.numbers import factor, percent, points
 from experiments.runs.files import Row
 
@@ -32,7 +32,9 @@ _CAUTION = (
 )
 
 
-def verdict(found: Diagnosis, language: bool = False) -> tuple[str, ...]:
+def verdict(
+    found: Diagnosis, language: bool = False, unmeasured: str = NOT_ASKED
+) -> tuple[str, ...]:
     """Sentences, the answer first.
 
     Where nothing can be learned, or what was seen is too little or mostly refused to judge by, the
@@ -41,6 +43,7 @@ def verdict(found: Diagnosis, language: bool = False) -> tuple[str, ...]:
     Args:
         found: the diagnosis.
         language: whether the world is a language model, whose settings have other names.
+        unmeasured: why no advantages were measured, if none were.
     """
     reservation, answer = _reservation(found), _answer(found)
     wrong = [
@@ -51,8 +54,8 @@ def verdict(found: Diagnosis, language: bool = False) -> tuple[str, ...]:
     return (
         " ".join(part for part in (reservation, answer) if part) + caution,
         *(f"What is wrong, {n}: {cause}" for n, cause in enumerate(leading, 1)),
-        _rarity(found),
-        _localiser(found),
+        _rarity(found, unmeasured),
+        _localiser(found, unmeasured),
         _correcting(found),
         _groups(found),
         _theory(found),
@@ -182,10 +185,10 @@ def _said(first: str, second: str, sure: float, resets: str, differing: int) -> 
     )
 
 
-def _rarity(found: Diagnosis) -> str:
+def _rarity(found: Diagnosis, unmeasured: str) -> str:
     succeed = f"plain rollouts succeed in {percent(found.success)}"
     if math.isnan(found.coverage.estimate):
-        why = why_unknown("states", "coverage", found)
+        why = why_unknown("states", "coverage", found, unmeasured)
         return f"How many visited states are improvable is unknown, as {why}; {succeed}."
     how = "chosen on a quarter of the prompts" if found.tau_chosen else "as set beforehand"
     return (
@@ -194,10 +197,10 @@ def _rarity(found: Diagnosis) -> str:
     )
 
 
-def _localiser(found: Diagnosis) -> str:
+def _localiser(found: Diagnosis, unmeasured: str) -> str:
     q, r = found.localizer.precision, found.random.precision
     if math.isnan(q.estimate):
-        why = why_unknown("localiser", "precision", found)
+        why = why_unknown("localiser", "precision", found, unmeasured)
         said = f"How often the localiser names an improvable state is unknown, as {why}."
         return f"{said}{_depth(found)}"
     said = f"The localiser names an improvable state in {percent(q)} of its answers"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def test_without_a_budget_nothing_is_left_out() -> None:
     (sentence,) = planned(None).sentences
     # 64 prompts with 16 + 16 rollouts; 16 + 16 states and 10 of a trace, at most 152 each.
     assert "at most 8,432 rollouts and 84,400 steps" in sentence
+    # Fewer states may come up than are expected: no number of them is a lower end.
+    assert re.search(r"about [\d,]+ and at most 6,384 to measure advantages; fewer where", sentence)
     assert planned(None).budget is None
 
 
@@ -59,6 +62,17 @@ def test_a_budget_for_too_few_prompts_is_refused_with_what_would_do() -> None:
         planned(500)
     enough = int(refused.value.remedy.split()[1].strip(",").replace(",", ""))
     assert planned(enough).prompts == 8
+
+
+def test_a_limit_that_leaves_nothing_to_measure_is_named(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=300)
+    config = DiagnoseConfig(world="tree-natural", blind=True, prompts=16, tokens=4_000)
+    assert run(config, tmp_path, ONE, console) == 0
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "the limit (tokens = 4,000) left nothing for them" in text
+    assert "sampling.audited" not in text
+    rows = Run.existing(tmp_path, "diagnose").read("estimates")
+    assert any("tokens = 4,000" in row.get("why", "") for row in rows)
 
 
 def test_the_cost_is_printed_first_and_kept_to(tmp_path: Path) -> None:

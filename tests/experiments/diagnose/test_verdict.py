@@ -17,6 +17,7 @@ from cpi_theory.statistics.intervals import Interval
 from experiments.diagnose.causes import causes
 from experiments.diagnose.command import correction_row, estimate_rows, show, summary_row
 from experiments.diagnose.report import diagnose_section
+from experiments.diagnose.unknown import why_unmeasured
 from experiments.diagnose.verdict import verdict
 from experiments.documents.document import blocks_as_markdown
 from paper_figs.figures.diagnosis import diagnosis_figure
@@ -156,6 +157,21 @@ WORLDS = {
     "not measured": Blind(Chain(right=(0.5, 0.5), actions=2)),
     "plain": Chain(right=(0.6, 0.5, 0.6), actions=2),
 }
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ((0, 0, 900), "(sampling.audited = 0)"),
+        ((16, 1, 17_492), "the limit (tokens = 17,492) left"),
+    ],
+)
+def test_what_was_not_measured_says_who_left_it_out(asked: tuple[int, int, int], why: str) -> None:
+    found = found_in(WORLDS["not measured"], audited=0, traced=0)
+    unmeasured = why_unmeasured(*asked)
+    assert why in " ".join(verdict(found, unmeasured=unmeasured))
+    rows = [r for r in estimate_rows("w", found, unmeasured) if r["name"] == "coverage"]
+    assert [why in row["why"] for row in rows] == [True]
 
 
 @pytest.mark.parametrize("name", WORLDS)
