@@ -164,7 +164,7 @@ COMMANDS = {
         "ExportConfig",
         "write a trained model as a plain folder",
         "language models",
-        "results/train --to my-model",
+        "results/train/models/sparse-SRPO-0 --to my-model",
     ),
     "gpu-check": Command(
         "experiments.gpu_check",

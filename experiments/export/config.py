@@ -19,8 +19,9 @@ class ExportConfig:
     Adapters are merged into their model.
 
     Attributes:
-        source: a model's folder, a run of train or warm-start, or the folder of one of its
-            trainings, models/WORLD-METHOD-SEED; of rollouts, a run of evaluate with texts.
+        source: a model's folder, a run of warm-start, or one of train's trainings, such as
+            results/train/models/sparse-SRPO-0 (world, method and seed; the run itself does where it
+            has only one); of rollouts, a run of evaluate with texts.
         to: where it is written; a model that is there is replaced, anything else is refused.
         format: "model"; or rollouts and their resets as logs of Inspect ("inspect") or as traces of
             the package verifiers ("verifiers").

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
 
 from experiments.cli import main
+from experiments.commands import COMMANDS
 from experiments.export.command import find_model
+from experiments.train.config import TrainConfig
 from experiments.train.engines import training_curve
 from experiments.train.spec import Checkpoints
 from llm.models.load import load_model
@@ -92,6 +96,15 @@ def test_what_is_missing_is_named(arguments, said, capsys, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_example_names_a_training_of_train_without_options(tmp_path):
+    """Which has several, so that the run alone names none."""
+    source = Path(shlex.split(COMMANDS["export"].example)[0])
+    store = Checkpoints(tmp_path / source.parent.relative_to("results"), 1)
+    made = {store.of(one) for one in TrainConfig().specs()}
+    assert len(made) > 1
+    assert tmp_path / source.relative_to("results") in made
+
+
 def test_models_are_found_in_runs(tmp_path, capsys):
     def model(*parts):
         folder = tmp_path.joinpath(*parts)
@@ -103,6 +116,8 @@ def test_models_are_found_in_runs(tmp_path, capsys):
     assert find_model(str(tmp_path / "warm"), "best") == warm
     assert find_model(warm, "last") == warm
     best = model("one", "models", "a-GRPO-0", "best")
+    # What a training under way will replace is none of the run's.
+    model("one", "models", ".a-GRPO-0.before", "a-GRPO-0", "best")
     assert find_model(str(tmp_path / "one"), "best") == best
     assert find_model(str(tmp_path / "one" / "models" / "a-GRPO-0"), "best") == best
     assert find_model("owner/name", "best") == "owner/name"
