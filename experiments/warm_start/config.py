@@ -12,8 +12,11 @@ from cpi_theory.checks import InvalidInput, check_count, check_probability
 from experiments.execution.threads import Kind
 from experiments.runs.fingerprint import points_to
 from experiments.worlds.language import LanguageWorld, choose_one
-from llm.models.settings import TINY_NAME, ModelSettings
+from llm.models.settings import ModelSettings
 from llm.training.supervised import SupervisedSettings
+
+NO_MODEL = "none"
+"""Stands in help texts for a model that has to be named."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class WarmStartConfig:
 
     Attributes:
         name: folder of the run below the output folder.
-        model: what is taught: a folder in Hugging Face format, or a name on the hub; all weights,
-            or adapters that are merged into them at the end.
+        model: what is taught, to be named: a folder in Hugging Face format, or a name on the hub;
+            all weights, or adapters that are merged into them at the end.
         world: whose examples are taken and on whose held-out problems the model is measured: sums,
             sums-hard, or a name from `more`; None: examples are from `data`, nothing is measured.
         data: a JSON lines file of examples, prompt and completion or messages, instead of those
@@ -41,7 +44,7 @@ class WarmStartConfig:
     """
 
     name: str = "warm-start"
-    model: ModelSettings = field(default_factory=lambda: ModelSettings(TINY_NAME))
+    model: ModelSettings = field(default_factory=lambda: ModelSettings(NO_MODEL))
     world: str | None = "sums"
     data: str | None = None
     localization: float = 0.0

@@ -68,7 +68,7 @@ ASKED: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "warm-start": (
         "--config FOLDER/taught.toml --model.path FOLDER/bytes",
         0,
-        ("examples", "losses", "after"),
+        ("examples", "losses", "after", "rates"),
     ),
     "doctor": ("", 0, ("findings",)),
     "new": ("reset MyReset --to FOLDER", 0, ("written",)),

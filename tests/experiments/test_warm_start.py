@@ -45,7 +45,8 @@ def test_the_command_teaches_measures_and_says_what_was_taught(
     here = ["--output", str(tmp_path / "runs"), "--into", str(into), "--localization", "0.25"]
     assert main([*arguments, *here]) == 0
     printed = capsys.readouterr().out
-    assert "12 solutions, 4 localisations" in printed
+    assert "12 solutions, 4 localisations, of " in printed
+    assert " tokens each on average" in printed
     assert "localisation was taught" in printed
     record = Run.existing(tmp_path / "runs", "warm-start")
     assert [row["update"] for row in record.read("losses")] == [1, 2, 3, 4]
@@ -54,6 +55,9 @@ def test_the_command_teaches_measures_and_says_what_was_taught(
     assert (before["problems"], after["problems"]) == (2, 4)
     assert after["in format"] == 0  # four updates teach no untrained model anything
     assert after["localization"]["asked"] == 4
+    assert "solutions in format" in printed
+    assert "0.00 [0.00, 0.49] of 4" in printed  # z^2 / (4 + z^2)
+    assert "after: asked about 4 failures, the model named no step that can be read." in printed
     assert not (record.directory / "training").exists()
     # What the folder says survives being loaded and saved again, as after training.
     settings = ModelSettings(str(into))
@@ -160,7 +164,15 @@ def test_what_cannot_be_taught_is_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["warm-start", "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "model = None: which one is to be taught has to be said; name a pretrained" in said
+    assert not list(tmp_path.iterdir())
+    assert main(["warm-start", "--model", "tiny", "--output", str(tmp_path)]) == 2
     assert "knows its own task alone" in capsys.readouterr().err
+    assert main(["warm-start", "--help"]) == 0
+    said = " ".join(re.sub("[│\\s]+", " ", capsys.readouterr().out).split())
+    assert "(default: none)" in said
+    assert "(default: tiny)" not in said
     with pytest.raises(InvalidInput, match="no examples either"):
         WarmStartConfig(world=None)
     with pytest.raises(InvalidInput, match="loses small steps"):
