@@ -45,7 +45,9 @@ class Key:
         # True and False are integers to Python; as a seed they are a mistake.
         if isinstance(source, bool) or not hasattr(source, "__index__") or source < 0:
             raise InvalidInput("seed", source, "not a seed", "give an integer >= 0 or a Generator")
-        return cls((_number(int(source)),))
+        if source >= 1 << 64:
+            raise InvalidInput("seed", source, "outside [0, 2^64)", "give a smaller one")
+        return cls((int(source),))
 
     def child(self, *parts: int | str) -> Key:
         """Return the stream below this one at some parts, as ``key.child(iteration, "base")``."""

@@ -26,6 +26,9 @@ Value = TypeVar("Value")
 
 _TAG = "type"
 
+_SEEDS = 1 << 63
+"""First seeds are below: later ones, as many as any command takes, stay below 2^64."""
+
 
 def load_config(cls: type[Config], path: Path | str) -> Config:
     """The TOML file at `path` as a `cls`; fields that it does not name keep their defaults.
@@ -62,10 +65,25 @@ def build(cls: type[Config], values: Mapping[str, Any], where: str = "") -> Conf
         if name not in values and _required(field):
             raise InvalidInput(_join(where, name), None, "missing", f"give {name} a value")
     converted = {k: _convert(hints[k], v, _join(where, k)) for k, v in values.items()}
+    check_seed(converted.get("seed"), _join(where, "seed"))
     try:
         return cls(**converted)
     except InvalidInput as error:
         raise below(where, error) from error
+
+
+def check_seed(seed: object, where: str = "seed") -> None:
+    """Refuse a first seed of which nothing could be drawn; what is no integer is left alone.
+
+    Args:
+        seed: as it was given; the seeds of a command follow one another from it on.
+        where: name of the field.
+
+    Raises:
+        InvalidInput: naming the field.
+    """
+    if isinstance(seed, int) and not 0 <= seed < _SEEDS:
+        raise InvalidInput(where, seed, "outside [0, 2^63)", "give a seed in between, such as 0")
 
 
 def below(where: str, error: InvalidInput) -> InvalidInput:

@@ -20,7 +20,7 @@ import tyro
 from rich.text import Text
 
 from cpi_theory.checks import InvalidInput, choose_among
-from experiments.config import below, check_folder, field_alone, load_config
+from experiments.config import below, check_folder, check_seed, field_alone, load_config
 from experiments.execution.settings import Execution
 
 Config = TypeVar("Config")
@@ -80,6 +80,7 @@ def parse_options(
             description=_about(cls),
             config=(tyro.conf.AvoidSubcommands,),
         )
+    check_seed(getattr(parsed.settings, "seed", None))
     output = getattr(parsed, "output", _OUTPUT)
     check_folder("output", output, "give the folder of runs, such as results")
     for name in ("to", "into"):

@@ -82,7 +82,7 @@ def test_keys_come_from_seeds_keys_and_generators():
     assert Key.of(a) != Key.of(np.random.default_rng(2))  # each use draws once
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "seed", None, True])
+@pytest.mark.parametrize("seed", [-1, 1 << 64, 1.5, "seed", None, True])
 def test_what_is_no_seed_is_refused(seed):
     with pytest.raises(InvalidInput, match=r"^seed = "):
         Key.of(seed)

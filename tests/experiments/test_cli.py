@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -498,6 +499,29 @@ def test_settings_that_cannot_work_are_refused_before_anything_is_stored(
     assert message in error
     assert "Traceback" not in error
     assert not list(output.rglob("*.json*"))
+
+
+SEEDED = sorted(
+    name
+    for name, command in COMMANDS.items()
+    if hasattr(getattr(importlib.import_module(f"{command.folder}.config"), command.config), "seed")
+)
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.parametrize("seed", ["99999999999999999999999", "-1"])
+def test_every_command_refuses_a_seed_of_which_nothing_can_be_drawn_at_once(
+    name: str, seed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([name, "--seed", seed, "--output", str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert f"error: seed = {seed}: " in said.err
+    assert not said.out
+    file = tmp_path / "settings.toml"
+    file.write_text(f"seed = {seed}\n")
+    assert cli.main([name, "--config", str(file), "--output", str(tmp_path)]) == 2
+    assert f"seed = {seed}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_packages_that_only_language_models_need_are_named_where_they_are_missing(
