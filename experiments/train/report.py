@@ -247,14 +247,18 @@ def taught_verdict(model: Row) -> str:
 
 
 def _right(rows: Sequence[Row]) -> str:
-    first, last = rows[0], rows[-1]
-    rates = [f"{_rate(row)} of {counted(known(row), 'failure')}" for row in (first, last)]
-    named = f"the first error was named in {rates[0]} at first and in {rates[1]} at last"
+    ends = rows[:1] if len(rows) == 1 else (rows[0], rows[-1])
+    rates = [f"{_rate(row)} of {counted(known(row), 'failure')}" for row in ends]
+    named = "the first error was named in "
+    if len(ends) == 1:
+        named += f"{rates[0]}, measured once: how it changed is not known"
+    else:
+        named += f"{rates[0]} at first and in {rates[1]} at last"
     guesses = []
-    if "by_chance" in first and "by_chance" in last:  # records of earlier versions lack it
-        guesses.append(f"a step at random would be right in {_shares('by_chance', first, last)}")
+    if all("by_chance" in row for row in ends):  # records of earlier versions lack it
+        guesses.append(f"a step at random would be right in {_shares('by_chance', *ends)}")
     if any(row["first_hard"] for row in rows):  # else a task without hard steps
-        shares = _shares("first_hard", first, last)
+        shares = _shares("first_hard", *ends)
         guesses.append(f"the first hard step of the question alone is right in {shares}")
     return "; ".join([named, *guesses]) + (" of the same" if guesses else "")
 

@@ -8,7 +8,12 @@ import pytest
 
 from experiments.curve_statistics import Curves, pairs
 from experiments.train.localization_meter import LocalizationTally
-from experiments.train.report import localizer_answer, taught_verdict, unlearned_verdicts
+from experiments.train.report import (
+    localization_verdicts,
+    localizer_answer,
+    taught_verdict,
+    unlearned_verdicts,
+)
 from experiments.train.summary import finals, localization, reward_verdicts
 
 
@@ -100,6 +105,16 @@ def test_a_few_failures_make_no_headline(failures, headline):
     answer = localizer_answer([row], "tiny model", "run")
     assert answer.number.startswith(headline)
     assert f"of {failures[0]} failure" in answer.sentence
+
+
+def test_a_localiser_that_was_measured_once_has_no_first_and_last():
+    (row,) = localization([curves((4, 4))])
+    (said,) = localization_verdicts([row])
+    assert "100% [51%, 100%] of 4 failures, measured once" in said
+    assert "at last" not in said
+    assert said.count("100%") == 2
+    (said,) = localization_verdicts([row, row | {"x": 128}])
+    assert "of 4 failures at first and in 100% [51%, 100%] of 4 failures at last" in said
 
 
 def test_results_say_whether_localisation_was_taught() -> None:
