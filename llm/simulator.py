@@ -135,7 +135,7 @@ class LanguageModelSimulator:
         # One token at least has to fit behind the prompt.
         if len(prompt) >= self.sampler.context:
             raise InvalidInput(
-                f"problem {problem.id!r}",
+                problem.called,
                 problem.question,
                 f"its prompt takes {len(prompt)} tokens of a context of {self.sampler.context}",
                 "leave the problem out, or use a model with a longer context",
@@ -228,7 +228,7 @@ class LanguageModelSimulator:
                 found, room = len(prompt), self.sampler.context
                 problem_text = f"a second attempt has a prompt of {found} of {room} tokens"
                 remedy = "lower max_tokens of the format, or use a model with a longer context"
-                raise InvalidInput(f"problem {problem.id!r}", len(rollout), problem_text, remedy)
+                raise InvalidInput(problem.called, len(rollout), problem_text, remedy)
             states.append(TextState(problem, prompt))
         return states
 
@@ -649,7 +649,7 @@ def _check_reward(task: Task, problem: Problem, reward: float) -> None:
         check_probability("reward", reward)
     except InvalidInput as error:
         raise InvalidInput(
-            f"reward of {type(task).__name__} for problem {problem.id!r}",
+            f"reward of {type(task).__name__} for {problem.called}",
             reward,
             error.problem,
             "have the task's verify return a Verdict with a reward from 0 to 1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeGuard, runtime_checkable
 
 from cpi_theory.checks import InvalidInput
@@ -17,6 +17,10 @@ SCORED = "scored"
 """The kind of problems that a scorer judges: answers are not compared."""
 
 
+_SHOWN = 60
+"""Characters of a question that a message shows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A question with its reference answer.
@@ -28,6 +32,8 @@ class Problem:
         kind: how answers are compared, see :mod:`llm.rewards.verify`: "math", "choice" or "exact";
             or :data:`SCORED`, by a scorer of the task's own.
         alternatives: further answers that are right too, each by itself.
+        place: where it was read, such as "questions.jsonl, line 3", for messages; empty: nobody
+            knows, or it was made.
     """
 
     id: str
@@ -35,6 +41,7 @@ class Problem:
     answer: str
     kind: str = "math"
     alternatives: tuple[str, ...] = ()
+    place: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "question", "answer"):
@@ -50,6 +57,14 @@ class Problem:
     def answers(self) -> tuple[str, ...]:
         """All answers that are right, the reference first."""
         return (self.answer, *self.alternatives)
+
+    @property
+    def called(self) -> str:
+        """The problem in a message: an id may be a hash, which stands in no file."""
+        words = " ".join(self.question.split())
+        shown = words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
+        where = f", {self.place}" if self.place else ""
+        return f"problem {self.id!r} ({shown!r}{where})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,8 @@ def read_split(folder: Path, split: str) -> Prepared:
         if digests.pop(row.get("id"), None) != digest(row):
             raise InvalidInput(record.place, row.get("id"), "not what was prepared", _PREPARE)
         answers = row["answers"]
-        problem = Problem(row["id"], row["question"], answers[0], row["kind"], tuple(answers[1:]))
+        more = (tuple(answers[1:]), record.place)
+        problem = Problem(row["id"], row["question"], answers[0], row["kind"], *more)
         problems.append(problem)
         if row["held_out"]:
             held_out[problem.id] = read_tests(row["held_out"])

@@ -62,7 +62,7 @@ class Fields:
         ]
         question = record.text(self.question)
         mark = question_digest(question)[:12] if self.id is None else record.text(self.id)
-        return Problem(mark, question, answers[0], kind, tuple(answers[1:]))
+        return Problem(mark, question, answers[0], kind, tuple(answers[1:]), record.place)
 
     def _answer(self, record: Record, name: str, text: str, kind: str) -> str:
         """A reference, checked; an error says in which field it stands."""

@@ -83,7 +83,7 @@ class Scorer:
 
     def _refusal(self, problem: Problem, text: str, what: str) -> InvalidInput:
         return InvalidInput(
-            f"reward {self.function} of an answer to problem {problem.id!r}",
+            f"reward {self.function} of an answer to {problem.called}",
             text,
             what,
             f"have it return a number from 0 to 1 for every text within {self.seconds:g} seconds "

@@ -140,7 +140,7 @@ def tests_of(problem: Problem) -> CodeTests:
     try:
         return _read(problem.answer)
     except InvalidInput as error:
-        place = f"problem {problem.id!r}, tests"
+        place = f"{problem.called}, tests"
         raise InvalidInput(place, error.value, error.problem, error.remedy) from error
 
 

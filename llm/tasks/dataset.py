@@ -49,7 +49,7 @@ class DatasetTask:
             for problem in self.test:
                 if normalized_question(getattr(problem, what)) in known:
                     raise InvalidInput(
-                        f"test problem {problem.id!r}, {what}",
+                        f"test {problem.called}, {what}",
                         getattr(problem, what),
                         "is that of a training problem too",
                         "leave one of them out" if what == "question" else "rename one of them",

@@ -79,9 +79,9 @@ class TaskSet:
         try:
             reward = self._ask("score", number=self._numbers[problem.id], text=text)
         except CallFailed as failure:
-            raise self._failed(f"problem {problem.id!r}", text, str(failure)) from failure
+            raise self._failed(problem.called, text, str(failure)) from failure
         if not 0 <= reward <= 1:  # NaN is in no order
-            raise self._failed(f"problem {problem.id!r}", text, f"rewards sum to {reward:g}")
+            raise self._failed(problem.called, text, f"rewards sum to {reward:g}")
         return Verdict(float(reward), answer)
 
     @cached_property

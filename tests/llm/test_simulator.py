@@ -264,7 +264,9 @@ def test_bad_input_is_named():
 def test_what_is_no_reward_is_refused_with_its_origin(reward):
     simulator = world(law=chain(A, STOP, ONE))
     simulator.task.verify = lambda problem, text: Verdict(reward, text)
-    told = r"reward of Boxes for problem '0' = .*: not a number in \[0, 1\]; have the task's verify"
+    told = (
+        r"reward of Boxes for problem '0' .*= .*: not a number in \[0, 1\]; have the task's verify"
+    )
     with pytest.raises(InvalidInput, match=told):
         Numbered(simulator).rollout(begin(simulator))
 

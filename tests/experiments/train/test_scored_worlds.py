@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,10 @@ def test_a_scorer_that_fails_in_training_ends_the_command_and_loses_nothing(fold
     said = capsys.readouterr().err
     assert "marks:score" in said
     assert "KeyError" in said
+    # The id is a hash that stands in no file; question and line do.
+    number = re.search(r"problem '\w+' \('Q start (\d)', rows\.jsonl, line (\d+)\)", said)
+    assert number is not None
+    assert int(number[1]) + 1 == int(number[2])
     assert not list(folder.rglob("curves.jsonl"))
     marks.write_text("def score(problem, text):\n    return 0.5\n")
     assert cli.main(arguments) == 0

@@ -146,6 +146,10 @@ def test_a_field_may_hold_several_answers(tmp_path):
     solutions = [{"question": "q", "answer": [r"so \boxed{1}", r"or \boxed{2}"]}]
     marked = Fields(answer_after="\\boxed")
     assert read_problems(jsonl(tmp_path / "b.jsonl", solutions), marked)[0].answers == ("1", "2")
+    long = Problem("p", "What is\n" + "1 + " * 40, "a", place="file.jsonl, line 3")
+    assert long.called == f"problem 'p' ('What is {'1 + ' * 13}...', file.jsonl, line 3)"
+    assert Problem("p", "q", "a").called == "problem 'p' ('q')"
+    assert Problem("p", "q", "a") == Problem("p", "q", "a", place="file.jsonl, line 3")
     with pytest.raises(InvalidInput, match=r"problem 'p'.alternatives = ' ': empty"):
         Problem("p", "q", "1", alternatives=("2", " "))
 
