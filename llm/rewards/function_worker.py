@@ -33,9 +33,18 @@ def called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[s
     try:
         return {"value": function(**arguments)}
     except InvalidInput as error:
-        return {"refused": [error.field, str(error.value), error.problem, error.remedy]}
+        return {"refused": [error.field, _plain(error.value), error.problem, error.remedy]}
     except Exception as error:  # noqa: BLE001 - anybody's code: the one who asked is told all of it
         return {"raised": f"{type(error).__name__}: {error}"}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: numbers stay numbers, what JSON does not know is written out."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return value
 
 
 def load(target: str) -> Callable[..., Any]:

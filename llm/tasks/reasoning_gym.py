@@ -128,9 +128,9 @@ class ReasoningGymTask:
 
     def _unmade(self, what: str, failure: CallFailed) -> InvalidInput:
         return InvalidInput(
-            f"reasoning-gym task {self.name}",
-            dict(self.parameters),
-            f"{what} could not be made: {failure}",
+            "task_name",
+            self.name,
+            f"{what} could not be made with the parameters {dict(self.parameters)}: {failure}",
             "change its parameters or level, give it more seconds, or choose another task",
         )
 

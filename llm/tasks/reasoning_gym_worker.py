@@ -80,7 +80,7 @@ def _check(task: str, settings: str) -> None:
         paid = _score(source, entry, "no answer")
     if paid >= 1:
         problem = "its scorer takes any answer for right"
-        raise InvalidInput("task", task, problem, "choose another task")
+        raise InvalidInput("task_name", task, problem, "choose another task")
 
 
 def _score(source: Any, entry: Mapping[str, Any], text: str) -> float:
@@ -118,11 +118,11 @@ def _block(task: str, settings: str, block: int) -> Any:
     """The questions that the package makes from the seed ``BLOCK * block``."""
     if _missing is not None:
         missing = f"needs the package {_missing}, which is not installed"
-        raise InvalidInput("reasoning-gym task", task, missing, _EXTRA)
+        raise InvalidInput("task_name", task, missing, _EXTRA)
     if task in _NOT_ONE or task not in DATASETS:
         problem = _NOT_ONE.get(task, "no such task")
         known = sorted(DATASETS.keys() - _NOT_ONE.keys())
-        raise InvalidInput("task", task, problem, choose_among(task, known))
+        raise InvalidInput("task_name", task, problem, choose_among(task, known))
     dataset, config = DATASETS[task]
     given = json.loads(settings)
     parameters = _parameters(task, config, given["parameters"])
@@ -135,9 +135,7 @@ def _block(task: str, settings: str, block: int) -> Any:
         raise InvalidInput("parameters", given["parameters"], said, "change them") from error
     except ImportError as error:
         missing = f"needs the package {error.name}, which is not installed"
-        raise InvalidInput(
-            "reasoning-gym task", task, missing, f"pip install {error.name}"
-        ) from error
+        raise InvalidInput("task_name", task, missing, f"pip install {error.name}") from error
 
 
 def _parameters(task: str, config: Any, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("reasoning_gym")
 
 from cpi_theory.checks import InvalidInput
+from experiments.worlds.reasoning_gym import ReasoningGymWorld
 from llm.prompts import Prompt
 from llm.rewards.function_process import CallFailed
 from llm.task import NO_REFERENCE, Problem, Task
@@ -175,6 +177,21 @@ def test_bad_settings_are_refused_with_a_remedy(settings, problem):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"task_name": "chainsum"}, "task_name = 'chainsum': no such task"),
+        ({"level": 99}, "level = 99: chain_sum has no such level"),
+        ({"levels": {"num_terms": 99}}, "levels.num_terms = 99: "),
+        ({"parameters": {"terms": 3}}, "parameters.terms = 3: "),
+    ],
+)
+def test_a_refusal_names_the_field_of_the_settings_and_the_value_as_given(settings, said):
+    world = ReasoningGymWorld(**{"name": "sums", "task_name": "chain_sum"} | settings)
+    with pytest.raises(InvalidInput, match=f"^{re.escape(said)}"):
+        world.task()
+
+
 def test_unknown_splits_are_refused(sums):
     with pytest.raises(InvalidInput, match="choose one of 'train', 'test'"):
         sums.problems("validation", 1, 0)
@@ -248,5 +265,5 @@ def test_a_question_that_cannot_be_made_says_so(sums, monkeypatch):
         raise CallFailed("took too long", "20 seconds")
 
     monkeypatch.setattr(ReasoningGymTask, "_ask", fails)
-    with pytest.raises(InvalidInput, match="could not be made: took too long"):
+    with pytest.raises(InvalidInput, match=r"could not be made with .*: took too long"):
         sums.problems("train", 1, 0)
