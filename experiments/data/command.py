@@ -14,6 +14,7 @@ from experiments.data.config import DataConfig
 from experiments.documents.words import counted
 from experiments.errors import CannotWrite
 from experiments.execution.settings import Execution
+from experiments.runs.files import Row
 from llm.data.prepare import prepare
 from llm.data.recipes.catalogue import CATALOGUE, find_recipe
 from llm.data.recipes.recipe import Licence, Official, Recipe, Shuffled
@@ -24,7 +25,7 @@ def run(config: DataConfig, output: Path, _execution: Execution, console: Consol
     if config.action == "list":
         about = [{"name": recipe.name, "about": recipe.about} for recipe in CATALOGUE.values()]
         give(console, {"benchmarks": about})
-    lines = _list() if config.action == "list" else _of_one(config, output)
+    lines = _list() if config.action == "list" else _of_one(config, output, console)
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
     return 0
@@ -36,12 +37,51 @@ def _list() -> Iterator[str]:
         yield f"{recipe.name:<{width}}  {recipe.about}"
 
 
-def _of_one(config: DataConfig, output: Path) -> Iterator[str]:
+def _of_one(config: DataConfig, output: Path, console: Console) -> Iterator[str]:
     if not config.name:
         remedy = f"cpi-resets data {config.action} NAME; see cpi-resets data list"
         raise InvalidInput("name", config.name, "no benchmark is named", remedy)
     recipe = find_recipe(config.name)
-    return _show(recipe) if config.action == "show" else _prepare(config, recipe, output)
+    if config.action == "show":
+        give(console, recipe_tables(recipe))
+        return _show(recipe)
+    return _prepare(config, recipe, output, console)
+
+
+def recipe_tables(recipe: Recipe) -> dict[str, list[Row]]:
+    """What is known of a benchmark before it is read.
+
+    Tables: `benchmark`, one row: `name`, `about`, `source`, `licence`, `redistribute` and `note`;
+    `columns` that every record must have, by `name`; `splits`, see below; and `filters`, rules by
+    which records and problems are left out: `name`, `about` what each keeps.
+
+    Rows of `splits`: `split`; `of`, the source's own split that it is taken from (null: the source
+    is one table); `most` problems (null: all there are, or that remain); `seed` of what is drawn.
+    """
+    terms = recipe.licence
+    about = {"name": recipe.name, "about": recipe.about, "source": recipe.source.describe()}
+    licence = {"licence": terms.name, "redistribute": terms.redistribute, "note": terms.note}
+    return {
+        "benchmark": [about | licence],
+        "columns": [{"name": name} for name in recipe.needs],
+        "splits": _splits(recipe),
+        "filters": [
+            {"name": rule.name, "about": rule.about} for rule in (*recipe.filters, *recipe.answers)
+        ],
+    }
+
+
+def _splits(recipe: Recipe) -> list[Row]:
+    split = recipe.split
+    parts: list[tuple[str, str | None, int | None]]
+    if isinstance(split, Shuffled):
+        parts = [("train", None, split.train), ("test", None, split.test)]
+        parts += [("test_large", None, split.larger)] if split.larger else []
+    elif isinstance(split, Official):
+        parts = [("train", split.train, split.most_train), ("test", split.test, split.most_test)]
+    else:
+        parts = [("test", None, split.most)]
+    return [{"split": name, "of": of, "most": most, "seed": split.seed} for name, of, most in parts]
 
 
 def _show(recipe: Recipe) -> Iterator[str]:
@@ -50,9 +90,8 @@ def _show(recipe: Recipe) -> Iterator[str]:
     yield f"licence: {_licence(recipe.licence)}"
     yield f"columns: {', '.join(recipe.needs)}"
     yield f"split: {_split(recipe)}"
-    rules = [(rule.name, rule.about) for rule in recipe.filters]
-    for name, about in [*rules, *((rule.name, rule.about) for rule in recipe.answers)]:
-        yield f"filter {name}: {about}"
+    for rule in (*recipe.filters, *recipe.answers):
+        yield f"filter {rule.name}: {rule.about}"
 
 
 def _licence(licence: Licence) -> str:
@@ -61,31 +100,45 @@ def _licence(licence: Licence) -> str:
 
 
 def _split(recipe: Recipe) -> str:
-    split = recipe.split
-    if isinstance(split, Shuffled):
-        train = "all others" if split.train is None else split.train
-        larger = f", test_large {split.larger}" if split.larger else ""
-        return f"shuffled with seed {split.seed}: train {train}, test {split.test}{larger}"
-    if isinstance(split, Official):
-        most = [("train", split.train, split.most_train), ("test", split.test, split.most_test)]
-        return ", ".join(f"{name}: {_most(count)} of its {its}" for name, its, count in most)
-    return f"test: {_most(split.most)}"
+    rows = _splits(recipe)
+    if isinstance(recipe.split, Shuffled):
+        sizes = (f"{row['split']} {row['most'] or 'all others'}" for row in rows)
+        return f"shuffled with seed {recipe.split.seed}: {', '.join(sizes)}"
+    return ", ".join(
+        f"{row['split']}: {_most(row['most'])}" + (f" of its {row['of']}" if row["of"] else "")
+        for row in rows
+    )
 
 
 def _most(count: int | None) -> str:
     return "all" if count is None else f"at most {count}"
 
 
-def _prepare(config: DataConfig, recipe: Recipe, output: Path) -> Iterator[str]:
+def _prepare(config: DataConfig, recipe: Recipe, output: Path, console: Console) -> Iterator[str]:
     folder = output / "data" / recipe.name if config.to is None else config.to.expanduser()
     try:
         found = prepare(recipe, folder, config.path, config.revision, config.similarity)
     except OSError as error:
         raise CannotWrite(folder, error) from error
+    give(console, _prepared_tables(found))
     yield f"{recipe.name}: {folder}"
     yield f"licence: {_licence(recipe.licence)}"
     yield from _counts(found)
     yield from _world(recipe, folder, found)
+
+
+def _prepared_tables(found: Mapping[str, Any]) -> dict[str, Any]:
+    """How many problems each split has, in which file, and what was left out by what."""
+    files = ("rows", "file")
+    return {
+        "splits": [
+            {"split": name} | {key: one[key] for key in files}
+            for name, one in found["splits"].items()
+        ],
+        "dropped": [{"rule": rule, "records": n} for rule, n in found["dropped"].items()],
+        "unreadable": list(found["unreadable"]),
+        "repeated": len(found["repeated"]),
+    }
 
 
 def _counts(found: Mapping[str, Any]) -> Iterator[str]:

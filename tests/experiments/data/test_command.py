@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -69,6 +70,35 @@ def test_show_says_source_licence_split_and_rules(name, capsys):
         assert f"filter {rule.name}: {rule.about}" in said
 
 
+@pytest.mark.parametrize("name", sorted(CATALOGUE))
+def test_what_show_says_stands_in_rows_for_machines(name, capsys):
+    assert main(["data", "show", name]) == 0
+    said = capsys.readouterr().out
+    assert main(["data", "show", name, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    (about,) = data["benchmark"]
+    for field in ("name", "about", "source", "licence", "note"):
+        assert about[field] in said
+    assert about["redistribute"] == ("must not be passed on" not in said)
+    assert f"columns: {', '.join(row['name'] for row in data['columns'])}\n" in said
+    (split,) = re.findall("split: (.*)", said)[-1:]
+    for row in data["splits"]:
+        assert row["split"] in split
+        assert row["most"] is None or str(row["most"]) in split
+    assert len(data["splits"]) == split.count(",") + 1
+    assert [f"filter {row['name']}: {row['about']}" for row in data["filters"]] == [
+        line for line in said.splitlines() if line.startswith("filter ")
+    ]
+
+
+def test_the_splits_of_gsm8k_are_those_of_its_source(capsys):
+    assert main(["data", "show", "gsm8k", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["splits"] == [
+        {"split": "train", "of": "train", "most": None, "seed": 42},
+        {"split": "test", "of": "test", "most": None, "seed": 42},
+    ]
+
+
 def settings(said):
     """The settings that a command printed."""
     _, _, table = said.partition("use it, in a settings file:\n")
@@ -101,6 +131,12 @@ def test_what_is_left_out_is_told(tmp_path, capsys):
     assert "left out, hmmt-nov-2025-2: cannot be read as mathematics" in said
     assert "dropped, question came before: 1" in said
     assert (to / "manifest.json").exists()
+    asked = ["data", "prepare", "hmmt_nov_2025", "--from", str(source), "--to", str(to), "--json"]
+    assert main(asked) == 0
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data["splits"] == [{"split": "test", "rows": 1, "file": "test.parquet"}]
+    assert [row["name"] for row in data["unreadable"]] == ["hmmt-nov-2025-2"]
+    assert data["repeated"] == 1
 
 
 @pytest.mark.parametrize(
