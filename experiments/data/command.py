@@ -65,10 +65,13 @@ def recipe_tables(recipe: Recipe) -> dict[str, list[Row]]:
         "benchmark": [about | licence],
         "columns": [{"name": name} for name in recipe.needs],
         "splits": _splits(recipe),
-        "filters": [
-            {"name": rule.name, "about": rule.about} for rule in (*recipe.filters, *recipe.answers)
-        ],
+        "filters": _rules(recipe),
     }
+
+
+def _rules(recipe: Recipe) -> list[Row]:
+    records = [{"name": rule.name, "about": rule.about} for rule in recipe.filters]
+    return records + [{"name": rule.name, "about": rule.about} for rule in recipe.answers]
 
 
 def _splits(recipe: Recipe) -> list[Row]:
@@ -90,8 +93,8 @@ def _show(recipe: Recipe) -> Iterator[str]:
     yield f"licence: {_licence(recipe.licence)}"
     yield f"columns: {', '.join(recipe.needs)}"
     yield f"split: {_split(recipe)}"
-    for rule in (*recipe.filters, *recipe.answers):
-        yield f"filter {rule.name}: {rule.about}"
+    for rule in _rules(recipe):
+        yield f"filter {rule['name']}: {rule['about']}"
 
 
 def _licence(licence: Licence) -> str:

@@ -64,8 +64,12 @@ def run(config: WarmStartConfig, output: Path, _execution: Execution, console: C
         shutil.rmtree(record.directory / "training", ignore_errors=True)
     tables = ("examples", "before", "losses", "after")
     stored = {table: record.read(table) for table in tables if record.has(table)}
-    measured = [(when, *stored[when]) for when in ("before", "after") if when in stored]
-    shares = [share for when, row in measured for share in rates(when, row)]
+    shares = [
+        share
+        for when in ("before", "after")
+        for row in stored.get(when, ())
+        for share in rates(when, row)
+    ]
     give(console, stored | ({"rates": shares} if shares else {}))
     _print(record, examples[0], losses, console)
     if config.into is not None:
