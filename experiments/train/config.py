@@ -50,8 +50,8 @@ class TrainConfig:
         trl: of that engine.
         checkpoint_every: updates between checkpoints, from which an interrupted run goes on, in the
             folder `models` of the run, where the best and the last model stay; 0: none. By default
-            every tenth update, and none on a cluster; those of other code are then replaced, and
-            refused where a number is given.
+            every tenth update, and none on a cluster; those of other code are then replaced once
+            there are new ones, and refused where a number is given.
         rollouts: which rollouts are stored for `explore`: by default those of eight prompts at
             every evaluation, of the first seed.
         rehearsal: localisations that are learned beside the groups, so that a localiser that shares
