@@ -136,8 +136,8 @@ def training_curve(spec: TrainSpec, checkpoints: Checkpoints | None = None) -> l
     if not curve.finished():
         try:
             (run_trl if spec.engine == "trl" else run_lean)(curve)
+            curve.finish()
         except BaseException:
             curve.give_up()
             raise
-        curve.finish()
     return [labels | {"point": number} | point for number, point in enumerate(curve.rows)]
