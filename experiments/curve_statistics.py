@@ -238,7 +238,7 @@ def _ahead(row: Row) -> str:
 def idle_verdicts(collections: Sequence[Row]) -> tuple[str, ...]:
     """Which methods learned nothing because no group of theirs had rewards that differ.
 
-    Their curves and differences are all 0, with intervals of no width: that says nothing of them.
+    What their curves differ by is chance alone: that says nothing of the methods.
     """
     idle: dict[str, list[str]] = {}
     for row in collections:

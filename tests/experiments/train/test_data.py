@@ -107,8 +107,9 @@ def test_a_run_that_cannot_learn_says_so_and_is_drawn_as_far_as_it_goes(question
     sentence = "mine: nothing was learned by GRPO, SRPO: in no group did rewards differ"
     assert sentence in printed.getvalue()
     record = Run.existing(tmp_path, "train")
+    # Texts that all failed leave room for a difference: equal rates are no certainty.
     assert all(
-        row["difference"] == row["lower"] == row["upper"] == 0 for row in record.read("pairs")
+        row["difference"] == 0 and row["lower"] < 0 < row["upper"] for row in record.read("pairs")
     )
     (verdict,) = localization_verdicts(record.read("localization"))
     assert verdict.endswith("failures were localised; whether rightly nobody knows.")
