@@ -42,21 +42,22 @@ def checkpoints(folder):
 
 def die_at(monkeypatch, updates):
     """Training ends after so many updates."""
-    advance = Training.advance
+    begin = Training.begin
 
-    def dying(self):
-        if self.update == updates:
+    def dying(self, update):
+        if update > updates:
             raise Killed
-        return advance(self)
+        return begin(self, update)
 
-    monkeypatch.setattr(Training, "advance", dying)
+    monkeypatch.setattr(Training, "begin", dying)
 
 
-def test_an_end_before_the_first_checkpoint_brings_it_back(stored, monkeypatch):
+@pytest.mark.parametrize("engine", ["lean", "trl"])
+def test_an_end_before_the_first_checkpoint_brings_it_back(stored, monkeypatch, engine):
     folder, before = stored
     die_at(monkeypatch, 0)
     with pytest.raises(Killed):
-        training_curve(spec(), checkpoints(folder))
+        training_curve(spec(engine=engine), checkpoints(folder))
     assert content(folder) == before
     assert list(folder.parent.iterdir()) == [folder]
 
@@ -77,6 +78,17 @@ def test_a_kill_at_any_update_loses_nothing_and_the_run_goes_on(stored, monkeypa
         assert content(aside) == before
     assert without_seconds(training_curve(spec(), checkpoints(folder))) == without_seconds(whole)
     assert list(folder.parent.iterdir()) == [folder]
+    assert content(folder) != before
+
+
+def test_checkpoints_of_trl_count(stored, monkeypatch):
+    folder, before = stored
+    with monkeypatch.context() as patch:
+        die_at(patch, 2)
+        with pytest.raises(Killed):
+            training_curve(spec(engine="trl"), checkpoints(folder))
+    assert list(folder.parent.iterdir()) == [folder]
+    assert list(folder.glob("checkpoint-*"))
     assert content(folder) != before
 
 
