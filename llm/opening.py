@@ -68,19 +68,7 @@ class OpenModel:
 
     def with_localizer(self, localizer: Localizer) -> LanguageModelSimulator:
         """Return the same world with another localiser and a usage count of its own."""
-        ours = self.simulator
-        return LanguageModelSimulator(
-            ours.sampler,
-            ours.vocabulary,
-            ours.task,
-            ours.form,
-            ours.sampling,
-            localizer,
-            ours.success,
-            ours.chat,
-            ours.streaming,
-            ours.revision,
-        )
+        return self.simulator.changed(localizer=localizer)
 
 
 def open_model(

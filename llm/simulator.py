@@ -122,6 +122,28 @@ class LanguageModelSimulator:
         self._boundaries = BoundaryWatch(self.form)
         _check_answers(task, self.form)
 
+    def changed(
+        self, *, sampling: Sampling | None = None, localizer: Localizer | None = None
+    ) -> LanguageModelSimulator:
+        """Return the same world with a usage count of its own.
+
+        Args:
+            sampling: how it samples; None: as this one.
+            localizer: who names first errors; None: as here.
+        """
+        return LanguageModelSimulator(
+            self.sampler,
+            self.vocabulary,
+            self.task,
+            self.form,
+            self.sampling if sampling is None else sampling,
+            self.localizer if localizer is None else localizer,
+            self.success,
+            self.chat,
+            self.streaming,
+            self.revision,
+        )
+
     def start_states(self, problems: Sequence[Problem]) -> list[TextState]:
         """Return the state before the first thought of each problem.
 

@@ -13,7 +13,6 @@ from experiments.worlds.language import LanguageWorld
 from experiments.worlds.open_world import open_world
 from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
-from llm.simulator import LanguageModelSimulator
 from llm.task import Problem, Task
 from llm.text.rollouts import TextRollout
 from llm.text.vocabulary import Vocabulary
@@ -105,16 +104,7 @@ def _attempts(
     key: Key,
     texts: bool,
 ) -> list[Row]:
-    ours = opened.simulator
-    judge = LanguageModelSimulator(
-        ours.sampler,
-        ours.vocabulary,
-        ours.task,
-        ours.form,
-        how,
-        success=ours.success,
-        chat=ours.chat,
-    )
+    judge = opened.simulator.changed(sampling=how)
     starts = [state for state in judge.start_states(problems) for _ in range(count)]
     # By the problem and the attempt alone: more problems, or other ones, change none of the others.
     keys = np.concatenate([key.child(kind, one.id).integers(count) for one in problems])

@@ -49,7 +49,7 @@ from llm.engines.lean import LeanTrainer, StepReport
 from llm.localizers.base import Localizer
 from llm.opening import OpenModel
 from llm.sampling.base import GREEDY, Sampling
-from llm.simulator import LanguageModelSimulator, Usage, driver_of
+from llm.simulator import Usage, driver_of
 from llm.task import Problem, Task
 from llm.text.thoughts import TextEnding
 from llm.training.gradient_signal import logit_gradient_norms
@@ -396,16 +396,7 @@ class Training:
 
     def _scores(self, problems: list[Problem], sampling: Sampling) -> tuple[float, float]:
         """Pass rate and mean reward of one rollout per problem, not counted in the budget."""
-        ours = self.simulator
-        judge = LanguageModelSimulator(
-            ours.sampler,
-            ours.vocabulary,
-            ours.task,
-            ours.form,
-            sampling,
-            success=ours.success,
-            chat=ours.chat,
-        )
+        judge = self.simulator.changed(sampling=sampling)
         keys = self.key.child("evaluate", self.update).integers(len(problems))
         rollouts = judge.rollout(judge.start_states(problems), keys)
         passed = sum(not r.failed for r in rollouts)

@@ -90,6 +90,23 @@ def test_a_rollout_tells_why_it_failed(written, limits, outcome):
         assert rollout.cut(1).outcome is outcome
 
 
+def test_a_changed_world_is_the_same_but_for_what_was_changed():
+    """All that says what a rollout is and when it passes is kept; what it takes is counted anew."""
+    ours = world(law=chain(A, B))
+    ours.success, ours.streaming = 0.5, True
+    ours.rollout(begin(ours), Key.of(0).integers(1))
+    greedy = Sampling(0.0)
+    judge = ours.changed(sampling=greedy)
+    assert (judge.sampling, judge.usage) == (greedy, type(ours.usage)())
+    assert ours.usage != judge.usage
+    same = ("sampler", "vocabulary", "task", "form", "localizer", "success", "chat", "streaming")
+    for name in (*same, "revision"):
+        assert getattr(judge, name) == getattr(ours, name), name
+    other = OracleLocalizer(ours.task, WORDS)
+    assert ours.changed(localizer=other).localizer is other
+    assert ours.changed(localizer=other).sampling == ours.sampling
+
+
 @dataclasses.dataclass(frozen=True)
 class OneThought(StopRule):
     """Ends a completion with its first thought after those that were read."""

@@ -536,10 +536,7 @@ class SimulatorTrainer(CollectingTrainer):
             raise InvalidInput("held_out", 0, "nothing to evaluate on", "give some problems")
         self._sync()
         self.model.eval()  # what is logged from here on is an evaluation's
-        ours = self.simulator
-        judge = LanguageModelSimulator(
-            ours.sampler, ours.vocabulary, ours.task, ours.form, ours.sampling, chat=ours.chat
-        )
+        judge = self.simulator.changed()  # what it samples is not counted
         keys = self.key.child("evaluate", self.state.global_step).integers(len(self.held_out))
         rollouts = judge.rollout(judge.start_states(self.held_out), keys)
         metrics = {f"{metric_key_prefix}_reward": sum(r.reward for r in rollouts) / len(rollouts)}
