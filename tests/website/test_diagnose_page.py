@@ -50,7 +50,7 @@ def test_sizes_are_the_defaults():
     page = " ".join((DOCS / "diagnose.md").read_text().split())
     drawn = forecast(10).groups + forecast(10).corrections
     for said in (
-        f"up to {drawn.most:,.0f} from {CONFIG.prompts} prompts, and "
+        f"up to {drawn.most:,.0f} from {CONFIG.prompts} prompts, and mostly "
         f"{round(least_measuring(4), -3):,.0f} to {round(forecast(20).measuring.most, -3):,.0f} "
         "more to measure",
         f"expected from {WORDS[cost.TRIALS]} trial rollouts",

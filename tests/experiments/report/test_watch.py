@@ -181,7 +181,7 @@ def test_a_run_that_is_half_written_hides_no_other(
     (tmp_path / "new" / "run.json").write_text('{"config"')
     page, _ = watch(tmp_path, monkeypatch)
     assert "Nothing to show yet" not in page
-    assert re.search(r"new: file .*run\.json is not valid JSON", page)
+    assert re.search(r"new: file = .*run\.json: is not valid JSON", page)
     assert 'id="learn"' in page
 
 
