@@ -109,15 +109,8 @@ ALTERATIONS: dict[str, Callable[[Batch], Altered]] = {
 }
 """By name: how a batch is said in another way."""
 
-INVARIANCES: dict[str, Callable[[Estimator, Batch], _Advantages]] = {
-    "order": lambda estimator, batch: _order(batch).advantages(estimator),
-    "names": lambda estimator, batch: _names(batch).advantages(estimator),
-    "padding": lambda estimator, batch: _padding(batch).advantages(estimator),
-    "length": lambda estimator, batch: _length(batch).advantages(estimator),
-    "split": _split,
-    "copies": lambda estimator, batch: _copies(batch).advantages(estimator),
-}
-"""By name: the advantages of a batch's own rollouts once it is said in another way.
+INVARIANCES = ("order", "names", "padding", "length", "split", "copies")
+"""What is tried: :data:`ALTERATIONS`, and "split", each group in a call of its own.
 
 The first three change nothing that could matter, so that an estimator which notices them is wrong.
 Who weighs tokens by the length of their rollout notices "length", and who normalises over a whole
@@ -189,7 +182,10 @@ def smallest_change(
 def _before_and_after(
     name: str, estimator: Estimator, batch: Batch
 ) -> tuple[_Advantages, _Advantages]:
-    return _floats(estimator, batch), INVARIANCES[name](estimator, batch)
+    before = _floats(estimator, batch)
+    if name == "split":
+        return before, _split(estimator, batch)
+    return before, ALTERATIONS[name](batch).advantages(estimator)
 
 
 def _kept(before: _Advantages, after: _Advantages) -> bool:

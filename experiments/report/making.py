@@ -82,11 +82,11 @@ def write(config: ReportConfig, output: Path, console: Console) -> int:
         report = page.report()
         target.write_file("report.md", as_markdown(report).encode(), origin)
         path = target.write_file("report.html", page.html(report).encode(), origin)
-        told = page.told(report, path, config.formats())
-        give(console, told | {"without_section": without_section(config, output)})
+        others = without_section(config, output)
+        give(console, page.told(report, path, config.formats()) | {"without_section": others})
         files = [f"{job.name}.{end}" for job, _ in page.pictures for end in config.formats()]
         target.keep_only("figures", files)
-    if others := without_section(config, output):
+    if others:
         console.print(f"there is no section for: {', '.join(others)}", soft_wrap=True)
     missing = without_run(page.shown)
     if missing:

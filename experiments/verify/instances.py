@@ -139,14 +139,11 @@ class BoundInstance:
         P(D_h) = 1 - E (1 - alpha)^n for every alpha.
         """
         assert isinstance(self.mdp, FiniteHorizonMDP)
-        horizon, weight = (
-            self.mdp.horizon,
-            as_weight(self.weight, self.policy.shape[:-1], self.exact),
-        )
-        mass = np.zeros((horizon, self.mdp.states), dtype=self.policy.dtype)
+        weight = as_weight(self.weight, self.policy.shape[:-1], self.exact)
+        mass = np.zeros((self.mdp.horizon, self.mdp.states), dtype=self.policy.dtype)
         mass[0] = self.mdp.start
         counts = [mass.sum(axis=1)]
-        for h in range(horizon - 1):
+        for h in range(self.mdp.horizon - 1):
             moved = mass * (1 - weight[h])
             moved[1:] += (mass * weight[h])[:-1]
             mass = push(self.mdp, h, moved[:, :, None] * self.policy[h])

@@ -18,6 +18,11 @@ from experiments.verify.signs import BOUND, fewest, surprise, trials_needed
 
 Array = NDArray[np.float64]
 
+# A loss that equals the one asked about in exact arithmetic must not fall below it by rounding.
+_NOT_LESS = 1 - 1e-12
+# A gap at the threshold is not too large; one this much above it is.
+_MORE = 1 + 1e-9
+
 
 def maps_lose_little() -> Readings:
     """T4w: the exact law of the loss at two observations with two actions, outcomes 0 and R."""
@@ -32,7 +37,7 @@ def maps_lose_little() -> Readings:
         for samples in (1, 4, 20, 60):
             law = _law_of_losses(samples, masses, gaps)
             for loss in (costs.max(), costs.sum(), costs[costs > 0].min() / 2, costs.sum() * 1.01):
-                chance = sum(p for lost, p in law if lost >= loss * (1 - 1e-12))
+                chance = sum(p for lost, p in law if lost >= loss * _NOT_LESS)
                 bound = statewise.statewise_failure(
                     samples, np.array(masses), table, loss * BOUND, BOUND
                 )
@@ -90,7 +95,7 @@ def maps_of_three_actions_lose_little() -> Readings:
 def _chance_of_loss(samples: int, mass: float, gaps: tuple[float, float], loss: float) -> float:
     chances = chances_of_three(samples, mass, gaps)
     lost = zip(chances, gaps, strict=True)
-    return sum(chance for chance, gap in lost if mass * gap >= loss * (1 - 1e-12))
+    return sum(chance for chance, gap in lost if mass * gap >= loss * _NOT_LESS)
 
 
 @cache
@@ -182,7 +187,7 @@ def maps_of_three_actions_are_planned_for() -> Readings:
         said: dict[str, Any] = {"purity": purity, "wide_gaps": wide, "reward_bound": BOUND}
         maps = PolicyClass(3, delta, observations=1, **said)
         samples = floor(statewise.statewise_bound(precision, tau * BOUND, maps)) + 1
-        gap = tau if wide else purity * tau / 2 * (1 + 1e-9)
+        gap = tau if wide else purity * tau / 2 * _MORE
         chance = sum(chances_of_three(samples, precision / purity, (gap, gap)))
         yield Reading("T4w", "planned maps of three actions fail", 0, chance, delta)
 
